@@ -1,0 +1,155 @@
+"""ResNet34 out of plain Keras layers: the peer that our graph is judged by.
+
+Nothing here is shared with the Go code. The network is written down a second
+time, from the paper (He et al. 2015, arXiv 1512.03385, table 1: 3-4-6-3 basic
+blocks) and from what the project states about it: 7x7/2 stem, 3x3/2 max pool,
+SAME padding, a projection shortcut where the shape changes, batch norm with
+epsilon 1e-5 and moving averages of momentum 0.9, dropout before the head.
+
+Keras forbids '/' in the name of a layer, so a layer is named
+'stage2_block1_conv1' and its variables go by 'stage2/block1/conv1/kernel',
+the key under which a galaxy checkpoint holds them. No layer name holds an
+underscore of its own, hence the mapping is one to one.
+"""
+
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
+
+
+def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32"):
+    """ResNet34 from uint8 images [n, size, size, 3] to logits [n, outputs].
+
+    mean and std: three numbers each, per colour channel, on the scale 0 to 1.
+    dtype: a Keras dtype policy ('float32', 'float64', 'mixed_bfloat16'). The
+    head always works in the policy's variable dtype, so that logits and loss
+    are never computed in bfloat16.
+    """
+    policy = keras.dtype_policies.get(dtype)
+    wide = policy.variable_dtype
+    he = keras.initializers.HeNormal()
+
+    def conv_bn(x, filters, kernel, stride, conv, bn):
+        x = keras.layers.Conv2D(
+            filters, kernel, strides=stride, padding="same", use_bias=False,
+            kernel_initializer=he, dtype=policy, name=conv)(x)
+        return keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, dtype=policy, name=bn)(x)
+
+    def relu(x):
+        return keras.layers.ReLU(dtype=policy)(x)
+
+    images = keras.Input((size, size, 3), dtype="uint8", name="images")
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    x = keras.layers.Rescaling(
+        scale=list(1 / (255 * std)), offset=list(-mean / std), dtype=wide, name="normalise")(images)
+    x = relu(conv_bn(x, 64, 7, 2, "stem_conv", "stem_bn"))
+    x = keras.layers.MaxPooling2D(3, 2, padding="same", dtype=policy)(x)
+    for s, (blocks, filters) in enumerate(STAGES, 1):
+        for b in range(1, blocks + 1):
+            at = f"stage{s}_block{b}_"
+            stride = 2 if s > 1 and b == 1 else 1
+            y = relu(conv_bn(x, filters, 3, stride, at + "conv1", at + "bn1"))
+            y = conv_bn(y, filters, 3, 1, at + "conv2", at + "bn2")
+            if x.shape[-1] != filters:
+                x = conv_bn(x, filters, 1, stride, at + "shortcut_conv", at + "shortcut_bn")
+            x = relu(keras.layers.Add(dtype=policy)([y, x]))
+    x = keras.layers.GlobalAveragePooling2D(dtype=wide)(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, dtype=wide)(x)
+    logits = keras.layers.Dense(outputs, kernel_initializer=he, dtype=wide, name="head")(x)
+    return keras.Model(images, logits)
+
+
+def variables(model):
+    """{checkpoint key: Keras variable} of every variable of the model."""
+    named = {}
+    for layer in model.layers:
+        for v in layer.weights:
+            if "seed" in v.name:  # Dropout's generator: no part of the network
+                continue
+            named[layer.name.replace("_", "/") + "/" + v.name] = v
+    return named
+
+
+def read_weights(prefix):
+    """{key: array} of the model variables in the checkpoint at prefix.
+
+    Optimizer slots and counters lie beside them and are passed over: only keys
+    whose last part is one of Keras' own variable names are the network's.
+    """
+    reader = tf.train.load_checkpoint(prefix)
+    parts = {"kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"}
+    return {k: reader.get_tensor(k) for k in sorted(reader.get_variable_to_shape_map())
+            if k.rsplit("/", 1)[-1] in parts}
+
+
+def assign(model, weights):
+    """Sets every variable of model; any name or shape too many or too few is an error."""
+    named = variables(model)
+    if named.keys() != weights.keys():
+        raise SystemExit(
+            "variables differ: only in Keras %s; only in the checkpoint %s"
+            % (sorted(named.keys() - weights.keys()), sorted(weights.keys() - named.keys())))
+    for key, v in named.items():
+        if tuple(v.shape) != weights[key].shape:
+            raise SystemExit(f"{key}: shape {tuple(v.shape)} in Keras, {weights[key].shape} in the checkpoint")
+        v.assign(weights[key].astype(v.dtype))
+
+
+def focal_loss(logits, labels, alpha, gamma):
+    """Mean focal loss of soft labels in [0, 1], from logits, over every element.
+
+    softplus(-x) is -log p and softplus(x) is -log(1-p): no clip is needed.
+    """
+    alpha, gamma = float(alpha), float(gamma)
+    p, q = tf.sigmoid(logits), tf.sigmoid(-logits)
+    positive = labels * alpha * q**gamma * tf.nn.softplus(-logits)
+    negative = (1 - labels) * (1 - alpha) * p**gamma * tf.nn.softplus(logits)
+    return tf.reduce_mean(positive + negative)
+
+
+def optimizer(spec):
+    """The Keras optimizer that spec describes: keys name, weight_decay, clip_norm."""
+    common = dict(
+        learning_rate=0.0,  # assigned before every step
+        weight_decay=spec.get("weight_decay") or None,
+        global_clipnorm=spec.get("clip_norm") or None)
+    if spec["name"] == "sgd":
+        made = keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
+    elif spec["name"] == "adamw":
+        made = keras.optimizers.AdamW(beta_1=0.9, beta_2=0.999, epsilon=1e-7, **common)
+    else:
+        raise SystemExit("unknown optimizer " + spec["name"])
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made
+
+
+def read_spec():
+    """The JSON object of the file that the command line names."""
+    with open(sys.argv[1]) as f:
+        return json.load(f)
+
+
+def answer(result):
+    """Prints result as the one line of JSON on stdout that the caller reads."""
+    json.dump(result, sys.stdout)
+    sys.stdout.write("\n")
+
+
+def images(path, n, size):
+    return np.fromfile(path, np.uint8).reshape(n, size, size, 3)
+
+
+def labels(path, n, outputs=37):
+    return np.fromfile(path, "<f4").reshape(n, outputs)

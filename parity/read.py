@@ -1,0 +1,73 @@
+"""What TensorFlow's own readers find in our files.
+
+In: {"checkpoint": prefix, "savedmodels": [{"dir", "images": file, "count", "size",
+     "jpegs": [file, ...]}], "events": folder}
+Out: {"tensors": {key: {"shape", "dtype", "sum", "first"}},
+      "savedmodels": [{signature: {"inputs": {...}, "outputs": {name: array}}}],
+      "events": {tag: [[step, value], ...]}}
+Any of the three may be missing from the input; then it is from the output.
+"""
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import keras_resnet as kr
+
+
+def tensors(prefix):
+    reader = tf.train.load_checkpoint(prefix)
+    found = {}
+    for key, shape in reader.get_variable_to_shape_map().items():
+        value = reader.get_tensor(key)
+        flat = np.asarray(value, np.float64).ravel()
+        found[key] = {
+            "shape": list(shape), "dtype": value.dtype.name if hasattr(value, "dtype") else type(value).__name__,
+            "sum": float(flat.sum()), "first": float(flat[0])}
+    return found
+
+
+def signatures(case):
+    """Calls every signature: encoded JPEGs where the input is strings, else the pixels."""
+    loaded = tf.saved_model.load(case["dir"], tags=["serve"])
+    answers = {}
+    for name, f in loaded.signatures.items():
+        inputs = f.structured_input_signature[1]
+        (key, spec), = inputs.items()
+        if spec.dtype == tf.string:
+            value = tf.constant([open(p, "rb").read() for p in case["jpegs"]])
+        else:
+            value = tf.constant(kr.images(case["images"], case["count"], case["size"]))
+        outputs = f(**{key: value})
+        answers[name] = {
+            "input": key, "dtype": spec.dtype.name,
+            "shape": [-1 if d is None else d for d in spec.shape.as_list()],
+            "outputs": {k: v.numpy().tolist() for k, v in outputs.items()}}
+    return answers
+
+
+def events(folder):
+    accumulator = EventAccumulator(folder, size_guidance={"scalars": 0})
+    accumulator.Reload()
+    found = {}
+    tags = accumulator.Tags()
+    for tag in tags["scalars"]:
+        found[tag] = [[e.step, e.value] for e in accumulator.Scalars(tag)]
+    for tag in tags["tensors"]:  # TensorFlow 2's way to write a scalar
+        found[tag] = [[e.step, float(tf.make_ndarray(e.tensor_proto))] for e in accumulator.Tensors(tag)]
+    return found
+
+
+def main():
+    spec, result = kr.read_spec(), {}
+    if "checkpoint" in spec:
+        result["tensors"] = tensors(spec["checkpoint"])
+    if "savedmodels" in spec:
+        result["savedmodels"] = [signatures(case) for case in spec["savedmodels"]]
+    if "events" in spec:
+        result["events"] = events(spec["events"])
+    kr.answer(result)
+
+
+if __name__ == "__main__":
+    main()
