@@ -1,0 +1,105 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	"golang.org/x/sys/cpu"
+)
+
+// Precision names the dtype of the convolutions. Weights, batch statistics,
+// the head and the loss are float32 in every precision.
+type Precision string
+
+// The precisions a graph can be built in.
+const (
+	Float32  Precision = "float32"
+	BFloat16 Precision = "bfloat16"
+	// Auto stands for the faster of the two on the device at hand; Resolve
+	// replaces it before a graph is built.
+	Auto Precision = "auto"
+)
+
+// Resolve turns Auto into the precision that is faster on this CPU: BFloat16
+// where it has bfloat16 dot products (AVX512-BF16 or AMX), else Float32, since
+// emulated bfloat16 is slower than float32. Other values are returned as they
+// are.
+func (p Precision) Resolve() Precision {
+	if p != Auto {
+		return p
+	}
+	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
+		return BFloat16
+	}
+	return Float32
+}
+
+// Validate says which values are possible when p is none of them.
+func (p Precision) Validate() error {
+	if !slices.Contains([]Precision{Float32, BFloat16, Auto}, p) {
+		return fmt.Errorf("precision %q: expected %s, %s or %s", p, Auto, Float32, BFloat16)
+	}
+	return nil
+}
+
+func (p Precision) dtype() tf.DataType {
+	if p == BFloat16 {
+		return tf.Bfloat16
+	}
+	return tf.Float
+}
+
+// Config is what a ResNet34 needs to be built; it is the same for training and
+// for inference, except that only training reads Dropout.
+type Config struct {
+	// Size is the height and width of the images, pixels; at least 32, so that
+	// the last stage, at 1/32, still has a pixel.
+	Size int `json:"size"`
+	// Outputs is the number of logits.
+	Outputs int `json:"outputs"`
+	// Precision is Float32 or BFloat16; resolve Auto first.
+	Precision Precision `json:"precision"`
+	// Dropout is the share of the pooled features set to zero in training,
+	// in [0, 1); 0 is none.
+	Dropout float64 `json:"dropout"`
+	// Mean and Std are the channels' statistics on the scale 0…1: the network
+	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
+	Mean [3]float64 `json:"channel_mean"`
+	Std  [3]float64 `json:"channel_std"`
+}
+
+// Validate checks every field and says what was expected and what came.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Size < 32 || c.Size > 1024 {
+		errs = append(errs, fmt.Errorf("image size %d: expected 32 to 1024 pixels", c.Size))
+	}
+	if c.Outputs < 1 {
+		errs = append(errs, fmt.Errorf("outputs %d: expected at least 1", c.Outputs))
+	}
+	if c.Precision != Float32 && c.Precision != BFloat16 {
+		errs = append(errs, fmt.Errorf("precision %q: expected %s or %s", c.Precision, Float32, BFloat16))
+	}
+	if !(c.Dropout >= 0 && c.Dropout < 1) {
+		errs = append(errs, fmt.Errorf("dropout %v: expected 0 ≤ rate < 1", c.Dropout))
+	}
+	for i := range 3 {
+		if math.IsNaN(c.Mean[i]) || math.IsInf(c.Mean[i], 0) || !(c.Std[i] > 0) || math.IsInf(c.Std[i], 0) {
+			errs = append(errs, fmt.Errorf("channel %d: mean %v, standard deviation %v: expected finite numbers and a deviation above 0", i, c.Mean[i], c.Std[i]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Loss builds a scalar float32 loss of logits and labels, both float32
+// [N, outputs]: the mean over every element, so that losses of batches can be
+// averaged.
+type Loss func(s *op.Scope, logits, labels tf.Output) tf.Output
+
+// Posterior builds the probabilities, float32 [N, outputs], that logits
+// (float32, same shape) stand for under the loss they were trained with.
+type Posterior func(s *op.Scope, logits tf.Output) tf.Output

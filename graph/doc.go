@@ -1,0 +1,32 @@
+// Package graph builds ResNet34 and its training step as one TensorFlow graph
+// and runs it.
+//
+// The order of calls for training is
+//
+//	t, err := graph.NewTrainer(graph.TrainerConfig{…}) // build, start a session
+//	err = t.Init(seed)                                 // or t.Restore(prefix)
+//	out, err := t.Step(graph.StepInput{…})             // forward, loss, gradients, update
+//	logits, probabilities, err := t.Predict(images)    // inference mode, same weights
+//	err = t.Save(prefix)
+//	err = t.Close()
+//
+// and for serving
+//
+//	inf, err := graph.NewInference(cfg, posterior, nil)     // variables to restore
+//	inf, err := graph.NewInference(cfg, posterior, weights) // constants, batch norm folded
+//
+// # How a training graph comes about
+//
+// One replica (forward pass, loss, gradients, the new moving averages) is built
+// in a graph of its own, serialised, and imported under a device name into the
+// graph that runs. Gradient nodes made by TensorFlow's C API carry no device,
+// so importing is the only way to place them; it is also what lets several
+// devices run the same replica. The update ops, which read the replica's
+// gradients by name, are added to the outer graph.
+//
+// # Errors
+//
+// Graph-building errors stay in the op.Scope that met them first and are
+// returned once, by the constructor. Every other method returns TensorFlow's
+// error wrapped with the verb that failed. Nothing panics on user input.
+package graph

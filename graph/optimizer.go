@@ -1,0 +1,153 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// OptimizerKind names an update rule.
+type OptimizerKind string
+
+// The update rules.
+const (
+	// SGD is gradient descent with Nesterov momentum (Sutskever et al. 2013),
+	// in the form v ← μ·v − η·g, w ← w + μ·v − η·g.
+	SGD OptimizerKind = "sgd"
+	// AdamW is Adam (Kingma & Ba 2015, arXiv 1412.6980) with decoupled weight
+	// decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+	AdamW OptimizerKind = "adamw"
+)
+
+// Optimizer is an update rule with its constants. In both rules weight decay is
+// decoupled: kernels shrink by rate·WeightDecay before each update, whatever
+// the gradient; biases and batch norm do not.
+type Optimizer struct {
+	Kind OptimizerKind `json:"kind"`
+	// Momentum is SGD's μ in [0, 1).
+	Momentum float64 `json:"momentum,omitempty"`
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (above 0) are AdamW's.
+	Beta1   float64 `json:"beta1,omitempty"`
+	Beta2   float64 `json:"beta2,omitempty"`
+	Epsilon float64 `json:"epsilon,omitempty"`
+	// WeightDecay is a share per unit of learning rate, at least 0; 0 is none.
+	WeightDecay float64 `json:"weight_decay"`
+	// ClipNorm scales the gradients so that their global norm is at most this
+	// (Pascanu et al. 2013, arXiv 1211.5063); 0 leaves them alone.
+	ClipNorm float64 `json:"clip_norm"`
+}
+
+// Validate checks every field and says what was expected and what came.
+func (o Optimizer) Validate() error {
+	var errs []error
+	unit := func(name string, x float64) {
+		if !(x >= 0 && x < 1) {
+			errs = append(errs, fmt.Errorf("%s %v: expected 0 ≤ %s < 1", name, x, name))
+		}
+	}
+	switch o.Kind {
+	case SGD:
+		unit("momentum", o.Momentum)
+	case AdamW:
+		unit("beta1", o.Beta1)
+		unit("beta2", o.Beta2)
+		if !(o.Epsilon > 0) {
+			errs = append(errs, fmt.Errorf("epsilon %v: expected a number above 0", o.Epsilon))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("optimizer %q: expected %s or %s", o.Kind, SGD, AdamW))
+	}
+	if !(o.WeightDecay >= 0) {
+		errs = append(errs, fmt.Errorf("weight decay %v: expected 0 or more", o.WeightDecay))
+	}
+	if !(o.ClipNorm >= 0) {
+		errs = append(errs, fmt.Errorf("clip norm %v: expected 0 (no clipping) or more", o.ClipNorm))
+	}
+	return errors.Join(errs...)
+}
+
+// slots names the state the rule keeps for each trainable variable, as suffixes
+// of the variable's name; all of them start at zero.
+func (o Optimizer) slots() []string {
+	if o.Kind == AdamW {
+		return []string{"/adam_m", "/adam_v"}
+	}
+	return []string{"/momentum"}
+}
+
+// update is what an optimizer needs to know of one trainable variable.
+type update struct {
+	variable Variable
+	handle   tf.Output   // resource
+	read     tf.Output   // float32, the value the gradient was taken at
+	gradient tf.Output   // float32, same shape
+	slots    []tf.Output // resources, in the order of Optimizer.slots
+}
+
+// globalNorm is the Euclidean norm of all gradients taken together, float32 [].
+func globalNorm(s *op.Scope, updates []update) tf.Output {
+	squares := make([]tf.Output, len(updates))
+	for i, u := range updates {
+		squares[i] = op.L2Loss(s.SubScope("square"), u.gradient) // half the sum of squares
+	}
+	sum := op.AddN(s, squares)
+	return op.Sqrt(s, op.Mul(s, sum, tg.Const(s, float32(2))))
+}
+
+// apply adds the update of every variable and returns the update ops. rate is
+// float32 [], step int64 [] (0 in the first), norm the gradients' global norm.
+func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Output) []*tf.Operation {
+	if o.ClipNorm > 0 {
+		clip := tg.Const(s.SubScope("clip"), float32(o.ClipNorm))
+		scale := op.Div(s.SubScope("clip_scale"), clip, op.Maximum(s.SubScope("clip_norm"), norm, clip))
+		for i := range updates {
+			updates[i].gradient = op.Mul(s.SubScope("clipped"), updates[i].gradient, scale)
+		}
+	}
+	rule := o.sgd(s)
+	if o.Kind == AdamW {
+		rule = o.adamW(s, step)
+	}
+	var decay tf.Output
+	if o.WeightDecay > 0 {
+		decay = op.Mul(s.SubScope("decay"), rate, tg.Const(s, float32(o.WeightDecay)))
+	}
+	ops := make([]*tf.Operation, len(updates))
+	for i, u := range updates {
+		us := s.SubScope("apply").SubScope(u.variable.Name)
+		if o.WeightDecay > 0 && u.variable.Decay && s.Err() == nil {
+			// Only once the gradient is there: until then the forward pass
+			// holds the value, and subtracting would have to copy it first.
+			ds := us.WithControlDependencies(u.gradient.Op)
+			shrink := op.AssignSubVariableOp(ds, u.handle, op.Mul(ds, u.read, decay))
+			us = us.WithControlDependencies(shrink)
+		}
+		ops[i] = rule(us, u, rate)
+	}
+	return ops
+}
+
+type updateRule func(s *op.Scope, u update, rate tf.Output) *tf.Operation
+
+func (o Optimizer) sgd(s *op.Scope) updateRule {
+	momentum := tg.Const(s.SubScope("momentum"), float32(o.Momentum))
+	return func(s *op.Scope, u update, rate tf.Output) *tf.Operation {
+		return op.ResourceApplyKerasMomentum(s, u.handle, u.slots[0], rate, u.gradient, momentum,
+			op.ResourceApplyKerasMomentumUseNesterov(true))
+	}
+}
+
+func (o Optimizer) adamW(s *op.Scope, step tf.Output) updateRule {
+	beta1 := tg.Const(s.SubScope("beta1"), float32(o.Beta1))
+	beta2 := tg.Const(s.SubScope("beta2"), float32(o.Beta2))
+	epsilon := tg.Const(s.SubScope("epsilon"), float32(o.Epsilon))
+	t := op.AddV2(s.SubScope("updates"), tg.Cast(s, step, tf.Float), tg.Const(s.SubScope("one"), float32(1)))
+	power1 := op.Pow(s.SubScope("beta1_power"), beta1, t)
+	power2 := op.Pow(s.SubScope("beta2_power"), beta2, t)
+	return func(s *op.Scope, u update, rate tf.Output) *tf.Operation {
+		return op.ResourceApplyAdam(s, u.handle, u.slots[0], u.slots[1], power1, power2, rate, beta1, beta2, epsilon, u.gradient)
+	}
+}

@@ -1,0 +1,148 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Nodes of a replica that the graph around it finds by name. The inputs and
+// results are also what a model's callers know them as.
+const (
+	nodeImages        = "images"          // uint8 [batch, size, size, 3]
+	nodeLabels        = "labels"          // float32 [batch, outputs]
+	nodeSeed          = "seed"            // int64 [2]
+	nodeEvalImages    = "eval_images"     // uint8 [-1, size, size, 3]
+	nodeLogits        = "logits"          // float32 [-1, outputs], of eval_images
+	nodeProbabilities = "probabilities"   // float32 [-1, outputs], of eval_images
+	nodeTrainLogits   = "train_logits"    // float32 [batch, outputs], of images
+	nodeLoss          = "loss"            // float32 []
+	gradientPrefix    = "gradient/"       // + variable name: float32, its shape
+	averagePrefix     = "moving_average/" // + variable name: its new value
+)
+
+// replica is the serialised graph of one device's share of a training step:
+// forward pass, loss, gradients and new moving averages, without the updates.
+type replica struct {
+	def       []byte
+	variables []Variable
+}
+
+// buildReplica builds a replica for batches of the given size.
+func buildReplica(cfg Config, batch int, loss Loss, posterior Posterior) (_ *replica, err error) {
+	s := tg.NewRoot()
+	defer recoverBuild(s, &err)
+	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
+	images := placeholder(s, nodeImages, tf.Uint8, int64(batch), size, size, 3)
+	labels := placeholder(s, nodeLabels, tf.Float, int64(batch), outputs)
+	seed := placeholder(s, nodeSeed, tf.Int64, 2)
+	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
+
+	vars := newVariables(s)
+	train := &network{cfg: cfg, params: vars, training: true, stats: map[string]tf.Output{}}
+	trainLogits := named(s, nodeTrainLogits, train.logits(s.SubScope("train"), images, seed))
+	value := named(s, nodeLoss, loss(s.SubScope("train_loss"), trainLogits, labels))
+
+	eval := &network{cfg: cfg, params: vars}
+	logits := named(s, nodeLogits, eval.logits(s.SubScope("eval"), evalImages, tf.Output{}))
+	named(s, nodeProbabilities, posterior(s.SubScope("posterior"), logits))
+
+	var reads []tf.Output
+	var trainable []Variable
+	for _, v := range vars.list {
+		if v.Trainable {
+			reads, trainable = append(reads, vars.reads[v.Name]), append(trainable, v)
+		} else {
+			named(s, averagePrefix+v.Name, train.stats[v.Name])
+		}
+	}
+	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{value}, reads)
+	if s.Err() == nil {
+		for i, v := range trainable {
+			named(s, gradientPrefix+v.Name, gradients[i])
+		}
+	}
+	def, err := serialise(s)
+	if err != nil {
+		return nil, fmt.Errorf("build replica: %w", err)
+	}
+	return &replica{def: def, variables: vars.list}, nil
+}
+
+// imported finds the nodes of a replica inside the graph it was imported into.
+type imported struct {
+	graph  *tf.Graph
+	prefix string
+	err    *error
+}
+
+// importReplica imports r into g under prefix, on device ("" leaves the choice
+// to TensorFlow). The first node looked for and not found sets *err.
+func importReplica(g *tf.Graph, r *replica, prefix, device string, err *error) imported {
+	if e := g.ImportWithOptions(r.def, tf.GraphImportOptions{Prefix: prefix, Device: device}); e != nil && *err == nil {
+		*err = fmt.Errorf("import replica on %q: %w", device, e)
+	}
+	return imported{g, prefix, err}
+}
+
+func (i imported) output(name string) tf.Output {
+	o := i.graph.Operation(i.prefix + "/" + name)
+	if o == nil {
+		if *i.err == nil {
+			*i.err = fmt.Errorf("replica has no node %q", name)
+		}
+		return tf.Output{}
+	}
+	return o.Output(0)
+}
+
+func placeholder(s *op.Scope, name string, dtype tf.DataType, shape ...int64) tf.Output {
+	o := s.AddOperation(tf.OpSpec{
+		Type: "Placeholder", Name: name,
+		Attrs: map[string]any{"dtype": dtype, "shape": tf.MakeShape(shape...)},
+	})
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	return o.Output(0)
+}
+
+// named gives a value a node of a name that callers can look up.
+func named(s *op.Scope, name string, x tf.Output) tf.Output {
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	o := s.AddOperation(tf.OpSpec{Type: "Identity", Name: name, Input: []tf.Input{x}})
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	return o.Output(0)
+}
+
+func serialise(s *op.Scope) ([]byte, error) {
+	g, err := s.Finalize()
+	if err != nil {
+		return nil, err
+	}
+	var def bytes.Buffer
+	if _, err := g.WriteTo(&def); err != nil {
+		return nil, fmt.Errorf("serialise graph: %w", err)
+	}
+	return def.Bytes(), nil
+}
+
+// recoverBuild turns a panic while a graph is built into an error. The bindings
+// dereference the node of an output, which is missing after the scope's first
+// error; that error, not the panic, is what went wrong.
+func recoverBuild(s *op.Scope, err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if *err = s.Err(); *err == nil {
+		*err = fmt.Errorf("build graph: %v", r)
+	}
+}

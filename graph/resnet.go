@@ -1,0 +1,190 @@
+package graph
+
+import (
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Batch norm as published: ε and the share of the old moving average that is
+// kept each step. Keras' defaults differ (1e-3 and 0.99).
+const (
+	bnEpsilon  = 1e-5
+	bnMomentum = 0.9
+)
+
+// stages of ResNet34 (He et al. 2016, arXiv 1512.03385, table 1): basic blocks
+// and filters of each. The first block of every stage but the first halves the
+// picture.
+var stages = []struct {
+	blocks  int
+	filters int64
+}{{3, 64}, {4, 128}, {6, 256}, {3, 512}}
+
+// network builds forward passes of ResNet34 on images of one graph. Which
+// parameters it uses is its params; what batch norm does with them follows
+// from training.
+type network struct {
+	cfg      Config
+	params   params
+	training bool
+	// stats collects the new moving averages of a training pass by variable
+	// name.
+	stats map[string]tf.Output
+}
+
+// params gives a network its parameters: variables, or constants with batch
+// norm folded into the convolutions.
+type params interface {
+	// weight returns a float32 parameter of the given shape.
+	weight(v Variable) tf.Output
+	// convNorm returns the convolution of x by the kernel with batch norm
+	// applied, in x's dtype.
+	convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64) tf.Output
+}
+
+// logits returns float32 [N, Outputs] for images uint8 [N, Size, Size, 3].
+// seed (int64 [2]) keys the dropout of a training pass and is not read
+// otherwise.
+func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
+	x := n.normalise(s.SubScope("normalise"), images)
+	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", "stem/bn", 7, 3, stages[0].filters, 2)
+	x = op.Relu(s.SubScope("stem_relu"), x)
+	x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
+	in := stages[0].filters
+	for i, stage := range stages {
+		for j := range stage.blocks {
+			stride := int64(1)
+			if i > 0 && j == 0 {
+				stride = 2
+			}
+			name := fmt.Sprintf("stage%d/block%d", i+1, j+1)
+			x = n.basicBlock(s.SubScope(name), x, name, in, stage.filters, stride)
+			in = stage.filters
+		}
+	}
+	return n.head(s.SubScope("head"), x, in, seed)
+}
+
+// normalise turns uint8 pixels into (pixel/255 − mean) / std in the dtype of
+// the convolutions.
+func (n *network) normalise(s *op.Scope, images tf.Output) tf.Output {
+	var scale, offset [3]float32
+	for i := range 3 {
+		scale[i] = float32(1 / (255 * n.cfg.Std[i]))
+		offset[i] = float32(-n.cfg.Mean[i] / n.cfg.Std[i])
+	}
+	x := op.Mul(s, tg.Cast(s, images, tf.Float), tg.Const(s, scale[:]))
+	x = op.AddV2(s, x, tg.Const(s, offset[:]))
+	return tg.Cast(s.SubScope("precision"), x, n.cfg.Precision.dtype())
+}
+
+// basicBlock is two 3×3 convolutions around an identity, or a projection
+// (1×1 convolution, option B of the paper) where the shape changes.
+func (n *network) basicBlock(s *op.Scope, x tf.Output, name string, in, out, stride int64) tf.Output {
+	shortcut := x
+	if stride != 1 || in != out {
+		shortcut = n.convNorm(s.SubScope("shortcut"), x, name+"/shortcut/conv", name+"/shortcut/bn", 1, in, out, stride)
+	}
+	y := n.convNorm(s.SubScope("conv1"), x, name+"/conv1", name+"/bn1", 3, in, out, stride)
+	y = op.Relu(s.SubScope("relu1"), y)
+	y = n.convNorm(s.SubScope("conv2"), y, name+"/conv2", name+"/bn2", 3, out, out, 1)
+	return op.Relu(s.SubScope("relu2"), op.AddV2(s.SubScope("add"), y, shortcut))
+}
+
+// convNorm is a convolution without a bias, SAME padding, and batch norm.
+func (n *network) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64) tf.Output {
+	kernel := Variable{
+		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
+		Trainable: true, Decay: true, init: heNormal(size * size * in),
+	}
+	return n.params.convNorm(s, n, x, kernel, norm, stride)
+}
+
+// head averages over the picture and, after dropout, maps the features to
+// logits, all in float32: the sums run over enough terms for bfloat16's eight
+// bits to show.
+func (n *network) head(s *op.Scope, x tf.Output, in int64, seed tf.Output) tf.Output {
+	x = tg.Cast(s, x, tf.Float)
+	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))
+	if n.training && n.cfg.Dropout > 0 {
+		x = dropout(s.SubScope("dropout"), x, n.cfg.Dropout, seed)
+	}
+	outputs := int64(n.cfg.Outputs)
+	kernel := n.params.weight(Variable{
+		Name: "head/kernel", Shape: []int64{in, outputs},
+		Trainable: true, Decay: true, init: heNormal(in),
+	})
+	bias := n.params.weight(Variable{Name: "head/bias", Shape: []int64{outputs}, Trainable: true})
+	return op.BiasAdd(s, op.MatMul(s, x, kernel), bias)
+}
+
+// dropout sets a share rate of x to zero and scales the rest by 1/(1−rate)
+// (Srivastava et al. 2014). The mask is a pure function of seed, int64 [2].
+func dropout(s *op.Scope, x tf.Output, rate float64, seed tf.Output) tf.Output {
+	uniform := op.StatelessRandomUniform(s, op.Shape(s, x), seed)
+	keep := op.GreaterEqual(s, uniform, tg.Const(s, float32(rate)))
+	scale := op.Mul(s, tg.Cast(s, keep, tf.Float), tg.Const(s.SubScope("scale"), float32(1/(1-rate))))
+	return op.Mul(s.SubScope("apply"), x, scale)
+}
+
+func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
+	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, "SAME")
+}
+
+// normNames are the variables of one batch norm.
+func normVariables(norm string, channels int64) (gamma, beta, mean, variance Variable) {
+	v := func(name string, value float32, trainable bool) Variable {
+		return Variable{Name: norm + "/" + name, Shape: []int64{channels}, Trainable: trainable, init: initializer{value: value}}
+	}
+	return v("gamma", 1, true), v("beta", 0, true), v("moving_mean", 0, false), v("moving_variance", 1, false)
+}
+
+// weight makes variables a params.
+func (v *variables) weight(d Variable) tf.Output { return v.get(d) }
+
+// convNorm makes variables a params: in training batch norm uses the batch's
+// statistics and notes the new moving averages in n.stats, in inference it uses
+// the moving averages.
+func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64) tf.Output {
+	w := tg.Cast(s.SubScope("kernel"), v.get(kernel), n.cfg.Precision.dtype())
+	x = conv2D(s, x, w, stride)
+	gamma, beta, mean, variance := normVariables(norm, kernel.Shape[3])
+	g, b, m, vr := v.get(gamma), v.get(beta), v.get(mean), v.get(variance)
+	inMean, inVariance := m, vr
+	if n.training {
+		none := tg.Const(s.SubScope("no_statistics"), []float32{})
+		inMean, inVariance = none, none
+	}
+	// Every attribute is set: TensorFlow's C++ gradient reads them from the
+	// node, and the wrapper leaves out those not given.
+	y, batchMean, batchVariance, _, _, _ := op.FusedBatchNormV3(s, x, g, b, inMean, inVariance,
+		op.FusedBatchNormV3Epsilon(bnEpsilon),
+		op.FusedBatchNormV3ExponentialAvgFactor(1),
+		op.FusedBatchNormV3DataFormat("NHWC"),
+		op.FusedBatchNormV3IsTraining(n.training))
+	if !n.training || s.Err() != nil {
+		return y
+	}
+	shape, err := x.Shape().ToSlice()
+	if err != nil {
+		s.UpdateErr("FusedBatchNormV3", fmt.Errorf("shape of %s: %w", kernel.Name, err))
+		return y
+	}
+	// The kernel returns the unbiased variance, N/(N−1) times the population's,
+	// which is the one the moving average is of.
+	count := float32(shape[0] * shape[1] * shape[2])
+	population := op.Mul(s.SubScope("population_variance"), batchVariance, tg.Const(s.SubScope("bessel"), (count-1)/count))
+	n.stats[mean.Name] = movingAverage(s.SubScope("moving_mean"), m, batchMean)
+	n.stats[variance.Name] = movingAverage(s.SubScope("moving_variance"), vr, population)
+	return y
+}
+
+// movingAverage is momentum·old + (1−momentum)·new, written as Keras does.
+func movingAverage(s *op.Scope, old, new tf.Output) tf.Output {
+	return op.AddV2(s,
+		op.Mul(s.SubScope("old"), old, tg.Const(s, float32(bnMomentum))),
+		op.Mul(s.SubScope("new"), new, tg.Const(s, float32(1-bnMomentum))))
+}

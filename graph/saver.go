@@ -1,0 +1,68 @@
+package graph
+
+import (
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// group is an op that runs after all of deps.
+func group(s *op.Scope, name string, deps []*tf.Operation) *tf.Operation {
+	return s.WithControlDependencies(deps...).AddOperation(tf.OpSpec{Type: "NoOp", Name: name})
+}
+
+// saver writes and reads variables as a TensorFlow bundle.
+type saver struct {
+	prefix   tf.Output // string [], fed
+	saving   *tf.Operation
+	assigned *tf.Operation
+}
+
+// newSaver adds SaveV2 and RestoreV2 ops for vars, under their names.
+func newSaver(s *op.Scope, vars []Variable, handles, reads map[string]tf.Output) saver {
+	names := make([]string, len(vars))
+	slices := make([]string, len(vars)) // "" asks for the whole tensor
+	dtypes := make([]tf.DataType, len(vars))
+	values := make([]tf.Output, len(vars))
+	for i, v := range vars {
+		names[i], dtypes[i], values[i] = v.Name, tf.Float, reads[v.Name]
+	}
+	sv := saver{prefix: placeholder(s, "prefix", tf.String)}
+	keys, whole := tg.Const(s.SubScope("names"), names), tg.Const(s.SubScope("slices"), slices)
+	sv.saving = op.SaveV2(s, sv.prefix, keys, whole, values)
+	restored := op.RestoreV2(s, sv.prefix, keys, whole, dtypes)
+	if s.Err() != nil {
+		return sv
+	}
+	assigns := make([]*tf.Operation, len(vars))
+	for i, v := range vars {
+		assigns[i] = op.AssignVariableOp(s.SubScope("assign"), handles[v.Name], restored[i])
+	}
+	sv.assigned = group(s, "restored", assigns)
+	return sv
+}
+
+func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error {
+	value, err := tf.NewTensor(prefix)
+	if err != nil {
+		return err
+	}
+	_, err = sess.Run(map[tf.Output]*tf.Tensor{sv.prefix: value}, nil, []*tf.Operation{target})
+	return err
+}
+
+func (sv saver) save(sess *tf.Session, prefix string) error {
+	if err := sv.run(sess, prefix, sv.saving); err != nil {
+		return fmt.Errorf("save variables to %s: %w", prefix, err)
+	}
+	return nil
+}
+
+func (sv saver) restore(sess *tf.Session, prefix string) error {
+	if err := sv.run(sess, prefix, sv.assigned); err != nil {
+		return fmt.Errorf("restore variables from %s: %w", prefix, err)
+	}
+	return nil
+}

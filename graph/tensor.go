@@ -1,0 +1,72 @@
+package graph
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"runtime"
+	"sync/atomic"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+)
+
+// uint8Tensor copies data into a tensor; the bindings' NewTensor would walk it
+// by reflection.
+func uint8Tensor(data []byte, shape ...int64) (*tf.Tensor, error) {
+	if want := elements(shape); int64(len(data)) != want || want == 0 {
+		return nil, fmt.Errorf("%d bytes: expected %d for shape %v", len(data), want, shape)
+	}
+	return tf.ReadTensor(tf.Uint8, shape, bytes.NewReader(data))
+}
+
+// float32Tensor copies data into a tensor.
+func float32Tensor(data []float32, shape ...int64) (*tf.Tensor, error) {
+	if want := elements(shape); int64(len(data)) != want {
+		return nil, fmt.Errorf("%d values: expected %d for shape %v", len(data), want, shape)
+	}
+	raw := make([]byte, 0, 4*len(data))
+	for _, x := range data {
+		raw = binary.NativeEndian.AppendUint32(raw, math.Float32bits(x))
+	}
+	return tf.ReadTensor(tf.Float, shape, bytes.NewReader(raw))
+}
+
+// floats copies a float32 tensor's values out, in row-major order.
+func floats(t *tf.Tensor) ([]float32, error) {
+	if t.DataType() != tf.Float {
+		return nil, fmt.Errorf("tensor of dtype %v: expected float32", t.DataType())
+	}
+	var raw bytes.Buffer
+	raw.Grow(4 * int(elements(t.Shape())))
+	if _, err := t.WriteContentsTo(&raw); err != nil {
+		return nil, fmt.Errorf("read tensor: %w", err)
+	}
+	out := make([]float32, raw.Len()/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.NativeEndian.Uint32(raw.Bytes()[4*i:]))
+	}
+	return out, nil
+}
+
+func elements(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// memory asks for a garbage collection after every so many bytes fed. Tensors
+// live in C memory that only their finalizers free, and the collector, which
+// sees some bytes of Go for each, would let gigabytes of them gather.
+type memory struct{ bytes atomic.Int64 }
+
+const collectEvery = 32 << 20
+
+func (m *memory) fed(n int) {
+	if m.bytes.Add(int64(n)) >= collectEvery {
+		m.bytes.Store(0)
+		runtime.GC()
+	}
+}

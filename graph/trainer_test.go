@@ -1,0 +1,166 @@
+package graph
+
+import (
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// squaredError stands in for a loss, so that this package's tests need no
+// other package of the project.
+func squaredError(s *op.Scope, logits, labels tf.Output) tf.Output {
+	d := op.Square(s, op.Sub(s, op.Sigmoid(s, logits), labels))
+	return op.Mean(s, d, tg.Const(s, []int32{0, 1}))
+}
+
+func sigmoid(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
+
+func testConfig(size int, p Precision) Config {
+	return Config{Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+}
+
+func testTrainerConfig(size, batch int) TrainerConfig {
+	return TrainerConfig{
+		Model: testConfig(size, Float32), Loss: squaredError, Posterior: sigmoid, Batch: batch,
+		Optimizer: Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
+	}
+}
+
+func newTestTrainer(t testing.TB, cfg TrainerConfig) *Trainer {
+	t.Helper()
+	tr, err := NewTrainer(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := tr.Init(1); err != nil {
+		t.Fatal(err)
+	}
+	return tr
+}
+
+// testBatch makes images whose brightness is their label, so that there is
+// something to learn.
+func testBatch(cfg TrainerConfig, seed uint64) (images []byte, labels []float32) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	for range cfg.Batch {
+		y := r.Float64()
+		for range cfg.Model.Size * cfg.Model.Size * 3 {
+			images = append(images, byte(math.Min(255, 200*y+50*r.Float64())))
+		}
+		for range cfg.Model.Outputs {
+			labels = append(labels, float32(y))
+		}
+	}
+	return images, labels
+}
+
+func TestTrainerLearnsAndRestores(t *testing.T) {
+	for _, o := range []Optimizer{
+		{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
+		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2},
+	} {
+		t.Run(string(o.Kind), func(t *testing.T) {
+			cfg := testTrainerConfig(32, 8)
+			cfg.Optimizer, cfg.Model.Dropout = o, .2
+			rate := map[OptimizerKind]float64{SGD: .05, AdamW: 1e-3}[o.Kind]
+			tr := newTestTrainer(t, cfg)
+			step := func(tr *Trainer, i int64) StepOutput {
+				images, labels := testBatch(cfg, uint64(i))
+				out, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, Seed: 7, LearningRate: rate})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			var first, last float64
+			for i := range int64(20) {
+				out := step(tr, i)
+				if i < 4 {
+					first += out.Loss / 4
+				}
+				if i >= 16 {
+					last += out.Loss / 4
+				}
+			}
+			if !(last < .7*first) {
+				t.Errorf("mean loss of the first 4 steps %.4f, of the last 4 %.4f: expected a fall by 30 %%", first, last)
+			}
+			// A trainer restored from a save goes on to the last bit.
+			prefix := filepath.Join(t.TempDir(), "variables")
+			if err := tr.Save(prefix); err != nil {
+				t.Fatal(err)
+			}
+			again := newTestTrainer(t, cfg)
+			if err := again.Restore(prefix); err != nil {
+				t.Fatal(err)
+			}
+			for i := range int64(3) {
+				if a, b := step(tr, 20+i), step(again, 20+i); a != b {
+					t.Fatalf("step %d: %v, after a restore %v", 20+i, a, b)
+				}
+			}
+			a, err := tr.Weights()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := again.Weights()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name := range a {
+				if !slices.Equal(a[name], b[name]) { // cmp.Diff would take a minute over 64 million values
+					t.Errorf("%s differs after a restore", name)
+				}
+			}
+		})
+	}
+}
+
+func TestFrozenEqualsVariables(t *testing.T) {
+	cfg := testTrainerConfig(64, 8)
+	tr := newTestTrainer(t, cfg)
+	for i := range int64(5) { // so that the moving averages are not those of the start
+		images, labels := testBatch(cfg, uint64(i))
+		if _, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, LearningRate: .01}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	weights, err := tr.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, _ := testBatch(cfg, 99)
+	want, _, err := tr.Predict(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := NewInferenceGraph(cfg.Model, sigmoid, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inf, err := g.Open(SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inf.Close()
+	got, _, err := inf.Predict(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if d := math.Abs(float64(got[i] - want[i])); !(d < 1e-4*(1+math.Abs(float64(want[i])))) {
+			t.Fatalf("logit %d: folded %v, variables %v", i, got[i], want[i])
+		}
+	}
+}
