@@ -1,0 +1,245 @@
+package graphtest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+)
+
+// A Gradient is a claim to check: that DYDX is the derivative of Y by X at the
+// values in Feeds.
+type Gradient struct {
+	Graph *tf.Graph
+	// Y is a scalar, float32 or float64.
+	Y tf.Output
+	// X has Y's dtype and any shape. Feeds must hold its value. It need not be
+	// a placeholder: the output of a ReadVariableOp or a constant is fine.
+	X tf.Output
+	// DYDX has X's shape. Left out, it is added with Graph.AddGradients, which
+	// uses TensorFlow's C++ gradients.
+	DYDX  tf.Output
+	Feeds Feeds
+
+	// Elements picks the elements of X to check, by their row-major index; nil
+	// checks all. Every element costs four runs.
+	Elements []int
+	// Noise is the rounding error to expect in Y, in units of its last place;
+	// 0 means 8, which is ample for elementwise functions and sums of some
+	// hundred elements. Deep networks have more.
+	Noise float64
+	// Step is the half-width of the inner difference for elements up to 1 in
+	// size, and relative for larger ones; 0 means the cube root of the dtype's
+	// rounding unit, 0.005 for float32. A function that changes within a
+	// shorter distance than that needs a smaller one.
+	Step float64
+}
+
+// CheckGradient compares DYDX with central differences and reports with
+// t.Error the elements that differ, worst first.
+//
+// # Step and tolerance
+//
+// A central difference of half-width h carries a truncation error of about
+// h²·|f‴|/6 and a rounding error of about u·|f|/h, with u = 2⁻²³ for float32.
+// Their sum is smallest near h = u^(1/3) ≈ 0.005 for functions whose values and
+// derivatives are of order 1, and is then about u^(2/3) ≈ 2e-5 of f's size: a
+// smaller step, usual in float64, would measure mostly rounding.
+//
+// Truncation is measured and not guessed: with D(h) and D(2h), the error of
+// D(h) is about (D(2h)−D(h))/3, so Richardson's (4·D(h)−D(2h))/3 is compared,
+// and |D(2h)−D(h)| is allowed for what is left of it, beside Noise·u·|f|/h for
+// rounding and Noise·u of the claimed gradient itself.
+//
+// A tolerance as wide as that could hide a wrong gradient where f is rough or
+// tiny differences drown in a large f. So an element whose tolerance is above a
+// twentieth of the largest derivative is reported as well: the check could not
+// tell. Choose another point, Step, or a smaller Y then.
+func CheckGradient(t testing.TB, c Gradient) {
+	t.Helper()
+	problems, err := c.check(t)
+	if err != nil {
+		t.Fatalf("check gradient of %s by %s: %v", describe(c.Y), describe(c.X), err)
+	}
+	if len(problems) == 0 {
+		return
+	}
+	const shown = 8
+	lines := make([]string, 0, shown)
+	for _, p := range problems[:min(shown, len(problems))] {
+		lines = append(lines, p.String())
+	}
+	t.Errorf("gradient of %s by %s: %d wrong or undecided elements:\n%s", describe(c.Y), describe(c.X), len(problems), strings.Join(lines, "\n"))
+}
+
+// undecided is the largest tolerance, as a share of the largest derivative,
+// with which a comparison still means something.
+const undecided = 0.05
+
+// problem is one element that failed.
+type problem struct {
+	index              []int64 // of the element in X
+	claimed, numerical float64
+	tolerance          float64
+	wrong              bool // else the tolerance is too wide to tell
+}
+
+func (p problem) String() string {
+	verdict := "undecided, tolerance too wide"
+	if p.wrong {
+		verdict = "wrong"
+	}
+	return fmt.Sprintf("  at %v: gradient %.9g, central difference %.9g ± %.2g (%s)", p.index, p.claimed, p.numerical, p.tolerance, verdict)
+}
+
+func (c Gradient) check(t testing.TB) ([]problem, error) {
+	t.Helper()
+	fed, ok := c.Feeds[c.X]
+	if !ok {
+		return nil, errors.New("Feeds holds no value for X")
+	}
+	if c.X.DataType() != c.Y.DataType() {
+		return nil, fmt.Errorf("X has data type %d, Y %d; want one", c.X.DataType(), c.Y.DataType())
+	}
+	unit := 0x1p-23
+	if c.X.DataType() == tf.Double {
+		unit = 0x1p-52
+	}
+	noise, step := c.Noise, c.Step
+	if noise == 0 {
+		noise = 8
+	}
+	if step == 0 {
+		step = math.Cbrt(unit)
+	}
+	dydx := c.DYDX
+	if dydx.Op == nil {
+		added, err := c.Graph.AddGradients("", []tf.Output{c.Y}, []tf.Output{c.X}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("add gradients: %w", err)
+		}
+		if dydx = added[0]; dydx.Op == nil {
+			return nil, errors.New("add gradients: Y does not depend on X")
+		}
+	}
+
+	session, err := tf.NewSession(c.Graph, nil)
+	if err != nil {
+		return nil, fmt.Errorf("start session: %w", err)
+	}
+	defer closeSession(t, session)
+	feeds := make(Feeds, len(c.Feeds))
+	for o, tensor := range c.Feeds {
+		feeds[o] = tensor
+	}
+	run := func(o tf.Output) ([]float64, error) {
+		values, err := session.Run(feeds, []tf.Output{o}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("run graph: %w", err)
+		}
+		return Floats(t, values[0]), nil
+	}
+
+	claimed, err := run(dydx)
+	if err != nil {
+		return nil, err
+	}
+	x, shape := Floats(t, fed), fed.Shape()
+	if len(claimed) != len(x) {
+		return nil, fmt.Errorf("the gradient has %d elements, X has %d", len(claimed), len(x))
+	}
+	// at returns Y with element i of X moved, and X's new value, which rounding
+	// to float32 may have shifted.
+	at := func(i int, value float64) (y, moved float64, err error) {
+		if c.X.DataType() == tf.Float {
+			value = float64(float32(value))
+		}
+		changed := slices.Clone(x)
+		changed[i] = value
+		feeds[c.X] = newTensor(t, c.X.DataType(), changed, shape)
+		values, err := run(c.Y)
+		if err != nil {
+			return 0, 0, err
+		}
+		if len(values) != 1 {
+			return 0, 0, fmt.Errorf("Y has %d elements; want a scalar", len(values))
+		}
+		return values[0], value, nil
+	}
+	difference := func(i int, h float64) (slope, size float64, err error) {
+		up, high, err := at(i, x[i]+h)
+		if err != nil {
+			return 0, 0, err
+		}
+		down, low, err := at(i, x[i]-h)
+		if err != nil {
+			return 0, 0, err
+		}
+		return (up - down) / (high - low), max(math.Abs(up), math.Abs(down)), nil
+	}
+
+	elements := c.Elements
+	if elements == nil {
+		elements = make([]int, len(x))
+		for i := range elements {
+			elements[i] = i
+		}
+	}
+	checked := make([]problem, 0, len(elements))
+	largest := 0.0
+	for _, i := range elements {
+		if i < 0 || i >= len(x) {
+			return nil, fmt.Errorf("element %d is outside X, which has %d", i, len(x))
+		}
+		h := step * max(1, math.Abs(x[i]))
+		near, size, err := difference(i, h)
+		if err != nil {
+			return nil, err
+		}
+		far, _, err := difference(i, 2*h)
+		if err != nil {
+			return nil, err
+		}
+		p := problem{index: unravel(i, shape), claimed: claimed[i], numerical: (4*near - far) / 3}
+		p.tolerance = math.Abs(far-near) + noise*unit*(size/h+math.Abs(claimed[i]))
+		// Written so that NaN is wrong.
+		p.wrong = !(math.Abs(p.claimed-p.numerical) <= p.tolerance)
+		checked = append(checked, p)
+		largest = max(largest, math.Abs(p.numerical), math.Abs(p.claimed))
+	}
+
+	problems := slices.DeleteFunc(checked, func(p problem) bool {
+		return !p.wrong && p.tolerance <= undecided*largest
+	})
+	excess := func(p problem) float64 {
+		e := math.Abs(p.claimed-p.numerical) - p.tolerance
+		if math.IsNaN(e) {
+			return math.Inf(1)
+		}
+		return e
+	}
+	slices.SortStableFunc(problems, func(a, b problem) int {
+		switch d := excess(b) - excess(a); {
+		case d > 0:
+			return 1
+		case d < 0:
+			return -1
+		}
+		return 0
+	})
+	return problems, nil
+}
+
+// unravel turns a row-major position into one index per dimension.
+func unravel(i int, shape []int64) []int64 {
+	index := make([]int64, len(shape))
+	rest := int64(i)
+	for d := len(shape) - 1; d >= 0; d-- {
+		index[d], rest = rest%shape[d], rest/shape[d]
+	}
+	return index
+}
