@@ -1,0 +1,309 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+	"image/jpeg"
+	"strconv"
+	"strings"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
+	functionpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/function_go_proto"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	opdefpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/op_def_go_proto"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	configpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+	"google.golang.org/protobuf/proto"
+)
+
+// validateCrop says what is wrong with a crop and a size, both in pixels.
+func validateCrop(crop, size int) error {
+	if size < 1 || crop < size {
+		return fmt.Errorf("crop %d, size %d: expected 1 ≤ size ≤ crop pixels, since a crop is only ever made smaller; choose a larger crop or a smaller size", crop, size)
+	}
+	return nil
+}
+
+// DecodeJPEG adds the ops that turn one encoded JPEG, contents (string []),
+// into an image, uint8 [size, size, 3] RGB: decode the central crop×crop
+// pixels, shrink them, round to nearest (ties to even). Greyscale and CMYK
+// files become RGB. Where height or width minus crop is odd, the window lies
+// half a pixel up or left of the centre. The ops fail when run on bytes that
+// are no JPEG and on images smaller than the crop.
+//
+// Only the rows of the crop are decoded, which is why a file cut off below
+// them passes: whoever must know that a file is whole has to look for its end.
+//
+// Every output pixel is the mean of the area it covers, partly covered pixels
+// weighing by their share (ResizeArea). It is the exact antialiasing box
+// filter; TensorFlow's antialiased bilinear resize (ScaleAndTranslate) is as
+// smooth and takes longer.
+func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
+	if err := validateCrop(crop, size); err != nil {
+		s.UpdateErr("DecodeJPEG", err)
+		return tf.Output{}
+	}
+	window := tg.Const(s, []int32{int32(crop), int32(crop)})
+	// Height and width, without the channels.
+	shape := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
+	offset := op.FloorDiv(s, op.Sub(s, shape, window), tg.Const(s, int32(2)))
+	image := op.DecodeAndCropJpeg(s, contents,
+		op.ConcatV2(s, []tf.Output{offset, window}, tg.Const(s, int32(0))),
+		op.DecodeAndCropJpegChannels(3),
+		// The default leaves the choice of the transform to the library.
+		op.DecodeAndCropJpegDctMethod("INTEGER_ACCURATE"))
+	if crop == size {
+		return image
+	}
+	batch := op.ExpandDims(s, image, tg.Const(s, int32(0)))
+	small := op.ResizeArea(s, batch, tg.Const(s, []int32{int32(size), int32(size)}))
+	rounded := op.Cast(s, op.Round(s, small), tf.Uint8)
+	return op.Squeeze(s, rounded, op.SqueezeAxis([]int64{0}))
+}
+
+// A Decoder decodes, crops and shrinks one JPEG at a time as DecodeJPEG says.
+// Its methods may be called concurrently, except Close.
+type Decoder struct {
+	crop, size      int
+	session         *tf.Session
+	contents, image tf.Output
+}
+
+// NewDecoder starts a Decoder for the central crop×crop pixels shrunk to
+// size×size; 1 ≤ size ≤ crop. Close it after use.
+func NewDecoder(crop, size int) (*Decoder, error) {
+	g, contents, image, err := decodeGraph(crop, size)
+	if err != nil {
+		return nil, err
+	}
+	// Everything runs in the calling thread: one image is too little work to
+	// share out, and the callers are many. It saves about a tenth of the time.
+	config, err := proto.Marshal(&configpb.ConfigProto{
+		IntraOpParallelismThreads: 1,
+		InterOpParallelismThreads: -1,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode session options of the jpeg decoder: %w", err)
+	}
+	session, err := tf.NewSession(g, &tf.SessionOptions{Config: config})
+	if err != nil {
+		return nil, fmt.Errorf("start jpeg decoder: %w", err)
+	}
+	return &Decoder{crop: crop, size: size, session: session, contents: contents, image: image}, nil
+}
+
+// Decode writes the image of an encoded JPEG to dst, uint8
+// [size, size, 3] RGB in row-major order; len(dst) must be size·size·3. On an
+// error dst is left as it was.
+func (d *Decoder) Decode(dst, encoded []byte) error {
+	if want := d.size * d.size * 3; len(dst) != want {
+		return fmt.Errorf("decode jpeg: expected a buffer of %d bytes, got %d", want, len(dst))
+	}
+	// The copy that string() makes is wanted: tensors hold C memory, which is
+	// given back by finalizers and unseen by Go's collector; a Go allocation of
+	// the same size makes the collector run often enough.
+	contents, err := tf.NewTensor(string(encoded))
+	if err != nil {
+		return fmt.Errorf("decode jpeg: make tensor: %w", err)
+	}
+	out, err := d.session.Run(map[tf.Output]*tf.Tensor{d.contents: contents}, []tf.Output{d.image}, nil)
+	if err != nil {
+		header, headerErr := jpeg.DecodeConfig(bytes.NewReader(encoded))
+		if headerErr == nil && min(header.Width, header.Height) < d.crop {
+			return fmt.Errorf("decode jpeg: the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop",
+				header.Width, header.Height, d.crop, d.crop)
+		}
+		// The lines after the first tell nodes of the graph, not of the file.
+		reason, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("decode jpeg: %s", reason)
+	}
+	// The buffer's capacity is the tensor's size, so this writes to dst itself.
+	if _, err := out[0].WriteContentsTo(bytes.NewBuffer(dst[:0])); err != nil {
+		return fmt.Errorf("decode jpeg: read image: %w", err)
+	}
+	return nil
+}
+
+// Close gives the session's memory back. It must not be called while Decode
+// runs; calling it again does nothing.
+func (d *Decoder) Close() error {
+	if err := d.session.Close(); err != nil {
+		return fmt.Errorf("close jpeg decoder: %w", err)
+	}
+	return nil
+}
+
+// decodeGraph is a graph of its own with the ops of DecodeJPEG, fed by
+// contents, string [], giving image, uint8 [size, size, 3].
+func decodeGraph(crop, size int) (g *tf.Graph, contents, image tf.Output, err error) {
+	s := tg.NewRoot()
+	contents = op.Placeholder(s.SubScope("contents"), tf.String, op.PlaceholderShape(tf.ScalarShape()))
+	image = DecodeJPEG(s.SubScope("decode"), contents, crop, size)
+	if g, err = s.Finalize(); err != nil {
+		return nil, tf.Output{}, tf.Output{}, fmt.Errorf("build jpeg decoder: %w", err)
+	}
+	return g, contents, image, nil
+}
+
+// DecodeJPEGs adds to g, with names under prefix, the ops of DecodeJPEG mapped
+// over a batch: jpegs, a placeholder string [N], gives images, uint8
+// [N, size, size, 3]. One file that cannot be decoded fails the whole batch.
+//
+// The map is a MapDefun node, whose body is a function of the graph's library.
+// The bindings cannot write functions, so the nodes come in as a GraphDef.
+func DecodeJPEGs(g *tf.Graph, prefix string, crop, size int) (jpegs, images tf.Output, err error) {
+	fail := func(err error) (tf.Output, tf.Output, error) {
+		return tf.Output{}, tf.Output{}, fmt.Errorf("build jpeg decoder of a batch: %w", err)
+	}
+	body, contents, image, err := decodeGraph(crop, size)
+	if err != nil {
+		return fail(err)
+	}
+	def, err := graphDef(body)
+	if err != nil {
+		return fail(err)
+	}
+	function, err := functionDef("decode_jpeg", def, contents, image)
+	if err != nil {
+		return fail(err)
+	}
+	batch, err := proto.Marshal(&graphpb.GraphDef{
+		Versions: def.Versions,
+		Library:  &functionpb.FunctionDefLibrary{Function: []*functionpb.FunctionDef{function}},
+		Node: []*nodepb.NodeDef{{
+			Name: "jpegs",
+			Op:   "Placeholder",
+			Attr: map[string]*attrpb.AttrValue{
+				"dtype": attrType(typespb.DataType_DT_STRING),
+				"shape": {Value: &attrpb.AttrValue_Shape{Shape: shape(-1)}},
+			},
+		}, {
+			Name:  "images",
+			Op:    "MapDefun",
+			Input: []string{"jpegs"},
+			Attr: map[string]*attrpb.AttrValue{
+				"Targuments":   attrList(&attrpb.AttrValue_ListValue{Type: []typespb.DataType{typespb.DataType_DT_STRING}}),
+				"Tcaptured":    attrList(&attrpb.AttrValue_ListValue{}),
+				"output_types": attrList(&attrpb.AttrValue_ListValue{Type: []typespb.DataType{typespb.DataType_DT_UINT8}}),
+				"output_shapes": attrList(&attrpb.AttrValue_ListValue{
+					Shape: []*shapepb.TensorShapeProto{shape(int64(size), int64(size), 3)},
+				}),
+				"f": {Value: &attrpb.AttrValue_Func{Func: &attrpb.NameAttrList{Name: function.Signature.Name}}},
+			},
+		}},
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if err := g.Import(batch, prefix); err != nil {
+		return fail(err)
+	}
+	return g.Operation(prefix + "/jpegs").Output(0), g.Operation(prefix + "/images").Output(0), nil
+}
+
+// graphDef is g as a proto.
+func graphDef(g *tf.Graph) (*graphpb.GraphDef, error) {
+	var buf bytes.Buffer
+	if _, err := g.WriteTo(&buf); err != nil {
+		return nil, fmt.Errorf("serialise graph: %w", err)
+	}
+	def := new(graphpb.GraphDef)
+	if err := proto.Unmarshal(buf.Bytes(), def); err != nil {
+		return nil, fmt.Errorf("parse serialised graph: %w", err)
+	}
+	return def, nil
+}
+
+// outputArgs names the only output of the ops that functionDef knows. In a
+// GraphDef an input is "node:index", in a FunctionDef "node:argument:index",
+// and the argument's name stands in the op's registration, which the bindings
+// do not show.
+var outputArgs = map[string]string{
+	"Cast":              "y",
+	"ConcatV2":          "output",
+	"Const":             "output",
+	"DecodeAndCropJpeg": "image",
+	"ExpandDims":        "output",
+	"ExtractJpegShape":  "image_shape",
+	"FloorDiv":          "z",
+	"ResizeArea":        "resized_images",
+	"Round":             "y",
+	"Slice":             "output",
+	"Squeeze":           "output",
+	"Sub":               "z",
+}
+
+// functionDef turns def, a graph from the placeholder in to out, into a
+// function of one argument and one result. It takes def's nodes over.
+func functionDef(name string, def *graphpb.GraphDef, in, out tf.Output) (*functionpb.FunctionDef, error) {
+	sources := map[string]string{in.Op.Name() + ":0": "argument"}
+	for _, n := range def.Node {
+		if n.Name == in.Op.Name() {
+			continue
+		}
+		arg, ok := outputArgs[n.Op]
+		if !ok {
+			return nil, fmt.Errorf("make function of graph: op %s is unknown to it", n.Op)
+		}
+		sources[n.Name+":0"] = n.Name + ":" + arg + ":0"
+	}
+	// source is the function's name for an input of a node.
+	source := func(node, input string) (string, error) {
+		from, index, found := strings.Cut(input, ":")
+		if !found {
+			index = "0"
+		}
+		s, ok := sources[from+":"+index]
+		if !ok {
+			return "", fmt.Errorf("make function of graph: node %s has the unknown input %s", node, input)
+		}
+		return s, nil
+	}
+
+	f := &functionpb.FunctionDef{Signature: &opdefpb.OpDef{
+		Name:      name,
+		InputArg:  []*opdefpb.OpDef_ArgDef{{Name: "argument", Type: typespb.DataType(in.DataType())}},
+		OutputArg: []*opdefpb.OpDef_ArgDef{{Name: "result", Type: typespb.DataType(out.DataType())}},
+	}}
+	for _, n := range def.Node {
+		if n.Name == in.Op.Name() {
+			continue
+		}
+		for i, input := range n.Input {
+			s, err := source(n.Name, input)
+			if err != nil {
+				return nil, err
+			}
+			n.Input[i] = s
+		}
+		f.NodeDef = append(f.NodeDef, n)
+	}
+	result, err := source("result", out.Op.Name()+":"+strconv.Itoa(out.Index))
+	if err != nil {
+		return nil, err
+	}
+	f.Ret = map[string]string{"result": result}
+	return f, nil
+}
+
+func attrType(t typespb.DataType) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_Type{Type: t}}
+}
+
+func attrList(l *attrpb.AttrValue_ListValue) *attrpb.AttrValue {
+	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: l}}
+}
+
+// shape is a tensor's shape as a proto; -1 stands for any size.
+func shape(dims ...int64) *shapepb.TensorShapeProto {
+	p := new(shapepb.TensorShapeProto)
+	for _, d := range dims {
+		p.Dim = append(p.Dim, &shapepb.TensorShapeProto_Dim{Size: d})
+	}
+	return p
+}
