@@ -1,0 +1,63 @@
+# Needed beforehand: Go, a C compiler, make, and Python 3 with pip (which only
+# downloads libtensorflow). Every target does its own set-up.
+#
+#   GPU=1              use the CUDA build of TensorFlow (.tensorflow-gpu/)
+#   TENSORFLOW_ROOT=…  use a libtensorflow that is already installed
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+TENSORFLOW := .tensorflow$(if $(GPU),-gpu)
+
+# The bindings' own cgo step needs these, so every go command does. One set for all
+# of them: cgo's flags are part of the build cache's key, and a second set would
+# compile the bindings twice. $ORIGIN makes bin/galaxy find the library beside it,
+# wherever the two are moved; the absolute path serves test binaries, which are
+# linked in temporary folders.
+export CGO_CFLAGS := '-I$(ROOT)/$(TENSORFLOW)/include'
+export CGO_LDFLAGS := '-L$(ROOT)/$(TENSORFLOW)/lib' -Wl,-rpath,$$ORIGIN/../$(TENSORFLOW)/lib '-Wl,-rpath,$(ROOT)/$(TENSORFLOW)/lib'
+ifeq ($(shell uname -s),Darwin)
+export CGO_LDFLAGS := '-L$(ROOT)/$(TENSORFLOW)/lib' -ltensorflow_framework -Wl,-rpath,@loader_path/../$(TENSORFLOW)/lib '-Wl,-rpath,$(ROOT)/$(TENSORFLOW)/lib'
+endif
+export CGO_ENABLED := 1
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+
+.PHONY: demo test race parity lint build bench env clean help tensorflow
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, into demo/
+	scripts/demo
+
+test: tensorflow ## run the tests
+	go test ./...
+
+race: tensorflow ## run the tests under the race detector
+	go test -race ./...
+
+parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
+	scripts/parity
+
+lint: tensorflow ## gofmt, go vet and golangci-lint
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
+	go vet ./...
+	go run $(GOLANGCI) run ./...
+
+build: tensorflow ## build bin/galaxy
+	go build -o bin/galaxy ./cmd/galaxy
+
+bench: tensorflow ## run the benchmarks
+	go test -run '^$$' -bench . ./...
+
+env: tensorflow ## print the variables a shell or an editor needs: eval "$(make -s env)"
+	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"
+
+clean: ## remove what was built and the demo's results; downloads stay
+	rm -rf bin demo
+
+tensorflow: # fetch libtensorflow if it is not there yet
+	@scripts/fetch-tensorflow $(if $(GPU),--gpu)
