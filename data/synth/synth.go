@@ -1,0 +1,291 @@
+package synth
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/jpeg"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+// The two names inside a data set's folder, as Kaggle ships them.
+const (
+	ImagesDir  = "images_training_rev1"
+	LabelsFile = "training_solutions_rev1.csv"
+)
+
+// Side is the width and height in pixels of every image, as in the real
+// data set.
+const Side = 424
+
+// maxCount bounds Config.Count: far above any use, and far below the number
+// of ids or of files a file system can take.
+const maxCount = 10_000_000
+
+// Config says what Generate is to write.
+type Config struct {
+	// Out is the folder to make. It must not exist; its parent is made
+	// when missing.
+	Out string
+	// Count is the number of galaxies, at least 1.
+	Count int
+	// Seed selects the data set. Galaxy i depends on (Seed, i) alone, so a
+	// larger Count adds galaxies and leaves the others as they were.
+	Seed int64
+	// Workers is the number of galaxies drawn at the same time; 0 means one
+	// for each processor Go may use. It never changes the result.
+	Workers int
+	// Progress, unless nil, is called after every finished galaxy with the
+	// number done so far (1, 2, …, total). Calls never overlap.
+	Progress func(done, total int)
+}
+
+// Validate reports the first field that Generate could not work with.
+func (c Config) Validate() error {
+	switch {
+	case c.Out == "":
+		return errors.New("no output folder given: name a folder that does not exist yet")
+	case c.Count < 1 || c.Count > maxCount:
+		return fmt.Errorf("count is %d, want 1 to %d galaxies", c.Count, maxCount)
+	case c.Workers < 0:
+		return fmt.Errorf("workers is %d, want 1 or more (0 for one per processor)", c.Workers)
+	}
+	return nil
+}
+
+// Generate writes a data set of cfg.Count galaxies in Kaggle's layout:
+// cfg.Out/images_training_rev1/<GalaxyID>.jpg (424×424 RGB baseline JPEG) and
+// cfg.Out/training_solutions_rev1.csv (GalaxyID and 37 vote fractions, sorted
+// by GalaxyID).
+//
+// Everything is written into a temporary folder beside cfg.Out, which takes
+// its name at the very end. When ctx is cancelled or something fails, the
+// temporary folder is removed and cfg.Out is not made.
+func Generate(ctx context.Context, cfg Config) (err error) {
+	if err := cfg.Validate(); err != nil {
+		return fmt.Errorf("synthesise galaxies: %w", err)
+	}
+	out := filepath.Clean(cfg.Out)
+	if err := mustNotExist(out); err != nil {
+		return err
+	}
+	parent := filepath.Dir(out)
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return fmt.Errorf("make folder %s: %w", parent, err)
+	}
+	// Beside the target, so that the final rename stays on one file system.
+	tmp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".tmp-")
+	if err != nil {
+		return fmt.Errorf("make temporary folder beside %s: %w", out, err)
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if rmErr := os.RemoveAll(tmp); rmErr != nil {
+			err = errors.Join(err, fmt.Errorf("remove temporary folder %s: %w", tmp, rmErr))
+		}
+	}()
+	// MkdirTemp makes a private folder; the result is an ordinary one.
+	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // a data set is meant to be read by others
+		return fmt.Errorf("set permissions of %s: %w", tmp, err)
+	}
+	images := filepath.Join(tmp, ImagesDir)
+	if err := os.Mkdir(images, 0o755); err != nil { //nolint:gosec // as above
+		return fmt.Errorf("make folder %s: %w", images, err)
+	}
+
+	rows, err := drawAll(ctx, cfg, images)
+	if err != nil {
+		return err
+	}
+	if err := writeLabels(filepath.Join(tmp, LabelsFile), rows); err != nil {
+		return err
+	}
+	for _, dir := range []string{images, tmp} {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("synthesise galaxies: %w", err)
+	}
+	if err := mustNotExist(out); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, out); err != nil {
+		return fmt.Errorf("move finished data set to %s: %w", out, err)
+	}
+	// From here the data set stands under its name; a failing sync of the
+	// parent must not make the deferred clean-up look for the old one.
+	_ = syncDir(parent)
+	return nil
+}
+
+// mustNotExist refuses an output that is there already, whatever it is.
+func mustNotExist(out string) error {
+	_, err := os.Lstat(out)
+	switch {
+	case err == nil:
+		return fmt.Errorf("output folder %s exists already: remove it or choose another name (nothing was changed)", out)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return fmt.Errorf("look for output folder %s: %w", out, err)
+}
+
+// row is one line of the labels file.
+type row struct {
+	id     int64
+	labels [answers]float64
+}
+
+// drawAll draws every galaxy into images and returns the label rows in the
+// order of the galaxies' numbers.
+func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
+	workers := cfg.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	workers = min(workers, cfg.Count)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	rows := make([]row, cfg.Count)
+	var next atomic.Int64
+	var mu sync.Mutex // guards done, and keeps Progress calls apart
+	done := 0
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			// One painter per worker: its buffers are reused from galaxy
+			// to galaxy.
+			p := newPainter()
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= cfg.Count {
+					return
+				}
+				r, err := drawOne(p, cfg.Seed, i, images)
+				if err != nil {
+					cancel(err)
+					return
+				}
+				rows[i] = r
+				mu.Lock()
+				done++
+				if cfg.Progress != nil {
+					cfg.Progress(done, cfg.Count)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("synthesise galaxies: %w", context.Cause(ctx))
+	}
+	return rows, nil
+}
+
+// drawOne simulates galaxy i, writes its image and returns its labels.
+func drawOne(p *painter, seed int64, i int, images string) (row, error) {
+	g := newGalaxy(seed, i)
+	r := row{id: galaxyID(seed, i), labels: vote(g, newStream(seed, i, streamVotes))}
+	img := p.paint(g, newStream(seed, i, streamSky))
+	p.file.Reset()
+	if err := jpeg.Encode(&p.file, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
+		return row{}, fmt.Errorf("encode galaxy %d: %w", r.id, err)
+	}
+	path := filepath.Join(images, strconv.FormatInt(r.id, 10)+".jpg")
+	if err := os.WriteFile(path, p.file.Bytes(), 0o644); err != nil { //nolint:gosec // a data set is meant to be read by others
+		return row{}, fmt.Errorf("write image %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// writeLabels writes the rows, sorted by id, as the labels file at path.
+func writeLabels(path string, rows []row) (err error) {
+	sort.Slice(rows, func(a, b int) bool { return rows[a].id < rows[b].id })
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("create labels %s: %w", path, err)
+	}
+	defer func() {
+		if cerr := f.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("close labels %s: %w", path, cerr)
+		}
+	}()
+	w := bufio.NewWriter(f)
+	var line bytes.Buffer
+	line.WriteString("GalaxyID")
+	for _, c := range columnNames() {
+		line.WriteString("," + c)
+	}
+	line.WriteByte('\n')
+	for i := range rows {
+		line.WriteString(strconv.FormatInt(rows[i].id, 10))
+		for _, v := range rows[i].labels {
+			line.WriteByte(',')
+			// Nine decimals: each sum rule then holds to a few 1e-9.
+			line.WriteString(strconv.FormatFloat(v, 'f', 9, 64))
+		}
+		line.WriteByte('\n')
+		if _, err := w.Write(line.Bytes()); err != nil {
+			return fmt.Errorf("write labels %s: %w", path, err)
+		}
+		line.Reset()
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write labels %s: %w", path, err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync labels %s: %w", path, err)
+	}
+	return nil
+}
+
+// syncDir asks the operating system to store a folder's entries.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open folder %s: %w", dir, err)
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("sync folder %s: %w", dir, err)
+	}
+	return nil
+}
+
+// idRange is the number of six-digit ids.
+const idRange = 900_000
+
+// galaxyID returns the id of galaxy i: six digits for the first 900,000, more
+// after that. An affine map with a multiplier prime to 900,000 is a
+// permutation, so no two galaxies of a data set share an id, without a table
+// and independently of how many there are.
+func galaxyID(seed int64, i int) int64 {
+	if i >= idRange {
+		return 100_000 + int64(i)
+	}
+	const a = 556_061 // prime to 2, 3 and 5
+	b := int64(mix(uint64(seed)^0x6a09e667f3bcc909) % idRange)
+	return 100_000 + (int64(i)*a+b)%idRange
+}
+
+// clamp01 limits x to [0, 1].
+func clamp01(x float64) float64 { return math.Min(1, math.Max(0, x)) }

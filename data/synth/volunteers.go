@@ -1,0 +1,250 @@
+package synth
+
+import (
+	"math"
+
+	"galaxy/data"
+)
+
+// answers is the number of label columns.
+const answers = data.Answers
+
+func columnNames() []string { return data.Columns() }
+
+// beliefs holds, for each question, what the picture says for each answer:
+// logits of the average volunteer's choice, laid out like the label columns.
+type beliefs [answers]float64
+
+// Columns by name, to write beliefs readably.
+const (
+	q1 = 0
+	q2 = 3
+	q3 = 5
+	q4 = 7
+	q5 = 9
+	q6 = 13
+	q7 = 15
+	q8 = 18
+	q9 = 25
+	qA = 28 // question 10
+	qB = 31 // question 11
+)
+
+// sigma is the standard deviation of the point spread in units of r90.
+func (g *galaxy) sigma() float64 { return g.seeing / 2.355 / g.r90 }
+
+// survives is the share of a pattern of the given wavelength (units of r90)
+// that is left after the seeing: the Fourier transform of a Gaussian.
+func (g *galaxy) survives(wavelength float64) float64 {
+	k := 2 * math.Pi / wavelength * g.sigma()
+	return math.Exp(-k * k / 2)
+}
+
+// above is how well a surface brightness stands out of the sky noise, from 0
+// to 1, when averaged over one resolution element.
+func (g *galaxy) above(brightness float64) float64 {
+	pixels := math.Max(1, g.seeing/detectorPixel)
+	x := brightness * pixels / g.sky
+	return x * x / (x*x + 50)
+}
+
+// apparentAxis is the axis ratio after the seeing has rounded the image.
+func (g *galaxy) apparentAxis() float64 {
+	b := &g.main
+	q := b.bulgeQ
+	if g.kind != elliptical && g.kind != artifact {
+		q = b.axis
+		if b.edgeOn { // the bulge thickens the look of an edge-on disk
+			q = math.Max(q, 0.12) + 0.25*b.bulge*b.bulgeQ
+		}
+	}
+	s2 := g.sigma() * g.sigma() * 3
+	const a2 = 0.35 * 0.35
+	return math.Sqrt((q*q*a2 + s2) / (a2 + s2))
+}
+
+// believe turns the true galaxy into what can be made of its picture.
+func (g *galaxy) believe() beliefs {
+	var l beliefs
+	b := &g.main
+	w := func(k int) float64 { return 0.3 * g.wobble[k] }
+	q := g.apparentAxis()
+
+	// Evidence, 0 to 1, after inclination, seeing and noise.
+	tilt := clamp01((b.axis - 0.18) / 0.4)
+	if b.edgeOn {
+		tilt = 0
+	}
+	diskBrightness := g.faint * (1 - b.bulge) * 0.35
+	armWave := 2.0
+	if b.arms > 0 {
+		armWave = math.Min(1.2, 2*math.Pi*0.55*math.Tan(b.pitch)/float64(b.arms)*1.3)
+	}
+	arm, bar, ring := 0.0, 0.0, 0.0
+	if b.arms > 0 {
+		see := g.survives(armWave) * g.above(diskBrightness*b.armDepth) * (0.35 + 0.65*tilt)
+		arm = clamp01(1.25 * see * math.Sqrt(b.armDepth) * (0.6 + 0.4*b.young))
+	}
+	if b.bar > 0 {
+		bar = clamp01(1.2 * b.bar * g.survives(1.4*b.barLen) * g.above(diskBrightness) * tilt)
+	}
+	if b.ring > 0 {
+		ring = clamp01(1.3 * b.ring * g.survives(6*b.ringW) * g.above(diskBrightness*b.ring) * (0.3 + 0.7*tilt))
+	}
+	resolved := g.survives(0.5)
+	edge := 1 / (1 + math.Exp((q-0.42)/0.05))
+	irregular := g.irregular * g.survives(0.4) * g.above(g.faint*0.3)
+	disturbed := g.disturbed * g.survives(0.6) * g.above(g.faint*0.2)
+	merger := g.merger * (0.4 + 0.6*resolved)
+	plain := 0.0
+	if g.kind == diskGalaxy {
+		plain = 0.55 * (1 - b.bulge) * (0.4 + 0.6*b.young) * resolved
+	}
+	none := (1 - arm) * (1 - 0.9*bar) * (1 - ring) * (1 - 0.8*edge) * (1 - 0.6*irregular) *
+		(1 - plain) * (1 - 0.5*merger) * (1 - 0.4*disturbed)
+	features := 1 - none
+
+	// 1: smooth, features or disk, star or artifact.
+	l[q1+1] = -1.6 + 6.0*features + w(0)
+	l[q1+2] = -3.9 + 1.0*(1-resolved) + 1.2*g.trail + 6*g.spoiled*g.spoiled + 0.5*g.wobble[1]
+	// 2: edge-on?
+	l[q2] = math.Max(-5, math.Min(3.2, (0.44-q)/0.05)) + w(2)
+	// 3: a bar?
+	l[q3] = -3.1 + 7*bar + 0.7*(1-tilt) + w(3)
+	// 4: spiral arms?
+	l[q4] = -2.5 + 7.5*arm + 0.8*ring + 0.6*irregular + w(4)
+	// 5: bulge prominence, an ordered scale.
+	prominence := math.Sqrt(b.bulge) * 0.95
+	if irregular > 0 {
+		prominence *= 0.6
+	}
+	prominence += 0.06*g.wobble[5] + 0.12*(1-resolved)
+	ordered(l[q5:q5+4], prominence, []float64{-0.06, 0.33, 0.66, 1.12}, 0.17)
+	// 8, then 6: which oddity, and is there any?
+	dust := clamp01(g.dust+0.15*b.dust*b2f(b.edgeOn)) * g.survives(0.35)
+	lens := g.lens * (0.3 + 0.7*g.survives(0.4))
+	other := math.Max(g.other*(0.5+0.5*resolved), 0.5*g.trail)
+	strange := [7]float64{ring, lens, disturbed, irregular, other, merger, dust}
+	calm := 1.0
+	for k, e := range strange {
+		calm *= 1 - 0.85*e
+		l[q8+k] = math.Log([7]float64{0.06, 0.07, 0.17, 0.15, 0.42, 0.10, 0.02}[k] + 5*e*e)
+	}
+	l[q6] = -2.5 + 5.8*(1-calm) + 0.4*(arm-0.3) + 0.55*g.wobble[6]
+	// 7: how rounded, an ordered scale.
+	ordered(l[q7:q7+3], 1-q+0.02*g.wobble[7], []float64{0.06, 0.40, 0.70}, 0.12)
+	// 9: bulge shape of an edge-on disk.
+	boxy := clamp01((b.bulgePow - 2) / 2)
+	l[q9] = 5 * (math.Min(b.bulge, 0.6) - 0.1)
+	l[q9+1] = -1.6 + 3.5*boxy*resolved
+	l[q9+2] = 0.9 - 6*b.bulge
+	// 10: winding, an ordered scale in the logarithm of the pitch angle;
+	// unclear arms pull towards the middle of the scale.
+	deg := 15.0
+	if b.arms > 0 {
+		deg = b.pitch * 180 / math.Pi
+	}
+	ordered(l[qA:qA+3], math.Log(deg)+0.1*g.wobble[8], []float64{2.45, 3.05, 3.6}, 0.36)
+	// 11: number of arms.
+	for k := range 5 {
+		l[qB+k] = [5]float64{-2.0, 0, -1.6, -2.6, -2.5}[k]
+		if b.arms > 0 {
+			off := math.Abs(float64(min(b.arms, 5) - k - 1))
+			l[qB+k] += arm * (5 - 2.6*math.Min(off, 2))
+		}
+	}
+	l[qB+5] = 1.2 + 0.5*w(9)
+	return l
+}
+
+func b2f(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// ordered fills logits of an ordered scale: answer k is chosen around
+// centres[k], with the given width.
+func ordered(logits []float64, x float64, centres []float64, width float64) {
+	for k := range logits {
+		d := (x - centres[k]) / width
+		logits[k] = -d * d / 2
+	}
+}
+
+// vote sends volunteers down the question tree and returns the 37 columns.
+func vote(g *galaxy, s stream) [answers]float64 {
+	l := g.believe()
+	voters := 32 + s.IntN(25)
+	var count [answers]float64
+	reached6 := 0.0
+	tree := questions
+	for range voters {
+		eager := s.normal(0, 0.6) // sees features where others do not
+		odd := s.normal(0, 0.7)   // finds many things odd
+		skill := s.in(0.75, 1.25) // sharpens or blurs every judgement
+		slip := s.chance(0.02)    // clicks without looking
+		for at := 1; at != data.End; {
+			question := &tree[at-1]
+			if at == 6 {
+				reached6++
+			}
+			var p [8]float64
+			n := len(question.Answers)
+			for k := range n {
+				x := l[question.First+k] * skill
+				if k == 1 && at == 1 || k == 0 && (at == 3 || at == 4) {
+					x += eager
+				}
+				if k == 0 && at == 6 {
+					x += odd
+				}
+				if slip {
+					x *= 0.2
+				}
+				p[k] = math.Exp(x)
+			}
+			k := choose(p[:n], s.Float64())
+			count[question.First+k]++
+			at = question.Answers[k].Next
+		}
+	}
+	var out [answers]float64
+	for i := range tree {
+		question := &tree[i]
+		// Kaggle's columns are shares of everybody, but for questions 6 and
+		// 8, which are shares of those who came to question 6.
+		of := float64(voters)
+		if question.Number == 6 || question.Number == 8 {
+			of = reached6
+		}
+		for k := range question.Answers {
+			if of > 0 {
+				out[question.First+k] = count[question.First+k] / of
+			}
+		}
+	}
+	if reached6 == 0 {
+		out[q6+1] = 1 // nobody came to find anything odd
+	}
+	return out
+}
+
+var questions = data.Tree()
+
+// choose returns the index that the uniform number u picks from weights p.
+func choose(p []float64, u float64) int {
+	sum := 0.0
+	for _, v := range p {
+		sum += v
+	}
+	u *= sum
+	for k, v := range p {
+		if u < v {
+			return k
+		}
+		u -= v
+	}
+	return len(p) - 1
+}
