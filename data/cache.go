@@ -1,0 +1,298 @@
+package data
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+
+	"github.com/edsrzf/mmap-go"
+	"github.com/zeebo/xxh3"
+)
+
+// One record of examples.bin, little-endian: id int64, xxh3 of the image
+// uint64, split uint8, 7 zeros, 37 labels float32, 4 zeros.
+const (
+	recordID     = 0
+	recordSum    = 8
+	recordSplit  = 16
+	recordLabels = 24
+	recordBytes  = recordLabels + 4*Answers + 4
+)
+
+// A Cache is a prepared data set: decoded images in a mapped file, their labels
+// and splits in memory. Its methods are safe for concurrent use. Examples are
+// numbered from 0 to Len()-1, by ascending GalaxyID.
+type Cache struct {
+	dir      string
+	manifest Manifest
+	row      int // bytes of an image
+
+	ids     []int64
+	sums    []uint64
+	labels  []float32
+	indices [splits][]int
+
+	// mu keeps the mapping alive while an image is copied out of it: reading
+	// after Close would otherwise end the process.
+	mu     sync.RWMutex
+	images mmap.MMap // nil once closed
+}
+
+// Open opens a cache folder made by Prepare. It checks the format version, the
+// manifest's checksum, the sizes of all files and the checksum of the labels;
+// images are checked one by one when they are read, so that opening takes
+// milliseconds whatever their number.
+func Open(dir string) (*Cache, error) {
+	c, err := open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
+	return c, nil
+}
+
+func open(dir string) (*Cache, error) {
+	if info, err := os.Stat(dir); err != nil {
+		return nil, err
+	} else if !info.IsDir() {
+		return nil, errors.New("not a folder; want one made by galaxy prepare")
+	}
+	m, err := readManifest(filepath.Join(dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no %s in it: this is not a cache; make one with galaxy prepare", manifestName)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	c := &Cache{dir: dir, manifest: *m, row: m.Size * m.Size * 3}
+
+	if err := c.readExamples(filepath.Join(dir, examplesName)); err != nil {
+		return nil, fmt.Errorf("%s: %w", examplesName, err)
+	}
+	if err := c.mapImages(filepath.Join(dir, imagesName)); err != nil {
+		return nil, fmt.Errorf("%s: %w", imagesName, err)
+	}
+	return c, nil
+}
+
+// openSized opens a file that must have want bytes.
+func openSized(name string, want int64) (*os.File, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != want {
+		how := "truncated"
+		if info.Size() > want {
+			how = "too long"
+		}
+		err = fmt.Errorf("the file is %s: %d bytes; want %d; %w", how, info.Size(), want, errAgain)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (c *Cache) readExamples(name string) error {
+	n := c.manifest.Examples
+	// The size is compared before memory is taken, so a manifest that claims
+	// a trillion examples costs nothing.
+	if int64(n) > math.MaxInt64/recordBytes {
+		return fmt.Errorf("%d examples are impossible; %w", n, errAgain)
+	}
+	f, err := openSized(name, int64(n)*recordBytes)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := make([]byte, n*recordBytes)
+	if _, err := io.ReadFull(f, b); err != nil {
+		return err
+	}
+	if got := hex(xxh3.Hash(b)); got != c.manifest.ExamplesChecksum {
+		return fmt.Errorf("the file was edited or damaged (checksum %s; want %s); %w", got, clip(c.manifest.ExamplesChecksum), errAgain)
+	}
+
+	c.ids = make([]int64, n)
+	c.sums = make([]uint64, n)
+	c.labels = make([]float32, n*Answers)
+	for i := range n {
+		r := b[i*recordBytes : (i+1)*recordBytes]
+		c.ids[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
+		c.sums[i] = binary.LittleEndian.Uint64(r[recordSum:])
+		if i > 0 && c.ids[i] <= c.ids[i-1] {
+			return fmt.Errorf("galaxy %d follows galaxy %d; want ascending ids; %w", c.ids[i], c.ids[i-1], errAgain)
+		}
+		s := r[recordSplit]
+		if s >= splits {
+			return fmt.Errorf("galaxy %d: unknown split %d; %w", c.ids[i], s, errAgain)
+		}
+		c.indices[s] = append(c.indices[s], i)
+		for j := range Answers {
+			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
+			if !(v >= 0 && v <= 1) {
+				return fmt.Errorf("galaxy %d: %s is %v; want 0 to 1; %w", c.ids[i], columns[j], v, errAgain)
+			}
+			c.labels[i*Answers+j] = v
+		}
+	}
+	for s := range Split(splits) {
+		if got, want := len(c.indices[s]), c.manifest.Counts.Of(s); got != want {
+			return fmt.Errorf("%d examples of the %s split; the manifest says %d; %w", got, s, want, errAgain)
+		}
+	}
+	return nil
+}
+
+func (c *Cache) mapImages(name string) error {
+	n, row := int64(c.manifest.Examples), int64(c.row)
+	if n > math.MaxInt/row {
+		return fmt.Errorf("%d examples of %d px are impossible; %w", n, c.manifest.Size, errAgain)
+	}
+	f, err := openSized(name, n*row)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // the mapping stays
+	c.images, err = mmap.Map(f, mmap.RDONLY, 0)
+	return err
+}
+
+// Close releases the mapping. Images read from it must no longer be used;
+// loaders still open return an error.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.images == nil {
+		return nil
+	}
+	err := c.images.Unmap()
+	c.images = nil
+	if err != nil {
+		return fmt.Errorf("close cache %s: %w", c.dir, err)
+	}
+	return nil
+}
+
+// Len returns the number of examples.
+func (c *Cache) Len() int { return len(c.ids) }
+
+// Size returns the width and height of the images in pixels.
+func (c *Cache) Size() int { return c.manifest.Size }
+
+// Dir returns the folder the cache was opened from.
+func (c *Cache) Dir() string { return c.dir }
+
+// Manifest returns a copy of the manifest; its Broken list is shared.
+func (c *Cache) Manifest() Manifest { return c.manifest }
+
+// ID returns the GalaxyID of example i.
+func (c *Cache) ID(i int) int64 { return c.ids[i] }
+
+// Labels returns the 37 vote fractions of example i, a view not to be changed.
+func (c *Cache) Labels(i int) []float32 {
+	return c.labels[i*Answers : (i+1)*Answers : (i+1)*Answers]
+}
+
+// Indices returns the examples of one split, ascending, a view not to be
+// changed.
+func (c *Cache) Indices(s Split) []int {
+	if s >= splits {
+		return nil
+	}
+	return c.indices[s]
+}
+
+// Image returns the pixels of example i, uint8 [Size, Size, 3] in row-major
+// order, after comparing their checksum. The slice is a view into the mapped
+// file: writing to it ends the process, and so does reading it after Close.
+func (c *Cache) Image(i int) ([]byte, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	src, err := c.view(i)
+	if err != nil {
+		return nil, err
+	}
+	var sum uint64
+	if err := guard(func() { sum = xxh3.Hash(src) }); err != nil {
+		return nil, fmt.Errorf("read cache %s: galaxy %d: %w", c.dir, c.ids[i], err)
+	}
+	if sum != c.sums[i] {
+		return nil, c.damaged(i)
+	}
+	return src, nil
+}
+
+// copyImages gathers the given examples into dst, uint8 [len(which), Size,
+// Size, 3]. The checksum is taken of the copy: what was checked is what is
+// used, and the bytes are still in the processor's cache.
+func (c *Cache) copyImages(dst []byte, which []int) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	at := 0 // the example at hand, for the message
+	bad := -1
+	err := guard(func() {
+		for k, i := range which {
+			at = i
+			src, err := c.view(i)
+			if err != nil {
+				return // closed: reported below
+			}
+			to := dst[k*c.row : (k+1)*c.row]
+			copy(to, src)
+			if xxh3.Hash(to) != c.sums[i] {
+				bad = i
+				return
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("read cache %s: galaxy %d: %w", c.dir, c.ids[at], err)
+	case bad >= 0:
+		return c.damaged(bad)
+	case c.images == nil:
+		return c.closed()
+	}
+	return nil
+}
+
+// view returns the mapped bytes of example i. c.mu must be held.
+func (c *Cache) view(i int) ([]byte, error) {
+	if c.images == nil {
+		return nil, c.closed()
+	}
+	return c.images[i*c.row : (i+1)*c.row : (i+1)*c.row], nil
+}
+
+func (c *Cache) closed() error { return fmt.Errorf("read cache %s: the cache is closed", c.dir) }
+
+func (c *Cache) damaged(i int) error {
+	return fmt.Errorf("read cache %s: galaxy %d: its image was edited or damaged in %s (checksum); %w", c.dir, c.ids[i], imagesName, errAgain)
+}
+
+// guard runs f, which touches mapped memory. If the file behind it was cut
+// short or its disk fails, the processor faults; Go would end the process,
+// and guard returns an error instead.
+func guard(f func()) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(old)
+		if r := recover(); r != nil {
+			if _, ok := r.(interface{ Addr() uintptr }); !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("%s can no longer be read: it was cut short while in use, or its disk fails; %w", imagesName, errAgain)
+		}
+	}()
+	f()
+	return nil
+}

@@ -1,0 +1,215 @@
+package data
+
+import (
+	"archive/zip"
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+)
+
+const (
+	// maxCatalogBytes bounds the labels file, packed or not. The whole
+	// catalogue is 20 MB; a file ten times that is something else.
+	maxCatalogBytes = 256 << 20
+
+	// rangeTolerance is how far outside [0, 1] rounding may push a fraction.
+	// Within it values are moved to the border.
+	rangeTolerance = 1e-5
+
+	idColumn = "GalaxyID"
+)
+
+// A Catalog is the labels file: galaxies and what the volunteers said.
+type Catalog struct {
+	Path   string    // the file read
+	IDs    []int64   // GalaxyIDs in file order, each once
+	Labels []float32 // len(IDs)×37 vote fractions in [0, 1], columns in the order of Columns()
+
+	checksum uint64 // xxh3 of the CSV's bytes
+}
+
+// Row returns the 37 vote fractions of IDs[i], a view.
+func (c *Catalog) Row(i int) []float32 {
+	return c.Labels[i*Answers : (i+1)*Answers : (i+1)*Answers]
+}
+
+// ReadCatalog reads Kaggle's training_solutions_rev1.csv, plain or inside a zip
+// that holds no other CSV. The header must be GalaxyID and Columns() exactly,
+// since two swapped columns would go unnoticed for ever after. Every error
+// names the file and, where there is one, the line and the GalaxyID.
+//
+// The sum rules of the tree are not enforced here (see CheckSums): a catalogue
+// that breaks them can still be learnt from.
+func ReadCatalog(path string) (*Catalog, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read catalog: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read catalog %s: not a file; give the labels CSV (or the zip that holds it)", path)
+	}
+	var magic [4]byte
+	if n, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read catalog %s: %w", path, err)
+	} else if !strings.HasPrefix(string(magic[:n]), "PK") {
+		if info.Size() > maxCatalogBytes {
+			return nil, fmt.Errorf("read catalog %s: %d bytes is too large for a labels CSV (at most %d)", path, info.Size(), maxCatalogBytes)
+		}
+		return parseCatalog(path, f)
+	}
+
+	z, err := zip.NewReader(f, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("read catalog %s: %w", path, err)
+	}
+	member, err := catalogMember(z)
+	if err != nil {
+		return nil, fmt.Errorf("read catalog %s: %w", path, err)
+	}
+	r, err := member.Open()
+	if err != nil {
+		return nil, fmt.Errorf("read catalog %s: %s: %w", path, member.Name, err)
+	}
+	defer r.Close()
+	return parseCatalog(path, r)
+}
+
+// catalogMember finds the one CSV file of a zip.
+func catalogMember(z *zip.Reader) (*zip.File, error) {
+	var found *zip.File
+	for _, f := range z.File {
+		if err := checkMemberName(f.Name); err != nil {
+			return nil, err
+		}
+		if isJunk(f.Name) || !strings.EqualFold(path.Ext(f.Name), ".csv") {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("the zip holds two CSV files (%s, %s); unpack it and give the labels file itself", found.Name, f.Name)
+		}
+		found = f
+	}
+	if found == nil {
+		return nil, errors.New("the zip holds no CSV file; want Kaggle's training_solutions_rev1.zip")
+	}
+	if found.UncompressedSize64 > maxCatalogBytes {
+		return nil, fmt.Errorf("%s: %d bytes is too large for a labels CSV (at most %d)", found.Name, found.UncompressedSize64, maxCatalogBytes)
+	}
+	return found, nil
+}
+
+// parseCatalog reads the CSV; name is for messages.
+func parseCatalog(name string, r io.Reader) (*Catalog, error) {
+	fail := func(line int, format string, args ...any) error {
+		return fmt.Errorf("read catalog %s: line %d: %w", name, line, fmt.Errorf(format, args...))
+	}
+	hash := xxh3.New()
+	// One byte more than allowed: whoever reaches it was too long. A zip's
+	// declared size is only a claim.
+	limited := &io.LimitedReader{R: r, N: maxCatalogBytes + 1}
+	buffered := bufio.NewReaderSize(io.TeeReader(limited, hash), 64<<10)
+	// Spreadsheets like to put a byte order mark before the first column name.
+	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
+		_, _ = buffered.Discard(3) // cannot fail: just peeked at
+	}
+	rows := csv.NewReader(buffered)
+	rows.FieldsPerRecord = -1 // counted below, for a message that helps
+	rows.ReuseRecord = true
+
+	header, err := rows.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read catalog %s: the file is empty; want Kaggle's training_solutions_rev1.csv", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read catalog %s: %w", name, err)
+	}
+	if len(header) != 1+Answers {
+		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, idColumn, columns[0], columns[Answers-1])
+	}
+	for i, got := range header {
+		want := idColumn
+		if i > 0 {
+			want = columns[i-1]
+		}
+		if got != want {
+			return nil, fail(1, "column %d of the header is %q; want %q: the header must be that of Kaggle's training_solutions_rev1.csv", i+1, clip(got), want)
+		}
+	}
+
+	c := &Catalog{Path: name}
+	lines := make(map[int64]int)
+	for {
+		record, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read catalog %s: %w", name, err)
+		}
+		line, _ := rows.FieldPos(0)
+		id, err := parseID(record[0])
+		if err != nil {
+			return nil, fail(line, "%w", err)
+		}
+		if len(record) != 1+Answers {
+			return nil, fail(line, "galaxy %d: %d fields; want %d: the line may be cut off, download the file again", id, len(record), 1+Answers)
+		}
+		if first, dup := lines[id]; dup {
+			return nil, fail(line, "galaxy %d: already on line %d; delete one of the two", id, first)
+		}
+		lines[id] = line
+		c.IDs = append(c.IDs, id)
+		for i, field := range record[1:] {
+			v, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return nil, fail(line, "galaxy %d: %s is %q; want a number from 0 to 1", id, columns[i], clip(field))
+			}
+			// Written so that a NaN fails.
+			if !(v >= -rangeTolerance && v <= 1+rangeTolerance) {
+				return nil, fail(line, "galaxy %d: %s is %v; a vote fraction lies from 0 to 1: correct the row or delete it", id, columns[i], v)
+			}
+			c.Labels = append(c.Labels, float32(math.Max(0, math.Min(1, v))))
+		}
+	}
+	if limited.N <= 0 {
+		return nil, fmt.Errorf("read catalog %s: more than %d bytes is too large for a labels CSV", name, maxCatalogBytes)
+	}
+	if len(c.IDs) == 0 {
+		return nil, fmt.Errorf("read catalog %s: the file has a header but no galaxies", name)
+	}
+	c.checksum = hash.Sum64()
+	return c, nil
+}
+
+// parseID reads a GalaxyID. Only the plain decimal form is taken: "0100" or
+// "+100" would stand for the galaxy 100 without matching the file 100.jpg.
+func parseID(s string) (int64, error) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 0 || strconv.FormatInt(id, 10) != s {
+		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", idColumn, clip(s))
+	}
+	return id, nil
+}
+
+// clip keeps a foreign string from flooding a message.
+func clip(s string) string {
+	const most = 40
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}

@@ -1,0 +1,243 @@
+package data
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/zeebo/xxh3"
+)
+
+// galaxyJPEG returns a 424×424 JPEG that no other id has: one encoded picture
+// with the id in a comment segment. Encoding each would take most of the tests'
+// time.
+func galaxyJPEG(id int64) []byte {
+	base := basePicture()
+	comment := []byte{0xff, 0xfe, 0, 10}
+	comment = binary.BigEndian.AppendUint64(comment, uint64(id))
+	out := append([]byte(nil), base[:2]...)
+	out = append(out, comment...)
+	return append(out, base[2:]...)
+}
+
+var basePicture = sync.OnceValue(func() []byte {
+	m := image.NewRGBA(image.Rect(0, 0, ImageSide, ImageSide))
+	for y := range ImageSide {
+		for x := range ImageSide {
+			m.Set(x, y, color.RGBA{R: uint8(x / 2), G: uint8(y / 2), B: 60, A: 255})
+		}
+	}
+	return encodeJPEG(m)
+})
+
+func flatPicture(c color.Color, side int) image.Image {
+	m := image.NewRGBA(image.Rect(0, 0, side, side))
+	for y := range side {
+		for x := range side {
+			m.Set(x, y, c)
+		}
+	}
+	return m
+}
+
+func encodeJPEG(m image.Image) []byte {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: 90}); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// hashDecoder fills an image with bytes that depend on every byte of the file:
+// fast, and a mix-up of two images shows.
+type hashDecoder struct{}
+
+func (hashDecoder) Decode(dst, jpeg []byte) error {
+	state := xxh3.Hash(jpeg)
+	for i := range dst {
+		if i%8 == 0 {
+			state = mix(state)
+		}
+		dst[i] = byte(state >> (i % 8 * 8))
+	}
+	return nil
+}
+
+// boxDecoder is a whole decoder in plain Go: centre crop, then the mean of the
+// source pixels under each target pixel, with whole edges (crop must be a
+// multiple of size).
+type boxDecoder struct{ crop, size int }
+
+func (d boxDecoder) Decode(dst, file []byte) error {
+	m, err := jpeg.Decode(bytes.NewReader(file))
+	if err != nil {
+		return err
+	}
+	if d.crop%d.size != 0 {
+		return fmt.Errorf("crop %d is no multiple of size %d", d.crop, d.size)
+	}
+	first, box := (ImageSide-d.crop)/2, d.crop/d.size
+	for y := range d.size {
+		for x := range d.size {
+			var sum [3]uint32
+			for v := range box {
+				for u := range box {
+					r, g, b, _ := m.At(first+x*box+u, first+y*box+v).RGBA()
+					sum[0], sum[1], sum[2] = sum[0]+r>>8, sum[1]+g>>8, sum[2]+b>>8
+				}
+			}
+			for c := range 3 {
+				dst[(y*d.size+x)*3+c] = byte((sum[c] + uint32(box*box/2)) / uint32(box*box))
+			}
+		}
+	}
+	return nil
+}
+
+// source is a small data set on disk.
+type source struct {
+	labels, images string
+	ids            []int64
+}
+
+// labelsOf makes a row that obeys the sum rules and belongs to no other id.
+func labelsOf(id int64) []float32 {
+	row := make([]float32, Answers)
+	for _, q := range tree {
+		share := 1.0
+		if q.Parent != Root {
+			share = float64(row[q.Parent])
+		}
+		left := share
+		for j := range q.Answers {
+			v := left
+			if j < len(q.Answers)-1 {
+				v = left * float64(mix(uint64(id)*Answers+uint64(q.First+j))>>40) / (1 << 24)
+			}
+			row[q.First+j] = float32(v)
+			left -= v
+		}
+	}
+	return row
+}
+
+func catalogCSV(ids []int64) string {
+	var b strings.Builder
+	b.WriteString(idColumn + "," + strings.Join(Columns(), ",") + "\n")
+	for _, id := range ids {
+		fmt.Fprint(&b, id)
+		for _, v := range labelsOf(id) {
+			fmt.Fprintf(&b, ",%.6f", v)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func writeFile(t testing.TB, name string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeSource writes n galaxies as a CSV and a folder.
+func makeSource(t testing.TB, n int) source {
+	t.Helper()
+	dir := t.TempDir()
+	s := source{labels: filepath.Join(dir, "training_solutions_rev1.csv"), images: filepath.Join(dir, "images_training_rev1")}
+	for i := range n {
+		// Not in file order, to see that the cache is sorted.
+		s.ids = append(s.ids, 100000+int64((i*7919)%n)*3)
+	}
+	writeFile(t, s.labels, []byte(catalogCSV(s.ids)))
+	for _, id := range s.ids {
+		writeFile(t, s.file(id), galaxyJPEG(id))
+	}
+	return s
+}
+
+func (s source) file(id int64) string {
+	return filepath.Join(s.images, fmt.Sprintf("%d.jpg", id))
+}
+
+type member struct {
+	name string
+	body []byte
+}
+
+func zipBytes(t testing.TB, method uint16, members ...member) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, m := range members {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: m.name, Method: method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(m.body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+const testSize = 8
+
+func (s source) config(out string) PrepareConfig {
+	return PrepareConfig{Labels: s.labels, Images: s.images, Out: out, Size: testSize, Decoder: "test"}
+}
+
+// prepared returns a cache folder of n galaxies of 8 px.
+func prepared(t testing.TB, n int) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "cache")
+	if _, err := Prepare(context.Background(), makeSource(t, n).config(out), hashDecoder{}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func opened(t testing.TB, n int) *Cache {
+	t.Helper()
+	c, err := Open(prepared(t, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// wantError checks that err holds every one of the given parts.
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("no error; want one with %q", parts)
+		return
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q\nlacks %q", err, part)
+		}
+	}
+}

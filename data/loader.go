@@ -1,0 +1,224 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// LoaderConfig says which batches a Loader gives.
+type LoaderConfig struct {
+	Split Split
+	Batch int   // examples a batch, at least 1
+	Seed  int64 // of the order of examples in each epoch
+
+	// Position is the number of batches already consumed since the start of
+	// training, as told by Loader.Position: the loader goes on behind them
+	// without reading them again. 0 starts from the beginning.
+	Position int64
+
+	// Once makes one pass in cache order, for evaluation: every example
+	// exactly once, a smaller last batch, then io.EOF. Seed has no meaning.
+	// Without it the loader gives batches for ever, every epoch in another
+	// order, and leaves out the last len mod Batch examples of each epoch's
+	// order: all steps then have the same shape and weight, and with an order
+	// of its own every epoch leaves out others.
+	Once bool
+}
+
+// A Batch is some examples side by side. Its slices are valid until the next
+// call of Next.
+type Batch struct {
+	Images []byte    // uint8 [n, Size, Size, 3]
+	Labels []float32 // [n, 37] vote fractions
+	IDs    []int64   // [n] GalaxyIDs
+
+	Epoch    int   // passes over the split before this one
+	Position int64 // batches before this one since the start of training
+}
+
+// Len returns n, the number of examples.
+func (b *Batch) Len() int { return len(b.IDs) }
+
+// prefetch is how many batches exist: one at the caller's, one ready, one being
+// filled.
+const prefetch = 3
+
+// A Loader gathers batches from a Cache in a goroutine of its own, ahead of
+// their use. Its methods are for one goroutine. The batches depend on the cache,
+// the config and the position alone.
+type Loader struct {
+	cache    *Cache
+	config   LoaderConfig
+	indices  []int
+	steps    int
+	position int64
+	wait     time.Duration
+
+	current *Batch // at the caller's
+	err     error  // what ended the stream
+	free    chan *Batch
+	ready   chan loaded
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+}
+
+type loaded struct {
+	batch *Batch
+	err   error // the last of the stream
+}
+
+// NewLoader starts a loader. It is an error when the split has fewer examples
+// than a batch, or none at all for a pass. Close it when done, before the cache.
+func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
+	if config.Split >= splits {
+		return nil, fmt.Errorf("load: unknown %v", config.Split)
+	}
+	n := len(cache.Indices(config.Split))
+	switch {
+	case config.Batch < 1:
+		return nil, fmt.Errorf("load: batch is %d examples; want at least 1", config.Batch)
+	case config.Position < 0:
+		return nil, fmt.Errorf("load: position is %d; want 0 or more", config.Position)
+	case n == 0:
+		return nil, fmt.Errorf("load: the %v split of %s is empty; prepare a cache with more galaxies", config.Split, cache.Dir())
+	case n < config.Batch && !config.Once:
+		return nil, fmt.Errorf("load: the %v split of %s has %d examples, fewer than a batch of %d; use a smaller batch or more galaxies",
+			config.Split, cache.Dir(), n, config.Batch)
+	}
+	l := &Loader{
+		cache:    cache,
+		config:   config,
+		indices:  cache.Indices(config.Split),
+		steps:    n / config.Batch,
+		position: config.Position,
+		free:     make(chan *Batch, prefetch),
+		ready:    make(chan loaded, prefetch+1), // every batch and the last error
+	}
+	if config.Once {
+		l.steps = (n + config.Batch - 1) / config.Batch
+	}
+	room := min(config.Batch, n)
+	for range prefetch {
+		l.free <- &Batch{
+			Images: make([]byte, room*cache.row),
+			Labels: make([]float32, room*Answers),
+			IDs:    make([]int64, room),
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.done.Go(func() { l.fill(ctx) })
+	return l, nil
+}
+
+// StepsPerEpoch returns the number of batches of one epoch, or of the pass.
+func (l *Loader) StepsPerEpoch() int { return l.steps }
+
+// Position returns the number of batches consumed since the start of training:
+// those that Next has returned, and those before LoaderConfig.Position. A loader
+// started there returns the batch that Next would return now.
+func (l *Loader) Position() int64 { return l.position }
+
+// DataWait returns how long Next has waited for data so far, in total: what a
+// faster loader could save.
+func (l *Loader) DataWait() time.Duration { return l.wait }
+
+// Next returns the next batch and takes the previous one back. It returns
+// io.EOF at the end of a pass, and ctx's error when that comes first, after
+// which it may be called again. A damaged cache ends the stream with an error
+// that names the galaxy.
+func (l *Loader) Next(ctx context.Context) (*Batch, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if l.current != nil {
+		l.free <- l.current // has room for every batch there is
+		l.current = nil
+	}
+	var got loaded
+	select {
+	case got = <-l.ready: // no wait: leave the clock alone
+	default:
+		start := time.Now()
+		select {
+		case got = <-l.ready:
+			l.wait += time.Since(start)
+		case <-ctx.Done():
+			l.wait += time.Since(start)
+			return nil, ctx.Err()
+		}
+	}
+	if got.err != nil {
+		l.err = got.err
+		return nil, got.err
+	}
+	l.current = got.batch
+	l.position++
+	return got.batch, nil
+}
+
+// Close ends the goroutine and waits for it. Next then returns an error. It may
+// be called twice.
+func (l *Loader) Close() {
+	l.stop()
+	l.done.Wait()
+	l.err = errors.New("load: the loader is closed")
+}
+
+// fill sends batches until the loader is closed, the pass ends or reading
+// fails. Its sends never block: ready has room for all there is.
+func (l *Loader) fill(ctx context.Context) {
+	order := make([]int32, len(l.indices))
+	shuffled := int64(-1) // the epoch that order is of
+	which := make([]int, 0, min(l.config.Batch, len(l.indices)))
+	for position := l.config.Position; ; position++ {
+		var b *Batch
+		select {
+		case b = <-l.free:
+		case <-ctx.Done():
+			return
+		}
+		epoch, step := position/int64(l.steps), int(position%int64(l.steps))
+		first := step * l.config.Batch
+		which = which[:0]
+		if l.config.Once {
+			if epoch > 0 {
+				l.ready <- loaded{err: io.EOF}
+				return
+			}
+			which = append(which, l.indices[first:min(first+l.config.Batch, len(l.indices))]...)
+		} else {
+			if epoch != shuffled {
+				permutation(order, l.config.Seed, epoch)
+				shuffled = epoch
+			}
+			for _, i := range order[first : first+l.config.Batch] {
+				which = append(which, l.indices[i])
+			}
+		}
+		b.Epoch, b.Position = int(epoch), position
+		if err := l.gather(b, which); err != nil {
+			l.ready <- loaded{err: fmt.Errorf("load: %w", err)}
+			return
+		}
+		l.ready <- loaded{batch: b}
+	}
+}
+
+// gather fills b with the given examples.
+func (l *Loader) gather(b *Batch, which []int) error {
+	n := len(which)
+	b.Images, b.Labels, b.IDs = b.Images[:n*l.cache.row], b.Labels[:n*Answers], b.IDs[:n]
+	for k, i := range which {
+		copy(b.Labels[k*Answers:], l.cache.Labels(i))
+		b.IDs[k] = l.cache.ID(i)
+	}
+	return l.cache.copyImages(b.Images, which)
+}

@@ -1,0 +1,159 @@
+package data
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+)
+
+const (
+	// CacheVersion is the format version this package writes and reads. See
+	// docs/cache-format.md.
+	CacheVersion = 1
+
+	cacheFormat      = "galaxy-cache"
+	manifestName     = "manifest.json"
+	imagesName       = "images.bin"
+	examplesName     = "examples.bin"
+	maxManifestBytes = 64 << 20
+)
+
+// A Manifest describes a cache: where it came from, how it was made, and the
+// figures of its train split that models and baselines need.
+type Manifest struct {
+	// Checksum is the xxh3 of manifest.json, 16 hexadecimal digits. Through
+	// the checksums inside it stands for every byte of the cache, so two
+	// caches with the same Checksum are the same.
+	Checksum string `json:"checksum"`
+	Format   string `json:"format"`  // "galaxy-cache"
+	Version  int    `json:"version"` // CacheVersion
+
+	Size      int    `json:"size"`       // width and height of the stored images, pixels
+	Crop      int    `json:"crop"`       // side of the centre of the original that was kept, pixels
+	Decoder   string `json:"decoder"`    // what decoded and resized, as told by PrepareConfig
+	SplitSeed int64  `json:"split_seed"` // the seed of SplitOf
+	Examples  int    `json:"examples"`   // images stored
+	Counts    Counts `json:"counts"`     // the same, by split
+
+	ChannelMean [3]float64       `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
+	ChannelStd  [3]float64       `json:"channel_std"`  // population standard deviation, same scale
+	ColumnMeans [Answers]float64 `json:"column_means"` // mean vote fractions of the train split: the constant predictor
+
+	Broken           []Broken `json:"broken"`             // images left out, by ascending id
+	ImagesWithoutRow int      `json:"images_without_row"` // left out, by permission (AllowMissing)
+	RowsWithoutImage int      `json:"rows_without_image"` // left out, by permission (AllowMissing)
+	SumRuleBreaks    int      `json:"sum_rule_breaks"`    // stored examples that fail CheckSums at SumTolerance
+
+	Sources Sources `json:"sources"`
+
+	ExamplesChecksum string `json:"examples_checksum"` // xxh3 of examples.bin
+}
+
+// Counts is the number of examples of each split.
+type Counts struct {
+	Train      int `json:"train"`
+	Validation int `json:"validation"`
+	Test       int `json:"test"`
+}
+
+// Of returns the count of one split.
+func (c Counts) Of(s Split) int { return [splits]int{c.Train, c.Validation, c.Test}[s%splits] }
+
+// A Broken image was left out of the cache.
+type Broken struct {
+	ID     int64  `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Sources names what a cache was made from, by base name only: the same files
+// elsewhere give the same cache.
+type Sources struct {
+	Labels         string `json:"labels"`
+	LabelsChecksum string `json:"labels_checksum"` // xxh3 of the CSV's bytes
+	Images         string `json:"images"`
+	ImageFiles     int    `json:"image_files"`
+}
+
+func hex(sum uint64) string { return fmt.Sprintf("%016x", sum) }
+
+// The checksum is the first field of the file, so that it stands at a fixed
+// place; it is taken over the whole file with its own digits as zeros.
+const (
+	checksumPrefix = "{\n \"checksum\": \""
+	checksumZeros  = "0000000000000000"
+)
+
+// encode returns the bytes of manifest.json and sets m.Checksum.
+func (m *Manifest) encode() ([]byte, error) {
+	m.Checksum = checksumZeros
+	b, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	b = append(b, '\n')
+	m.Checksum = hex(xxh3.Hash(b))
+	copy(b[len(checksumPrefix):], m.Checksum)
+	return b, nil
+}
+
+var errAgain = errors.New("make the cache again with galaxy prepare")
+
+// decodeManifest parses and checks manifest.json. The version is looked at
+// first: another version may differ in everything else.
+func decodeManifest(b []byte) (*Manifest, error) {
+	var head struct {
+		Format  string `json:"format"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(b, &head); err != nil {
+		return nil, fmt.Errorf("not the manifest of a cache, or a damaged one (%w); %w", err, errAgain)
+	}
+	if head.Format != cacheFormat {
+		return nil, fmt.Errorf("format is %q; want %q: this is not a cache made by galaxy prepare", clip(head.Format), cacheFormat)
+	}
+	if head.Version != CacheVersion {
+		return nil, fmt.Errorf("the cache has format version %d, this program reads version %d; %w", head.Version, CacheVersion, errAgain)
+	}
+
+	digits := len(checksumPrefix) + len(checksumZeros)
+	if !strings.HasPrefix(string(b), checksumPrefix) || len(b) < digits {
+		return nil, fmt.Errorf("it was edited; %w", errAgain)
+	}
+	got := string(b[len(checksumPrefix):digits])
+	zeroed := bytes.Clone(b)
+	copy(zeroed[len(checksumPrefix):], checksumZeros)
+	if want := hex(xxh3.Hash(zeroed)); got != want {
+		return nil, fmt.Errorf("it was edited or damaged (checksum %q, its bytes give %q); %w", got, want, errAgain)
+	}
+	m := new(Manifest)
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w; %w", err, errAgain)
+	}
+	if m.Size < 1 || m.Size > maxSize || m.Examples < 1 || m.Counts.Train < 0 || m.Counts.Validation < 0 || m.Counts.Test < 0 {
+		return nil, fmt.Errorf("impossible sizes (%d px, %d examples, %+v); %w", m.Size, m.Examples, m.Counts, errAgain)
+	}
+	return m, nil
+}
+
+// readManifest reads manifest.json of a cache folder.
+func readManifest(name string) (*Manifest, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifestBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxManifestBytes {
+		return nil, fmt.Errorf("larger than %d bytes; %w", maxManifestBytes, errAgain)
+	}
+	return decodeManifest(b)
+}

@@ -1,0 +1,564 @@
+package data
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/zeebo/xxh3"
+)
+
+// A Decoder turns one JPEG into the pixels that are stored. It is passed in so
+// that this package does not depend on TensorFlow.
+type Decoder interface {
+	// Decode decodes a JPEG of 424×424 pixels, keeps its centre, resizes that
+	// and fills dst, uint8 [Size, Size, 3] in row-major order, RGB. Prepare
+	// calls it from several goroutines at once and reuses both slices. The
+	// error is the reason noted for a broken image.
+	Decode(dst, jpeg []byte) error
+}
+
+const (
+	// DefaultCrop is the side in pixels of the centre that is kept. A galaxy
+	// fills about the middle 207 of 424 pixels; the rest is sky and neighbours.
+	DefaultCrop = 224
+
+	minSize = 8
+	maxSize = ImageSide
+)
+
+// PrepareConfig says what Prepare reads and writes.
+type PrepareConfig struct {
+	Labels string // labels CSV, or the zip that holds it
+	Images string // folder or zip of JPEGs
+	Out    string // cache folder to make; must not exist
+
+	Size      int   // width and height of the stored images, pixels, 8 to 424
+	Crop      int   // side of the centre the Decoder keeps, pixels, 8 to 424; 0 is DefaultCrop
+	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
+
+	// Decoder is what the manifest says of the Decoder: its library, version
+	// and resize method. Caches of the same settings and decoder have the same
+	// bytes.
+	Decoder string
+
+	Workers      int  // images decoded at a time; 0 is one for each processor
+	AllowMissing bool // leave out images without a row and rows without an image
+	MaxBroken    int  // broken images to leave out before Prepare fails; 0 is none
+
+	// Progress, if set, is told how many of the images are done. It is called
+	// from one goroutine at a time, every few images and at the end.
+	Progress func(done, total int)
+}
+
+// validate fills in defaults.
+func (c *PrepareConfig) validate() error {
+	if c.Crop == 0 {
+		c.Crop = DefaultCrop
+	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	switch {
+	case c.Out == "":
+		return errors.New("no output folder given")
+	case c.Size < minSize || c.Size > maxSize:
+		return fmt.Errorf("size is %d pixels; want %d to %d", c.Size, minSize, maxSize)
+	case c.Crop < minSize || c.Crop > ImageSide:
+		return fmt.Errorf("crop is %d pixels; want %d to %d", c.Crop, minSize, ImageSide)
+	case c.Workers < 0 || c.Workers > 1024:
+		return fmt.Errorf("workers is %d; want 1 to 1024, or 0 for one a processor", c.Workers)
+	case c.MaxBroken < 0:
+		return fmt.Errorf("max broken is %d; want 0 or more", c.MaxBroken)
+	}
+	return nil
+}
+
+// Prepare reads a catalogue and its images, decodes every image once and
+// writes a cache: examples by ascending GalaxyID, each with its split. The
+// folder appears under its name only when it is whole and on disk; on an error,
+// or when ctx is cancelled, nothing is left behind. The bytes depend neither on
+// the number of workers nor on time.
+//
+// A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
+// the decoder) is left out and listed in the manifest, up to MaxBroken of them.
+// More are an error that names the ids, and so are no good image at all, no
+// image of the train split, and, unless AllowMissing, an image without a row or
+// a row without an image.
+func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
+	if decoder == nil {
+		return nil, errors.New("prepare: no decoder given")
+	}
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	if err := mustNotExist(config.Out); err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	catalog, err := ReadCatalog(config.Labels)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	images, err := OpenImages(config.Images)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	defer images.Close()
+
+	p := &preparer{config: config, decoder: decoder, catalog: catalog, images: images}
+	p.manifest = Manifest{
+		Format:    cacheFormat,
+		Version:   CacheVersion,
+		Size:      config.Size,
+		Crop:      config.Crop,
+		Decoder:   config.Decoder,
+		SplitSeed: config.SplitSeed,
+		Broken:    []Broken{},
+		Sources: Sources{
+			Labels:         filepath.Base(config.Labels),
+			LabelsChecksum: hex(catalog.checksum),
+			Images:         filepath.Base(config.Images),
+			ImageFiles:     len(images.IDs()),
+		},
+	}
+	if err := p.match(); err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	if err := writeFolder(config.Out, func(dir string) error { return p.write(ctx, dir) }); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
+	}
+	return &p.manifest, nil
+}
+
+type preparer struct {
+	config   PrepareConfig
+	decoder  Decoder
+	catalog  *Catalog
+	images   *Images
+	manifest Manifest
+
+	todo []int // rows of the catalogue that have an image, by ascending id
+	done int
+
+	// Totals over the train split. Whole numbers, so that the order in which
+	// images come in cannot matter: 61,578 images of 424 px stay below 2⁵⁰.
+	channelSum, channelSquares [3]uint64
+	columnSum                  [Answers]float64
+}
+
+// match pairs rows with images.
+func (p *preparer) match() error {
+	order := make([]int, len(p.catalog.IDs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		if p.catalog.IDs[a] < p.catalog.IDs[b] {
+			return -1
+		}
+		return 1 // ids are distinct
+	})
+	var noImage, noRow []int64
+	files := p.images.IDs()
+	for _, row := range order {
+		id := p.catalog.IDs[row]
+		for len(files) > 0 && files[0] < id {
+			noRow, files = append(noRow, files[0]), files[1:]
+		}
+		if len(files) > 0 && files[0] == id {
+			p.todo, files = append(p.todo, row), files[1:]
+		} else {
+			noImage = append(noImage, id)
+		}
+	}
+	noRow = append(noRow, files...)
+
+	var problems []string
+	if len(noRow) > 0 {
+		problems = append(problems, fmt.Sprintf("%s in %s without a row in %s (%s)",
+			count(len(noRow), "image"), p.images.Path(), p.catalog.Path, some(noRow)))
+	}
+	if len(noImage) > 0 {
+		problems = append(problems, fmt.Sprintf("%s in %s without an image in %s (%s)",
+			count(len(noImage), "row"), p.catalog.Path, p.images.Path(), some(noImage)))
+	}
+	if len(p.todo) == 0 {
+		return fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
+	}
+	if len(problems) > 0 && !p.config.AllowMissing {
+		return fmt.Errorf("%s; complete the files, or leave these out with --allow-missing", strings.Join(problems, " and "))
+	}
+	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = len(noRow), len(noImage)
+	return nil
+}
+
+// blockImages is how many images travel together between goroutines: enough to
+// make the hand-over cheap, few enough that all workers end at the same time.
+const blockImages = 16
+
+// A block is a run of images on its way from a worker to the file.
+type block struct {
+	seq    int      // place among the blocks
+	rows   []int    // of the catalogue
+	pixels []byte   // room for blockImages images; the good ones, packed
+	good   []int    // indices into rows
+	sums   []uint64 // xxh3 of each good image
+	broken []Broken
+	// Over the pixels of the good images of the train split.
+	channelSum, channelSquares [3]uint64
+}
+
+// write fills the cache folder dir.
+//
+// A block goes from free to jobs to done and back: its number bounds the
+// memory, and since blocks are handed out in order, the one the writer waits
+// for is always among those being worked on.
+func (p *preparer) write(ctx context.Context, dir string) error {
+	row := p.config.Size * p.config.Size * 3
+	blocks := (len(p.todo) + blockImages - 1) / blockImages
+	inFlight := min(2*p.config.Workers+2, blocks)
+
+	// Whatever ends this function also ends the goroutines, and it waits for
+	// them: they read the zip that the caller closes.
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+
+	free := make(chan *block, inFlight)
+	jobs := make(chan *block, inFlight)
+	done := make(chan *block, inFlight)
+	for range inFlight {
+		free <- &block{pixels: make([]byte, blockImages*row)}
+	}
+	workers.Go(func() {
+		defer close(jobs)
+		for seq := range blocks {
+			select {
+			case b := <-free:
+				b.seq = seq
+				b.rows = p.todo[seq*blockImages : min((seq+1)*blockImages, len(p.todo))]
+				jobs <- b // has room for every block there is
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for range min(p.config.Workers, blocks) {
+		workers.Go(func() {
+			var file []byte
+			for b := range jobs {
+				if ctx.Err() != nil {
+					return
+				}
+				file = p.decode(b, row, file)
+				done <- b // has room for every block there is
+			}
+		})
+	}
+
+	pixels, err := createSynced(filepath.Join(dir, imagesName))
+	if err != nil {
+		return err
+	}
+	defer pixels.abandon()
+	examples, err := createSynced(filepath.Join(dir, examplesName))
+	if err != nil {
+		return err
+	}
+	defer examples.abandon()
+	hash := xxh3.New()
+
+	early := make([]*block, blocks) // came in before their turn
+	for next := 0; next < blocks; {
+		select {
+		case b := <-done:
+			early[b.seq] = b
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for next < blocks && early[next] != nil {
+			b := early[next]
+			early[next] = nil
+			if err := pixels.write(b.pixels[:len(b.good)*row]); err != nil {
+				return err
+			}
+			record := p.account(b)
+			_, _ = hash.Write(record) // never fails
+			if err := examples.write(record); err != nil {
+				return err
+			}
+			free <- b
+			next++
+			if p.config.Progress != nil {
+				p.config.Progress(p.done, len(p.todo))
+			}
+		}
+	}
+	if err := p.finish(); err != nil {
+		return err
+	}
+	if err := pixels.finish(); err != nil {
+		return err
+	}
+	if err := examples.finish(); err != nil {
+		return err
+	}
+	p.manifest.ExamplesChecksum = hex(hash.Sum64())
+	text, err := p.manifest.encode()
+	if err != nil {
+		return err
+	}
+	manifest, err := createSynced(filepath.Join(dir, manifestName))
+	if err != nil {
+		return err
+	}
+	defer manifest.abandon()
+	if err := manifest.write(text); err != nil {
+		return err
+	}
+	return manifest.finish()
+}
+
+// decode does the work of one block. It returns the buffer for files, which
+// grows with the largest.
+func (p *preparer) decode(b *block, row int, file []byte) []byte {
+	b.good, b.sums, b.broken = b.good[:0], b.sums[:0], b.broken[:0]
+	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
+	for i, r := range b.rows {
+		id := p.catalog.IDs[r]
+		dst := b.pixels[len(b.good)*row:][:row]
+		bytes, err := p.images.Read(id, file[:0])
+		if err == nil {
+			file = bytes
+			if err = checkImage(bytes); err == nil {
+				err = p.decoder.Decode(dst, bytes)
+			}
+		}
+		if err != nil {
+			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
+			continue
+		}
+		b.good = append(b.good, i)
+		b.sums = append(b.sums, xxh3.Hash(dst))
+		if SplitOf(id, p.config.SplitSeed) == Train {
+			addChannels(dst, &b.channelSum, &b.channelSquares)
+		}
+	}
+	return file
+}
+
+// addChannels adds the pixels of an RGB image to the sums of each channel.
+func addChannels(pixels []byte, sum, squares *[3]uint64) {
+	var s, q [3]uint64
+	for len(pixels) >= 3 {
+		r, g, b := uint64(pixels[0]), uint64(pixels[1]), uint64(pixels[2])
+		s[0] += r
+		s[1] += g
+		s[2] += b
+		q[0] += r * r
+		q[1] += g * g
+		q[2] += b * b
+		pixels = pixels[3:]
+	}
+	for c := range 3 {
+		sum[c] += s[c]
+		squares[c] += q[c]
+	}
+}
+
+// account adds a block to the totals and returns its records of examples.bin.
+func (p *preparer) account(b *block) []byte {
+	m := &p.manifest
+	records := make([]byte, len(b.good)*recordBytes)
+	for k, i := range b.good {
+		id, labels := p.catalog.IDs[b.rows[i]], p.catalog.Row(b.rows[i])
+		split := SplitOf(id, p.config.SplitSeed)
+		switch split {
+		case Train:
+			m.Counts.Train++
+			for j, v := range labels {
+				p.columnSum[j] += float64(v)
+			}
+		case Validation:
+			m.Counts.Validation++
+		case Test:
+			m.Counts.Test++
+		}
+		if CheckSums(labels, SumTolerance) != nil {
+			m.SumRuleBreaks++
+		}
+		r := records[k*recordBytes:][:recordBytes]
+		binary.LittleEndian.PutUint64(r[recordID:], uint64(id))
+		binary.LittleEndian.PutUint64(r[recordSum:], b.sums[k])
+		r[recordSplit] = byte(split)
+		for j, v := range labels {
+			binary.LittleEndian.PutUint32(r[recordLabels+4*j:], math.Float32bits(v))
+		}
+	}
+	m.Examples += len(b.good)
+	m.Broken = append(m.Broken, b.broken...)
+	for c := range 3 {
+		p.channelSum[c] += b.channelSum[c]
+		p.channelSquares[c] += b.channelSquares[c]
+	}
+	p.done += len(b.rows)
+	return records
+}
+
+// finish judges the whole and turns the totals into means.
+func (p *preparer) finish() error {
+	m := &p.manifest
+	if m.Examples == 0 {
+		return fmt.Errorf("none of the %d images can be used: galaxy %d: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
+	}
+	if n := len(m.Broken); n > p.config.MaxBroken {
+		return fmt.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with --max-broken %d",
+			count(n, "broken image"), p.images.Path(), someBroken(m.Broken), p.config.MaxBroken, n)
+	}
+	if m.Counts.Train == 0 {
+		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
+	}
+	pixels := float64(m.Counts.Train) * float64(m.Size) * float64(m.Size)
+	for c := range 3 {
+		mean := float64(p.channelSum[c]) / pixels
+		variance := float64(p.channelSquares[c])/pixels - mean*mean
+		m.ChannelMean[c] = mean / 255
+		// Cancellation can leave a tiny negative variance on a flat picture.
+		m.ChannelStd[c] = math.Sqrt(max(variance, 0)) / 255
+	}
+	for j := range m.ColumnMeans {
+		m.ColumnMeans[j] = p.columnSum[j] / float64(m.Counts.Train)
+	}
+	return nil
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// someFirst is how many ids a message names before it goes over to a count.
+const someFirst = 5
+
+func some(ids []int64) string {
+	s := make([]string, 0, someFirst+1)
+	for i, id := range ids {
+		if i == someFirst {
+			s = append(s, "…")
+			break
+		}
+		s = append(s, fmt.Sprint(id))
+	}
+	return strings.Join(s, ", ")
+}
+
+func someBroken(list []Broken) string {
+	s := make([]string, 0, someFirst+1)
+	for i, b := range list {
+		if i == someFirst {
+			s = append(s, "…")
+			break
+		}
+		s = append(s, fmt.Sprintf("%d: %s", b.ID, b.Reason))
+	}
+	return strings.Join(s, "; ")
+}
+
+// mustNotExist refuses an output that is there already, even an empty folder.
+func mustNotExist(name string) error {
+	if _, err := os.Lstat(name); err == nil {
+		return fmt.Errorf("%s exists already; choose another name or remove it first", name)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// writeFolder makes a folder that appears under its name only when fill has
+// succeeded and everything is on disk. The work is done beside it, since a
+// rename is atomic only within a file system.
+func writeFolder(out string, fill func(dir string) error) (err error) {
+	out = filepath.Clean(out)
+	parent := filepath.Dir(out)
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".tmp-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	// One folder deeper, because MkdirTemp's own is closed to everyone else.
+	dir := filepath.Join(temp, filepath.Base(out))
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		return err
+	}
+	if err := fill(dir); err != nil {
+		return err
+	}
+	if err := syncFolder(dir); err != nil {
+		return err
+	}
+	// Another process may have made the folder meanwhile; a rename would
+	// silently replace an empty one.
+	if err := mustNotExist(out); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, out); err != nil {
+		return err
+	}
+	return syncFolder(parent)
+}
+
+func syncFolder(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// A syncedFile is a new file that is on disk once finish returns.
+type syncedFile struct {
+	f   *os.File
+	buf *bufio.Writer
+}
+
+func createSynced(name string) (*syncedFile, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &syncedFile{f: f, buf: bufio.NewWriterSize(f, 256<<10)}, nil
+}
+
+func (s *syncedFile) write(b []byte) error {
+	_, err := s.buf.Write(b)
+	return err
+}
+
+func (s *syncedFile) finish() error {
+	err := errors.Join(s.buf.Flush(), s.f.Sync(), s.f.Close())
+	s.f = nil
+	return err
+}
+
+// abandon closes the file if finish did not.
+func (s *syncedFile) abandon() {
+	if s.f != nil {
+		_ = s.f.Close() // on its way to an error already; the file is removed
+	}
+}

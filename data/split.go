@@ -1,0 +1,93 @@
+package data
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// A Split is one of the three parts a catalogue is divided into.
+type Split uint8
+
+// The parts: models learn from Train, are chosen by Validation and judged once
+// by Test.
+const (
+	Train Split = iota
+	Validation
+	Test
+
+	splits = 3
+)
+
+var splitNames = [splits]string{"train", "validation", "test"}
+
+// String returns "train", "validation" or "test".
+func (s Split) String() string {
+	if int(s) < len(splitNames) {
+		return splitNames[s]
+	}
+	return fmt.Sprintf("split(%d)", uint8(s))
+}
+
+// ParseSplit returns the split of the given name: train, validation (or val)
+// or test.
+func ParseSplit(name string) (Split, error) {
+	if name == "val" {
+		return Validation, nil
+	}
+	for i, n := range splitNames {
+		if name == n {
+			return Split(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown split %q; want train, validation or test", name)
+}
+
+// SplitOf returns the part a galaxy belongs to: train with a chance of 80 %,
+// validation and test with 10 % each. It depends on nothing but the two
+// numbers, so a galaxy never moves when others are added or dropped, and test
+// galaxies stay unseen in every cache of the same split seed, for ever:
+//
+//	bucket = ⌊10·mix(mix(seed) XOR id) / 2⁶⁴⌋   0–7 train, 8 validation, 9 test
+//
+// where mix is one step of SplitMix64 (Steele, Lea & Flood 2014).
+func SplitOf(id, seed int64) Split {
+	bucket, _ := bits.Mul64(mix(mix(uint64(seed))^uint64(id)), 10)
+	switch bucket {
+	case 8:
+		return Validation
+	case 9:
+		return Test
+	default:
+		return Train
+	}
+}
+
+// golden is SplitMix64's increment, 2⁶⁴ divided by the golden ratio.
+const golden = 0x9e3779b97f4a7c15
+
+// mix is the output SplitMix64 gives from state x. Splits and batch orders are
+// promises kept across versions of Go and of this program, which is why they
+// rest on these few lines and not on math/rand.
+func mix(x uint64) uint64 {
+	x += golden
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// permutation fills order with a shuffle of 0 … len(order)-1 that depends only
+// on seed and epoch: Fisher–Yates from the top, whose k-th draw (k = 0, 1, …)
+// below m is ⌊m·mix(state + k·golden) / 2⁶⁴⌋ with state = mix(mix(seed) XOR
+// epoch). The draw's bias, at most m/2⁶⁴, is far below what any number of
+// epochs could show.
+func permutation(order []int32, seed, epoch int64) {
+	for i := range order {
+		order[i] = int32(i)
+	}
+	state := mix(mix(uint64(seed)) ^ uint64(epoch))
+	for i := len(order) - 1; i > 0; i-- {
+		j, _ := bits.Mul64(mix(state), uint64(i+1))
+		order[i], order[j] = order[j], order[i]
+		state += golden
+	}
+}
