@@ -265,19 +265,17 @@ func readMember(f *zip.File, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
 	}
 	defer r.Close()
-	// One byte of room more than the zip declares: only the read that meets
-	// the end compares the checksum, and a member that lies about its size
-	// shows up here.
-	size := int(f.UncompressedSize64)
-	buf = grow(buf, size+1)
-	n, err := io.ReadFull(r, buf)
-	switch {
-	case err == nil:
-		return nil, errors.New("the file is larger than the zip declares")
-	case n == size && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return buf[:n], nil
+	buf = grow(buf, int(f.UncompressedSize64)+1)
+	body, end := buf[:len(buf)-1], buf[len(buf)-1:]
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
 	}
-	return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
+	// Only the read that meets the end compares the checksum. The reader
+	// itself refuses a member that goes on behind its declared size.
+	if _, err := io.ReadFull(r, end); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
+	}
+	return body, nil
 }
 
 func checkImageBytes(n uint64) error {

@@ -112,7 +112,7 @@ func newGalaxy(seed int64, i int) *galaxy {
 	switch u := s.Float64(); {
 	case u < 0.004:
 		g.kind = artifact
-	case u < 0.055:
+	case u < 0.07:
 		g.kind = irregularGalaxy
 	case u < 0.41:
 		g.kind = elliptical
@@ -121,12 +121,12 @@ func newGalaxy(seed int64, i int) *galaxy {
 	}
 	g.r90 = math.Min(32, 2.6+3.8*math.Exp(s.normal(0, 0.5)))
 	g.seeing = math.Max(0.9, s.normal(1.28, 0.16))
-	g.sky = 0.026 * math.Exp(s.normal(0, 0.12))
+	g.sky = 0.026 * math.Exp(s.normal(0, 0.3))
 	g.faint = 2.6 * math.Exp(s.normal(0, 0.42))
 
 	b := &g.main
 	*b = body{size: 1, bulgePow: 2, angle: s.in(0, 2*math.Pi), noise: s.Uint64()}
-	b.oldColour = blend(oldStars, midStars, clamp01(s.normal(0.25, 0.2)))
+	b.oldColour = blend(oldStars, midStars, clamp01(s.normal(0.35, 0.3)))
 	b.newColour = blend(youngStars, hotStars, clamp01(s.normal(0.25, 0.25)))
 	switch g.kind {
 	case elliptical:
@@ -160,7 +160,7 @@ func drawElliptical(b *body, s stream) {
 		b.bulge = s.in(0.4, 0.9)
 		b.young = s.in(0, 0.35)
 	}
-	if s.chance(0.15) { // blue ellipticals
+	if s.chance(0.22) { // blue ellipticals
 		b.oldColour = blend(b.oldColour, youngStars, s.in(0.3, 1))
 	}
 }
@@ -172,13 +172,14 @@ func drawDisk(b *body, s stream) {
 	b.bulgeN = s.in(1, 2) + 2*(1-stage)
 	b.bulgeRe = s.in(0.10, 0.16) + 0.08*b.bulge
 	b.diskH = s.in(0.25, 0.32)
-	b.young = clamp01(0.25 + 0.5*stage + s.normal(0, 0.12))
-	b.oldColour = blend(b.oldColour, midStars, clamp01(0.9*stage))
+	b.young = clamp01(0.2 + 0.4*stage + s.normal(0, 0.15))
+	b.oldColour = blend(b.oldColour, midStars, clamp01(0.6*stage))
 	cosI := s.Float64()
 	thick := s.in(0.10, 0.2)
-	if cosI < 0.2 {
+	if cosI < 0.23 {
 		b.edgeOn = true
-		b.axis = thick + 0.5*cosI
+		b.axis = thick + 0.4*cosI
+		b.diskH *= 1.2 // r90 is that of a round aperture
 		b.bulgeQ = s.in(0.5, 0.9)
 		b.bulgeRe *= 1.2
 		if s.chance(0.22) && b.bulge > 0.1 {
@@ -195,27 +196,27 @@ func drawDisk(b *body, s stream) {
 	b.axis = math.Sqrt(cosI*cosI + thick*thick*(1-cosI*cosI))
 	b.bulgeQ = math.Sqrt(cosI*cosI + 0.36*(1-cosI*cosI))
 
-	if s.chance(0.72) {
+	if s.chance(0.8) {
 		u := s.Float64()
 		switch {
-		case u < 0.06:
+		case u < 0.09:
 			b.arms = 1
-		case u < 0.62:
+		case u < 0.60:
 			b.arms = 2
-		case u < 0.78:
+		case u < 0.76:
 			b.arms = 3
-		case u < 0.88:
+		case u < 0.87:
 			b.arms = 4
 		default:
 			b.arms = 5 + s.IntN(2)
 		}
-		deg := 7 + 20*stage*s.in(0.5, 1.2) + s.in(0, 7)
+		deg := 6 + 18*stage*s.in(0.5, 1.2) + s.in(0, 7)
 		if b.arms == 1 {
 			deg *= 0.8
 		}
 		b.pitch = deg * math.Pi / 180
 		b.armPhase = s.in(0, 2*math.Pi)
-		b.armDepth = s.in(0.15, 1)
+		b.armDepth = s.in(0.2, 1)
 		b.armSharp = s.in(1.2, 4)
 		b.armUneven = s.in(0, 0.4)
 		b.clumps = s.in(0.1, 0.6)
@@ -223,7 +224,7 @@ func drawDisk(b *body, s stream) {
 	} else {
 		b.young *= 0.6
 	}
-	if s.chance(0.42) {
+	if s.chance(0.5) {
 		b.bar = s.beta(2, 2)
 		b.barLen = s.in(0.2, 0.5)
 		b.barAngle = s.in(0, math.Pi)
@@ -231,8 +232,8 @@ func drawDisk(b *body, s stream) {
 			b.armPhase = 2 * b.barAngle
 		}
 	}
-	if s.chance(0.10) {
-		b.ring = s.in(0.35, 1)
+	if s.chance(0.12) {
+		b.ring = s.in(0.45, 1)
 		b.ringR = s.in(0.35, 0.75)
 		b.ringW = s.in(0.05, 0.10)
 		b.armDepth *= 0.4
@@ -255,8 +256,8 @@ func drawIrregular(b *body, s stream) {
 func drawOddities(g *galaxy, s stream) {
 	b := &g.main
 	switch u := s.Float64(); {
-	case u < 0.055:
-		g.merger = s.in(0.25, 1)
+	case u < 0.07:
+		g.merger = s.in(0.3, 1)
 		o := &g.second
 		*o = body{bulgePow: 2, angle: s.in(0, 2*math.Pi), noise: s.Uint64()}
 		o.oldColour, o.newColour = b.oldColour, b.newColour
@@ -272,16 +273,16 @@ func drawOddities(g *galaxy, s stream) {
 		o.light = b.light * o.size * o.size * s.in(0.6, 1.3)
 		b.warp = s.normal(0, 0.35) * g.merger
 		o.warp = s.normal(0, 0.35) * g.merger
-	case u < 0.095:
+	case u < 0.115:
 		g.disturbed = s.in(0.3, 1)
 		b.warp = math.Copysign(s.in(0.3, 0.9), s.normal(0, 1)) * g.disturbed
-	case u < 0.107:
+	case u < 0.127:
 		g.lens = s.in(0.3, 1)
-	case u < 0.118:
+	case u < 0.138:
 		g.dust = s.in(0.3, 1)
 		b.dust = math.Max(b.dust, 3*g.dust)
 		b.dustAt = s.normal(0, 0.03)
-	case u < 0.175:
+	case u < 0.205:
 		g.other = s.in(0.2, 1)
 		g.otherKind = [6]int{otherStar, otherStar, otherStar, otherOverlap, otherOverlap, otherColour}[s.IntN(6)]
 		switch g.otherKind {

@@ -66,7 +66,7 @@ func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
 	p.blur(g.sigma() * p.unit)
 	p.drawStars(g, s)
 	p.addSky(g, s)
-	p.develop()
+	p.develop(s)
 	return p.out
 }
 
@@ -552,7 +552,7 @@ func (p *painter) addSky(g *galaxy, s stream) {
 
 // develop turns light into the picture: the colour-preserving asinh stretch of
 // Lupton et al. 2004 on the detector's grid, then interpolation to 424×424.
-func (p *painter) develop() {
+func (p *painter) develop(s stream) {
 	const (
 		softening = 6.5
 		black     = 0.014
@@ -571,7 +571,7 @@ func (p *painter) develop() {
 		}
 		r[i], g[i], b[i] = float32(math.Max(0, k*x)), float32(math.Max(0, k*y)), float32(math.Max(0, k*z))
 	}
-	p.resample()
+	p.resample(s)
 }
 
 // tap is where an output pixel finds its four source pixels, and their weights.
@@ -581,11 +581,12 @@ type tap struct {
 }
 
 // taps returns Catmull-Rom weights for every output pixel.
-func (p *painter) taps() [Side]tap {
+// shift moves the picture by that many detector pixels.
+func (p *painter) taps(shift float64) [Side]tap {
 	var out [Side]tap
 	for i := range out {
 		// The middle of the output is the middle of the grid.
-		x := (float64(i)+0.5-Side/2.0)/p.scale + float64(p.n)/2 - 0.5
+		x := (float64(i)+0.5-Side/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
 		f := math.Floor(x)
 		t := x - f
 		out[i] = tap{at: max(0, min(p.n-4, int(f)-1)), w: [4]float32{
@@ -598,12 +599,15 @@ func (p *painter) taps() [Side]tap {
 	return out
 }
 
-func (p *painter) resample() {
-	taps := p.taps()
+// resample interpolates the planes to the output's size. The bands of a
+// survey are registered to a fraction of a pixel only, which gives small
+// sources coloured fringes.
+func (p *painter) resample(s stream) {
 	n := p.n
 	for c := range p.plane {
+		down, right := p.taps(s.normal(0, 0.2)), p.taps(s.normal(0, 0.2))
 		src := p.plane[c]
-		for j, t := range taps { // rows: Side of them, still n wide
+		for j, t := range down { // rows: Side of them, still n wide
 			a, b := src[t.at*n:(t.at+1)*n], src[(t.at+1)*n:(t.at+2)*n]
 			d, e := src[(t.at+2)*n:(t.at+3)*n], src[(t.at+3)*n:(t.at+4)*n]
 			to := p.work[j*n : (j+1)*n]
@@ -614,8 +618,8 @@ func (p *painter) resample() {
 		for j := range Side {
 			row := p.work[j*n : (j+1)*n]
 			pix := p.out.Pix[j*p.out.Stride : j*p.out.Stride+4*Side]
-			for i := range taps {
-				t := &taps[i]
+			for i := range right {
+				t := &right[i]
 				r := row[t.at : t.at+4 : t.at+4]
 				v := t.w[0]*r[0] + t.w[1]*r[1] + t.w[2]*r[2] + t.w[3]*r[3] + 0.5
 				pix[4*i+c] = uint8(max(0, min(255, v)))

@@ -1,0 +1,199 @@
+package data
+
+import (
+	"archive/zip"
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestOpenImages(t *testing.T) {
+	dir := t.TempDir()
+	want := []int64{7, 100008, 999967}
+	members := func(prefix string) []member {
+		return []member{
+			{prefix + "100008.jpg", galaxyJPEG(100008)},
+			{prefix + "999967.JPG", galaxyJPEG(999967)},
+			{prefix + "7.jpeg", galaxyJPEG(7)},
+			{prefix + "readme.txt", []byte("hello")},
+			{prefix + ".hidden.jpg", nil},
+		}
+	}
+	folder := func(name, prefix string) string {
+		for _, m := range members(prefix) {
+			writeFile(t, filepath.Join(dir, name, m.name), m.body)
+		}
+		return filepath.Join(dir, name)
+	}
+	pack := func(name string, method uint16, prefix string) string {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, zipBytes(t, method, append(members(prefix), member{"__MACOSX/._7.jpg", nil})...))
+		return path
+	}
+	for _, path := range []string{
+		folder("flat", ""),
+		folder("nested", "images_training_rev1/"),
+		pack("flat.zip", zip.Store, ""),
+		pack("nested.zip", zip.Store, "images_training_rev1/"),
+		pack("deflated.zip", zip.Deflate, "./images_training_rev1/"),
+	} {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			m, err := OpenImages(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			if !slices.Equal(m.IDs(), want) {
+				t.Errorf("IDs() = %v, want %v", m.IDs(), want)
+			}
+			var buf []byte
+			for _, id := range want {
+				buf, err = m.Read(id, buf)
+				if err != nil || !bytes.Equal(buf, galaxyJPEG(id)) {
+					t.Errorf("Read(%d): %v, or other bytes", id, err)
+				}
+			}
+			_, err = m.Read(8, buf)
+			wantError(t, err, "not exist")
+		})
+	}
+}
+
+func TestOpenImagesErrors(t *testing.T) {
+	dir := t.TempDir()
+	picture := galaxyJPEG(1)
+	for _, c := range []struct {
+		name string
+		zip  []byte
+		want []string
+	}{
+		{"empty", zipBytes(t, zip.Store), []string{"no images", "<GalaxyID>.jpg"}},
+		{"text", []byte("hello"), []string{"not a zip file"}},
+		{"nothing", nil, []string{"not a zip file"}},
+		{"cut", zipBytes(t, zip.Store, member{"1.jpg", picture})[:300], []string{"cut off"}},
+		{"twice", zipBytes(t, zip.Store, member{"a/1.jpg", picture}, member{"b/1.jpg", picture}), []string{"galaxy 1 has two images"}},
+		{"same name", zipBytes(t, zip.Store, member{"1.jpg", picture}, member{"1.jpg", picture}), []string{"galaxy 1 has two images"}},
+		{"absolute", zipBytes(t, zip.Store, member{"/1.jpg", picture}), []string{"unsafe path", "/1.jpg"}},
+		{"up", zipBytes(t, zip.Store, member{"x/../../1.jpg", picture}), []string{"unsafe path"}},
+		{"backslash", zipBytes(t, zip.Store, member{`..\1.jpg`, picture}), []string{"unsafe path"}},
+		{"drive", zipBytes(t, zip.Store, member{"C:/1.jpg", picture}), []string{"unsafe path"}},
+		{"strange name", zipBytes(t, zip.Store, member{"1.jpg", picture}, member{"copy of 1.jpg", picture}), []string{`"copy of 1.jpg"`, "rename or remove"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(dir, c.name+".zip")
+			writeFile(t, path, c.zip)
+			_, err := OpenImages(path)
+			wantError(t, err, append(c.want, path)...)
+		})
+	}
+
+	t.Run("folders", func(t *testing.T) {
+		empty := t.TempDir()
+		_, err := OpenImages(empty)
+		wantError(t, err, empty, "no images")
+
+		writeFile(t, filepath.Join(empty, "1.jpg"), picture)
+		writeFile(t, filepath.Join(empty, "more", "1.jpeg"), picture)
+		_, err = OpenImages(empty)
+		wantError(t, err, "galaxy 1 has two images")
+
+		_, err = OpenImages(filepath.Join(empty, "absent"))
+		wantError(t, err, "absent", "no such file")
+
+		pipes := t.TempDir()
+		if err := syscall.Mkfifo(filepath.Join(pipes, "1.jpg"), 0o666); err != nil {
+			t.Skip("this system makes no named pipes")
+		}
+		_, err = OpenImages(pipes)
+		wantError(t, err, "not a regular file")
+	})
+}
+
+func TestImagesReadErrors(t *testing.T) {
+	dir := t.TempDir()
+	big := make([]byte, maxImageBytes+1)
+	bomb := filepath.Join(dir, "bomb.zip")
+	writeFile(t, bomb, zipBytes(t, zip.Deflate, member{"1.jpg", big}))
+
+	// The stored bytes no longer have the checksum that the zip holds.
+	packed := zipBytes(t, zip.Store, member{"1.jpg", galaxyJPEG(1)})
+	packed[2000] ^= 1
+	damaged := filepath.Join(dir, "damaged.zip")
+	writeFile(t, damaged, packed)
+
+	// A member that unpacks to more than it declares.
+	packed = zipBytes(t, zip.Deflate, member{"1.jpg", make([]byte, 5000)})
+	central := bytes.LastIndex(packed, []byte("PK\x01\x02"))
+	packed[central+24], packed[central+25] = 10, 0
+	liar := filepath.Join(dir, "liar.zip")
+	writeFile(t, liar, packed)
+
+	// A member that claims four gigabytes.
+	packed = bytes.Clone(packed)
+	copy(packed[central+24:], "\xfe\xff\xff\xff")
+	giant := filepath.Join(dir, "giant.zip")
+	writeFile(t, giant, packed)
+
+	folder := filepath.Join(dir, "folder")
+	writeFile(t, filepath.Join(folder, "1.jpg"), big)
+
+	for _, c := range []struct{ path, want string }{
+		{bomb, "too large"},
+		{damaged, "checksum"},
+		{liar, "not a valid zip file"},
+		{giant, "too large"},
+		{folder, "too large"},
+	} {
+		m, err := OpenImages(c.path)
+		if err != nil {
+			t.Errorf("%s: %v", c.path, err)
+			continue
+		}
+		_, err = m.Read(1, nil)
+		wantError(t, err, c.want)
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	m, err := OpenImages(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(folder, "1.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = m.Read(1, nil); err == nil || strings.Contains(err.Error(), folder) {
+		t.Errorf("error %q; want one without the folder's place", err)
+	}
+}
+
+func FuzzZipImages(f *testing.F) {
+	small := []byte("not a picture, but small")
+	f.Add(zipBytes(f, zip.Store, member{"images/100008.jpg", small}, member{"images/100023.jpg", small}))
+	f.Add(zipBytes(f, zip.Deflate, member{"100008.jpg", bytes.Repeat(small, 9)}))
+	f.Add(zipBytes(f, zip.Store, member{"../1.jpg", small}))
+	f.Add(zipBytes(f, zip.Store))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		m, err := newZipImages(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			return
+		}
+		if len(m.IDs()) == 0 || !slices.IsSorted(m.IDs()) {
+			t.Errorf("ids %v", m.IDs())
+		}
+		for i, id := range m.IDs() {
+			if i == 20 {
+				break // a small zip can hold many names for the same bytes
+			}
+			b, err := m.Read(id, nil)
+			if len(b) > maxImageBytes || err == nil && b == nil {
+				t.Errorf("Read(%d): %d bytes, %v", id, len(b), err)
+			}
+		}
+	})
+}
