@@ -40,7 +40,8 @@ race: tensorflow ## run the tests under the race detector
 	go test -race ./...
 
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
-	scripts/parity
+	scripts/python-env .venv-parity parity/requirements.txt
+	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python go test -tags parity -timeout 30m ./parity/...
 
 lint: tensorflow ## gofmt, go vet and golangci-lint
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
