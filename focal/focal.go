@@ -106,13 +106,14 @@ func (p Params) posteriorSlope(x float64) float64 {
 
 // ratio returns r(x) = exp(x)·log(1+exp(−x)), which rises from 0 to 1.
 func ratio(x float64) float64 {
-	if x < 0 {
-		e := math.Exp(x)
-		return e * (math.Log1p(e) - x)
-	}
-	e := math.Exp(-x)
-	if e == 0 {
+	e := math.Exp(-math.Abs(x))
+	switch {
+	case e == 0 && x < 0: // not 0·∞
+		return 0
+	case e == 0: // not 0/0
 		return 1
+	case x < 0:
+		return e * (math.Log1p(e) - x)
 	}
 	return math.Log1p(e) / e
 }
