@@ -112,7 +112,7 @@ func newGalaxy(seed int64, i int) *galaxy {
 	switch u := s.Float64(); {
 	case u < 0.004:
 		g.kind = artifact
-	case u < 0.07:
+	case u < 0.093:
 		g.kind = irregularGalaxy
 	case u < 0.41:
 		g.kind = elliptical
@@ -176,7 +176,7 @@ func drawDisk(b *body, s stream) {
 	b.oldColour = blend(b.oldColour, midStars, clamp01(0.6*stage))
 	cosI := s.Float64()
 	thick := s.in(0.10, 0.2)
-	if cosI < 0.23 {
+	if cosI < 0.27 {
 		b.edgeOn = true
 		b.axis = thick + 0.4*cosI
 		b.diskH *= 1.2 // r90 is that of a round aperture
@@ -201,9 +201,9 @@ func drawDisk(b *body, s stream) {
 		switch {
 		case u < 0.09:
 			b.arms = 1
-		case u < 0.60:
+		case u < 0.58:
 			b.arms = 2
-		case u < 0.76:
+		case u < 0.75:
 			b.arms = 3
 		case u < 0.87:
 			b.arms = 4
@@ -224,7 +224,7 @@ func drawDisk(b *body, s stream) {
 	} else {
 		b.young *= 0.6
 	}
-	if s.chance(0.5) {
+	if s.chance(0.58) {
 		b.bar = s.beta(2, 2)
 		b.barLen = s.in(0.2, 0.5)
 		b.barAngle = s.in(0, math.Pi)
@@ -232,7 +232,7 @@ func drawDisk(b *body, s stream) {
 			b.armPhase = 2 * b.barAngle
 		}
 	}
-	if s.chance(0.12) {
+	if s.chance(0.18) {
 		b.ring = s.in(0.45, 1)
 		b.ringR = s.in(0.35, 0.75)
 		b.ringW = s.in(0.05, 0.10)
@@ -256,7 +256,7 @@ func drawIrregular(b *body, s stream) {
 func drawOddities(g *galaxy, s stream) {
 	b := &g.main
 	switch u := s.Float64(); {
-	case u < 0.07:
+	case u < 0.075:
 		g.merger = s.in(0.3, 1)
 		o := &g.second
 		*o = body{bulgePow: 2, angle: s.in(0, 2*math.Pi), noise: s.Uint64()}
@@ -273,16 +273,16 @@ func drawOddities(g *galaxy, s stream) {
 		o.light = b.light * o.size * o.size * s.in(0.6, 1.3)
 		b.warp = s.normal(0, 0.35) * g.merger
 		o.warp = s.normal(0, 0.35) * g.merger
-	case u < 0.115:
+	case u < 0.105:
 		g.disturbed = s.in(0.3, 1)
 		b.warp = math.Copysign(s.in(0.3, 0.9), s.normal(0, 1)) * g.disturbed
-	case u < 0.127:
+	case u < 0.111:
 		g.lens = s.in(0.3, 1)
-	case u < 0.138:
+	case u < 0.122:
 		g.dust = s.in(0.3, 1)
 		b.dust = math.Max(b.dust, 3*g.dust)
 		b.dustAt = s.normal(0, 0.03)
-	case u < 0.205:
+	case u < 0.175:
 		g.other = s.in(0.2, 1)
 		g.otherKind = [6]int{otherStar, otherStar, otherStar, otherOverlap, otherOverlap, otherColour}[s.IntN(6)]
 		switch g.otherKind {

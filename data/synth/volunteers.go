@@ -105,21 +105,21 @@ func (g *galaxy) believe() beliefs {
 	features := 1 - none
 
 	// 1: smooth, features or disk, star or artifact.
-	l[q1+1] = -1.5 + 6.0*features + w(0)
+	l[q1+1] = -1.75 + 6.6*features + w(0)
 	l[q1+2] = -3.9 + 1.0*(1-resolved) + 1.2*g.trail + 6*g.spoiled*g.spoiled + 0.5*g.wobble[1]
 	// 2: edge-on?
 	l[q2] = math.Max(-5, math.Min(3.2, (0.46-q)/0.05)) + w(2)
 	// 3: a bar?
 	l[q3] = -2.9 + 7*bar + 0.7*(1-tilt) + w(3)
 	// 4: spiral arms?
-	l[q4] = -2.3 + 7.5*arm + 0.8*ring + 0.6*irregular + w(4)
+	l[q4] = -2.1 + 7.5*arm + 0.8*ring + 0.6*irregular + w(4)
 	// 5: bulge prominence, an ordered scale.
-	prominence := math.Sqrt(b.bulge) * 0.95
+	prominence := math.Sqrt(b.bulge)*0.95 - 0.03
 	if irregular > 0 {
 		prominence *= 0.6
 	}
 	prominence += 0.06*g.wobble[5] + 0.12*(1-resolved)
-	ordered(l[q5:q5+4], prominence, []float64{-0.12, 0.34, 0.64, 1.14}, 0.17)
+	ordered(l[q5:q5+4], prominence, []float64{-0.14, 0.34, 0.66, 1.22}, 0.19)
 	// 8, then 6: which oddity, and is there any?
 	dust := clamp01(g.dust+0.15*b.dust*b2f(b.edgeOn)) * g.survives(0.35)
 	lens := g.lens * (0.3 + 0.7*g.survives(0.4))
@@ -128,11 +128,11 @@ func (g *galaxy) believe() beliefs {
 	calm := 1.0
 	for k, e := range strange {
 		calm *= 1 - 0.85*e
-		l[q8+k] = math.Log([7]float64{0.06, 0.07, 0.17, 0.15, 0.42, 0.10, 0.02}[k] + 8*e*e)
+		l[q8+k] = math.Log([7]float64{0.05, 0.09, 0.20, 0.15, 0.42, 0.10, 0.02}[k] + 8*e*e)
 	}
-	l[q6] = -2.4 + 6*(1-calm) + 0.4*(arm-0.3) + 0.55*g.wobble[6]
+	l[q6] = -2.35 + 6*(1-calm) + 0.4*(arm-0.3) + 0.65*g.wobble[6]
 	// 7: how rounded, an ordered scale.
-	ordered(l[q7:q7+3], 1-q+0.02*g.wobble[7], []float64{0.06, 0.37, 0.64}, 0.12)
+	ordered(l[q7:q7+3], 1-q+0.02*g.wobble[7], []float64{0.06, 0.37, 0.61}, 0.11)
 	// 9: bulge shape of an edge-on disk.
 	boxy := clamp01((b.bulgePow - 2) / 2)
 	l[q9] = 5 * (math.Min(b.bulge, 0.6) - 0.1)
@@ -144,16 +144,16 @@ func (g *galaxy) believe() beliefs {
 	if b.arms > 0 {
 		deg = b.pitch * 180 / math.Pi
 	}
-	ordered(l[qA:qA+3], math.Log(deg)+0.1*g.wobble[8], []float64{2.5, 3.0, 3.55}, 0.33)
+	ordered(l[qA:qA+3], math.Log(deg)+0.1*g.wobble[8], []float64{2.6, 3.02, 3.48}, 0.33)
 	// 11: number of arms.
 	for k := range 5 {
-		l[qB+k] = [5]float64{-1.8, 0, -1.5, -2.2, -2.0}[k]
+		l[qB+k] = [5]float64{-1.3, 0, -1.5, -2.2, -2.0}[k]
 		if b.arms > 0 {
 			off := math.Abs(float64(min(b.arms, 5) - k - 1))
-			l[qB+k] += arm * (5 - 2.6*math.Min(off, 2))
+			l[qB+k] += arm * (6.2 - 3.2*math.Min(off, 2))
 		}
 	}
-	l[qB+5] = 1.5 + 0.5*w(9)
+	l[qB+5] = 1.7 + 0.5*w(9)
 	return l
 }
 
