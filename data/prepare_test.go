@@ -1,0 +1,519 @@
+package data
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/color"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/zeebo/xxh3"
+	"pgregory.net/rapid"
+)
+
+// cacheBytes reads the files of a cache.
+func cacheBytes(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.Name()] = string(b)
+	}
+	return out
+}
+
+// onlyEntries checks that a folder holds what it should and no leftovers.
+func onlyEntries(t *testing.T, dir string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{}
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s holds %q, want %q", dir, got, want)
+	}
+}
+
+func TestPrepareWhole(t *testing.T) {
+	const n = 70
+	s := makeSource(t, n)
+	parent := t.TempDir()
+	out := filepath.Join(parent, "new", "cache")
+	config := s.config(out)
+	var calls []int
+	config.Progress = func(done, total int) {
+		if total != n {
+			t.Errorf("total is %d, want %d", total, n)
+		}
+		calls = append(calls, done)
+	}
+	m, err := Prepare(context.Background(), config, hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.IsSorted(calls) || calls[len(calls)-1] != n {
+		t.Errorf("progress went %v", calls)
+	}
+	onlyEntries(t, filepath.Dir(out), "cache")
+	onlyEntries(t, out, manifestName, imagesName, examplesName)
+
+	c, err := Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if diff := cmp.Diff(*m, c.Manifest()); diff != "" {
+		t.Errorf("the manifest on disk differs: %s", diff)
+	}
+	if c.Len() != n || c.Size() != testSize {
+		t.Fatalf("%d examples of %d px", c.Len(), c.Size())
+	}
+
+	// A slow second opinion on everything that is derived.
+	sorted := slices.Sorted(slices.Values(s.ids))
+	var sum, squares [3]float64
+	var columnSum [Answers]float64
+	train := 0
+	pixels := make([]byte, testSize*testSize*3)
+	for i, id := range sorted {
+		if c.ID(i) != id {
+			t.Fatalf("example %d is galaxy %d, want %d", i, c.ID(i), id)
+		}
+		if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Image(i)
+		if err != nil || !bytes.Equal(got, pixels) {
+			t.Errorf("galaxy %d: %v, or other pixels", id, err)
+		}
+		for j, want := range labelsOf(id) {
+			if d := math.Abs(float64(c.Labels(i)[j] - want)); d > 1e-6 {
+				t.Errorf("galaxy %d: %s is off by %g", id, columns[j], d)
+			}
+		}
+		split := SplitOf(id, 0)
+		if !slices.Contains(c.Indices(split), i) {
+			t.Errorf("galaxy %d is not in %v", id, split)
+		}
+		if split == Train {
+			train++
+			for k, v := range pixels {
+				sum[k%3] += float64(v) / 255
+				squares[k%3] += float64(v) / 255 * float64(v) / 255
+			}
+			for j := range columnSum {
+				columnSum[j] += float64(c.Labels(i)[j])
+			}
+		}
+	}
+	if m.Counts.Train != train || m.Counts.Train+m.Counts.Validation+m.Counts.Test != n || m.Examples != n {
+		t.Errorf("counts %+v of %d", m.Counts, m.Examples)
+	}
+	count := float64(train * testSize * testSize)
+	for ch := range 3 {
+		mean := sum[ch] / count
+		std := math.Sqrt(squares[ch]/count - mean*mean)
+		if math.Abs(m.ChannelMean[ch]-mean) > 1e-12 || math.Abs(m.ChannelStd[ch]-std) > 1e-12 {
+			t.Errorf("channel %d: mean %v, std %v, want %v, %v", ch, m.ChannelMean[ch], m.ChannelStd[ch], mean, std)
+		}
+	}
+	for j := range columnSum {
+		if math.Abs(m.ColumnMeans[j]-columnSum[j]/float64(train)) > 1e-12 {
+			t.Errorf("%s: mean %v, want %v", columns[j], m.ColumnMeans[j], columnSum[j]/float64(train))
+		}
+	}
+	if m.SumRuleBreaks != 0 {
+		t.Errorf("%d rows break the sum rules", m.SumRuleBreaks)
+	}
+
+	t.Run("again", func(t *testing.T) {
+		before := cacheBytes(t, out)
+		_, err := Prepare(context.Background(), s.config(out), hashDecoder{})
+		wantError(t, err, out, "exists already")
+		if diff := cmp.Diff(before, cacheBytes(t, out)); diff != "" {
+			t.Error("a refused run changed the cache")
+		}
+	})
+}
+
+// A real JPEG decode with known colours: channel order, crop and place.
+func TestPreparePixels(t *testing.T) {
+	dir := t.TempDir()
+	s := source{labels: filepath.Join(dir, "labels.csv"), images: filepath.Join(dir, "images")}
+	colors := map[int64]color.RGBA{}
+	for id := int64(1); id <= 12; id++ {
+		s.ids = append(s.ids, id)
+		colors[id] = color.RGBA{uint8(20 * id), uint8(255 - 20*id), 40, 255}
+		writeFile(t, s.file(id), encodeJPEG(flatPicture(colors[id], ImageSide)))
+	}
+	writeFile(t, s.labels, []byte(catalogCSV(s.ids)))
+	out := filepath.Join(dir, "cache")
+	if _, err := Prepare(context.Background(), s.config(out), boxDecoder{DefaultCrop, testSize}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range c.Len() {
+		pixels, err := c.Image(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := colors[c.ID(i)]
+		for k, v := range pixels {
+			if d := int(v) - int([]uint8{want.R, want.G, want.B}[k%3]); d < -3 || d > 3 {
+				t.Fatalf("galaxy %d: byte %d is %d, want about %v", c.ID(i), k, v, want)
+			}
+		}
+	}
+}
+
+func TestPrepareSameBytes(t *testing.T) {
+	s := makeSource(t, 90)
+	bad := s.ids[17]
+	writeFile(t, s.file(bad), galaxyJPEG(bad)[:3000])
+	dir := t.TempDir()
+	config := func(name string, workers int) PrepareConfig {
+		c := s.config(filepath.Join(dir, name))
+		c.Workers, c.MaxBroken = workers, 1
+		return c
+	}
+	first, err := Prepare(context.Background(), config("1", 1), hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cacheBytes(t, filepath.Join(dir, "1"))
+	for _, workers := range []int{2, 7, 64} {
+		name := fmt.Sprint(workers)
+		m, err := Prepare(context.Background(), config(name, workers), hashDecoder{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Checksum != first.Checksum || !cmp.Equal(want, cacheBytes(t, filepath.Join(dir, name))) {
+			t.Errorf("%d workers give other bytes than one", workers)
+		}
+	}
+
+	// The manifest names its sources; a zip of the same name gives the same cache.
+	members := []member{}
+	for _, id := range s.ids {
+		body, err := os.ReadFile(s.file(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, member{fmt.Sprintf("images_training_rev1/%d.jpg", id), body})
+	}
+	c := config("zip", 3)
+	c.Images = filepath.Join(dir, "images_training_rev1")
+	writeFile(t, c.Images, zipBytes(t, zip.Store, members...))
+	if _, err := Prepare(context.Background(), c, hashDecoder{}); err != nil {
+		t.Fatal(err)
+	}
+	if !cmp.Equal(want, cacheBytes(t, filepath.Join(dir, "zip"))) {
+		t.Error("a zip gives another cache than its folder")
+	}
+}
+
+// Whatever images are broken, the others are stored in order with their own
+// labels, and the broken ones are listed.
+func TestPrepareAnyBroken(t *testing.T) {
+	s := makeSource(t, 50)
+	sorted := slices.Sorted(slices.Values(s.ids))
+	dir := t.TempDir()
+	run := 0
+	rapid.Check(t, func(t *rapid.T) {
+		broken := map[int64]bool{}
+		for _, i := range rapid.SliceOfDistinct(rapid.IntRange(0, len(sorted)-1), rapid.ID[int]).Draw(t, "broken") {
+			broken[sorted[i]] = true
+		}
+		run++
+		c := s.config(filepath.Join(dir, fmt.Sprint(run)))
+		c.Workers, c.MaxBroken = rapid.IntRange(1, 8).Draw(t, "workers"), len(broken)
+		m, err := Prepare(context.Background(), c, refuse{sumsOf(broken)})
+		inTrain := 0
+		for _, id := range sorted {
+			if !broken[id] && SplitOf(id, 0) == Train {
+				inTrain++
+			}
+		}
+		if inTrain == 0 {
+			if err == nil {
+				t.Fatal("no train galaxy left and no error")
+			}
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache, err := Open(c.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cache.Close()
+		i, k := 0, 0
+		pixels := make([]byte, testSize*testSize*3)
+		for _, id := range sorted {
+			if broken[id] {
+				if m.Broken[k] != (Broken{id, "refused"}) {
+					t.Errorf("broken %d is %+v", k, m.Broken[k])
+				}
+				k++
+				continue
+			}
+			if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := cache.Image(i); cache.ID(i) != id || err != nil || !bytes.Equal(got, pixels) {
+				t.Fatalf("example %d is galaxy %d, want %d, or has other pixels, or %v", i, cache.ID(i), id, err)
+			}
+			i++
+		}
+		if i != cache.Len() || k != len(m.Broken) {
+			t.Errorf("%d examples, %d broken; want %d and %d", cache.Len(), len(m.Broken), i, k)
+		}
+	})
+}
+
+// refuse is a decoder that fails on some files.
+type refuse struct{ files map[uint64]bool }
+
+func sumsOf(ids map[int64]bool) map[uint64]bool {
+	out := map[uint64]bool{}
+	for id := range ids {
+		out[xxh3.Hash(galaxyJPEG(id))] = true
+	}
+	return out
+}
+
+func (r refuse) Decode(dst, jpeg []byte) error {
+	if r.files[xxh3.Hash(jpeg)] {
+		return errors.New("refused")
+	}
+	return hashDecoder{}.Decode(dst, jpeg)
+}
+
+func TestPrepareErrors(t *testing.T) {
+	s := makeSource(t, 20)
+	stranger := filepath.Join(s.images, "555.jpg")
+	for _, c := range []struct {
+		name string
+		do   func(c *PrepareConfig) // changes the config or the files
+		undo func()
+		want []string
+	}{
+		{"no output", func(c *PrepareConfig) { c.Out = "" }, nil, []string{"no output folder"}},
+		{"size", func(c *PrepareConfig) { c.Size = 0 }, nil, []string{"size is 0 pixels", "8 to 424"}},
+		{"large size", func(c *PrepareConfig) { c.Size = 425 }, nil, []string{"size is 425 pixels"}},
+		{"crop", func(c *PrepareConfig) { c.Crop = 500 }, nil, []string{"crop is 500"}},
+		{"workers", func(c *PrepareConfig) { c.Workers = -1 }, nil, []string{"workers is -1"}},
+		{"max broken", func(c *PrepareConfig) { c.MaxBroken = -1 }, nil, []string{"max broken is -1"}},
+		{"no labels", func(c *PrepareConfig) { c.Labels += "x" }, nil, []string{"catalog", "no such file"}},
+		{"no images", func(c *PrepareConfig) { c.Images += "x" }, nil, []string{"images", "no such file"}},
+		{"image without a row", func(*PrepareConfig) { writeFile(t, stranger, galaxyJPEG(555)) }, func() { os.Remove(stranger) },
+			[]string{"1 image in " + s.images + " without a row in " + s.labels + " (555)", "--allow-missing"}},
+		{"row without an image", func(*PrepareConfig) { os.Remove(s.file(s.ids[3])); os.Remove(s.file(s.ids[4])) },
+			func() {
+				writeFile(t, s.file(s.ids[3]), galaxyJPEG(s.ids[3]))
+				writeFile(t, s.file(s.ids[4]), galaxyJPEG(s.ids[4]))
+			},
+			[]string{"2 rows in", "without an image", fmt.Sprint(s.ids[3]), fmt.Sprint(s.ids[4]), "--allow-missing"}},
+		{"another data set", func(c *PrepareConfig) {
+			c.Labels = filepath.Join(t.TempDir(), "other.csv")
+			writeFile(t, c.Labels, []byte(catalogCSV([]int64{1, 2, 3, 4, 5, 6, 7})))
+			c.AllowMissing = true
+		}, nil, []string{"no galaxy has both", "7 rows", "1, 2, 3, 4, 5, …"}},
+		{"truncated", func(*PrepareConfig) { writeFile(t, s.file(s.ids[0]), galaxyJPEG(s.ids[0])[:4000]) },
+			func() { writeFile(t, s.file(s.ids[0]), galaxyJPEG(s.ids[0])) },
+			[]string{"1 broken image", fmt.Sprintf("%d: the file is truncated", s.ids[0]), "--max-broken 1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			parent := t.TempDir()
+			config := s.config(filepath.Join(parent, "cache"))
+			c.do(&config)
+			if c.undo != nil {
+				defer c.undo()
+			}
+			_, err := Prepare(context.Background(), config, hashDecoder{})
+			wantError(t, err, append(c.want, "prepare")...)
+			onlyEntries(t, parent)
+		})
+	}
+
+	t.Run("all broken", func(t *testing.T) {
+		config := s.config(filepath.Join(t.TempDir(), "cache"))
+		config.MaxBroken = 100
+		all := map[int64]bool{}
+		for _, id := range s.ids {
+			all[id] = true
+		}
+		_, err := Prepare(context.Background(), config, refuse{sumsOf(all)})
+		wantError(t, err, "none of the 20 images", "refused")
+	})
+	t.Run("no decoder", func(t *testing.T) {
+		_, err := Prepare(context.Background(), s.config(filepath.Join(t.TempDir(), "cache")), nil)
+		wantError(t, err, "no decoder")
+	})
+	t.Run("output in a file", func(t *testing.T) {
+		_, err := Prepare(context.Background(), s.config(filepath.Join(s.labels, "cache")), hashDecoder{})
+		wantError(t, err, s.labels)
+	})
+	t.Run("no train galaxy", func(t *testing.T) {
+		id := int64(1)
+		for SplitOf(id, 0) == Train {
+			id++
+		}
+		dir := t.TempDir()
+		lone := source{labels: filepath.Join(dir, "l.csv"), images: filepath.Join(dir, "i")}
+		writeFile(t, lone.labels, []byte(catalogCSV([]int64{id})))
+		writeFile(t, lone.file(id), galaxyJPEG(id))
+		_, err := Prepare(context.Background(), lone.config(filepath.Join(dir, "cache")), hashDecoder{})
+		wantError(t, err, "train split", "more of them")
+	})
+}
+
+func TestPrepareAllowMissing(t *testing.T) {
+	s := makeSource(t, 20)
+	if err := os.Remove(s.file(s.ids[2])); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(s.images, "5.jpg"), galaxyJPEG(5))
+	writeFile(t, filepath.Join(s.images, "999999.jpg"), galaxyJPEG(999999))
+	config := s.config(filepath.Join(t.TempDir(), "cache"))
+	config.AllowMissing = true
+	m, err := Prepare(context.Background(), config, hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Examples != 19 || m.ImagesWithoutRow != 2 || m.RowsWithoutImage != 1 {
+		t.Errorf("%d examples, %d images without a row, %d rows without an image", m.Examples, m.ImagesWithoutRow, m.RowsWithoutImage)
+	}
+}
+
+func TestPrepareCountsSumRuleBreaks(t *testing.T) {
+	s := makeSource(t, 20)
+	text, err := os.ReadFile(s.labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	fields := strings.Split(lines[4], ",")
+	fields[15] = "0.9" // Class6.2, with 6.1 as it was
+	lines[4] = strings.Join(fields, ",")
+	writeFile(t, s.labels, []byte(strings.Join(lines, "\n")))
+	m, err := Prepare(context.Background(), s.config(filepath.Join(t.TempDir(), "cache")), hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.SumRuleBreaks != 1 {
+		t.Errorf("%d rows break the sum rules, want 1", m.SumRuleBreaks)
+	}
+}
+
+// cancelAfter cancels a context in the middle of the work.
+type cancelAfter struct {
+	left   *atomic.Int64
+	cancel context.CancelFunc
+}
+
+func (d cancelAfter) Decode(dst, jpeg []byte) error {
+	if d.left.Add(-1) == 0 {
+		d.cancel()
+	}
+	return hashDecoder{}.Decode(dst, jpeg)
+}
+
+func TestPrepareCancelled(t *testing.T) {
+	s := makeSource(t, 200)
+	for _, after := range []int64{1, 20, 150, 200} {
+		parent := t.TempDir()
+		ctx, cancel := context.WithCancel(context.Background())
+		left := new(atomic.Int64)
+		left.Store(after)
+		config := s.config(filepath.Join(parent, "cache"))
+		config.Workers = 4
+		_, err := Prepare(ctx, config, cancelAfter{left, cancel})
+		cancel()
+		if err == nil {
+			// The last image was decoded before the cancellation was seen:
+			// then the cache must be whole.
+			c, err := Open(config.Out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("after %d images: %v", after, err)
+		}
+		onlyEntries(t, parent)
+	}
+}
+
+func BenchmarkAddChannels(b *testing.B) {
+	pixels := make([]byte, 128*128*3)
+	var sum, squares [3]uint64
+	b.SetBytes(int64(len(pixels)))
+	for b.Loop() {
+		addChannels(pixels, &sum, &squares)
+	}
+}
+
+// freeDecoder costs nothing, so that what is left is this package's own work.
+type freeDecoder struct{}
+
+func (freeDecoder) Decode(dst, _ []byte) error { return nil }
+
+// BenchmarkPrepare measures everything but the decoding, at 128 px, from a
+// folder and from a zip. The goal is far above 4,500 images/s.
+func BenchmarkPrepare(b *testing.B) {
+	const n = 2000
+	s := makeSource(b, n)
+	members := []member{}
+	for _, id := range s.ids {
+		members = append(members, member{fmt.Sprintf("%d.jpg", id), galaxyJPEG(id)})
+	}
+	packed := filepath.Join(b.TempDir(), "images.zip")
+	writeFile(b, packed, zipBytes(b, zip.Store, members...))
+	for _, images := range []string{s.images, packed} {
+		b.Run(filepath.Base(images), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				config := s.config(filepath.Join(b.TempDir(), "cache"))
+				config.Images, config.Size = images, 128
+				if _, err := Prepare(context.Background(), config, freeDecoder{}); err != nil {
+					b.Fatal(err)
+				}
+				if err := os.RemoveAll(config.Out); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
