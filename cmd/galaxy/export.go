@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/data"
+	"galaxy/graph"
+	"galaxy/savedmodel"
+	"galaxy/train"
+)
+
+func exportCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "export",
+		Usage: "write a run's best checkpoint as a SavedModel",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "run", Required: true, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
+			&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to make; must not exist"},
+			&cli.BoolFlag{Name: "frozen", Usage: "make the weights constants and fold batch norm into them"},
+			&cli.StringFlag{Name: "precision", Usage: "of the convolutions: float32 or bfloat16", DefaultText: "the run's"},
+			jsonFlag(),
+		},
+		Action: exportAction,
+	}
+}
+
+func exportAction(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	run, out := c.String("run"), c.String("out")
+	cfg, err := train.ReadConfig(run)
+	if err != nil {
+		return err
+	}
+	if c.IsSet("precision") {
+		cfg.Model.Precision = graph.Precision(c.String("precision"))
+		if err := cfg.Model.Precision.Validate(); err != nil {
+			return usageError{err}
+		}
+		cfg.Model.Precision = cfg.Model.Precision.Resolve()
+	}
+	functions, err := lossFunctions(cfg.Loss)
+	if err != nil {
+		return fmt.Errorf("run %s: %w", run, err)
+	}
+	best, err := train.BestCheckpoint(run)
+	if err != nil {
+		return err
+	}
+	name, err := filepath.Abs(run)
+	if err != nil {
+		return err
+	}
+	err = savedmodel.Export(c.Context, savedmodel.Config{
+		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: functions.Posterior,
+		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"),
+		Metadata: savedmodel.Metadata{
+			Galaxy: version(), Run: filepath.Base(name), Step: best.State.Step,
+			Answers: data.Columns(), Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	result := struct {
+		Out       string          `json:"out"`
+		Step      int64           `json:"step"`
+		Frozen    bool            `json:"frozen"`
+		Precision graph.Precision `json:"precision"`
+	}{out, best.State.Step, c.Bool("frozen"), cfg.Model.Precision}
+	return report(c, result, func(w io.Writer) {
+		fmt.Fprintf(w, "SavedModel %s: weights after step %d, %s\n", out, result.Step, result.Precision)
+	})
+}

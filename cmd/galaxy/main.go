@@ -1,0 +1,133 @@
+// Command galaxy trains, exports and evaluates classifiers of galaxy images on
+// TensorFlow.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/train"
+)
+
+// Exit codes. The README lists them; scripts that restart a run rely on them.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitStopped = 3 // a stop signal; what was done is saved and can be resumed
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+// run is main without the exit, for tests.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once: the first one has restored the
+	// default action.
+	context.AfterFunc(ctx, stop)
+
+	err := newApp().RunContext(ctx, args)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, train.ErrStopped), errors.Is(err, context.Canceled):
+		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		return exitStopped
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		return exitFailed
+	}
+}
+
+// galaxyVersion is the program's own version: see CHANGELOG.md.
+const galaxyVersion = "0.1.0"
+
+func version() string { return galaxyVersion }
+
+// usageError is a mistake in the command line itself.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func newApp() *cli.App {
+	app := &cli.App{
+		Name:                   "galaxy",
+		Usage:                  "train, export and evaluate galaxy-image classifiers on TensorFlow",
+		Version:                version(),
+		EnableBashCompletion:   true,
+		UseShortOptionHandling: false,
+		Commands: []*cli.Command{
+			synthCommand(), prepareCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
+		},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"},
+		},
+		// run prints errors and chooses the exit code.
+		ExitErrHandler: func(*cli.Context, error) {},
+	}
+	app.OnUsageError = onUsageError
+	for _, c := range app.Commands {
+		c.OnUsageError = onUsageError
+		c.HideHelpCommand = true
+	}
+	app.Action = func(c *cli.Context) error {
+		if name := c.Args().First(); name != "" {
+			return usageError{fmt.Errorf("unknown command %q: galaxy --help lists them", name)}
+		}
+		return cli.ShowAppHelp(c)
+	}
+	return app
+}
+
+func onUsageError(c *cli.Context, err error, _ bool) error {
+	return usageError{fmt.Errorf("%w (galaxy %s--help tells what is possible)", err, commandPrefix(c))}
+}
+
+func commandPrefix(c *cli.Context) string {
+	if c.Command == nil || c.Command.Name == "" {
+		return ""
+	}
+	return c.Command.Name + " "
+}
+
+// noArguments refuses words left over after the flags: they are flags whose
+// dashes were forgotten.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usageError{fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
+	}
+	return nil
+}
+
+// jsonFlag is on every command: results on stdout as one JSON object, all else
+// on stderr.
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout"}
+}
+
+// report prints a command's result: as JSON with --json, else by text.
+func report(c *cli.Context, result any, text func(w io.Writer)) error {
+	if !c.Bool("json") {
+		text(c.App.Writer)
+		return nil
+	}
+	e := json.NewEncoder(c.App.Writer)
+	e.SetIndent("", "  ")
+	if err := e.Encode(result); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"galaxy/train"
+)
+
+// plainEvery is how often a line is printed where there is no terminal to draw
+// a bar on.
+const plainEvery = 5 * time.Second
+
+// bar shows how far a command has got, on stderr: a progress bar on a terminal,
+// else one line every few seconds.
+type bar struct {
+	what, unit string
+	out        io.Writer
+	drawn      *progressbar.ProgressBar // nil where out is no terminal
+	terminal   bool
+
+	begin, printed time.Time
+	first, done    int // first is where a resumed run began
+	note           string
+}
+
+func newBar(c *cli.Context, what, unit string) *bar {
+	return &bar{
+		what: what, unit: unit, out: c.App.ErrWriter, begin: time.Now(), printed: time.Now(),
+		terminal: c.App.ErrWriter == os.Stderr && term.IsTerminal(int(os.Stderr.Fd())),
+	}
+}
+
+// set says that done of total are done.
+func (b *bar) set(done, total int) {
+	b.done = done
+	if !b.terminal {
+		if now := time.Now(); now.Sub(b.printed) >= plainEvery || done == total {
+			b.printed = now
+			fmt.Fprintf(b.out, "%s: %d of %d (%.0f %s/s%s)%s\n", b.what, done, total, b.rate(), b.unit, b.remaining(total), b.note)
+		}
+		return
+	}
+	if b.drawn == nil {
+		b.drawn = progressbar.NewOptions(total,
+			progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(b.what),
+			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(b.unit),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(24),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
+	}
+	b.drawn.Describe(b.what + b.note)
+	_ = b.drawn.Set(done) // a bar that cannot be drawn is no reason to stop
+}
+
+// remaining is the estimated time to the end, ", 1m20s left".
+func (b *bar) remaining(total int) string {
+	if b.done <= b.first || b.done == total {
+		return ""
+	}
+	left := time.Since(b.begin).Seconds() / float64(b.done-b.first) * float64(total-b.done)
+	return fmt.Sprintf(", %v left", time.Duration(left*float64(time.Second)).Round(time.Second))
+}
+
+// rate is the units done a second so far.
+func (b *bar) rate() float64 { return float64(b.done-b.first) / time.Since(b.begin).Seconds() }
+
+// print writes a line without disturbing the bar.
+func (b *bar) print(format string, args ...any) {
+	if b.drawn != nil {
+		_ = b.drawn.Clear()
+	}
+	fmt.Fprintf(b.out, format+"\n", args...)
+}
+
+// close leaves the bar on the screen and returns err.
+func (b *bar) close(err error) error {
+	if b.drawn != nil {
+		return errors.Join(err, b.drawn.Exit())
+	}
+	return err
+}
+
+// trainProgress is the observer that shows a training run.
+type trainProgress struct {
+	*bar
+	loss      float64 // exponential mean, so that it can be read as it moves
+	elapsed   time.Duration
+	wait      time.Duration
+	examples  int
+	stepsSeen int
+}
+
+// lossMemory is the share of the shown loss that a step leaves as it was.
+const lossMemory = 0.95
+
+// started marks where a resumed run goes on.
+func (p *trainProgress) started(step int64) {
+	p.first, p.done, p.begin = int(step), int(step), time.Now()
+	if step > 0 {
+		p.print("resume: go on at step %d", step+1)
+	}
+}
+
+// OnStep shows loss, images a second and the share of time spent waiting for
+// data.
+func (p *trainProgress) OnStep(r train.StepResult) error {
+	if p.stepsSeen == 0 {
+		p.loss = r.Loss
+		p.print("step %d of %d: loss %.5f", r.Step, r.Total, r.Loss)
+	}
+	p.loss = lossMemory*p.loss + (1-lossMemory)*r.Loss
+	p.stepsSeen++
+	p.elapsed += r.Elapsed
+	p.wait += r.DataWait
+	p.examples += r.Examples
+	p.note = fmt.Sprintf(" epoch %d, loss %.5f, %.0f img/s, data wait %.1f %%", r.Epoch+1, p.loss,
+		float64(p.examples)/p.elapsed.Seconds(), 100*p.wait.Seconds()/p.elapsed.Seconds())
+	p.set(int(r.Step), int(r.Total))
+	return nil
+}
+
+// OnEvaluation prints a line that stays.
+func (p *trainProgress) OnEvaluation(r train.EvaluationResult) error {
+	best := ""
+	if r.Best {
+		best = " (best)"
+	}
+	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %.3f%s",
+		r.Step, r.Epoch+1, r.TrainLoss, r.Scores.Loss, r.Scores.RMSE, r.Scores.AccuracyArgmax37, best)
+	return nil
+}

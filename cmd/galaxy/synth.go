@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/data/synth"
+)
+
+func synthCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "synth",
+		Usage: "draw synthetic galaxies in the layout of the Galaxy Zoo challenge",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to make; must not exist"},
+			&cli.IntFlag{Name: "count", Value: 3000, Usage: "`N`umber of galaxies"},
+			&cli.Int64Flag{Name: "seed", Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
+			&cli.IntFlag{Name: "workers", Usage: "galaxies drawn at the same time; 0 is one a core"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			cfg := synth.Config{Out: c.String("out"), Count: c.Int("count"), Seed: c.Int64("seed"), Workers: c.Int("workers")}
+			if err := cfg.Validate(); err != nil {
+				return usageError{err}
+			}
+			bar := newBar(c, "draw galaxies", "img")
+			cfg.Progress = bar.set
+			if err := bar.close(synth.Generate(c.Context, cfg)); err != nil {
+				return err
+			}
+			result := struct {
+				Out             string  `json:"out"`
+				Count           int     `json:"count"`
+				Seed            int64   `json:"seed"`
+				ImagesPerSecond float64 `json:"images_per_second"`
+			}{cfg.Out, cfg.Count, cfg.Seed, bar.rate()}
+			return report(c, result, func(w io.Writer) {
+				fmt.Fprintf(w, "%d galaxies in %s (%.0f img/s)\nnext: galaxy prepare --labels %s --images %s --out CACHE --size 64\n",
+					cfg.Count, cfg.Out, bar.rate(), filepath.Join(cfg.Out, "training_solutions_rev1.csv"), filepath.Join(cfg.Out, "images_training_rev1"))
+			})
+		},
+	}
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/data"
+	"galaxy/focal"
+	"galaxy/graph"
+	"galaxy/train"
+)
+
+// Flag categories of train.
+const (
+	catRun       = "Run"
+	catRecipe    = "Recipe"
+	catLoss      = "Loss"
+	catOptimizer = "Optimizer"
+	catOutput    = "Output"
+)
+
+func trainCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "train",
+		Usage: "train ResNet34 from random weights",
+		Description: "Durations are steps (500), epochs (2epochs) or shares of the run (5%).\n" +
+			"With --resume, flags that are left out are as the run began.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "data", Category: catRun, Required: true, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
+			&cli.StringFlag{Name: "out", Category: catRun, Required: true, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
+			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint; start afresh where there is none"},
+			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
+			&cli.IntFlag{Name: "threads", Category: catRun, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
+
+			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
+			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
+			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
+			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
+			&cli.Float64Flag{Name: "dropout", Category: catRecipe, Value: 0.2, Usage: "share of the features left out before the head"},
+			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order and dropout"},
+
+			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
+			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
+
+			&cli.StringFlag{Name: "optimizer", Category: catOptimizer, Value: string(graph.AdamW), Usage: "adamw or sgd (with Nesterov momentum)"},
+			&cli.Float64Flag{Name: "lr", Category: catOptimizer, Usage: "peak learning `R`ate", DefaultText: "0.001 adamw, 0.05 sgd"},
+			&cli.StringFlag{Name: "schedule", Category: catOptimizer, Value: string(graph.Cosine), Usage: "constant, step or cosine"},
+			&cli.StringFlag{Name: "warmup", Category: catOptimizer, Value: "5%", Usage: "`DURATION` of the linear rise to the peak rate"},
+			&cli.Float64Flag{Name: "final-lr", Category: catOptimizer, Usage: "rate that cosine ends at"},
+			&cli.Float64SliceFlag{Name: "boundaries", Category: catOptimizer, Value: cli.NewFloat64Slice(0.5, 0.75), Usage: "step: `SHARES` of the run after which the rate falls"},
+			&cli.Float64Flag{Name: "factor", Category: catOptimizer, Value: 0.1, Usage: "step: what the rate is multiplied by at a boundary"},
+			&cli.Float64Flag{Name: "weight-decay", Category: catOptimizer, Usage: "decoupled, of kernels only", DefaultText: "0.05 adamw, 0.0005 sgd"},
+			&cli.Float64Flag{Name: "clip-norm", Category: catOptimizer, Value: 1, Usage: "largest global norm of the gradients; 0 does not clip"},
+			&cli.Float64Flag{Name: "momentum", Category: catOptimizer, Value: 0.9, Usage: "sgd"},
+			&cli.Float64Flag{Name: "beta1", Category: catOptimizer, Value: 0.9, Usage: "adamw"},
+			&cli.Float64Flag{Name: "beta2", Category: catOptimizer, Value: 0.999, Usage: "adamw"},
+			&cli.Float64Flag{Name: "epsilon", Category: catOptimizer, Value: 1e-8, Usage: "adamw"},
+
+			&cli.StringFlag{Name: "eval-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between evaluations of the validation split; 0 is only after the last step"},
+			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints; 0 is only the best and the last"},
+			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
+			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
+			jsonFlag(),
+		},
+		Action: trainAction,
+	}
+}
+
+func trainAction(c *cli.Context) (err error) {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	cache, err := data.Open(c.String("data"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = firstError(err, cache.Close()) }()
+	out := c.String("out")
+	cfg, resumed := train.Config{}, false
+	if c.Bool("resume") {
+		switch cfg, err = train.ReadConfig(out); {
+		case err == nil:
+			resumed = true
+		case !errors.Is(err, fs.ErrNotExist) || exists(out):
+			return err
+		}
+	}
+	if err := configure(c, cache, &cfg, resumed); err != nil {
+		return usageError{err}
+	}
+	functions, err := lossFunctions(cfg.Loss)
+	if err != nil {
+		return usageError{err}
+	}
+	progress := &trainProgress{bar: newBar(c, "train", "step")}
+	progress.print("%s", describe(cfg, cache))
+	summary, err := train.Run(c.Context, train.Options{
+		Dir: out, Config: cfg, Functions: functions, Cache: cache, Resume: c.Bool("resume"),
+		Observers: []train.Observer{progress}, Started: progress.started,
+	})
+	if err := progress.close(err); err != nil {
+		return err
+	}
+	result := struct {
+		Run string `json:"run"`
+		train.Summary
+	}{out, summary}
+	return report(c, result, func(w io.Writer) {
+		fmt.Fprintf(w, "trained %d steps; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
+			summary.Step, summary.Best.RMSE, summary.Best.Step, out, c.String("data"))
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// configure sets what the flags say in cfg: every flag, by its default where it
+// is not given, or only those that are given when cfg is a resumed run's.
+func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed bool) error {
+	set := func(name string, apply func()) {
+		if !resumed || c.IsSet(name) {
+			apply()
+		}
+	}
+	path, err := filepath.Abs(c.String("data"))
+	if err != nil {
+		return err
+	}
+	m := cache.Manifest()
+	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, Crop: m.Crop}
+	cfg.Model.Size, cfg.Model.Outputs = m.Size, data.Answers
+	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
+	set("precision", func() { cfg.Model.Precision = graph.Precision(c.String("precision")) })
+	if err := cfg.Model.Precision.Validate(); err != nil {
+		return err
+	}
+	cfg.Model.Precision = cfg.Model.Precision.Resolve()
+	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
+	cfg.Loss.Name = "focal"
+	set("alpha", func() { cfg.Loss.Alpha = c.Float64("alpha") })
+	set("gamma", func() { cfg.Loss.Gamma = c.Float64("gamma") })
+	set("batch", func() { cfg.Batch = c.Int("batch") })
+	set("seed", func() { cfg.Seed = c.Int64("seed") })
+	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
+	set("threads", func() { cfg.Threads = c.Int("threads") })
+	set("log-every", func() { cfg.LogEvery = c.Int64("log-every") })
+	set("keep", func() { cfg.Keep = c.Int("keep") })
+	configureOptimizer(c, cfg, set)
+	return configureDurations(c, m.Counts.Train, cfg, resumed, set)
+}
+
+func configureOptimizer(c *cli.Context, cfg *train.Config, set func(string, func())) {
+	o := &cfg.Optimizer
+	set("optimizer", func() { o.Kind = graph.OptimizerKind(c.String("optimizer")) })
+	rate, decay := 1e-3, 0.05
+	if o.Kind == graph.SGD {
+		rate, decay = 0.05, 5e-4
+		set("momentum", func() { o.Momentum = c.Float64("momentum") })
+	} else {
+		set("beta1", func() { o.Beta1 = c.Float64("beta1") })
+		set("beta2", func() { o.Beta2 = c.Float64("beta2") })
+		set("epsilon", func() { o.Epsilon = c.Float64("epsilon") })
+	}
+	given := func(name string, otherwise float64) float64 {
+		if c.IsSet(name) {
+			return c.Float64(name)
+		}
+		return otherwise
+	}
+	set("weight-decay", func() { o.WeightDecay = given("weight-decay", decay) })
+	set("clip-norm", func() { o.ClipNorm = c.Float64("clip-norm") })
+	s := &cfg.Schedule
+	set("schedule", func() { s.Kind = graph.ScheduleKind(c.String("schedule")) })
+	set("lr", func() { s.Rate = given("lr", rate) })
+	set("final-lr", func() { s.Final = c.Float64("final-lr") })
+	if s.Kind == graph.StepDecay {
+		set("boundaries", func() { s.Boundaries = c.Float64Slice("boundaries") })
+		set("factor", func() { s.Factor = c.Float64("factor") })
+	}
+}
+
+// configureDurations turns every duration into steps.
+func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed bool, set func(string, func())) error {
+	if cfg.Batch < 1 || cfg.Batch > examples {
+		return fmt.Errorf("--batch %d: expected 1 to %d, the size of the train split", cfg.Batch, examples)
+	}
+	epoch := int64(examples / cfg.Batch)
+	switch epochs, steps := c.IsSet("epochs"), c.IsSet("steps"); {
+	case epochs && steps:
+		return errors.New("--epochs and --steps both say how long to train: give one of them")
+	case epochs:
+		cfg.Schedule.Total = int64(c.Int("epochs")) * epoch
+	case steps:
+		cfg.Schedule.Total = c.Int64("steps")
+	case !resumed:
+		return errors.New("how long to train? give --epochs or --steps")
+	}
+	if cfg.Schedule.Total < 1 {
+		return fmt.Errorf("a run of %d steps: expected --epochs or --steps of at least 1", cfg.Schedule.Total)
+	}
+	var errs []error
+	duration := func(name string, to *int64) {
+		set(name, func() {
+			n, err := parseDuration(c.String(name), epoch, cfg.Schedule.Total)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("--%s %w", name, err))
+			}
+			*to = n
+		})
+	}
+	duration("warmup", &cfg.Schedule.Warmup)
+	duration("eval-every", &cfg.EvalEvery)
+	duration("checkpoint-every", &cfg.CheckpointEvery)
+	return errors.Join(append(errs, cfg.Validate())...)
+}
+
+// parseDuration turns "500", "2epochs" or "5%" into steps, rounded to the
+// nearest.
+func parseDuration(text string, epoch, total int64) (int64, error) {
+	number, unit := text, 1.0
+	if rest, ok := strings.CutSuffix(text, "%"); ok {
+		number, unit = rest, float64(total)/100
+	} else if rest, ok := strings.CutSuffix(strings.TrimSuffix(text, "s"), "epoch"); ok {
+		number, unit = rest, float64(epoch)
+	}
+	x, err := strconv.ParseFloat(number, 64)
+	if err != nil || !(x >= 0) || x*unit > math.MaxInt32 {
+		return 0, fmt.Errorf("%q: expected steps (500), epochs (2epochs) or a share of the run (5%%)", text)
+	}
+	return int64(math.Round(x * unit)), nil
+}
+
+// lossFunctions gives a configured loss its meaning.
+func lossFunctions(l train.LossConfig) (train.Functions, error) {
+	p := focal.Params{Alpha: l.Alpha, Gamma: l.Gamma}
+	if l.Name != "focal" {
+		return train.Functions{}, fmt.Errorf("loss %q: expected focal", l.Name)
+	}
+	if err := p.Validate(); err != nil {
+		return train.Functions{}, err
+	}
+	return train.Functions{Loss: p.Loss, Posterior: p.Posterior, Score: p}, nil
+}
+
+// describe says in a few lines what is about to be trained.
+func describe(cfg train.Config, cache *data.Cache) string {
+	n := cache.Manifest().Counts
+	return fmt.Sprintf("ResNet34, %d px, %s; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g",
+		cfg.Model.Size, cfg.Model.Precision, n.Train, n.Validation, cfg.Schedule.Total, cfg.Batch,
+		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate)
+}

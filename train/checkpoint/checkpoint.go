@@ -1,0 +1,326 @@
+// Package checkpoint keeps the checkpoints of one run: folders that are there
+// whole or not at all.
+//
+// A Store lives in RUN/checkpoints and holds
+//
+//	step-00000120/variables.index                the bundle's table
+//	step-00000120/variables.data-00000-of-00001  the values
+//	step-00000120/state.json                     State
+//	LATEST, BEST                                 the name of a folder, one line
+//
+// Save writes a folder under a temporary name, syncs its files and itself,
+// renames it, and only then moves LATEST; a crash at any point leaves LATEST
+// naming a whole checkpoint. The variables are a TensorFlow bundle, readable
+// with tf.train.load_checkpoint("RUN/checkpoints/step-…/variables").
+package checkpoint
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/xxh3"
+)
+
+// Format is the version of the layout this package writes and reads.
+const Format = 1
+
+// The pointers of a Store.
+const (
+	latestName = "LATEST"
+	bestName   = "BEST"
+	stateName  = "state.json"
+	prefixName = "variables"
+	tempPrefix = ".tmp-"
+)
+
+// ErrNone is returned when a store has no checkpoint of the kind asked for.
+var ErrNone = errors.New("no checkpoint")
+
+// State is what a run needs beside the variables in order to go on.
+type State struct {
+	Format int `json:"format"`
+	// Step is the number of updates made.
+	Step int64 `json:"step"`
+	// Position is the number of batches taken from the loader since the
+	// beginning of the run.
+	Position int64 `json:"position"`
+	// Best is the best evaluation so far, nil before the first.
+	Best *Best `json:"best,omitempty"`
+	// Evaluated is the step after which the last evaluation was made.
+	Evaluated int64 `json:"evaluated"`
+	// LossSum and LossSteps are the training loss gathered since the last
+	// evaluation, whose line reports their mean.
+	LossSum   float64 `json:"loss_sum"`
+	LossSteps int64   `json:"loss_steps"`
+	// Files maps the run's append-only files, relative to the run folder, to
+	// their size in bytes at this step; whatever lies beyond was written by
+	// steps that the checkpoint knows nothing of.
+	Files map[string]int64 `json:"files"`
+	// TensorFlow is the version of the library that wrote the variables.
+	TensorFlow string `json:"tensorflow"`
+	// Config is the run's configuration, as in its config.json.
+	Config json.RawMessage `json:"config"`
+	// Checksums maps each file of the folder but this one to its XXH3, 16
+	// hexadecimal digits.
+	Checksums map[string]string `json:"checksums"`
+}
+
+// Best names an evaluation: the step it was made after and the validation RMSE
+// it found.
+type Best struct {
+	Step int64   `json:"step"`
+	RMSE float64 `json:"rmse"`
+}
+
+// Checkpoint is one that was read and checked.
+type Checkpoint struct {
+	Dir   string
+	State State
+}
+
+// Prefix is what the bundle's files begin with, as RestoreV2 takes it.
+func (c *Checkpoint) Prefix() string { return filepath.Join(c.Dir, prefixName) }
+
+// Store is a folder of checkpoints. Its methods must not be called
+// concurrently, nor by two processes.
+type Store struct{ dir string }
+
+// Open returns the store in dir, which need not exist yet.
+func Open(dir string) *Store { return &Store{dir} }
+
+func stepDir(step int64) string { return fmt.Sprintf("step-%08d", step) }
+
+// Save adds a checkpoint of state, whose Format and Checksums it fills in, and
+// makes it the latest. write puts the bundle's files under the prefix given to
+// it. Where a checkpoint of the same step is there already only its state is
+// replaced: a run comes by a step with one set of weights only.
+func (s *Store) Save(state State, write func(prefix string) error) error {
+	name := stepDir(state.Step)
+	if err := s.save(name, state, write); err != nil {
+		return fmt.Errorf("save checkpoint %s: %w", filepath.Join(s.dir, name), err)
+	}
+	return s.point(latestName, name)
+}
+
+func (s *Store) save(name string, state State, write func(prefix string) error) (err error) {
+	final := filepath.Join(s.dir, name)
+	if there, err := read(final); err == nil {
+		state.Format, state.Checksums = Format, there.State.Checksums
+		tmp := filepath.Join(final, tempPrefix+stateName)
+		if err := writeState(tmp, state); err != nil {
+			return errors.Join(err, os.Remove(tmp))
+		}
+		if err := os.Rename(tmp, filepath.Join(final, stateName)); err != nil {
+			return err
+		}
+		return syncPath(final)
+	}
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	// A crash may have left a temporary folder, or a final one whose content a
+	// failing disk lost: neither is named by anything.
+	tmp := filepath.Join(s.dir, tempPrefix+name)
+	if err := errors.Join(os.RemoveAll(tmp), os.RemoveAll(final)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(tmp, 0o755); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if err := write(filepath.Join(tmp, prefixName)); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(tmp)
+	if err != nil {
+		return err
+	}
+	state.Format, state.Checksums = Format, map[string]string{}
+	for _, e := range entries {
+		path := filepath.Join(tmp, e.Name())
+		if state.Checksums[e.Name()], err = checksum(path); err != nil {
+			return err
+		}
+		if err := syncPath(path); err != nil {
+			return err
+		}
+	}
+	if err := writeState(filepath.Join(tmp, stateName), state); err != nil {
+		return err
+	}
+	if err := syncPath(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, final); err != nil {
+		return err
+	}
+	return syncPath(s.dir)
+}
+
+// MarkBest makes the checkpoint of a step, which must be there, the best.
+func (s *Store) MarkBest(step int64) error { return s.point(bestName, stepDir(step)) }
+
+// point moves a pointer by renaming a new file over it.
+func (s *Store) point(pointer, name string) error {
+	tmp := filepath.Join(s.dir, tempPrefix+pointer)
+	err := writeSynced(tmp, []byte(name+"\n"))
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(s.dir, pointer))
+	}
+	if err == nil {
+		err = syncPath(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s the checkpoint of %s: %w", name, pointer, err)
+	}
+	return nil
+}
+
+// Prune removes every checkpoint but those that LATEST and BEST name and the
+// keep newest others, and what crashes left behind.
+func (s *Store) Prune(keep int) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("prune checkpoints: %w", err)
+	}
+	latest, err1 := s.pointer(latestName)
+	best, err2 := s.pointer(bestName)
+	for _, err := range []error{err1, err2} {
+		if err != nil && !errors.Is(err, ErrNone) {
+			return fmt.Errorf("prune checkpoints: %w", err)
+		}
+	}
+	slices.Reverse(entries) // newest first: the names have a fixed width
+	for _, e := range entries {
+		name := e.Name()
+		old := strings.HasPrefix(name, "step-") && name != latest && name != best
+		if old && keep > 0 {
+			keep--
+			continue
+		}
+		if old || strings.HasPrefix(name, tempPrefix) {
+			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+				return fmt.Errorf("prune checkpoints: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Latest returns the newest checkpoint, or ErrNone.
+func (s *Store) Latest() (*Checkpoint, error) { return s.named(latestName) }
+
+// Best returns the checkpoint with the best evaluation, or ErrNone.
+func (s *Store) Best() (*Checkpoint, error) { return s.named(bestName) }
+
+func (s *Store) named(pointer string) (*Checkpoint, error) {
+	name, err := s.pointer(pointer)
+	if err != nil {
+		return nil, err
+	}
+	c, err := read(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint that %s names: %w", filepath.Join(s.dir, pointer), err)
+	}
+	return c, nil
+}
+
+func (s *Store) pointer(pointer string) (string, error) {
+	path := filepath.Join(s.dir, pointer)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: %s is missing", ErrNone, path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read checkpoint name: %w", err)
+	}
+	name := strings.TrimSpace(string(raw))
+	if digits, ok := strings.CutPrefix(name, "step-"); !ok || strings.Trim(digits, "0123456789") != "" || digits == "" {
+		return "", fmt.Errorf("read checkpoint name: %s holds %.40q: expected step-NNNNNNNN", path, name)
+	}
+	return name, nil
+}
+
+// read checks that a checkpoint's files are the ones that were written.
+func read(dir string) (*Checkpoint, error) {
+	path := filepath.Join(dir, stateName)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{Dir: dir}
+	if err := json.Unmarshal(raw, &c.State); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if c.State.Format != Format {
+		return nil, fmt.Errorf("%s: format %d: expected %d, as this version of galaxy writes it", path, c.State.Format, Format)
+	}
+	if len(c.State.Checksums) == 0 {
+		return nil, fmt.Errorf("%s: no checksums: the file was not written by galaxy", path)
+	}
+	for name, want := range c.State.Checksums {
+		if name != filepath.Base(name) {
+			return nil, fmt.Errorf("%s: checksum of %q: expected a file of the same folder", path, name)
+		}
+		file := filepath.Join(dir, name)
+		got, err := checksum(file)
+		if err != nil {
+			return nil, err
+		}
+		if got != want {
+			return nil, fmt.Errorf("%s is damaged: its checksum is %s, %s says %s", file, got, stateName, want)
+		}
+	}
+	return c, nil
+}
+
+func checksum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := xxh3.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return fmt.Sprintf("%016x", h.Sum64()), nil
+}
+
+func writeState(path string, state State) error {
+	raw, err := json.MarshalIndent(state, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSynced(path, append(raw, '\n'))
+}
+
+// writeSynced creates path with data and waits until it is on the disk.
+func writeSynced(path string, data []byte) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncPath waits until a file's data, or a folder's entries, are on the disk.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,159 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"galaxy/graph"
+)
+
+// Config is everything that decides what a run computes; RUN/config.json holds
+// it as JSON. The fields under 'resume:"may change"' only decide what is looked
+// at and when; a resumed run may have others.
+type Config struct {
+	Cache CacheRef     `json:"cache"`
+	Model graph.Config `json:"model"`
+	Loss  LossConfig   `json:"loss"`
+
+	Optimizer graph.Optimizer `json:"optimizer"`
+	Schedule  graph.Schedule  `json:"schedule"`
+	// Batch is the number of examples a step, at least 1.
+	Batch int `json:"batch"`
+	// Seed keys the first weights, the order of the examples and dropout. The
+	// split is the cache's and does not follow it.
+	Seed int64 `json:"seed"`
+	// InitFrom is the run folder or the bundle prefix that the first weights
+	// come from; "" draws them.
+	InitFrom string `json:"init_from"`
+
+	// EvalEvery is the number of steps between evaluations of the validation
+	// split; the last step is always followed by one. 0 is only that one.
+	EvalEvery int64 `json:"eval_every" resume:"may change"`
+	// CheckpointEvery is the number of steps between checkpoints; there is
+	// always one after the last step, at a stop signal, and after every
+	// evaluation that is the best so far. 0 is only those.
+	CheckpointEvery int64 `json:"checkpoint_every" resume:"may change"`
+	// LogEvery is the number of steps between lines of metrics; at least 1.
+	LogEvery int64 `json:"log_every" resume:"may change"`
+	// Keep is the number of checkpoints kept beside the latest and the best.
+	Keep int `json:"keep" resume:"may change"`
+	// Threads is the number of CPU threads; 0 is one a core. Another number
+	// may change the last bits of every sum.
+	Threads int `json:"threads" resume:"may change"`
+}
+
+// CacheRef names the cache a run was trained on.
+type CacheRef struct {
+	Path string `json:"path" resume:"may change"`
+	// Checksum is that of the cache's manifest, which stands for all its
+	// bytes.
+	Checksum string `json:"checksum"`
+	// Crop is the side of the centre of an original image that the cache
+	// keeps, pixels: an exported model crops alike.
+	Crop int `json:"crop"`
+}
+
+// LossConfig names the loss and its constants. What they mean is the business
+// of the package that implements it, which the caller hands to Run as Functions.
+type LossConfig struct {
+	Name  string  `json:"name"`
+	Alpha float64 `json:"alpha"`
+	Gamma float64 `json:"gamma"`
+}
+
+// Validate checks every field that no constructor checks later, and says what
+// was expected and what came.
+func (c Config) Validate() error {
+	errs := []error{c.Model.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
+	atLeast := func(name string, value, least int64) {
+		if value < least {
+			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))
+		}
+	}
+	atLeast("batch", int64(c.Batch), 1)
+	atLeast("steps", c.Schedule.Total, 1)
+	atLeast("eval-every", c.EvalEvery, 0)
+	atLeast("checkpoint-every", c.CheckpointEvery, 0)
+	atLeast("log-every", c.LogEvery, 1)
+	atLeast("keep", int64(c.Keep), 0)
+	atLeast("threads", int64(c.Threads), 0)
+	return errors.Join(errs...)
+}
+
+const configName = "config.json"
+
+// ReadConfig reads the configuration of the run in dir. The error wraps
+// fs.ErrNotExist when there is none.
+func ReadConfig(dir string) (Config, error) {
+	var c Config
+	path := filepath.Join(dir, configName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("%s is no run folder: it has no %s (%w)", dir, configName, err)
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.DisallowUnknownFields() // a field of another version would silently not count
+	if err := d.Decode(&c); err != nil {
+		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// refuseChanges compares the configuration asked for with the one a run began
+// with, and names every field that a resumed run cannot change.
+func refuseChanges(run, asked Config) error {
+	var changed []string
+	differences(&changed, "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	if len(changed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+
+		"leave these flags out to resume, or begin a new run (its first weights can come from this one: --init-from); "+
+		"what may change: %s", strings.Join(changed, "\n  "), strings.Join(mayChange(reflect.TypeFor[Config](), ""), ", "))
+}
+
+func fieldName(path string, f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return strings.TrimPrefix(path+"."+name, ".")
+}
+
+func differences(out *[]string, path string, run, asked reflect.Value) {
+	if run.Kind() == reflect.Struct {
+		for i := range run.NumField() {
+			if f := run.Type().Field(i); f.Tag.Get("resume") == "" {
+				differences(out, fieldName(path, f), run.Field(i), asked.Field(i))
+			}
+		}
+		return
+	}
+	if !reflect.DeepEqual(run.Interface(), asked.Interface()) {
+		*out = append(*out, fmt.Sprintf("%s = %v, where the run has %v", path, asked.Interface(), run.Interface()))
+	}
+}
+
+func mayChange(t reflect.Type, path string) []string {
+	var names []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("resume") != "" {
+			names = append(names, fieldName(path, f))
+		} else if f.Type.Kind() == reflect.Struct {
+			names = append(names, mayChange(f.Type, fieldName(path, f))...)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,210 @@
+package train
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// field is one named number of a metrics line.
+type field struct {
+	name  string
+	value any
+}
+
+// stepFields and evaluationFields are what the metrics files say. The names are
+// part of the format: see docs/run-folder.md.
+func stepFields(r StepResult) []field {
+	return []field{
+		{"kind", "step"}, {"step", r.Step}, {"epoch", r.Epoch},
+		{"loss", r.Loss}, {"gradient_norm", r.GradientNorm}, {"learning_rate", r.LearningRate},
+		{"images_per_second", float64(r.Examples) / r.Elapsed.Seconds()},
+		{"step_seconds", r.Elapsed.Seconds()}, {"data_wait_seconds", r.DataWait.Seconds()},
+		{"time", r.Time.UTC().Format(time.RFC3339Nano)},
+	}
+}
+
+func evaluationFields(r EvaluationResult) []field {
+	return []field{
+		{"kind", "evaluation"}, {"step", r.Step}, {"epoch", r.Epoch},
+		{"train_loss", r.TrainLoss}, {"validation_loss", r.Scores.Loss},
+		{"validation_rmse", r.Scores.RMSE},
+		{"validation_accuracy_argmax37", r.Scores.AccuracyArgmax37},
+		{"validation_question_accuracy", r.Scores.QuestionAccuracy},
+		{"best", r.Best},
+		{"time", r.Time.UTC().Format(time.RFC3339Nano)},
+	}
+}
+
+// journal is a file that a run only appends to. A checkpoint notes its size; a
+// resumed run cuts it back to there, so that no line is there twice.
+type journal interface {
+	Observer
+	// name is the file's name in the run folder.
+	name() string
+	// sync waits until all lines are on the disk and returns the file's size.
+	sync() (int64, error)
+	close() error
+}
+
+// openJournal opens RUN/name for appending behind the first size bytes, and
+// creates it where size is 0.
+func openJournal(dir, name string, size int64) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < size {
+		err = fmt.Errorf("%s has %d bytes, but had %d at the checkpoint: it was cut or replaced since; "+
+			"put it back, or begin a new run with --init-from", f.Name(), info.Size(), size)
+	}
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if err == nil {
+		_, err = f.Seek(size, 0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// lines is a journal of text lines, each written as soon as it is known so
+// that others can follow the file.
+type lines struct {
+	file   *os.File
+	format func(fields []field) ([]byte, error)
+	every  int64
+}
+
+func (l *lines) OnStep(r StepResult) error {
+	if r.Step%l.every != 0 && r.Step != r.Total {
+		return nil
+	}
+	return l.write(stepFields(r))
+}
+
+func (l *lines) OnEvaluation(r EvaluationResult) error { return l.write(evaluationFields(r)) }
+
+func (l *lines) write(fields []field) error {
+	line, err := l.format(fields)
+	if err == nil {
+		_, err = l.file.Write(line)
+	}
+	if err != nil {
+		return fmt.Errorf("write metrics %s: %w", l.file.Name(), err)
+	}
+	return nil
+}
+
+func (l *lines) name() string { return filepath.Base(l.file.Name()) }
+
+func (l *lines) sync() (int64, error) {
+	if err := l.file.Sync(); err != nil {
+		return 0, fmt.Errorf("write metrics %s: %w", l.file.Name(), err)
+	}
+	return l.file.Seek(0, 1)
+}
+
+func (l *lines) close() error { return l.file.Close() }
+
+// jsonLine is one object in the order of the fields.
+func jsonLine(fields []field) ([]byte, error) {
+	var b bytes.Buffer
+	for i, f := range fields {
+		b.WriteString(map[bool]string{true: "{", false: ","}[i == 0])
+		name, err1 := json.Marshal(f.name)
+		value, err2 := json.Marshal(f.value)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(value)
+	}
+	b.WriteString("}\n")
+	return b.Bytes(), nil
+}
+
+// csvColumns are those of both kinds of lines; a line leaves the others empty.
+func csvColumns() []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, f := range append(stepFields(StepResult{}), evaluationFields(EvaluationResult{})...) {
+		if !seen[f.name] {
+			seen[f.name] = true
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+func csvLine(columns []string) func(fields []field) ([]byte, error) {
+	return func(fields []field) ([]byte, error) {
+		row := make([]string, len(columns))
+		for i, c := range columns {
+			for _, f := range fields {
+				if f.name == c {
+					row[i] = fmt.Sprint(f.value)
+				}
+			}
+		}
+		return csvRow(row)
+	}
+}
+
+func csvRow(row []string) ([]byte, error) {
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	err := w.Write(row)
+	w.Flush()
+	return []byte(b.String()), errors.Join(err, w.Error())
+}
+
+// openJournals opens a run's metrics files behind the sizes that a checkpoint
+// notes, by file name; nil starts them empty.
+func openJournals(dir string, every int64, sizes map[string]int64) (open []journal, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open metrics: %w", err), closeJournals(open))
+		}
+	}()
+	columns := csvColumns()
+	header, err := csvRow(columns)
+	if err != nil {
+		return open, err
+	}
+	for _, text := range []struct {
+		name   string
+		header []byte
+		format func([]field) ([]byte, error)
+	}{{"metrics.jsonl", nil, jsonLine}, {"metrics.csv", header, csvLine(columns)}} {
+		f, err := openJournal(dir, text.name, sizes[text.name])
+		if err != nil {
+			return open, err
+		}
+		open = append(open, &lines{file: f, format: text.format, every: every})
+		if sizes[text.name] == 0 {
+			if _, err := f.Write(text.header); err != nil {
+				return open, err
+			}
+		}
+	}
+	return open, nil
+}
+
+func closeJournals(open []journal) error {
+	var errs []error
+	for _, j := range open {
+		errs = append(errs, j.close())
+	}
+	return errors.Join(errs...)
+}

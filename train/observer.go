@@ -1,0 +1,67 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"galaxy/train/metric"
+)
+
+// StepResult is what is known after one update.
+type StepResult struct {
+	Step  int64 // updates made, this one included
+	Total int64 // updates the run will make
+	Epoch int   // passes over the train split before the one this batch is of
+	Loss  float64
+	// GradientNorm is the gradients' global norm before clipping.
+	GradientNorm float64
+	LearningRate float64
+	Examples     int
+	IDs          []int64 // GalaxyIDs of the batch, valid during the call
+	// Elapsed is the time from the end of the step before to the end of this
+	// one; DataWait is the part of it spent waiting for the loader.
+	Elapsed, DataWait time.Duration
+	Time              time.Time
+}
+
+// EvaluationResult is what is known after an evaluation of the validation
+// split.
+type EvaluationResult struct {
+	Step  int64
+	Total int64
+	Epoch int
+	// TrainLoss is the mean loss of the steps since the evaluation before.
+	TrainLoss float64
+	Scores    metric.Scores
+	// Best is true when no evaluation before had a lower RMSE.
+	Best bool
+	Time time.Time
+}
+
+// Observer is told of a run as it goes. An error ends the run; nothing of the
+// step that it was told of is saved.
+type Observer interface {
+	OnStep(StepResult) error
+	OnEvaluation(EvaluationResult) error
+}
+
+// finite is the observer that ends a run whose numbers no longer are. It comes
+// first, so that no other observer writes what cannot be resumed from.
+type finite struct{}
+
+func (finite) OnStep(r StepResult) error {
+	for _, q := range []struct {
+		name  string
+		value float64
+	}{{"loss", r.Loss}, {"gradient norm", r.GradientNorm}} {
+		if math.IsNaN(q.value) || math.IsInf(q.value, 0) {
+			return fmt.Errorf("step %d: the %s is %v (learning rate %.3g, GalaxyIDs %v); the checkpoints before it are sound: "+
+				"try a lower --lr, a --clip-norm or a longer --warmup", r.Step, q.name, q.value, r.LearningRate, r.IDs)
+		}
+	}
+	return nil
+}
+
+// OnEvaluation has nothing to look at: Evaluate refuses what is not finite.
+func (finite) OnEvaluation(EvaluationResult) error { return nil }
