@@ -23,7 +23,7 @@ export CGO_LDFLAGS := '-L$(ROOT)/$(TENSORFLOW)/lib' -ltensorflow_framework -Wl,-
 endif
 export CGO_ENABLED := 1
 
-GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: demo test race parity lint build bench env clean help tensorflow
 
