@@ -164,7 +164,7 @@ func DecodeJPEGs(g *tf.Graph, prefix string, crop, size int) (jpegs, images tf.O
 	if err != nil {
 		return fail(err)
 	}
-	def, err := graphDef(body)
+	def, err := Def(body)
 	if err != nil {
 		return fail(err)
 	}
@@ -204,19 +204,6 @@ func DecodeJPEGs(g *tf.Graph, prefix string, crop, size int) (jpegs, images tf.O
 		return fail(err)
 	}
 	return g.Operation(prefix + "/jpegs").Output(0), g.Operation(prefix + "/images").Output(0), nil
-}
-
-// graphDef is g as a proto.
-func graphDef(g *tf.Graph) (*graphpb.GraphDef, error) {
-	var buf bytes.Buffer
-	if _, err := g.WriteTo(&buf); err != nil {
-		return nil, fmt.Errorf("serialise graph: %w", err)
-	}
-	def := new(graphpb.GraphDef)
-	if err := proto.Unmarshal(buf.Bytes(), def); err != nil {
-		return nil, fmt.Errorf("parse serialised graph: %w", err)
-	}
-	return def, nil
 }
 
 // outputArgs names the only output of the ops that functionDef knows. In a

@@ -1,0 +1,24 @@
+package graph
+
+import (
+	"bytes"
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	"google.golang.org/protobuf/proto"
+)
+
+// Def returns g as a proto, for what the bindings cannot express: functions,
+// and changes to nodes.
+func Def(g *tf.Graph) (*graphpb.GraphDef, error) {
+	var buf bytes.Buffer
+	if _, err := g.WriteTo(&buf); err != nil {
+		return nil, fmt.Errorf("serialise graph: %w", err)
+	}
+	def := new(graphpb.GraphDef)
+	if err := proto.Unmarshal(buf.Bytes(), def); err != nil {
+		return nil, fmt.Errorf("parse serialised graph: %w", err)
+	}
+	return def, nil
+}

@@ -1,0 +1,50 @@
+// Package savedmodel writes a trained network as a TensorFlow SavedModel and
+// opens SavedModels to predict with them.
+//
+// The order of calls is
+//
+//	err := savedmodel.Export(ctx, savedmodel.Config{…}) // checkpoint → folder
+//	m, err := savedmodel.Load(dir, savedmodel.LoadConfig{})
+//	logits, probabilities, err := m.Predict(images)
+//
+// # What a model serves
+//
+// One meta graph with the tag "serve" and two signatures with the same outputs,
+// logits and probabilities, float32 [-1, outputs] each. The probabilities are
+// the vote fractions that the logits stand for under the loss of the training,
+// and so need no further calibration.
+//
+//	serving_default   images uint8 [-1, size, size, 3] RGB
+//	serving_jpeg      jpegs string [-1], encoded JPEG files
+//
+// serving_jpeg takes files of any size from the crop up, decodes, crops and
+// shrinks them by the ops that made the training data (graph.DecodeJPEG), to
+// the same bits, and runs the network on the result. One broken file fails its
+// batch.
+//
+// # Layout
+//
+//	OUT/saved_model.pb                             graph and signatures
+//	OUT/variables/variables.index                  weights under their checkpoint's
+//	OUT/variables/variables.data-00000-of-00001    names (not in a frozen model)
+//	OUT/assets.extra/galaxy.json                   Metadata, with the sha256 of the others
+//
+// In the variables form the weights are variables, restored when the model is
+// loaded, and batch norm is an op. In the frozen form the weights are constants
+// inside saved_model.pb and batch norm is folded into the convolutions; it
+// loads and runs faster, and its outputs differ by rounding.
+//
+// # Files
+//
+// Export writes to a hidden folder beside OUT, syncs every file and folder, and
+// renames it to OUT as the last thing. OUT is there as a whole or not at all,
+// whenever the process or the machine stops; an OUT that exists is refused. A
+// killed process can leave the hidden folder, named ".OUT.tmp-…", which may be
+// deleted.
+//
+// # Trust
+//
+// A SavedModel is a program. Its graph can read and write files as the user who
+// runs it. Load only what you trust; the checksums in galaxy.json find damage,
+// not malice.
+package savedmodel

@@ -1,0 +1,332 @@
+package savedmodel
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	"google.golang.org/protobuf/proto"
+
+	"galaxy/graph"
+)
+
+// Names that clients of a model use.
+const (
+	// Tag is the tag of the meta graph.
+	Tag = "serve"
+	// SignatureImages and SignatureJPEGs name the two signatures.
+	SignatureImages = "serving_default"
+	SignatureJPEGs  = "serving_jpeg"
+	// InputImages and InputJPEGs name their inputs.
+	InputImages = "images"
+	InputJPEGs  = "jpegs"
+	// OutputLogits and OutputProbabilities name the outputs of both.
+	OutputLogits        = "logits"
+	OutputProbabilities = "probabilities"
+)
+
+// Files of a SavedModel, fixed by its format.
+const (
+	modelFile       = "saved_model.pb"
+	variablesPrefix = "variables/variables"
+)
+
+// Config says what to export.
+type Config struct {
+	// Out is the folder to make; it must not exist.
+	Out string
+	// Checkpoint is the path prefix of the TensorFlow bundle with the weights:
+	// PREFIX.index and PREFIX.data-…. Values it holds beyond the network's are
+	// left out.
+	Checkpoint string
+	// Model is the network's configuration of the training. Its Precision may
+	// differ from the training's.
+	Model graph.Config
+	// Posterior turns logits into probabilities.
+	Posterior graph.Posterior
+	// Crop is the height and width of the centre of a JPEG that is shrunk to
+	// Model.Size, pixels; at least Model.Size.
+	Crop int
+	// Frozen makes the weights constants and folds batch norm.
+	Frozen bool
+	// Metadata is written beside the model. Export itself fills in TensorFlow,
+	// Size, Crop, Precision, Frozen and SHA256.
+	Metadata Metadata
+}
+
+// Export writes a SavedModel of a checkpoint's weights to cfg.Out, as the
+// package's documentation says. It refuses an Out that exists, weights that do
+// not fit cfg.Model or are not finite, and leaves no Out behind on an error or
+// when ctx ends.
+func Export(ctx context.Context, cfg Config) error {
+	if err := export(ctx, cfg); err != nil {
+		return fmt.Errorf("export SavedModel %s: %w", cfg.Out, err)
+	}
+	return nil
+}
+
+func export(ctx context.Context, cfg Config) (err error) {
+	if n := len(cfg.Metadata.Answers); n != cfg.Model.Outputs {
+		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
+	}
+	if err := vacant(cfg.Out); err != nil {
+		return err
+	}
+	parent, name := filepath.Split(filepath.Clean(cfg.Out))
+	if err := os.MkdirAll(filepath.Clean(parent), 0o777); err != nil {
+		return err
+	}
+	// In the same folder, for a rename cannot leave the file system.
+	tmp, err := os.MkdirTemp(filepath.Clean(parent), "."+name+".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
+	// One level down, because MkdirTemp's own folder is closed to other users,
+	// such as that of a server.
+	dir := filepath.Join(tmp, name)
+
+	if err := write(ctx, dir, cfg); err != nil {
+		return err
+	}
+	if err := vacant(cfg.Out); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, cfg.Out); err != nil {
+		return err
+	}
+	return sync(filepath.Clean(parent))
+}
+
+// vacant reports a path that is taken.
+func vacant(path string) error {
+	if _, err := os.Lstat(path); err == nil {
+		return errors.New("it exists already; choose another name or remove it first")
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// write fills dir, a new folder, and syncs all of it.
+func write(ctx context.Context, dir string, cfg Config) error {
+	for _, d := range []string{dir, filepath.Join(dir, filepath.Dir(metadataFile))} {
+		if err := os.Mkdir(d, 0o777); err != nil {
+			return err
+		}
+	}
+	inf, err := graph.NewInferenceGraph(cfg.Model, cfg.Posterior, nil)
+	if err != nil {
+		return err
+	}
+	session, err := inf.Open(graph.SessionConfig{})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if err := session.Restore(cfg.Checkpoint); err != nil {
+		return err
+	}
+	weights, err := session.Weights()
+	if err != nil {
+		return err
+	}
+	if err := checkWeights(weights, inf.Variables); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", cfg.Checkpoint, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if cfg.Frozen {
+		if inf, err = graph.NewInferenceGraph(cfg.Model, cfg.Posterior, weights); err != nil {
+			return err
+		}
+	} else {
+		prefix := filepath.Join(dir, filepath.FromSlash(variablesPrefix))
+		if err := os.Mkdir(filepath.Dir(prefix), 0o777); err != nil {
+			return err
+		}
+		if err := session.Save(prefix); err != nil {
+			return err
+		}
+	}
+	model, err := modelProto(inf, cfg)
+	if err != nil {
+		return err
+	}
+	encoded, err := proto.MarshalOptions{Deterministic: true}.Marshal(model)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", modelFile, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, modelFile), encoded, 0o666); err != nil {
+		return err
+	}
+	if err := writeMetadata(dir, cfg); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return syncTree(dir)
+}
+
+// checkWeights says which variable has another size than the network's or a
+// value that is not a finite number.
+func checkWeights(weights graph.Weights, variables []graph.Variable) error {
+	for _, v := range variables {
+		values := weights[v.Name]
+		if len(values) != v.Elements() {
+			return fmt.Errorf("variable %s has %d values: expected %d, of shape %v; it is another network's", v.Name, len(values), v.Elements(), v.Shape)
+		}
+		for _, x := range values {
+			if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+				return fmt.Errorf("variable %s holds %v; choose a checkpoint from before the loss went wrong", v.Name, x)
+			}
+		}
+	}
+	return nil
+}
+
+// modelProto adds what serving needs to inf's graph, and describes it.
+func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
+	g := inf.Graph
+	jpegs, decoded, err := graph.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Size)
+	if err != nil {
+		return nil, err
+	}
+	var saver *pb.SaverDef
+	if len(inf.Variables) > 0 {
+		// A saver needs a tensor that is there once all is saved.
+		s := op.NewScopeWithGraph(g)
+		saved := op.Identity(s.SubScope("saved").WithControlDependencies(inf.Save), inf.Prefix)
+		if err := s.Err(); err != nil {
+			return nil, fmt.Errorf("add saver: %w", err)
+		}
+		saver = &pb.SaverDef{
+			FilenameTensorName: tensorName(inf.Prefix),
+			SaveTensorName:     tensorName(saved),
+			RestoreOpName:      inf.Restored.Name(),
+			Version:            pb.SaverDef_V2,
+		}
+	}
+	def, err := graph.Def(g)
+	if err != nil {
+		return nil, err
+	}
+	if err := setDefault(def, inf.Images, decoded); err != nil {
+		return nil, err
+	}
+	outputs := map[string]*pb.TensorInfo{
+		OutputLogits:        tensorInfo(inf.Logits),
+		OutputProbabilities: tensorInfo(inf.Probabilities),
+	}
+	signature := func(input string, x tf.Output) *pb.SignatureDef {
+		return &pb.SignatureDef{
+			Inputs:     map[string]*pb.TensorInfo{input: tensorInfo(x)},
+			Outputs:    outputs,
+			MethodName: "tensorflow/serving/predict",
+		}
+	}
+	return &pb.SavedModel{
+		SavedModelSchemaVersion: 1,
+		MetaGraphs: []*pb.MetaGraphDef{{
+			MetaInfoDef: &pb.MetaGraphDef_MetaInfoDef{
+				Tags:              []string{Tag},
+				TensorflowVersion: tf.Version(),
+			},
+			GraphDef: def,
+			SaverDef: saver,
+			SignatureDef: map[string]*pb.SignatureDef{
+				SignatureImages: signature(InputImages, inf.Images),
+				SignatureJPEGs:  signature(InputJPEGs, jpegs),
+			},
+		}},
+	}, nil
+}
+
+// setDefault makes the placeholder x take the value of y when it is not fed, so
+// that one network serves two inputs. A graph's nodes never change their type,
+// hence the change to its proto.
+func setDefault(def *graphpb.GraphDef, x, y tf.Output) error {
+	for _, n := range def.Node {
+		if n.Name == x.Op.Name() && n.Op == "Placeholder" {
+			n.Op = "PlaceholderWithDefault"
+			n.Input = []string{tensorName(y)}
+			return nil
+		}
+	}
+	return fmt.Errorf("graph has no placeholder %s", x.Op.Name())
+}
+
+func tensorName(x tf.Output) string { return fmt.Sprintf("%s:%d", x.Op.Name(), x.Index) }
+
+func tensorInfo(x tf.Output) *pb.TensorInfo {
+	shape := x.Shape()
+	dims := new(shapepb.TensorShapeProto)
+	for i := range shape.NumDimensions() {
+		dims.Dim = append(dims.Dim, &shapepb.TensorShapeProto_Dim{Size: shape.Size(i)})
+	}
+	return &pb.TensorInfo{
+		Encoding:    &pb.TensorInfo_Name{Name: tensorName(x)},
+		Dtype:       typespb.DataType(x.DataType()),
+		TensorShape: dims,
+	}
+}
+
+func writeMetadata(dir string, cfg Config) error {
+	m := cfg.Metadata
+	m.TensorFlow = tf.Version()
+	m.Size, m.Crop = cfg.Model.Size, cfg.Crop
+	m.Precision, m.Frozen = cfg.Model.Precision, cfg.Frozen
+	m.SHA256 = map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err == nil {
+			m.SHA256[filepath.ToSlash(name)], err = checksum(path)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode metadata: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, filepath.FromSlash(metadataFile)), append(text, '\n'), 0o666)
+}
+
+// syncTree makes sure that everything in dir would survive a power cut.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return sync(path)
+	})
+}
+
+func sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}
