@@ -1,0 +1,87 @@
+package metric
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+
+	"galaxy/data"
+)
+
+// Constant is the predictor that gives every image the same answer: the
+// baseline that any model has to beat.
+type Constant struct {
+	// Means are the column means of the rows it was fitted to: the constant
+	// with the smallest RMSE on them.
+	Means [data.Answers]float64
+
+	examples int
+	choices  choices
+}
+
+// FitConstant makes the constant predictor of the given label rows of 37 each,
+// which should be those of the train split. The rows are not kept. No rows,
+// rows of another length and values outside [0, 1] are errors.
+func FitConstant(rows iter.Seq[[]float32]) (*Constant, error) {
+	c := &Constant{}
+	var largest [data.Answers]float64 // how often a column is the row's largest
+	var within [data.Answers]float64  // how often, by who reached it, its question's largest
+	for row := range rows {
+		if len(row) != data.Answers {
+			return nil, fmt.Errorf("fit constant predictor: row %d has %d labels; want %d", c.examples, len(row), data.Answers)
+		}
+		for j, y := range row {
+			if !(y >= 0 && y <= 1) {
+				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; want a fraction from 0 to 1", c.examples, y, data.Columns()[j])
+			}
+			c.Means[j] += float64(y)
+		}
+		truth := choose(row)
+		largest[truth.column]++
+		for i, column := range truth.question {
+			within[column] += reached(row, i)
+		}
+		c.examples++
+	}
+	if c.examples == 0 {
+		return nil, errors.New("fit constant predictor: no rows")
+	}
+	for j := range c.Means {
+		c.Means[j] /= float64(c.examples)
+	}
+	c.choices.column = first(largest[:])
+	for i := range tree {
+		q := &tree[i]
+		c.choices.question[i] = q.First + first(within[q.First:q.First+len(q.Answers)])
+	}
+	return c, nil
+}
+
+// Majority is the column that is most often the largest, an index from 0 to 36.
+func (c *Constant) Majority() int { return c.choices.column }
+
+// predict returns the constant's probabilities and the logits with the smallest
+// loss on the rows it was fitted to: since the loss is linear in the label,
+// those that stand for the column means. A column that nobody chose would have
+// an infinite logit, and an infinite loss as soon as somebody does; it gets
+// the fraction of half an example.
+func (c *Constant) predict(loss Loss) (means, logits []float32) {
+	least := 0.5 / float64(c.examples)
+	for _, m := range c.Means {
+		means = append(means, float32(m))
+		logits = append(logits, float32(loss.LogitFor(math.Min(math.Max(m, least), 1-least))))
+	}
+	return means, logits
+}
+
+// first returns the index of the largest value, the first of equals.
+func first(values []float64) int {
+	best := 0
+	for i, v := range values {
+		if v > values[best] {
+			best = i
+		}
+	}
+	return best
+}

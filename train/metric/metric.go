@@ -1,0 +1,219 @@
+package metric
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"galaxy/data"
+)
+
+// Loss is the loss a network was trained with, for one element. focal.Params
+// is one.
+type Loss interface {
+	// LossAt returns the loss of a logit against a label in [0, 1].
+	LossAt(logit, label float64) float64
+	// LogitFor returns the logit at which the loss for a label of that value
+	// is smallest; it need only be finite inside (0, 1).
+	LogitFor(fraction float64) float64
+}
+
+// Interval is the lower and the upper end of a 95 % bootstrap interval.
+type Interval [2]float64
+
+// QuestionScore is the accuracy of one question.
+type QuestionScore struct {
+	Question int     `json:"question"` // 1 to 11
+	Accuracy float64 `json:"accuracy"` // weighted by who reached it; 0 if nobody did
+	Reached  float64 `json:"reached"`  // mean share of volunteers who reached it
+}
+
+// Scores is what the package comment describes.
+type Scores struct {
+	Examples                 int             `json:"examples"`
+	RMSE                     float64         `json:"rmse"`
+	RMSEInterval             Interval        `json:"rmse_interval"`
+	AccuracyArgmax37         float64         `json:"accuracy_argmax37"`
+	AccuracyArgmax37Interval Interval        `json:"accuracy_argmax37_interval"`
+	QuestionAccuracy         float64         `json:"question_accuracy"`
+	Questions                []QuestionScore `json:"questions"`
+	Loss                     float64         `json:"loss"`
+}
+
+// Result is the scores of a model and, on the same examples, of the constant
+// predictor.
+type Result struct {
+	Scores
+	// Baseline is nil when New was given no Constant.
+	Baseline *Scores `json:"baseline,omitempty"`
+}
+
+// Evaluation accumulates examples. It is not safe for concurrent use.
+type Evaluation struct {
+	loss     Loss
+	constant *Constant
+	// The constant's answer in the form that add takes.
+	means, logits []float32
+	model, base   sums
+}
+
+// New returns an empty evaluation. constant may be nil; Result then has no
+// baseline.
+func New(loss Loss, constant *Constant) *Evaluation {
+	return &Evaluation{loss: loss, constant: constant}
+}
+
+// Add adds n examples: labels, probabilities and logits are [n, 37]. The slices
+// are not kept. Slices of other sizes, and values that are not finite, which no
+// score could be made of, are errors; the batch is then not counted.
+func (e *Evaluation) Add(labels, probabilities, logits []float32) error {
+	if e.loss == nil {
+		return errors.New("score examples: no loss given")
+	}
+	if len(labels) == 0 || len(labels)%data.Answers != 0 || len(probabilities) != len(labels) || len(logits) != len(labels) {
+		return fmt.Errorf("score examples: %d labels, %d probabilities and %d logits; want the same multiple of %d of each",
+			len(labels), len(probabilities), len(logits), data.Answers)
+	}
+	for _, a := range []struct {
+		name   string
+		values []float32
+	}{{"label", labels}, {"probability", probabilities}, {"logit", logits}} {
+		for i, v := range a.values {
+			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
+				return fmt.Errorf("score examples: the %s of example %d, %s, is %v", a.name,
+					len(e.model.squares)+i/data.Answers, data.Columns()[i%data.Answers], v)
+			}
+		}
+	}
+	if e.constant != nil && e.means == nil {
+		e.means, e.logits = e.constant.predict(e.loss)
+	}
+	for i := 0; i < len(labels); i += data.Answers {
+		y, p, x := labels[i:i+data.Answers], probabilities[i:i+data.Answers], logits[i:i+data.Answers]
+		truth := choose(y)
+		e.model.add(e.loss, y, p, x, truth, choose(p))
+		if e.constant != nil {
+			e.base.add(e.loss, y, e.means, e.logits, truth, e.constant.choices)
+		}
+	}
+	return nil
+}
+
+// Result returns the scores of everything added so far; having added nothing is
+// an error. It takes about 10 ns for each example and resampling: 50 ms for
+// 5,000 examples.
+func (e *Evaluation) Result() (Result, error) {
+	if len(e.model.squares) == 0 {
+		return Result{}, errors.New("score examples: there are none")
+	}
+	result := Result{Scores: e.model.scores()}
+	if e.constant != nil {
+		base := e.base.scores()
+		result.Baseline = &base
+	}
+	return result, nil
+}
+
+// tree is the question tree; read only.
+var tree = data.Tree()
+
+// choices are the largest column of all and the largest within each question.
+type choices struct {
+	column   int
+	question [data.Questions]int
+}
+
+func choose(row []float32) choices {
+	c := choices{column: data.Largest(row)}
+	for i := range tree {
+		q := &tree[i]
+		c.question[i] = q.First + data.Largest(row[q.First:q.First+len(q.Answers)])
+	}
+	return c
+}
+
+// reached returns the share of volunteers who were asked question i.
+func reached(labels []float32, i int) float64 {
+	q := &tree[i]
+	if q.Parent != data.Root {
+		return float64(labels[q.Parent])
+	}
+	share := 1.0
+	if i > 0 {
+		// A later question that sums to 1 is asked of all whom the first one
+		// did not send home.
+		for _, a := range tree[0].Answers {
+			if a.Next == data.End {
+				share -= float64(labels[a.Column])
+			}
+		}
+	}
+	return max(share, 0)
+}
+
+// sums are what the scores are made of.
+type sums struct {
+	squares       []float64 // per example, the sum of squared errors over the columns
+	hits          []float64 // per example, 1 where the largest column is right
+	loss          float64
+	weight, right [data.Questions]float64
+}
+
+func (s *sums) add(loss Loss, labels, probabilities, logits []float32, truth, answer choices) {
+	square := 0.0
+	for j, y := range labels {
+		d := float64(probabilities[j]) - float64(y)
+		square += d * d
+		s.loss += loss.LossAt(float64(logits[j]), float64(y))
+	}
+	hit := 0.0
+	if truth.column == answer.column {
+		hit = 1
+	}
+	s.squares = append(s.squares, square)
+	s.hits = append(s.hits, hit)
+	for i := range tree {
+		w := reached(labels, i)
+		s.weight[i] += w
+		if truth.question[i] == answer.question[i] {
+			s.right[i] += w
+		}
+	}
+}
+
+func (s *sums) scores() Scores {
+	n := float64(len(s.squares))
+	out := Scores{
+		Examples:         len(s.squares),
+		RMSE:             math.Sqrt(sum(s.squares) / (n * data.Answers)),
+		AccuracyArgmax37: sum(s.hits) / n,
+		Loss:             s.loss / (n * data.Answers),
+	}
+	var weight, right float64
+	for i := range tree {
+		q := QuestionScore{Question: tree[i].Number, Reached: s.weight[i] / n}
+		if s.weight[i] > 0 {
+			q.Accuracy = s.right[i] / s.weight[i]
+		}
+		out.Questions = append(out.Questions, q)
+		weight += s.weight[i]
+		right += s.right[i]
+	}
+	// Everybody is asked question 1, so weight is at least n.
+	out.QuestionAccuracy = right / weight
+
+	squares, hits := bootstrap(s.squares, s.hits)
+	for k := range 2 {
+		out.RMSEInterval[k] = math.Sqrt(squares[k] / data.Answers)
+		out.AccuracyArgmax37Interval[k] = hits[k]
+	}
+	return out
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
+	}
+	return total
+}
