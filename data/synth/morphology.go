@@ -19,8 +19,8 @@ func blend(a, b rgb, t float64) rgb {
 
 // Colours of stellar populations, mean of the channels about 1.
 var (
-	oldStars   = rgb{1.36, 1.03, 0.61}
-	midStars   = rgb{1.18, 1.00, 0.82}
+	oldStars   = rgb{1.41, 1.06, 0.53}
+	midStars   = rgb{1.20, 1.02, 0.78}
 	youngStars = rgb{0.90, 0.95, 1.15}
 	hotStars   = rgb{0.68, 0.86, 1.46}
 	redDwarfs  = rgb{1.90, 0.75, 0.35}
@@ -114,7 +114,7 @@ func newGalaxy(seed int64, i int) *galaxy {
 		g.kind = artifact
 	case u < 0.093:
 		g.kind = irregularGalaxy
-	case u < 0.41:
+	case u < 0.40:
 		g.kind = elliptical
 	default:
 		g.kind = diskGalaxy
@@ -151,8 +151,8 @@ func newGalaxy(seed int64, i int) *galaxy {
 func drawElliptical(b *body, s stream) {
 	b.bulge = 1
 	b.bulgeN = s.in(2.2, 5)
-	b.bulgeRe = 0.36
-	b.bulgeQ = 1 - 0.75*s.beta(2, 3)
+	b.bulgeRe = 0.42
+	b.bulgeQ = 1 - 0.62*s.beta(2, 3)
 	b.diskH = 0.3
 	b.axis = b.bulgeQ
 	// Many early types carry a faint disk without pattern (S0).
@@ -171,12 +171,12 @@ func drawDisk(b *body, s stream) {
 	b.bulge = clamp01(0.62*math.Pow(1-stage, 1.3) + s.normal(0, 0.06))
 	b.bulgeN = s.in(1, 2) + 2*(1-stage)
 	b.bulgeRe = s.in(0.10, 0.16) + 0.08*b.bulge
-	b.diskH = s.in(0.25, 0.32)
+	b.diskH = s.in(0.28, 0.36)
 	b.young = clamp01(0.2 + 0.4*stage + s.normal(0, 0.15))
 	b.oldColour = blend(b.oldColour, midStars, clamp01(0.6*stage))
 	cosI := s.Float64()
 	thick := s.in(0.10, 0.2)
-	if cosI < 0.27 {
+	if cosI < 0.31 {
 		b.edgeOn = true
 		b.axis = thick + 0.4*cosI
 		b.diskH *= 1.2 // r90 is that of a round aperture
@@ -243,7 +243,7 @@ func drawDisk(b *body, s stream) {
 func drawIrregular(b *body, s stream) {
 	b.bulge = 0.05 * s.Float64()
 	b.bulgeN, b.bulgeRe, b.bulgeQ = 1, 0.15, 0.8
-	b.diskH = s.in(0.25, 0.33)
+	b.diskH = s.in(0.28, 0.36)
 	b.axis = s.in(0.4, 1)
 	b.young = s.in(0.6, 0.95)
 	b.oldColour = blend(midStars, youngStars, s.in(0.2, 0.9))

@@ -204,7 +204,7 @@ func (h *shader) at(x, y float64) (aged, fresh float64) {
 	}
 	d := h.diskLight * math.Exp(-R/h.h)
 	// Disks end: a truncation near four scale lengths keeps them compact.
-	d *= 1 / (1 + math.Exp((R-1.15*b.size)/(0.12*b.size)))
+	d *= 1 / (1 + math.Exp((R-1.3*b.size)/(0.13*b.size)))
 	o, f := d*(1-b.young), d*b.young
 	if b.arms > 0 && R > 0 {
 		start := 1 / (1 + math.Exp((h.armStart-R)/(0.05*b.size)))

@@ -97,42 +97,50 @@ func (g *galaxy) believe() beliefs {
 	disturbed := g.disturbed * g.survives(0.6) * g.above(g.faint*0.2)
 	merger := g.merger * (0.4 + 0.6*resolved)
 	plain := 0.0
-	if g.kind == diskGalaxy {
+	if g.kind == diskGalaxy && !b.edgeOn {
 		plain = 0.55 * (1 - b.bulge) * (0.4 + 0.6*b.young) * resolved
 	}
-	none := (1 - arm) * (1 - 0.9*bar) * (1 - ring) * (1 - 0.8*edge) * (1 - 0.6*irregular) *
+	none := (1 - arm) * (1 - 0.9*bar) * (1 - ring) * (1 - math.Min(0.97, 0.47+0.9*b.bulge+0.65*b.young)*edge) * (1 - 0.6*irregular) *
 		(1 - plain) * (1 - 0.5*merger) * (1 - 0.4*disturbed)
 	features := 1 - none
 
 	// 1: smooth, features or disk, star or artifact.
-	l[q1+1] = -1.75 + 6.6*features + w(0)
-	l[q1+2] = -3.9 + 1.0*(1-resolved) + 1.2*g.trail + 6*g.spoiled*g.spoiled + 0.5*g.wobble[1]
+	l[q1+1] = -1.62 + 6.45*features + w(0)
+	l[q1+2] = -3.9 + 1.0*(1-resolved) + 1.2*g.trail + 0.8*g.other + 6*g.spoiled*g.spoiled + 0.5*g.wobble[1]
 	// 2: edge-on?
-	l[q2] = math.Max(-5, math.Min(3.2, (0.46-q)/0.05)) + w(2)
+	l[q2] = math.Max(-5, math.Min(3.2, (0.475-q)/0.05)) + w(2)
 	// 3: a bar?
 	l[q3] = -2.9 + 7*bar + 0.7*(1-tilt) + w(3)
 	// 4: spiral arms?
 	l[q4] = -2.1 + 7.5*arm + 0.8*ring + 0.6*irregular + w(4)
 	// 5: bulge prominence, an ordered scale.
 	prominence := math.Sqrt(b.bulge)*0.95 - 0.03
-	if irregular > 0 {
+	switch {
+	case irregular > 0:
 		prominence *= 0.6
+	case g.kind != diskGalaxy:
+		// Who takes an elliptical for a disk sees a large bulge in it, but
+		// seldom nothing else.
+		prominence = math.Min(prominence, 0.62)
 	}
 	prominence += 0.06*g.wobble[5] + 0.12*(1-resolved)
-	ordered(l[q5:q5+4], prominence, []float64{-0.14, 0.34, 0.66, 1.22}, 0.19)
+	ordered(l[q5:q5+4], prominence, []float64{-0.14, 0.34, 0.66, 1.02}, 0.18)
 	// 8, then 6: which oddity, and is there any?
 	dust := clamp01(g.dust+0.15*b.dust*b2f(b.edgeOn)) * g.survives(0.35)
 	lens := g.lens * (0.3 + 0.7*g.survives(0.4))
 	other := math.Max(g.other*(0.5+0.5*resolved), 0.5*g.trail)
+	if merger > 0 { // some take the companion for something else
+		other = math.Max(other, 0.45*merger)
+	}
 	strange := [7]float64{ring, lens, disturbed, irregular, other, merger, dust}
 	calm := 1.0
 	for k, e := range strange {
 		calm *= 1 - 0.85*e
 		l[q8+k] = math.Log([7]float64{0.05, 0.09, 0.20, 0.15, 0.42, 0.10, 0.02}[k] + 8*e*e)
 	}
-	l[q6] = -2.35 + 6*(1-calm) + 0.4*(arm-0.3) + 0.65*g.wobble[6]
+	l[q6] = -2.42 + 6*(1-calm) + 0.4*(arm-0.3) + 0.65*g.wobble[6]
 	// 7: how rounded, an ordered scale.
-	ordered(l[q7:q7+3], 1-q+0.02*g.wobble[7], []float64{0.06, 0.37, 0.61}, 0.11)
+	ordered(l[q7:q7+3], 1-q+0.02*g.wobble[7], []float64{0.04, 0.36, 0.61}, 0.12)
 	// 9: bulge shape of an edge-on disk.
 	boxy := clamp01((b.bulgePow - 2) / 2)
 	l[q9] = 5 * (math.Min(b.bulge, 0.6) - 0.1)
