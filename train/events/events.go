@@ -1,0 +1,242 @@
+// Package events writes scalars as TensorBoard event files.
+//
+//	w, err := events.Create("run/events.out.tfevents.0.galaxy")
+//	err = w.Scalars(step, time.Now(), events.Scalar{Tag: "loss", Value: 0.3})
+//	size := w.Size() // note it with a checkpoint, after w.Sync
+//	err = w.Close()
+//	…
+//	w, err = events.OpenAppend(path, size) // go on from that checkpoint
+//
+// # Format
+//
+// An event file is a sequence of TFRecords: the length of the payload as a
+// little-endian uint64, the masked CRC-32C of those eight bytes, the payload
+// and its masked CRC-32C (tensorflow/core/lib/io/record_writer.h). A payload is
+// an Event message (tensorflow/core/util/event.proto): the first holds
+// file_version "brain.Event:2", every other a step and a Summary. A scalar is
+// written as TensorFlow 2's tf.summary.scalar writes it, as a float32 tensor of
+// rank 0 whose metadata names the plugin "scalars".
+//
+// TensorFlow's own summary ops are not used because they stamp the time, the
+// host and the process into what they write, and because their files cannot be
+// cut back to a checkpoint, which leaves doubled points after a resume.
+//
+// TensorBoard takes any file whose name contains "tfevents", and follows it
+// while it grows: every call of Scalars is one write of one whole record.
+package events
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// fileVersion is what the first event of a file says; readers refuse others.
+const fileVersion = "brain.Event:2"
+
+// A Scalar is a point of the curve that Tag names. TensorBoard groups tags by
+// the part before the first slash. The value is written as a float32.
+type Scalar struct {
+	Tag   string
+	Value float64
+}
+
+// Writer appends to an event file. It is not safe for concurrent use. After an
+// error in writing the file may end in half a record; OpenAppend with an
+// earlier Size mends it.
+type Writer struct {
+	file *os.File
+	size int64
+}
+
+// Create makes a new event file; an existing one is an error (fs.ErrExist).
+func Create(path string) (*Writer, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("create event file: %w", err)
+	}
+	w := &Writer{file: file}
+	if err := w.begin(); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return w, nil
+}
+
+// OpenAppend cuts an event file back to size bytes, a value that Size once
+// returned, and appends there. With size 0 it begins the file anew, and creates
+// it where there is none. A file that is shorter, or has no record ending at
+// size, is not the one the size is from: that is an error, and the file is left
+// as it is.
+func OpenAppend(path string, size int64) (_ *Writer, err error) {
+	flags := os.O_RDWR
+	if size == 0 {
+		flags |= os.O_CREATE
+	}
+	file, err := os.OpenFile(path, flags, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open event file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}()
+	if err := checkBoundary(bufio.NewReader(file), size); err != nil {
+		return nil, fmt.Errorf("append to event file %s at byte %d: %w; it was cut or replaced since that size was noted: put the old file back", path, size, err)
+	}
+	if err := file.Truncate(size); err != nil {
+		return nil, fmt.Errorf("cut event file: %w", err)
+	}
+	if _, err := file.Seek(size, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("append to event file: %w", err)
+	}
+	w := &Writer{file: file, size: size}
+	if size == 0 {
+		if err := w.begin(); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// begin writes the event that every file starts with. Its time and step are 0:
+// nothing reads them, and equal runs should write equal bytes.
+func (w *Writer) begin() error {
+	var event []byte
+	event = protowire.AppendTag(event, 1, protowire.Fixed64Type) // wall_time
+	event = protowire.AppendFixed64(event, 0)
+	event = protowire.AppendTag(event, 3, protowire.BytesType) // file_version
+	event = protowire.AppendString(event, fileVersion)
+	return w.record(event)
+}
+
+// Scalars writes the values of one step as one event. wall is when they were
+// measured. NaN and infinities are written as they are; TensorBoard marks them.
+// An empty tag is an error; no scalars write nothing.
+func (w *Writer) Scalars(step int64, wall time.Time, scalars ...Scalar) error {
+	if len(scalars) == 0 {
+		return nil
+	}
+	var summary []byte
+	for _, s := range scalars {
+		if s.Tag == "" {
+			return errors.New("write event: a scalar has no tag")
+		}
+		summary = appendMessage(summary, 1, value(s))
+	}
+	var event []byte
+	event = protowire.AppendTag(event, 1, protowire.Fixed64Type) // wall_time, seconds
+	event = protowire.AppendFixed64(event, math.Float64bits(float64(wall.Unix())+float64(wall.Nanosecond())/1e9))
+	event = protowire.AppendTag(event, 2, protowire.VarintType) // step
+	event = protowire.AppendVarint(event, uint64(step))
+	event = appendMessage(event, 5, summary)
+	return w.record(event)
+}
+
+// value encodes a Summary.Value.
+func value(s Scalar) []byte {
+	const float = 1 // DT_FLOAT
+	var tensor []byte
+	tensor = protowire.AppendTag(tensor, 1, protowire.VarintType) // dtype
+	tensor = protowire.AppendVarint(tensor, float)
+	tensor = appendMessage(tensor, 2, nil)                       // tensor_shape: rank 0
+	tensor = protowire.AppendTag(tensor, 4, protowire.BytesType) // tensor_content
+	tensor = protowire.AppendBytes(tensor, binary.LittleEndian.AppendUint32(nil, math.Float32bits(float32(s.Value))))
+
+	var plugin []byte
+	plugin = protowire.AppendTag(plugin, 1, protowire.BytesType) // plugin_name
+	plugin = protowire.AppendString(plugin, "scalars")
+
+	var v []byte
+	v = protowire.AppendTag(v, 1, protowire.BytesType) // tag
+	v = protowire.AppendString(v, s.Tag)
+	v = appendMessage(v, 8, tensor)
+	return appendMessage(v, 9, appendMessage(nil, 1, plugin)) // metadata.plugin_data
+}
+
+func appendMessage(b []byte, field protowire.Number, message []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), message)
+}
+
+// Size returns the length of the file in bytes, all of it whole records.
+func (w *Writer) Size() int64 { return w.size }
+
+// Sync waits until everything written is on the disk.
+func (w *Writer) Sync() error {
+	if err := w.file.Sync(); err != nil {
+		return fmt.Errorf("write event file: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file. It does not Sync.
+func (w *Writer) Close() error {
+	if err := w.file.Close(); err != nil && !errors.Is(err, fs.ErrClosed) {
+		return fmt.Errorf("close event file: %w", err)
+	}
+	return nil
+}
+
+// record writes one TFRecord.
+func (w *Writer) record(payload []byte) error {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(payload)))
+	b = binary.LittleEndian.AppendUint32(b, maskedChecksum(b))
+	b = append(b, payload...)
+	b = binary.LittleEndian.AppendUint32(b, maskedChecksum(payload))
+	if _, err := w.file.Write(b); err != nil {
+		return fmt.Errorf("write event file: %w", err)
+	}
+	w.size += int64(len(b))
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// maskedChecksum is a CRC-32C that has been rotated and shifted, as TFRecord
+// wants it, so that a checksum of data that holds checksums is still a good one.
+func maskedChecksum(b []byte) uint32 {
+	crc := crc32.Checksum(b, castagnoli)
+	return (crc>>15 | crc<<17) + 0xa282ead8
+}
+
+// headerSize is a record's length and its checksum, footerSize the payload's.
+const (
+	headerSize = 8 + 4
+	footerSize = 4
+)
+
+// checkBoundary reports whether r begins with whole records of together size
+// bytes.
+func checkBoundary(r io.Reader, size int64) error {
+	if size < 0 {
+		return errors.New("the size is negative")
+	}
+	for at := int64(0); at < size; {
+		var header [headerSize]byte
+		if _, err := io.ReadFull(r, header[:]); err != nil {
+			return fmt.Errorf("read record at byte %d: %w", at, err)
+		}
+		if binary.LittleEndian.Uint32(header[8:]) != maskedChecksum(header[:8]) {
+			return fmt.Errorf("no record at byte %d", at)
+		}
+		length := binary.LittleEndian.Uint64(header[:8])
+		if rest := size - at - headerSize - footerSize; rest < 0 || length > uint64(rest) {
+			return fmt.Errorf("the record at byte %d goes beyond the size", at)
+		}
+		payload := int64(length) + footerSize
+		if _, err := io.CopyN(io.Discard, r, payload); err != nil {
+			return fmt.Errorf("read record at byte %d: %w", at, err)
+		}
+		at += headerSize + payload
+	}
+	return nil
+}
