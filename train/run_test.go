@@ -1,0 +1,329 @@
+package train_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"galaxy/data"
+	"galaxy/focal"
+	"galaxy/graph"
+	"galaxy/train"
+)
+
+const testSize = 32
+
+// testCache prepares a cache of grey squares whose brightness decides the
+// answer to question 1, so that a few steps show in the loss.
+func testCache(t testing.TB, examples int) *data.Cache {
+	t.Helper()
+	dir := t.TempDir()
+	images := filepath.Join(dir, "images")
+	if err := os.Mkdir(images, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	var labels strings.Builder
+	labels.WriteString("GalaxyID," + strings.Join(data.Columns(), ",") + "\n")
+	for id := range examples {
+		y := r.Float64()
+		grey := image.NewUniform(color.Gray{uint8(250 * y)})
+		picture := image.NewRGBA(image.Rect(0, 0, data.ImageSide, data.ImageSide))
+		draw.Draw(picture, picture.Rect, grey, image.Point{}, draw.Src)
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, picture, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(images, fmt.Sprintf("%d.jpg", 100001+id)), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// Everybody says smooth, in between and nothing odd, or else star.
+		fmt.Fprintf(&labels, "%d", 100001+id)
+		for _, c := range data.Columns() {
+			v := map[string]float64{"Class1.1": y, "Class1.3": 1 - y, "Class7.2": y, "Class6.2": 1}[c]
+			fmt.Fprintf(&labels, ",%.6f", v)
+		}
+		labels.WriteString("\n")
+	}
+	table := filepath.Join(dir, "labels.csv")
+	if err := os.WriteFile(table, []byte(labels.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	decoder, err := graph.NewDecoder(data.DefaultCrop, testSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
+	out := filepath.Join(dir, "cache")
+	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Labels: table, Images: images, Out: out, Size: testSize, Decoder: "test"}, decoder); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := data.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cache.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cache
+}
+
+func testConfig(cache *data.Cache, steps int64) train.Config {
+	m := cache.Manifest()
+	return train.Config{
+		Cache: train.CacheRef{Path: cache.Dir(), Checksum: m.Checksum, Crop: m.Crop},
+		Model: graph.Config{
+			Size: m.Size, Outputs: data.Answers, Precision: graph.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
+		},
+		Loss:      train.LossConfig{Name: "focal", Alpha: .25, Gamma: 2},
+		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
+		Schedule:  graph.Schedule{Kind: graph.Cosine, Rate: 1e-3, Warmup: 2, Total: steps},
+		Batch:     8, Seed: 3, EvalEvery: 4, CheckpointEvery: 3, LogEvery: 1,
+	}
+}
+
+func testFunctions() train.Functions {
+	p := focal.Default()
+	return train.Functions{Loss: p.Loss, Posterior: p.Posterior, Score: p}
+}
+
+// hook is an observer made of functions.
+type hook struct {
+	step       func(train.StepResult) error
+	evaluation func(train.EvaluationResult) error
+}
+
+func (h hook) OnStep(r train.StepResult) error {
+	if h.step == nil {
+		return nil
+	}
+	return h.step(r)
+}
+
+func (h hook) OnEvaluation(r train.EvaluationResult) error {
+	if h.evaluation == nil {
+		return nil
+	}
+	return h.evaluation(r)
+}
+
+// timeless leaves out of metrics what the clock decides.
+func timeless(t *testing.T, file string) string {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`"(images_per_second|step_seconds|data_wait_seconds|time)":[^,}]*`).ReplaceAllString(string(raw), "")
+}
+
+// bundle returns the bytes of the variables of a run's latest checkpoint.
+func bundle(t *testing.T, run string) []byte {
+	t.Helper()
+	name, err := os.ReadFile(filepath.Join(run, "checkpoints", "LATEST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(run, "checkpoints", strings.TrimSpace(string(name)), "variables.data-00000-of-00001"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestResumeIsExact(t *testing.T) {
+	cache := testCache(t, 60)
+	const steps = 10
+	o := train.Options{Config: testConfig(cache, steps), Functions: testFunctions(), Cache: cache}
+	uncut := o
+	uncut.Dir = filepath.Join(t.TempDir(), "run")
+	want, err := train.Run(t.Context(), uncut)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want.Step != steps || want.Best == nil {
+		t.Fatalf("summary %+v: expected %d steps and a best evaluation", want, steps)
+	}
+
+	for _, cut := range []struct {
+		name string
+		// observe returns the observer that calls stop
+		observe func(stop func()) train.Observer
+	}{
+		{"between checkpoints", func(stop func()) train.Observer {
+			return hook{step: func(r train.StepResult) error {
+				if r.Step == 5 {
+					stop()
+				}
+				return nil
+			}}
+		}},
+		{"during an evaluation", func(stop func()) train.Observer {
+			return hook{step: func(r train.StepResult) error {
+				if r.Step == 8 { // an evaluation is due next, and finds ctx ended
+					stop()
+				}
+				return nil
+			}}
+		}},
+	} {
+		t.Run(cut.name, func(t *testing.T) {
+			stopped := o
+			stopped.Dir = filepath.Join(t.TempDir(), "run")
+			ctx, stop := context.WithCancel(t.Context())
+			stopped.Observers = []train.Observer{cut.observe(stop)}
+			if _, err := train.Run(ctx, stopped); !errors.Is(err, train.ErrStopped) {
+				t.Fatalf("got %v, expected ErrStopped", err)
+			}
+			// What a crash leaves behind the checkpoint must not be there twice.
+			jsonl := filepath.Join(stopped.Dir, "metrics.jsonl")
+			f, err := os.OpenFile(jsonl, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteString(`{"kind":"step","ste`); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+
+			resumed := stopped
+			resumed.Resume = true
+			var first int64
+			resumed.Started = func(step int64) { first = step + 1 }
+			var seen []int64
+			resumed.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
+				seen = append(seen, r.Step)
+				return nil
+			}}}
+			got, err := train.Run(t.Context(), resumed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first != seen[0] || first < 6 || seen[len(seen)-1] != steps {
+				t.Errorf("resumed at step %d, steps %v: expected to go on where the run was stopped", first, seen)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("summary (-uncut +resumed):\n%s", d)
+			}
+			if d := cmp.Diff(timeless(t, filepath.Join(uncut.Dir, "metrics.jsonl")), timeless(t, jsonl)); d != "" {
+				t.Errorf("metrics (-uncut +resumed):\n%s", d)
+			}
+			if !bytes.Equal(bundle(t, uncut.Dir), bundle(t, stopped.Dir)) {
+				t.Error("the last checkpoint's variables differ from the uncut run's")
+			}
+		})
+	}
+
+	t.Run("finished", func(t *testing.T) {
+		again := uncut
+		again.Resume = true
+		again.Observers = []train.Observer{hook{step: func(r train.StepResult) error { return fmt.Errorf("step %d", r.Step) }}}
+		if got, err := train.Run(t.Context(), again); err != nil || !cmp.Equal(got, want) {
+			t.Errorf("resume of a finished run: %+v, %v; expected %+v and no step", got, err, want)
+		}
+	})
+	t.Run("changed", func(t *testing.T) {
+		again := uncut
+		again.Resume = true
+		again.Config.Optimizer.WeightDecay = .5
+		again.Config.Threads = 1 // may change
+		_, err := train.Run(t.Context(), again)
+		if err == nil || !strings.Contains(err.Error(), "optimizer.weight_decay = 0.5") || strings.Contains(err.Error(), "threads = ") {
+			t.Errorf("got %v, expected a refusal that names the weight decay only", err)
+		}
+	})
+	t.Run("exists", func(t *testing.T) {
+		if _, err := train.Run(t.Context(), uncut); err == nil || !strings.Contains(err.Error(), "--resume") {
+			t.Errorf("got %v, expected a refusal to write into a run that exists", err)
+		}
+	})
+	t.Run("first weights from another run", func(t *testing.T) {
+		next := o
+		next.Dir = filepath.Join(t.TempDir(), "next")
+		next.Config.InitFrom = uncut.Dir
+		next.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e-12, Total: 1}
+		var loss float64
+		next.Observers = []train.Observer{hook{evaluation: func(r train.EvaluationResult) error {
+			loss = r.Scores.RMSE
+			return nil
+		}}}
+		if _, err := train.Run(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		// One step with next to no learning rate moves only the averages.
+		if d := loss - want.Best.RMSE; !(d > -.1 && d < .1) {
+			t.Errorf("RMSE %v, expected about the %v of the run it began from", loss, want.Best.RMSE)
+		}
+	})
+}
+
+func TestNonFiniteLossNamesTheStep(t *testing.T) {
+	cache := testCache(t, 40)
+	o := train.Options{
+		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 20), Functions: testFunctions(), Cache: cache,
+	}
+	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e25, Total: 20}
+	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
+	o.Config.CheckpointEvery, o.Config.EvalEvery = 1, 0
+	_, err := train.Run(t.Context(), o)
+	if err == nil || !regexp.MustCompile(`step \d+: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
+		t.Fatalf("got %v, expected an error that names the step, the galaxies and what to try", err)
+	}
+	raw, err := os.ReadFile(filepath.Join(o.Dir, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("metrics line %q is not JSON", line)
+		}
+	}
+}
+
+func TestMetricsFilesAgree(t *testing.T) {
+	cache := testCache(t, 40)
+	o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Functions: testFunctions(), Cache: cache}
+	o.Config.LogEvery = 3
+	if _, err := train.Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(o.Dir, "metrics.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	var kinds []string
+	for _, row := range rows {
+		kinds = append(kinds, strings.Join(strings.SplitN(row, ",", 3)[:2], " "))
+	}
+	// Every third step and the last.
+	if want := []string{"kind step", "step 3", "step 4", "evaluation 4"}; !slices.Equal(kinds, want) {
+		t.Errorf("rows of metrics.csv: %q, expected %q", kinds, want)
+	}
+	got, err := train.ReadConfig(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(o.Config, got); d != "" {
+		t.Errorf("config.json (-given +read):\n%s", d)
+	}
+}
