@@ -108,12 +108,10 @@ func OpenAppend(path string, size int64) (_ *Writer, err error) {
 	return w, nil
 }
 
-// begin writes the event that every file starts with. Its time and step are 0:
-// nothing reads them, and equal runs should write equal bytes.
+// begin writes the event that every file starts with. TensorBoard takes its
+// time for the start of the run.
 func (w *Writer) begin() error {
-	var event []byte
-	event = protowire.AppendTag(event, 1, protowire.Fixed64Type) // wall_time
-	event = protowire.AppendFixed64(event, 0)
+	event := appendTime(nil, time.Now())
 	event = protowire.AppendTag(event, 3, protowire.BytesType) // file_version
 	event = protowire.AppendString(event, fileVersion)
 	return w.record(event)
@@ -133,9 +131,7 @@ func (w *Writer) Scalars(step int64, wall time.Time, scalars ...Scalar) error {
 		}
 		summary = appendMessage(summary, 1, value(s))
 	}
-	var event []byte
-	event = protowire.AppendTag(event, 1, protowire.Fixed64Type) // wall_time, seconds
-	event = protowire.AppendFixed64(event, math.Float64bits(float64(wall.Unix())+float64(wall.Nanosecond())/1e9))
+	event := appendTime(nil, wall)
 	event = protowire.AppendTag(event, 2, protowire.VarintType) // step
 	event = protowire.AppendVarint(event, uint64(step))
 	event = appendMessage(event, 5, summary)
@@ -161,6 +157,12 @@ func value(s Scalar) []byte {
 	v = protowire.AppendString(v, s.Tag)
 	v = appendMessage(v, 8, tensor)
 	return appendMessage(v, 9, appendMessage(nil, 1, plugin)) // metadata.plugin_data
+}
+
+// appendTime appends an Event's wall_time, in seconds.
+func appendTime(b []byte, t time.Time) []byte {
+	b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
+	return protowire.AppendFixed64(b, math.Float64bits(float64(t.Unix())+float64(t.Nanosecond())/1e9))
 }
 
 func appendMessage(b []byte, field protowire.Number, message []byte) []byte {
