@@ -33,8 +33,8 @@ type result struct {
 	scores
 	Examples        int        `json:"examples"`
 	ImagesPerSecond float64    `json:"images_per_second"`
-	AccuracyCI95    [2]float64 `json:"accuracy_argmax37_ci95"` // bootstrap interval of Accuracy
-	Baseline        scores     `json:"baseline"`               // the constant predictor
+	AccuracyCI95    [2]float64 `json:"accuracy_argmax37_interval"` // bootstrap interval of Accuracy
+	Baseline        scores     `json:"baseline"`                   // the constant predictor
 }
 
 func main() {

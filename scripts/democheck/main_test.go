@@ -8,7 +8,7 @@ import (
 )
 
 const good = `{"examples": 320, "rmse": 0.12, "accuracy_argmax37": 0.6, "question_accuracy": 0.8, "loss": 0.02,
-	"images_per_second": 200, "accuracy_argmax37_ci95": [0.55, 0.65],
+	"images_per_second": 200, "accuracy_argmax37_interval": [0.55, 0.65],
 	"baseline": {"rmse": 0.18, "accuracy_argmax37": 0.4, "question_accuracy": 0.6, "loss": 0.05}}`
 
 func TestCheck(t *testing.T) {
@@ -22,7 +22,7 @@ func TestCheck(t *testing.T) {
 		{name: "RMSE too high", ratio: 0.6, want: "0.667 of the constant predictor's, expected at most 0.600"},
 		{name: "quality unchecked", ratio: 0},
 		{name: "accuracy in doubt", old: "[0.55,", new: "[0.39,", both: true, ratio: 0.75, want: "lower 95% bound 0.3900 is not above"},
-		{name: "no interval", old: "_ci95", new: "_other", both: true, ratio: 0.75, want: "lower 95% bound 0.0000"},
+		{name: "no interval", old: "_interval", new: "_other", both: true, ratio: 0.75, want: "lower 95% bound 0.0000"},
 		{name: "another RMSE", old: "0.12", new: "0.1203", ratio: 0.75, want: "RMSE of the run 0.120000 and of the SavedModel 0.120300"},
 		{name: "another loss", old: "0.02,", new: "0.0198,", ratio: 0, want: "loss of the run"},
 		{name: "close enough", old: "0.02,", new: "0.02009,", ratio: 0},

@@ -1,0 +1,519 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/cpu"
+
+	"galaxy"
+	"galaxy/graph"
+)
+
+func doctorCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "doctor",
+		Usage: "say what was found on this machine, what is wrong and how to mend it",
+		Flags: []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			e := examine()
+			d := diagnosis{OK: true, examination: e, Findings: judge(e)}
+			failed := 0
+			for _, f := range d.Findings {
+				if f.Status == statusFail {
+					d.OK = false
+					failed++
+				}
+			}
+			if err := report(c, d, func(w io.Writer) { printFindings(w, d.Findings) }); err != nil {
+				return err
+			}
+			if failed > 0 {
+				return fmt.Errorf("doctor: %d of %d checks failed", failed, len(d.Findings))
+			}
+			return nil
+		},
+	}
+}
+
+// checkLibraryVersion compares the libtensorflow that was loaded with the one
+// galaxy was built for. Another version may lack ops or have them with other
+// attributes, which shows up much later and reads like a mistake of the user's.
+func checkLibraryVersion() error {
+	return compareVersions(tf.Version(), galaxy.TensorFlowVersion(), loadedLibraries())
+}
+
+func compareVersions(loaded, builtFor string, files []string) error {
+	if loaded == builtFor {
+		return nil
+	}
+	from := ""
+	if len(files) > 0 {
+		from = " (" + files[0] + ")"
+	}
+	return fmt.Errorf("the TensorFlow library is version %s%s, and galaxy was built for %s: run `make build`, which fetches that version, and unset LD_LIBRARY_PATH if it names another", loaded, from, builtFor)
+}
+
+// examination is what doctor found, before any judgement.
+type examination struct {
+	Galaxy  string         `json:"galaxy"`
+	Library libraryFound   `json:"library"`
+	Devices []deviceFound  `json:"devices"`
+	CPU     cpuFound       `json:"cpu"`
+	Memory  memoryFound    `json:"memory"`
+	NVIDIA  nvidiaFound    `json:"nvidia"`
+	Compute []computeFound `json:"compute"`
+	// AutoPrecision is what --precision auto stands for on this machine.
+	AutoPrecision graph.Precision `json:"auto_precision"`
+	// Logs is the folder TensorFlow's own logs are kept in.
+	Logs string `json:"logs"`
+
+	devicesErr error
+}
+
+type libraryFound struct {
+	Version  string   `json:"version"`
+	BuiltFor string   `json:"built_for"`
+	Files    []string `json:"files"` // what is mapped into this process; empty where the system does not tell
+	CUDA     bool     `json:"cuda"`  // NVIDIA's libraries lie beside it, as fetch-tensorflow --gpu puts them
+}
+
+type deviceFound struct {
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	MemoryBytes int64  `json:"memory_bytes"`
+}
+
+type cpuFound struct {
+	Model    string   `json:"model,omitempty"`
+	Cores    int      `json:"cores"`     // the scheduler may use
+	Quota    int      `json:"quota"`     // cores' worth of time a container may spend
+	Features []string `json:"features"`  // of those that TensorFlow's kernels use
+	Expected bool     `json:"supported"` // has what the wheels were compiled for
+}
+
+type memoryFound struct {
+	TotalBytes     int64 `json:"total_bytes"`     // 0: the system does not tell
+	AvailableBytes int64 `json:"available_bytes"` // within a container's limit
+}
+
+type nvidiaFound struct {
+	Driver      string   `json:"driver,omitempty"` // version of the kernel module
+	GPUs        int      `json:"gpus"`             // the module drives
+	DeviceFiles []string `json:"device_files"`
+	LibCUDA     string   `json:"libcuda,omitempty"`
+}
+
+// computeFound is the outcome of a small multiplication in one precision.
+type computeFound struct {
+	Precision graph.Precision `json:"precision"`
+	Error     string          `json:"error,omitempty"`
+}
+
+// Statuses of a finding. Only statusFail makes doctor fail.
+const (
+	statusOK   = "ok"
+	statusWarn = "warn"
+	statusFail = "fail"
+)
+
+// finding is one judgement: what was looked at, what was found, and how to mend it.
+type finding struct {
+	Check  string `json:"check"`
+	Status string `json:"status"`
+	Found  string `json:"found"`
+	Mend   string `json:"mend,omitempty"`
+}
+
+// diagnosis is what doctor --json prints.
+type diagnosis struct {
+	OK bool `json:"ok"`
+	examination
+	Findings []finding `json:"findings"`
+}
+
+// examine looks at the machine. It changes nothing; of GPUs it opens none but
+// through TensorFlow's own list of devices.
+func examine() examination {
+	e := examination{
+		Galaxy: version(),
+		Library: libraryFound{
+			Version: tf.Version(), BuiltFor: galaxy.TensorFlowVersion(), Files: loadedLibraries(),
+		},
+		CPU:           examineCPU(),
+		Memory:        examineMemory("/"),
+		NVIDIA:        examineNVIDIA("/"),
+		AutoPrecision: graph.Auto.Resolve(),
+	}
+	if len(e.Library.Files) > 0 {
+		e.Library.CUDA = exists(filepath.Join(filepath.Dir(e.Library.Files[0]), "..", "nvidia"))
+	}
+	e.Devices, e.devicesErr = listDevices()
+	precisions := []graph.Precision{graph.Float32}
+	if e.AutoPrecision != graph.Float32 {
+		precisions = append(precisions, e.AutoPrecision)
+	}
+	for _, p := range precisions {
+		c := computeFound{Precision: p}
+		if err := tryMultiply(p); err != nil {
+			c.Error = err.Error()
+		}
+		e.Compute = append(e.Compute, c)
+	}
+	if dir, err := tfLogDir(); err == nil {
+		e.Logs = dir
+	}
+	return e
+}
+
+// loadedLibraries returns the files of libtensorflow mapped into this process.
+func loadedLibraries() []string {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return nil // not Linux
+	}
+	return librariesIn(string(maps))
+}
+
+// librariesIn finds libtensorflow's files in the text of a /proc/PID/maps.
+func librariesIn(maps string) []string {
+	var files []string
+	for line := range strings.Lines(maps) {
+		i := strings.IndexByte(line, '/')
+		if i < 0 {
+			continue
+		}
+		path := strings.TrimSpace(line[i:])
+		if strings.HasPrefix(filepath.Base(path), "libtensorflow") && !slices.Contains(files, path) {
+			files = append(files, path)
+		}
+	}
+	slices.Sort(files)
+	return files
+}
+
+func listDevices() (_ []deviceFound, err error) {
+	session, err := tf.NewSession(tf.NewGraph(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	defer func() { err = firstError(err, session.Close()) }()
+	devices, err := session.ListDevices()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	var found []deviceFound
+	for _, d := range devices {
+		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
+	}
+	return found, nil
+}
+
+// tryMultiply multiplies two small matrices of ones in precision p and looks at
+// the sum, which is exact in every precision: 64 × 64 elements of 64.
+func tryMultiply(p graph.Precision) (err error) {
+	const n = 64
+	dtype := tf.Float
+	if p == graph.BFloat16 {
+		dtype = tf.Bfloat16
+	}
+	s := op.NewScope()
+	ones := op.Cast(s.SubScope("cast"), op.Fill(s.SubScope("fill"),
+		op.Const(s.SubScope("shape"), []int32{n, n}), op.Const(s.SubScope("one"), float32(1))), dtype)
+	product := op.Cast(s.SubScope("back"), op.MatMul(s.SubScope("product"), ones, ones), tf.Float)
+	sum := op.Sum(s.SubScope("sum"), product, op.Const(s.SubScope("axes"), []int32{0, 1}))
+	g, err := s.Finalize()
+	if err != nil {
+		return fmt.Errorf("build graph: %w", err)
+	}
+	session, err := tf.NewSession(g, nil)
+	if err != nil {
+		return fmt.Errorf("open session: %w", err)
+	}
+	defer func() { err = firstError(err, session.Close()) }()
+	out, err := session.Run(nil, []tf.Output{sum}, nil)
+	if err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	if got := out[0].Value(); got != float32(n*n*n) {
+		return fmt.Errorf("the sum of a product of ones is %v, expected %d", got, n*n*n)
+	}
+	return nil
+}
+
+func examineCPU() cpuFound {
+	found := cpuFound{Cores: runtime.NumCPU(), Quota: runtime.NumCPU(), Expected: true, Features: []string{}}
+	// Go sets its own threads by the container's limit, unless it is told a number.
+	if os.Getenv("GOMAXPROCS") == "" {
+		found.Quota = runtime.GOMAXPROCS(0)
+	}
+	has := func(name string, yes bool) {
+		if yes {
+			found.Features = append(found.Features, name)
+		}
+	}
+	switch runtime.GOARCH {
+	case "amd64":
+		has("AVX", cpu.X86.HasAVX)
+		has("AVX2", cpu.X86.HasAVX2)
+		has("FMA", cpu.X86.HasFMA)
+		has("AVX512F", cpu.X86.HasAVX512F)
+		has("AVX512_VNNI", cpu.X86.HasAVX512VNNI)
+		has("AVX512_BF16", cpu.X86.HasAVX512BF16)
+		has("AMX_BF16", cpu.X86.HasAMXBF16)
+		found.Expected = cpu.X86.HasAVX
+	case "arm64":
+		has("ASIMD", cpu.ARM64.HasASIMD)
+		has("SVE", cpu.ARM64.HasSVE)
+		has("SVE2", cpu.ARM64.HasSVE2)
+	}
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		found.Model = colonField(string(info), "model name")
+	}
+	return found
+}
+
+// colonField returns the value of the first line "name : value" of text.
+func colonField(text, name string) string {
+	for line := range strings.Lines(text) {
+		key, value, found := strings.Cut(line, ":")
+		if found && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// examineMemory reads what Linux tells under root; elsewhere everything is 0.
+func examineMemory(root string) memoryFound {
+	info, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
+	if err != nil {
+		return memoryFound{}
+	}
+	kib := func(name string) int64 {
+		n, _ := strconv.ParseInt(strings.TrimSuffix(colonField(string(info), name), " kB"), 10, 64)
+		return n << 10
+	}
+	found := memoryFound{TotalBytes: kib("MemTotal"), AvailableBytes: kib("MemAvailable")}
+	// A container sees the host's memory there; its own limit is in its control group.
+	limit := number(filepath.Join(root, "sys/fs/cgroup/memory.max"))
+	if limit > 0 && limit < found.TotalBytes {
+		found.TotalBytes = limit
+		used := number(filepath.Join(root, "sys/fs/cgroup/memory.current"))
+		found.AvailableBytes = min(found.AvailableBytes, max(0, limit-used))
+	}
+	return found
+}
+
+// number reads a file that holds one number; 0 where it does not ("max").
+func number(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// examineNVIDIA looks for NVIDIA's driver under root without opening a device.
+func examineNVIDIA(root string) nvidiaFound {
+	found := nvidiaFound{DeviceFiles: []string{}}
+	if f, err := os.Open(filepath.Join(root, "proc/driver/nvidia/version")); err == nil {
+		defer f.Close()
+		if scan := bufio.NewScanner(f); scan.Scan() {
+			found.Driver = driverVersion(scan.Text())
+		}
+	}
+	// A pattern of our own cannot be malformed, which is Glob's only error.
+	gpus, _ := filepath.Glob(filepath.Join(root, "proc/driver/nvidia/gpus/*"))
+	found.GPUs = len(gpus)
+	if files, _ := filepath.Glob(filepath.Join(root, "dev/nvidia[0-9]*")); files != nil {
+		found.DeviceFiles = files
+	}
+	for _, dir := range append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")),
+		"usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "usr/lib64", "usr/lib", "usr/lib/wsl/lib", "usr/local/nvidia/lib64", "usr/local/cuda/compat") {
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(root, dir)
+		}
+		if path := filepath.Join(dir, "libcuda.so.1"); exists(path) {
+			found.LibCUDA = path
+			break
+		}
+	}
+	return found
+}
+
+// driverVersion finds "570.86.15" in the first line of /proc/driver/nvidia/version,
+// which has words of varying number before and after it.
+func driverVersion(line string) string {
+	for _, word := range strings.Fields(line) {
+		if strings.Count(word, ".") >= 1 && strings.Trim(word, "0123456789.") == "" {
+			return word
+		}
+	}
+	return "unknown"
+}
+
+// judge turns what was found into findings, in the order of what builds on what.
+func judge(e examination) []finding {
+	return []finding{
+		judgeLibrary(e.Library), judgeCPU(e.CPU), judgeMemory(e.Memory),
+		judgeDevices(e), judgeGPU(e), judgePrecision(e), judgeCompute(e.Compute),
+	}
+}
+
+func judgeLibrary(l libraryFound) finding {
+	f := finding{Check: "library", Status: statusOK, Found: "TensorFlow " + l.Version}
+	if len(l.Files) > 0 {
+		f.Found += " from " + filepath.Dir(l.Files[0])
+	}
+	if err := compareVersions(l.Version, l.BuiltFor, l.Files); err != nil {
+		f.Status = statusFail
+		f.Found += ", and galaxy was built for " + l.BuiltFor
+		f.Mend = "run `make build`, which fetches that version; unset LD_LIBRARY_PATH if it names another"
+	}
+	return f
+}
+
+func judgeCPU(c cpuFound) finding {
+	features := strings.Join(c.Features, " ")
+	if features == "" {
+		features = "no vector instructions that TensorFlow uses"
+	}
+	f := finding{Check: "cpu", Status: statusOK, Found: fmt.Sprintf("%d cores, %s", c.Cores, features)}
+	if c.Model != "" {
+		f.Found = c.Model + ", " + f.Found
+	}
+	switch {
+	case !c.Expected:
+		f.Status = statusFail
+		f.Mend = "TensorFlow's wheels need a CPU with AVX; set TENSORFLOW_ROOT to a libtensorflow built for this one and run `make build`"
+	case c.Quota < c.Cores:
+		f.Status = statusWarn
+		f.Found += fmt.Sprintf("; this container may use %d at a time", c.Quota)
+		f.Mend = fmt.Sprintf("TensorFlow starts one thread a core: give --threads %d", c.Quota)
+	}
+	return f
+}
+
+// memoryNeeded is what training ResNet34 at 128 px and batch 32 takes, with a
+// margin. Other sizes and batches take about proportionally more or less.
+const memoryNeeded = 2 << 30
+
+func judgeMemory(m memoryFound) finding {
+	const gib = 1 << 30
+	f := finding{Check: "memory", Status: statusOK}
+	if m.TotalBytes == 0 {
+		f.Found = "this system does not tell"
+		return f
+	}
+	f.Found = fmt.Sprintf("%.1f GiB, %.1f GiB of it available", float64(m.TotalBytes)/gib, float64(m.AvailableBytes)/gib)
+	if m.AvailableBytes < memoryNeeded {
+		f.Status = statusWarn
+		f.Mend = fmt.Sprintf("training at 128 px with batch 32 takes up to %d GiB: end other programs, or train with a smaller --batch or cache --size", memoryNeeded/gib)
+	}
+	return f
+}
+
+func judgeDevices(e examination) finding {
+	f := finding{Check: "devices", Status: statusOK}
+	if e.devicesErr != nil || len(e.Devices) == 0 {
+		f.Status = statusFail
+		f.Found = "TensorFlow shows none"
+		if e.devicesErr != nil {
+			f.Found += ": " + e.devicesErr.Error()
+		}
+		f.Mend = "the library is damaged or not made for this machine: remove .tensorflow and run `make build`"
+		return f
+	}
+	var names []string
+	for _, d := range e.Devices {
+		names = append(names, strings.TrimPrefix(d.Name, "/job:localhost/replica:0/task:0/device:"))
+	}
+	f.Found = strings.Join(names, ", ")
+	return f
+}
+
+func judgeGPU(e examination) finding {
+	n := e.NVIDIA
+	used := slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
+	f := finding{Check: "gpu", Status: statusOK}
+	present := n.Driver != "" || len(n.DeviceFiles) > 0
+	driver := fmt.Sprintf("NVIDIA driver %s, %d GPUs, %d device files", n.Driver, n.GPUs, len(n.DeviceFiles))
+	switch {
+	case used:
+		f.Found = driver + "; TensorFlow uses them"
+	case !present && !e.Library.CUDA:
+		f.Found = "no NVIDIA driver, and the CPU build of TensorFlow"
+	case !present:
+		f.Status = statusWarn
+		f.Found = "the CUDA build of TensorFlow, but no NVIDIA driver: the CPU is used"
+		f.Mend = "install NVIDIA's driver, or start the container with its GPUs (docker run --gpus all)"
+	case !e.Library.CUDA:
+		f.Status = statusWarn
+		f.Found = driver + "; this is the CPU build of TensorFlow"
+		f.Mend = "run `make build GPU=1` to use the GPU"
+	case len(n.DeviceFiles) == 0:
+		f.Status = statusFail
+		f.Found = driver
+		f.Mend = "the driver is there but no /dev/nvidia*: run nvidia-smi once as root, or start the container with its GPUs (docker run --gpus all)"
+	case n.LibCUDA == "":
+		f.Status = statusFail
+		f.Found = driver + ", but no libcuda.so.1"
+		f.Mend = "install the driver's user part (libcuda.so.1) in the same version, or let the container runtime mount it"
+	default:
+		f.Status = statusFail
+		f.Found = driver + "; TensorFlow does not use them"
+		f.Mend = "TensorFlow's log says why (galaxy --verbose doctor); if NVIDIA's libraries are missing, run scripts/fetch-tensorflow --gpu"
+	}
+	return f
+}
+
+func judgePrecision(e examination) finding {
+	f := finding{Check: "precision", Status: statusOK, Found: "auto is " + string(e.AutoPrecision)}
+	if e.AutoPrecision == graph.Float32 {
+		f.Found += " (this CPU has no bfloat16 arithmetic; bfloat16 would be emulated and slower)"
+	}
+	return f
+}
+
+func judgeCompute(tried []computeFound) finding {
+	f := finding{Check: "compute", Status: statusOK}
+	var good []string
+	for _, c := range tried {
+		if c.Error != "" {
+			f.Status = statusFail
+			f.Found = fmt.Sprintf("a small matrix product in %s failed: %s", c.Precision, c.Error)
+			f.Mend = "TensorFlow cannot compute here; its log (galaxy --verbose doctor) says more. Remove .tensorflow and run `make build` if the library may be damaged"
+			return f
+		}
+		good = append(good, string(c.Precision))
+	}
+	f.Found = "a small matrix product is right in " + strings.Join(good, " and ")
+	return f
+}
+
+func printFindings(w io.Writer, findings []finding) {
+	for _, f := range findings {
+		fmt.Fprintf(w, "%-4s  %-9s  %s\n", f.Status, f.Check, f.Found)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "%17s→ %s\n", "", f.Mend)
+		}
+	}
+}
