@@ -124,7 +124,7 @@ func (g *galaxy) believe() beliefs {
 		prominence = math.Min(prominence, 0.62)
 	}
 	prominence += 0.06*g.wobble[5] + 0.12*(1-resolved)
-	ordered(l[q5:q5+4], prominence, []float64{-0.14, 0.34, 0.66, 1.02}, 0.18)
+	ordered(l[q5:q5+4], prominence, []float64{-0.17, 0.34, 0.66, 1.02}, 0.19)
 	// 8, then 6: which oddity, and is there any?
 	dust := clamp01(g.dust+0.15*b.dust*b2f(b.edgeOn)) * g.survives(0.35)
 	lens := g.lens * (0.3 + 0.7*g.survives(0.4))
