@@ -1,0 +1,182 @@
+//go:build parity
+
+package parity
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"galaxy/focal"
+	"galaxy/graph"
+)
+
+// outputs is the number of answers, which the scripts take for granted too.
+const outputs = 37
+
+// channelMean and channelStd differ between the channels, so that a network
+// that mixes them up cannot pass.
+var (
+	channelMean = [3]float64{0.45, 0.4, 0.35}
+	channelStd  = [3]float64{0.25, 0.22, 0.2}
+)
+
+// python runs a command of the judge's environment and returns its stdout.
+func python(t *testing.T, args ...string) []byte {
+	t.Helper()
+	interpreter := os.Getenv("GALAXY_PYTHON")
+	if interpreter == "" {
+		t.Fatal("GALAXY_PYTHON is not set: expected a Python with the packages of parity/requirements.txt; run `make parity`, which makes one")
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), interpreter, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, stderr.Bytes())
+	}
+	return stdout.Bytes()
+}
+
+// ask hands question to a script of this folder and reads its answer.
+func ask(t *testing.T, script string, question, answer any) {
+	t.Helper()
+	asked, err := json.Marshal(question)
+	if err != nil {
+		t.Fatalf("encode the question for %s: %v", script, err)
+	}
+	path := writeFile(t, asked)
+	if err := json.Unmarshal(python(t, script, path), answer); err != nil {
+		t.Fatalf("read the answer of %s: %v", script, err)
+	}
+}
+
+// writeFile writes content to a file of the test's own and returns its path.
+func writeFile(t *testing.T, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "input")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func writeFloats(t *testing.T, values []float32) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := binary.Write(&b, binary.LittleEndian, values); err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, b.Bytes())
+}
+
+// randomImages draws n images, uint8 [n, size, size, 3]: a soft disk of random
+// place, width and colour on a noisy sky, so that neighbouring pixels go
+// together as they do in photographs and no two images are alike.
+func randomImages(rng *rand.Rand, n, size int) []byte {
+	images := make([]byte, 0, n*size*size*3)
+	for range n {
+		cx, cy := float64(size)*(0.3+0.4*rng.Float64()), float64(size)*(0.3+0.4*rng.Float64())
+		width := float64(size) * (0.05 + 0.25*rng.Float64())
+		colour := [3]float64{80 + 175*rng.Float64(), 80 + 175*rng.Float64(), 80 + 175*rng.Float64()}
+		for y := range size {
+			for x := range size {
+				light := math.Exp(-(math.Pow(float64(x)-cx, 2) + math.Pow(float64(y)-cy, 2)) / (2 * width * width))
+				for c := range 3 {
+					value := colour[c]*light + 40*rng.Float64()
+					images = append(images, uint8(min(value, 255)))
+				}
+			}
+		}
+	}
+	return images
+}
+
+// randomLabels draws n rows of vote fractions, float32 [n, 37]: most small, as
+// in the catalogue.
+func randomLabels(rng *rand.Rand, n int) []float32 {
+	labels := make([]float32, n*outputs)
+	for i := range labels {
+		labels[i] = float32(math.Pow(rng.Float64(), 3))
+	}
+	return labels
+}
+
+func newTrainer(t *testing.T, size, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
+	t.Helper()
+	trainer, err := graph.NewTrainer(graph.TrainerConfig{
+		Model: graph.Config{
+			Size: size, Outputs: outputs, Precision: graph.Float32, Mean: channelMean, Std: channelStd,
+		},
+		Loss: loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, trainer.Close()) })
+	return trainer
+}
+
+// seasoned writes a checkpoint of a network after a few fast steps and returns
+// its prefix. Fresh weights would hide mistakes: every gamma is 1, every beta
+// and moving mean 0, so that two of them could be swapped unseen.
+func seasoned(t *testing.T) string {
+	t.Helper()
+	const size, batch = 64, 8
+	rng := rand.New(rand.NewPCG(7, 0))
+	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
+	must(t, trainer.Init(1))
+	for step := range int64(5) {
+		_, err := trainer.Step(graph.StepInput{
+			Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), Step: step, Seed: 1, LearningRate: 0.1,
+		})
+		must(t, err)
+	}
+	prefix := filepath.Join(t.TempDir(), "seasoned")
+	must(t, trainer.Save(prefix))
+	return prefix
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// farthest returns the largest |a−b|; lengths that differ are an error.
+func farthest[A, B float32 | float64](a []A, b []B) (float64, error) {
+	if len(a) != len(b) {
+		return 0, fmt.Errorf("%d values against %d", len(a), len(b))
+	}
+	largest := 0.0
+	for i := range a {
+		d := math.Abs(float64(a[i]) - float64(b[i]))
+		if math.IsNaN(d) {
+			return 0, fmt.Errorf("value %d: %v against %v", i, a[i], b[i])
+		}
+		largest = max(largest, d)
+	}
+	return largest, nil
+}
+
+// largest returns the largest |x|.
+func largest[X float32 | float64](values []X) float64 {
+	m := 0.0
+	for _, v := range values {
+		m = max(m, math.Abs(float64(v)))
+	}
+	return m
+}
+
+func flat(rows [][]float64) []float64 {
+	var all []float64
+	for _, row := range rows {
+		all = append(all, row...)
+	}
+	return all
+}
