@@ -28,7 +28,6 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "split", Value: data.Test.String(), Usage: "train, validation or test"},
 			&cli.IntFlag{Name: "batch", Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "threads", EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
-			jsonFlag(),
 		},
 		Action: evalAction,
 	}

@@ -22,7 +22,6 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to make; must not exist"},
 			&cli.BoolFlag{Name: "frozen", Usage: "make the weights constants and fold batch norm into them"},
 			&cli.StringFlag{Name: "precision", Usage: "of the convolutions: float32 or bfloat16", DefaultText: "the run's"},
-			jsonFlag(),
 		},
 		Action: exportAction,
 	}

@@ -35,7 +35,19 @@ func run(args []string) int {
 	// default action.
 	context.AfterFunc(ctx, stop)
 
-	err := newApp().RunContext(ctx, args)
+	var log *tfLog
+	defer func() {
+		if log != nil {
+			log.Close()
+		}
+	}()
+	err := newApp(func(c *cli.Context) (err error) {
+		if log, err = startTFLog(c.Bool("verbose")); err != nil {
+			return err
+		}
+		c.App.ErrWriter = os.Stderr // which startTFLog has replaced
+		return checkLibraryVersion()
+	}).RunContext(ctx, args)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -62,7 +74,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-func newApp() *cli.App {
+// newApp is the command line. before runs before any command does.
+func newApp(before cli.BeforeFunc) *cli.App {
 	app := &cli.App{
 		Name:                   "galaxy",
 		Usage:                  "train, export and evaluate galaxy-image classifiers on TensorFlow",
@@ -72,9 +85,6 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			synthCommand(), prepareCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
 		},
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"},
-		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
@@ -82,6 +92,10 @@ func newApp() *cli.App {
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsageError
 		c.HideHelpCommand = true
+		c.Before = before
+		c.Flags = append(c.Flags,
+			&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; all else goes to stderr"},
+			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"})
 	}
 	app.Action = func(c *cli.Context) error {
 		if name := c.Args().First(); name != "" {
@@ -110,12 +124,6 @@ func noArguments(c *cli.Context) error {
 		return usageError{fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
 	}
 	return nil
-}
-
-// jsonFlag is on every command: results on stdout as one JSON object, all else
-// on stderr.
-func jsonFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout"}
 }
 
 // report prints a command's result: as JSON with --json, else by text.

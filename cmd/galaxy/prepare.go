@@ -25,7 +25,6 @@ func prepareCommand() *cli.Command {
 			&cli.IntFlag{Name: "max-broken", Usage: "leave out up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Usage: "leave out images without a row and rows without an image"},
 			&cli.IntFlag{Name: "workers", Usage: "images decoded at the same time; 0 is one a core"},
-			jsonFlag(),
 		},
 		Action: func(c *cli.Context) (err error) {
 			if err := noArguments(c); err != nil {

@@ -19,7 +19,6 @@ func synthCommand() *cli.Command {
 			&cli.IntFlag{Name: "count", Value: 3000, Usage: "`N`umber of galaxies"},
 			&cli.Int64Flag{Name: "seed", Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
 			&cli.IntFlag{Name: "workers", Usage: "galaxies drawn at the same time; 0 is one a core"},
-			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {

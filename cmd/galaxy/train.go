@@ -69,7 +69,6 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints; 0 is only the best and the last"},
 			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
 			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
-			jsonFlag(),
 		},
 		Action: trainAction,
 	}
