@@ -106,7 +106,7 @@ func export(ctx context.Context, cfg Config) (err error) {
 	if err := os.Rename(dir, cfg.Out); err != nil {
 		return err
 	}
-	return sync(filepath.Clean(parent))
+	return syncPath(filepath.Clean(parent))
 }
 
 // vacant reports a path that is taken.
@@ -316,11 +316,12 @@ func syncTree(dir string) error {
 		if err != nil {
 			return err
 		}
-		return sync(path)
+		return syncPath(path)
 	})
 }
 
-func sync(path string) error {
+// syncPath does so for one file or the entries of one folder.
+func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

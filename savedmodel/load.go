@@ -203,7 +203,7 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 		return nil
 	}
 	if strings.ContainsAny(dir, `*?[`) {
-		return errors.New("TensorFlow takes the characters * ? [ in the path of variables for a pattern; move the model to a folder without them")
+		return errors.New("the path holds one of the characters * ? [, which TensorFlow takes for a pattern when it looks for variables; move the model to a path without them")
 	}
 	for _, pattern := range []string{variablesPrefix + ".index", variablesPrefix + ".data-00000-of-*"} {
 		path := filepath.Join(dir, filepath.FromSlash(pattern))

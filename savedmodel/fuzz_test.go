@@ -1,0 +1,57 @@
+package savedmodel
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/proto"
+)
+
+// Whatever saved_model.pb holds, there is a usable signature or an error.
+func FuzzReadSignature(f *testing.F) {
+	info := func(dtype typespb.DataType, dims ...int64) *pb.TensorInfo {
+		shape := new(shapepb.TensorShapeProto)
+		for _, d := range dims {
+			shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: d})
+		}
+		return &pb.TensorInfo{Encoding: &pb.TensorInfo_Name{Name: "x:0"}, Dtype: dtype, TensorShape: shape}
+	}
+	whole, err := proto.Marshal(&pb.SavedModel{MetaGraphs: []*pb.MetaGraphDef{{
+		MetaInfoDef: &pb.MetaGraphDef_MetaInfoDef{Tags: []string{Tag}},
+		GraphDef:    &graphpb.GraphDef{},
+		SignatureDef: map[string]*pb.SignatureDef{SignatureImages: {
+			Inputs: map[string]*pb.TensorInfo{InputImages: info(typespb.DataType_DT_UINT8, -1, 32, 32, 3)},
+			Outputs: map[string]*pb.TensorInfo{
+				OutputLogits:        info(typespb.DataType_DT_FLOAT, -1, 37),
+				OutputProbabilities: info(typespb.DataType_DT_FLOAT, -1, 37),
+			},
+		}},
+	}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	read := func(t testing.TB, encoded []byte) (signature, error) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, modelFile), encoded, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return readSignature(dir)
+	}
+	if s, err := read(f, whole); err != nil || s.size != 32 || s.outputs != 37 {
+		f.Fatalf("the seed gives %+v and %v", s, err)
+	}
+	f.Add(whole)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, encoded []byte) {
+		s, err := read(t, encoded)
+		if err == nil && (s.size < 1 || s.size > maxSize || s.outputs < 1) {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
