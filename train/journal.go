@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"galaxy/train/events"
 )
 
 // field is one named number of a metrics line.
@@ -86,7 +88,7 @@ type lines struct {
 }
 
 func (l *lines) OnStep(r StepResult) error {
-	if r.Step%l.every != 0 && r.Step != r.Total {
+	if !due(r.Step, l.every, r.Total) {
 		return nil
 	}
 	return l.write(stepFields(r))
@@ -169,6 +171,52 @@ func csvRow(row []string) ([]byte, error) {
 	return []byte(b.String()), errors.Join(err, w.Error())
 }
 
+// eventsName ends in the program's name where TensorFlow puts the host's: a
+// resumed run goes on in the same file, on whatever host.
+const eventsName = "events.out.tfevents.0.galaxy"
+
+// board is the journal that TensorBoard reads.
+type board struct {
+	writer *events.Writer
+	every  int64
+}
+
+func (b *board) OnStep(r StepResult) error {
+	if !due(r.Step, b.every, r.Total) {
+		return nil
+	}
+	return b.write(r.Step, r.Time, "train/", stepFields(r))
+}
+
+func (b *board) OnEvaluation(r EvaluationResult) error {
+	return b.write(r.Step, r.Time, "evaluation/", evaluationFields(r))
+}
+
+// write makes a curve of every fractional number.
+func (b *board) write(step int64, wall time.Time, prefix string, fields []field) error {
+	var scalars []events.Scalar
+	for _, f := range fields {
+		if x, ok := f.value.(float64); ok {
+			scalars = append(scalars, events.Scalar{Tag: prefix + f.name, Value: x})
+		}
+	}
+	if err := b.writer.Scalars(step, wall, scalars...); err != nil {
+		return fmt.Errorf("write metrics for TensorBoard: %w", err)
+	}
+	return nil
+}
+
+func (b *board) name() string { return eventsName }
+
+func (b *board) sync() (int64, error) {
+	if err := b.writer.Sync(); err != nil {
+		return 0, fmt.Errorf("write metrics for TensorBoard: %w", err)
+	}
+	return b.writer.Size(), nil
+}
+
+func (b *board) close() error { return b.writer.Close() }
+
 // openJournals opens a run's metrics files behind the sizes that a checkpoint
 // notes, by file name; nil starts them empty.
 func openJournals(dir string, every int64, sizes map[string]int64) (open []journal, err error) {
@@ -198,7 +246,11 @@ func openJournals(dir string, every int64, sizes map[string]int64) (open []journ
 			}
 		}
 	}
-	return open, nil
+	w, err := events.OpenAppend(filepath.Join(dir, eventsName), sizes[eventsName])
+	if err != nil {
+		return open, err
+	}
+	return append(open, &board{writer: w, every: every}), nil
 }
 
 func closeJournals(open []journal) error {

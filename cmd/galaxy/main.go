@@ -46,6 +46,9 @@ func run(args []string) int {
 			return err
 		}
 		c.App.ErrWriter = os.Stderr // which startTFLog has replaced
+		if c.Command.Name == "doctor" {
+			return nil // which tells of the library among other things
+		}
 		return checkLibraryVersion()
 	}).RunContext(ctx, args)
 	var usage usageError

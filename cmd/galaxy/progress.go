@@ -114,14 +114,17 @@ func (p *trainProgress) OnStep(r train.StepResult) error {
 	if p.stepsSeen == 0 {
 		p.loss = r.Loss
 		p.print("step %d of %d: loss %.5f", r.Step, r.Total, r.Loss)
+		p.begin, p.first = time.Now(), int(r.Step)
 	}
 	p.loss = lossMemory*p.loss + (1-lossMemory)*r.Loss
 	p.stepsSeen++
-	p.elapsed += r.Elapsed
-	p.wait += r.DataWait
-	p.examples += r.Examples
+	if p.stepsSeen > 1 { // the first step also warms everything up
+		p.elapsed += r.Elapsed
+		p.wait += r.DataWait
+		p.examples += r.Examples
+	}
 	p.note = fmt.Sprintf(" epoch %d, loss %.5f, %.0f img/s, data wait %.1f %%", r.Epoch+1, p.loss,
-		float64(p.examples)/p.elapsed.Seconds(), 100*p.wait.Seconds()/p.elapsed.Seconds())
+		float64(p.examples)/max(p.elapsed.Seconds(), 1e-9), 100*p.wait.Seconds()/max(p.elapsed.Seconds(), 1e-9))
 	p.set(int(r.Step), int(r.Total))
 	return nil
 }
