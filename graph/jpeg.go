@@ -72,6 +72,7 @@ type Decoder struct {
 	crop, size      int
 	session         *tf.Session
 	contents, image tf.Output
+	memory          memory
 }
 
 // NewDecoder starts a Decoder for the central crop×crop pixels shrunk to
@@ -104,9 +105,7 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 	if want := d.size * d.size * 3; len(dst) != want {
 		return fmt.Errorf("decode jpeg: expected a buffer of %d bytes, got %d", want, len(dst))
 	}
-	// The copy that string() makes is wanted: tensors hold C memory, which is
-	// given back by finalizers and unseen by Go's collector; a Go allocation of
-	// the same size makes the collector run often enough.
+	d.memory.fed(len(encoded) + len(dst))
 	contents, err := tf.NewTensor(string(encoded))
 	if err != nil {
 		return fmt.Errorf("decode jpeg: make tensor: %w", err)

@@ -33,9 +33,8 @@
 // In the variables form the weights are variables, restored when the model is
 // loaded, and batch norm is an op. In the frozen form the weights are constants
 // inside saved_model.pb and batch norm is folded into the convolutions, which
-// TensorFlow then fuses further: predictions take about two thirds of the time
-// in float32 and half in bfloat16 (BenchmarkPredict), the first one a second
-// more, and outputs differ by rounding.
+// TensorFlow then fuses further: predictions are faster (BenchmarkPredict) but
+// for the first, which takes a second more, and outputs differ by rounding.
 //
 // # Files
 //
