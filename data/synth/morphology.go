@@ -85,6 +85,7 @@ type galaxy struct {
 	r90    float64 // arc seconds
 	seeing float64 // full width at half maximum of the point spread, arc seconds
 	sky    float64 // noise per detector pixel, display units
+	black  float64 // level of the empty sky, display units
 	faint  float64 // mean surface brightness within half light, display units
 
 	// How strongly an oddity is there, 0 to 1.
@@ -122,10 +123,11 @@ func newGalaxy(seed int64, i int) *galaxy {
 	g.r90 = math.Min(32, 2.6+3.8*math.Exp(s.normal(0, 0.5)))
 	g.seeing = math.Max(0.9, s.normal(1.28, 0.16))
 	g.sky = 0.026 * math.Exp(s.normal(0, 0.3))
-	g.faint = 2.6 * math.Exp(s.normal(0, 0.42))
+	g.black = 0.012 * math.Exp(s.normal(0, 0.45))
+	g.faint = 2.3 * math.Exp(s.normal(0, 0.42))
 
 	b := &g.main
-	*b = body{size: 1, bulgePow: 2, angle: s.in(0, 2*math.Pi), noise: s.Uint64()}
+	*b = body{size: math.Exp(s.normal(0.1, 0.12)), bulgePow: 2, angle: s.in(0, 2*math.Pi), noise: s.Uint64()}
 	b.oldColour = blend(oldStars, midStars, clamp01(s.normal(0.35, 0.3)))
 	b.newColour = blend(youngStars, hotStars, clamp01(s.normal(0.25, 0.25)))
 	switch g.kind {
@@ -143,7 +145,7 @@ func newGalaxy(seed int64, i int) *galaxy {
 		g.spoiled = s.in(0.4, 1)
 		g.faint *= 1.5
 	}
-	b.light = g.faint
+	b.light = g.faint * b.size * b.size
 	drawOddities(g, s)
 	return g
 }
@@ -296,8 +298,8 @@ func drawOddities(g *galaxy, s stream) {
 			o.x, o.y = 0.5*math.Cos(a), 0.5*math.Sin(a)
 			o.light = b.light * 0.5 * o.size * (0.4 + g.other)
 		case otherColour:
-			b.oldColour = blend(b.oldColour, rgb{0.75, 1.3, 0.95}, 0.7*g.other)
-			b.newColour = blend(b.newColour, rgb{0.75, 1.3, 0.95}, 0.7*g.other)
+			b.oldColour = blend(b.oldColour, rgb{0.75, 1.3, 0.95}, 0.5*g.other)
+			b.newColour = blend(b.newColour, rgb{0.75, 1.3, 0.95}, 0.5*g.other)
 		}
 	}
 	if s.chance(0.012) {

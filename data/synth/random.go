@@ -30,7 +30,7 @@ type stream struct{ *rand.Rand }
 func newStream(seed int64, i int, purpose uint64) stream {
 	a := mix(uint64(seed))
 	b := mix(a ^ uint64(i))
-	return stream{rand.New(rand.NewPCG(mix(b^purpose), mix(b+purpose*0x9e3779b97f4a7c15)))} //nolint:gosec // a simulation, not a secret
+	return stream{rand.New(rand.NewPCG(mix(b^purpose), mix(b+purpose*0x9e3779b97f4a7c15)))}
 }
 
 // in returns a uniform number in [lo, hi).

@@ -66,7 +66,7 @@ func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
 	p.blur(g.sigma() * p.unit)
 	p.drawStars(g, s)
 	p.addSky(g, s)
-	p.develop(s)
+	p.develop(g.black, s)
 	return p.out
 }
 
@@ -301,9 +301,9 @@ func (p *painter) drawBody(b *body, s stream) {
 		}
 		q := b.axis
 		u, v := R*math.Cos(a), R*math.Sin(a)*q
-		light := b.light * 0.012 * s.ExpFloat64() * (0.3 + b.armDepth + b2f(b.arms == 0))
+		light := b.light * 0.009 * s.ExpFloat64() * (0.3 + b.armDepth + b2f(b.arms == 0))
 		if R < 1.3*b.size {
-			p.blob(b.x+u*h.cos-v*h.sin, b.y+u*h.sin+v*h.cos, s.in(0.015, 0.05)*b.size, light, b.newColour)
+			p.blob(b.x+u*h.cos-v*h.sin, b.y+u*h.sin+v*h.cos, s.in(0.015, 0.06)*b.size, light, b.newColour)
 		}
 	}
 }
@@ -367,11 +367,13 @@ func (p *painter) drawArtifact(g *galaxy, s stream) {
 		a := s.in(0, 2*math.Pi)
 		p.blob(0, 0, 0, 0.4+s.Float64(), starColour(s))
 		p.blob(0.25*math.Cos(a), 0.25*math.Sin(a), 0, 0.2+s.Float64(), starColour(s))
-	default: // a coloured ghost or a piece of a spike
+	default: // a piece of a diffraction spike
 		colour := [3]rgb{{1.8, 0.5, 0.6}, {0.5, 1.7, 0.6}, {0.5, 0.6, 1.8}}[s.IntN(3)]
 		a := s.in(0, 2*math.Pi)
-		for t := -1.2; t < 1.2; t += 0.04 {
-			p.blob(t*math.Cos(a), t*math.Sin(a), 0.06, 0.02+0.02*s.Float64(), colour)
+		const steps = 100
+		for k := range steps {
+			t := float64(k)/steps*2 - 1
+			p.blob(2*t*math.Cos(a), 2*t*math.Sin(a), 0.03, 0.03*(1-math.Abs(t)), colour)
 		}
 	}
 }
@@ -394,7 +396,7 @@ func (p *painter) drawField(g *galaxy, s stream) {
 	half := side / 2
 	// Total light of a source of one display unit per detector pixel.
 	pixel := 1 / (p.unit * p.unit)
-	for range s.poisson(math.Min(7*area, 60)) {
+	for range s.poisson(math.Min(6*area, 60)) {
 		x, y := s.in(-half, half), s.in(-half, half)
 		if math.Hypot(x, y) < 0.6 { // those on the target are drawn on purpose
 			continue
@@ -552,14 +554,11 @@ func (p *painter) addSky(g *galaxy, s stream) {
 
 // develop turns light into the picture: the colour-preserving asinh stretch of
 // Lupton et al. 2004 on the detector's grid, then interpolation to 424×424.
-func (p *painter) develop(s stream) {
-	const (
-		softening = 6.5
-		black     = 0.014
-	)
+func (p *painter) develop(black float64, s stream) {
+	const softening = 6.5
 	r, g, b := p.plane[0], p.plane[1], p.plane[2]
 	for i := range p.n * p.n {
-		x, y, z := float64(r[i])+black, float64(g[i])+black, float64(b[i])+black*0.6
+		x, y, z := float64(r[i])+black, float64(g[i])+black, float64(b[i])+0.5*black
 		mean := (x + y + z) / 3
 		k := 255.0
 		if mean > 1e-4 {

@@ -97,11 +97,11 @@ func Generate(ctx context.Context, cfg Config) (err error) {
 		}
 	}()
 	// MkdirTemp makes a private folder; the result is an ordinary one.
-	if err := os.Chmod(tmp, 0o755); err != nil { //nolint:gosec // a data set is meant to be read by others
+	if err := os.Chmod(tmp, 0o755); err != nil {
 		return fmt.Errorf("set permissions of %s: %w", tmp, err)
 	}
 	images := filepath.Join(tmp, ImagesDir)
-	if err := os.Mkdir(images, 0o755); err != nil { //nolint:gosec // as above
+	if err := os.Mkdir(images, 0o755); err != nil {
 		return fmt.Errorf("make folder %s: %w", images, err)
 	}
 
@@ -208,7 +208,7 @@ func drawOne(p *painter, seed int64, i int, images string) (row, error) {
 		return row{}, fmt.Errorf("encode galaxy %d: %w", r.id, err)
 	}
 	path := filepath.Join(images, strconv.FormatInt(r.id, 10)+".jpg")
-	if err := os.WriteFile(path, p.file.Bytes(), 0o644); err != nil { //nolint:gosec // a data set is meant to be read by others
+	if err := os.WriteFile(path, p.file.Bytes(), 0o644); err != nil {
 		return row{}, fmt.Errorf("write image %s: %w", path, err)
 	}
 	return r, nil
