@@ -100,10 +100,10 @@ func (c Gradient) check(t testing.TB) ([]problem, error) {
 	t.Helper()
 	fed, ok := c.Feeds[c.X]
 	if !ok {
-		return nil, errors.New("Feeds holds no value for X")
+		return nil, errors.New("no value for X in Feeds")
 	}
 	if c.X.DataType() != c.Y.DataType() {
-		return nil, fmt.Errorf("X has data type %d, Y %d; want one", c.X.DataType(), c.Y.DataType())
+		return nil, fmt.Errorf("data types differ: X has %d, Y %d", c.X.DataType(), c.Y.DataType())
 	}
 	unit := 0x1p-23
 	if c.X.DataType() == tf.Double {
@@ -166,7 +166,7 @@ func (c Gradient) check(t testing.TB) ([]problem, error) {
 			return 0, 0, err
 		}
 		if len(values) != 1 {
-			return 0, 0, fmt.Errorf("Y has %d elements; want a scalar", len(values))
+			return 0, 0, fmt.Errorf("want a scalar for Y, got %d elements", len(values))
 		}
 		return values[0], value, nil
 	}

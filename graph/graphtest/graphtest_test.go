@@ -106,7 +106,7 @@ func TestCheckGradientErrors(t *testing.T) {
 		name, want string
 		change     func(*Gradient)
 	}{
-		{"no value", "no value for X", func(c *Gradient) { c.Feeds = nil }},
+		{"no value", "no value for X in Feeds", func(c *Gradient) { c.Feeds = nil }},
 		{"not a scalar", "want a scalar", func(c *Gradient) { c.Y, c.DYDX = vector, vector }},
 		{"element", "element 6 is outside", func(c *Gradient) { c.Elements = []int{6} }},
 		{"independent", "gradient", func(c *Gradient) { c.X, c.Feeds = other, Feeds{other: Float32(t, []float64{1})} }},
