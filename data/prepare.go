@@ -87,8 +87,9 @@ func (c *PrepareConfig) validate() error {
 // Prepare reads a catalogue and its images, decodes every image once and
 // writes a cache: examples by ascending GalaxyID, each with its split. The
 // folder appears under its name only when it is whole and on disk; on an error,
-// or when ctx is cancelled, nothing is left behind. The bytes depend neither on
-// the number of workers nor on time.
+// or when ctx is cancelled, nothing is left behind. (A process that is killed
+// leaves a hidden folder beside Out, .NAME.tmp-…, which may be deleted.) The
+// bytes depend neither on the number of workers nor on time.
 //
 // A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
@@ -501,10 +502,12 @@ func mustNotExist(name string) error {
 	if _, err := os.Lstat(name); err == nil {
 		return fmt.Errorf("%s exists already; choose another name or remove it first", name)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return fmt.Errorf("%w; %s", err, outAdvice)
 	}
 	return nil
 }
+
+const outAdvice = "choose an output in a folder that can be written to"
 
 // writeFolder makes a folder that appears under its name only when fill has
 // succeeded and everything is on disk. The work is done beside it, since a
@@ -513,11 +516,11 @@ func writeFolder(out string, fill func(dir string) error) (err error) {
 	out = filepath.Clean(out)
 	parent := filepath.Dir(out)
 	if err := os.MkdirAll(parent, 0o777); err != nil {
-		return err
+		return fmt.Errorf("%w; %s", err, outAdvice)
 	}
 	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".tmp-")
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; %s", err, outAdvice)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	// One folder deeper, because MkdirTemp's own is closed to everyone else.

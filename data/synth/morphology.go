@@ -17,6 +17,9 @@ func blend(a, b rgb, t float64) rgb {
 	return rgb{a[0] + t*(b[0]-a[0]), a[1] + t*(b[1]-a[1]), a[2] + t*(b[2]-a[2])}
 }
 
+// clamp01 limits x to [0, 1].
+func clamp01(x float64) float64 { return math.Min(1, math.Max(0, x)) }
+
 // Colours of stellar populations, mean of the channels about 1.
 var (
 	oldStars   = rgb{1.41, 1.06, 0.53}

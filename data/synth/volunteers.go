@@ -9,7 +9,8 @@ import (
 // answers is the number of label columns.
 const answers = data.Answers
 
-func columnNames() []string { return data.Columns() }
+// questions is the tree the volunteers walk.
+var questions = data.Tree()
 
 // beliefs holds, for each question, what the picture says for each answer:
 // logits of the average volunteer's choice, laid out like the label columns.
@@ -187,14 +188,13 @@ func vote(g *galaxy, s stream) [answers]float64 {
 	voters := 32 + s.IntN(25)
 	var count [answers]float64
 	reached6 := 0.0
-	tree := questions
 	for range voters {
 		eager := s.normal(0, 0.6) // sees features where others do not
 		odd := s.normal(0, 0.7)   // finds many things odd
 		skill := s.in(0.75, 1.25) // sharpens or blurs every judgement
 		slip := s.chance(0.02)    // clicks without looking
 		for at := 1; at != data.End; {
-			question := &tree[at-1]
+			question := &questions[at-1]
 			if at == 6 {
 				reached6++
 			}
@@ -219,8 +219,8 @@ func vote(g *galaxy, s stream) [answers]float64 {
 		}
 	}
 	var out [answers]float64
-	for i := range tree {
-		question := &tree[i]
+	for i := range questions {
+		question := &questions[i]
 		// Kaggle's columns are shares of everybody, but for questions 6 and
 		// 8, which are shares of those who came to question 6.
 		of := float64(voters)
@@ -238,8 +238,6 @@ func vote(g *galaxy, s stream) [answers]float64 {
 	}
 	return out
 }
-
-var questions = data.Tree()
 
 // choose returns the index that the uniform number u picks from weights p.
 func choose(p []float64, u float64) int {
