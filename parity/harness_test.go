@@ -123,16 +123,22 @@ func newTrainer(t *testing.T, size, batch int, loss graph.Loss, optimizer graph.
 
 // seasoned writes a checkpoint of a network after a few fast steps and returns
 // its prefix. Fresh weights would hide mistakes: every gamma is 1, every beta
-// and moving mean 0, so that two of them could be swapped unseen.
+// and moving mean 0, so that two of them could be swapped unseen. The steps of
+// rate 0 that follow let the moving averages catch up, so that inference gives
+// logits of the usual size.
 func seasoned(t *testing.T) string {
 	t.Helper()
 	const size, batch = 64, 8
 	rng := rand.New(rand.NewPCG(7, 0))
 	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
 	must(t, trainer.Init(1))
-	for step := range int64(5) {
+	for step := range int64(30) {
+		rate := 0.0
+		if step < 5 {
+			rate = 0.05
+		}
 		_, err := trainer.Step(graph.StepInput{
-			Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), Step: step, Seed: 1, LearningRate: 0.1,
+			Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), Step: step, Seed: 1, LearningRate: rate,
 		})
 		must(t, err)
 	}

@@ -2,11 +2,20 @@
 
 In: {"checkpoint": prefix, "savedmodels": [{"dir", "images": file, "count", "size",
      "jpegs": [file, ...]}], "events": folder}
-Out: {"tensors": {key: {"shape", "dtype", "sum", "first"}},
-      "savedmodels": [{signature: {"inputs": {...}, "outputs": {name: array}}}],
+Out: {"tensors": {key: {"shape", "dtype", "values"}},
+      "savedmodels": [{signature: {"input", "dtype", "shape",
+                                   "outputs": {name: array}, "cli": {name: array}}}],
       "events": {tag: [[step, value], ...]}}
 Any of the three may be missing from the input; then it is from the output.
+
+'outputs' come from tf.saved_model.load, 'cli' from the program saved_model_cli.
+'values' are the first sixteen numbers of a tensor and its sum.
 """
+
+import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -22,9 +31,24 @@ def tensors(prefix):
         value = reader.get_tensor(key)
         flat = np.asarray(value, np.float64).ravel()
         found[key] = {
-            "shape": list(shape), "dtype": value.dtype.name if hasattr(value, "dtype") else type(value).__name__,
-            "sum": float(flat.sum()), "first": float(flat[0])}
+            "shape": list(shape), "dtype": value.dtype.name,
+            "values": [*flat[:16].tolist(), float(flat.sum())]}
     return found
+
+
+def run_cli(folder, signature, key, value):
+    """The outputs of `saved_model_cli run` on the same input."""
+    with tempfile.TemporaryDirectory() as scratch:
+        given = os.path.join(scratch, "input.npy")
+        np.save(given, value)
+        done = subprocess.run(
+            [os.path.join(os.path.dirname(sys.executable), "saved_model_cli"), "run", "--dir", folder,
+             "--tag_set", "serve", "--signature_def", signature, "--inputs", f"{key}={given}", "--outdir", scratch],
+            capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"saved_model_cli: {done.stderr}")
+        os.remove(given)
+        return {f.removesuffix(".npy"): np.load(os.path.join(scratch, f)).tolist() for f in os.listdir(scratch)}
 
 
 def signatures(case):
@@ -35,19 +59,22 @@ def signatures(case):
         inputs = f.structured_input_signature[1]
         (key, spec), = inputs.items()
         if spec.dtype == tf.string:
-            value = tf.constant([open(p, "rb").read() for p in case["jpegs"]])
+            # A plain bytes array (it drops zeros at the end, but a JPEG ends
+            # with FF D9) can be stored without pickle.
+            value = np.array([open(p, "rb").read() for p in case["jpegs"]])
         else:
-            value = tf.constant(kr.images(case["images"], case["count"], case["size"]))
-        outputs = f(**{key: value})
+            value = kr.images(case["images"], case["count"], case["size"])
+        outputs = f(**{key: tf.constant(value)})
         answers[name] = {
             "input": key, "dtype": spec.dtype.name,
             "shape": [-1 if d is None else d for d in spec.shape.as_list()],
-            "outputs": {k: v.numpy().tolist() for k, v in outputs.items()}}
+            "outputs": {k: v.numpy().tolist() for k, v in outputs.items()},
+            "cli": run_cli(case["dir"], name, key, value)}
     return answers
 
 
 def events(folder):
-    accumulator = EventAccumulator(folder, size_guidance={"scalars": 0})
+    accumulator = EventAccumulator(folder, size_guidance={"scalars": 0, "tensors": 0})  # 0: all points
     accumulator.Reload()
     found = {}
     tags = accumulator.Tags()

@@ -1,0 +1,241 @@
+//go:build parity
+
+package parity
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"galaxy/data"
+	"galaxy/focal"
+	"galaxy/graph"
+	"galaxy/savedmodel"
+	"galaxy/train/events"
+)
+
+// Tolerances of what another program computes from our files; README.md says
+// where they come from.
+const (
+	servedTolerance = 1e-5 // of probabilities, both forms
+	foldedTolerance = 2e-5 // of the largest logit, when batch norm is folded
+)
+
+// TestSavedModels lets tf.saved_model.load and saved_model_cli run both forms of
+// an export through both signatures: they must give the probabilities of the
+// network that was exported.
+func TestSavedModels(t *testing.T) {
+	const size, crop, count = 64, 207, 3
+	prefix := seasoned(t)
+	rng := rand.New(rand.NewPCG(21, 0))
+	model := graph.Config{Size: size, Outputs: outputs, Precision: graph.Float32, Mean: channelMean, Std: channelStd}
+	posterior := focal.Default().Posterior
+
+	files, decoded := encodeJPEGs(t, rng, count, crop, size)
+	pixels := randomImages(rng, count, size)
+	network, err := graph.NewInferenceGraph(model, posterior, nil)
+	must(t, err)
+	inference, err := network.Open(graph.SessionConfig{})
+	must(t, err)
+	defer func() { must(t, inference.Close()) }()
+	must(t, inference.Restore(prefix))
+	type predicted struct{ logits, probabilities []float32 }
+	var want [2]predicted
+	for i, images := range [][]byte{pixels, decoded} {
+		want[i].logits, want[i].probabilities, err = inference.Predict(images)
+		must(t, err)
+	}
+
+	type savedModel struct {
+		Dir    string   `json:"dir"`
+		Images string   `json:"images"`
+		Count  int      `json:"count"`
+		Size   int      `json:"size"`
+		JPEGs  []string `json:"jpegs"`
+	}
+	var question struct {
+		SavedModels []savedModel `json:"savedmodels"`
+	}
+	forms := []string{"variables", "frozen"}
+	for _, form := range forms {
+		out := filepath.Join(t.TempDir(), form)
+		must(t, savedmodel.Export(t.Context(), savedmodel.Config{
+			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form == "frozen",
+			Metadata: savedmodel.Metadata{Answers: data.Columns(), Alpha: focal.Default().Alpha, Gamma: focal.Default().Gamma},
+		}))
+		question.SavedModels = append(question.SavedModels, savedModel{out, writeFile(t, pixels), count, size, files})
+	}
+	type served struct {
+		Input   string                 `json:"input"`
+		DType   string                 `json:"dtype"`
+		Shape   []int                  `json:"shape"`
+		Outputs map[string][][]float64 `json:"outputs"`
+		CLI     map[string][][]float64 `json:"cli"`
+	}
+	var answer struct {
+		SavedModels []map[string]served `json:"savedmodels"`
+	}
+	ask(t, "read.py", question, &answer)
+
+	for i, form := range forms {
+		signatures := answer.SavedModels[i]
+		if len(signatures) != 2 {
+			t.Errorf("%s: %d signatures, want serving_default and serving_jpeg", form, len(signatures))
+		}
+		for k, s := range []struct {
+			signature, input, dtype string
+			shape                   []int
+		}{
+			{savedmodel.SignatureImages, savedmodel.InputImages, "uint8", []int{-1, size, size, 3}},
+			{savedmodel.SignatureJPEGs, savedmodel.InputJPEGs, "string", []int{-1}},
+		} {
+			got := signatures[s.signature]
+			if got.Input != s.input || got.DType != s.dtype || !slices.Equal(got.Shape, s.shape) {
+				t.Errorf("%s, %s: takes %s %s %v, want %s %s %v", form, s.signature, got.Input, got.DType, got.Shape, s.input, s.dtype, s.shape)
+			}
+			for reader, answers := range map[string]map[string][][]float64{"tf.saved_model.load": got.Outputs, "saved_model_cli": got.CLI} {
+				what := fmt.Sprintf("%s, %s, %s", form, s.signature, reader)
+				apart, err := farthest(want[k].probabilities, flat(answers[savedmodel.OutputProbabilities]))
+				if err != nil || !(apart <= servedTolerance) {
+					t.Errorf("%s: probabilities differ by %.3g (%v), want at most %.0e", what, apart, err, servedTolerance)
+				}
+				allowed := foldedTolerance * largest(want[k].logits)
+				logits, err := farthest(want[k].logits, flat(answers[savedmodel.OutputLogits]))
+				if err != nil || !(logits <= allowed) {
+					t.Errorf("%s: logits differ by %.3g (%v), want at most %.3g", what, logits, err, allowed)
+				}
+				t.Logf("%s: probabilities differ by %.2g, logits by %.2g of %.3g", what, apart, logits, largest(want[k].logits))
+			}
+		}
+	}
+}
+
+// encodeJPEGs writes count JPEGs of the challenge's format and returns their
+// paths and what the decoder of prepare makes of them.
+func encodeJPEGs(t *testing.T, rng *rand.Rand, count, crop, size int) (files []string, decoded []byte) {
+	t.Helper()
+	decoder, err := graph.NewDecoder(crop, size)
+	must(t, err)
+	defer func() { must(t, decoder.Close()) }()
+	for range count {
+		const side = data.ImageSide
+		pixels := randomImages(rng, 1, side)
+		picture := image.NewRGBA(image.Rect(0, 0, side, side))
+		for i := range side * side {
+			picture.Set(i%side, i/side, color.RGBA{pixels[3*i], pixels[3*i+1], pixels[3*i+2], 255})
+		}
+		var encoded bytes.Buffer
+		must(t, jpeg.Encode(&encoded, picture, &jpeg.Options{Quality: 90}))
+		files = append(files, writeFile(t, encoded.Bytes()))
+		one := make([]byte, size*size*3)
+		must(t, decoder.Decode(one, encoded.Bytes()))
+		decoded = append(decoded, one...)
+	}
+	return files, decoded
+}
+
+// TestCheckpoint lets tf.train.load_checkpoint read a checkpoint of a training
+// with optimizer slots: every name, shape and value.
+func TestCheckpoint(t *testing.T) {
+	const size, batch = 32, 4
+	rng := rand.New(rand.NewPCG(31, 0))
+	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+	must(t, trainer.Init(2))
+	_, err := trainer.Step(graph.StepInput{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), LearningRate: 1e-3})
+	must(t, err)
+	prefix := filepath.Join(t.TempDir(), "variables")
+	must(t, trainer.Save(prefix))
+	weights, err := trainer.Weights()
+	must(t, err)
+
+	var answer struct {
+		Tensors map[string]struct {
+			Shape  []int64   `json:"shape"`
+			DType  string    `json:"dtype"`
+			Values []float64 `json:"values"`
+		} `json:"tensors"`
+	}
+	ask(t, "read.py", map[string]string{"checkpoint": prefix}, &answer)
+	variables := trainer.Variables()
+	if len(answer.Tensors) != len(variables) {
+		t.Errorf("the checkpoint holds %d tensors, want %d", len(answer.Tensors), len(variables))
+	}
+	slots := 0
+	for _, v := range variables {
+		got, ok := answer.Tensors[v.Name]
+		if !ok {
+			t.Errorf("the checkpoint lacks %s", v.Name)
+			continue
+		}
+		if strings.HasSuffix(v.Name, "/adam_m") || strings.HasSuffix(v.Name, "/adam_v") {
+			slots++
+		}
+		if !slices.Equal(got.Shape, v.Shape) || got.DType != "float32" {
+			t.Errorf("%s: %s %v, want float32 %v", v.Name, got.DType, got.Shape, v.Shape)
+		}
+		sum, absolute := 0.0, 0.0
+		for _, x := range weights[v.Name] {
+			sum += float64(x)
+			absolute += math.Abs(float64(x))
+		}
+		for i, x := range got.Values[:len(got.Values)-1] {
+			if x != float64(weights[v.Name][i]) {
+				t.Errorf("%s, value %d: %v, want %v", v.Name, i, x, weights[v.Name][i])
+			}
+		}
+		// The two sums are of the same numbers in another order.
+		if got := got.Values[len(got.Values)-1]; math.Abs(got-sum) > 1e-12*absolute {
+			t.Errorf("%s: the values sum to %v, want %v", v.Name, got, sum)
+		}
+	}
+	if slots != 2*110 {
+		t.Errorf("%d Adam slots, want two for each of 110 trained variables", slots)
+	}
+}
+
+// TestEvents lets TensorBoard's own reader read an event file that was written,
+// cut back to an earlier size as a resumed run does, and continued.
+func TestEvents(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "events.out.tfevents.0.galaxy")
+	write := func(w *events.Writer, from, to int64, scale float64) {
+		for step := from; step < to; step++ {
+			must(t, w.Scalars(step, time.Unix(1700000000+step, 0),
+				events.Scalar{Tag: "train/loss", Value: scale / float64(step)},
+				events.Scalar{Tag: "train/learning_rate", Value: 1e-3}))
+		}
+	}
+	w, err := events.Create(path)
+	must(t, err)
+	write(w, 1, 50, 1)
+	kept := w.Size()
+	write(w, 50, 80, -1) // lost when the run is resumed
+	must(t, w.Close())
+	w, err = events.OpenAppend(path, kept)
+	must(t, err)
+	write(w, 50, 101, 1)
+	must(t, w.Close())
+
+	var answer struct {
+		Events map[string][][2]float64 `json:"events"`
+	}
+	ask(t, "read.py", map[string]string{"events": dir}, &answer)
+	loss := answer.Events["train/loss"]
+	if len(loss) != 100 || len(answer.Events["train/learning_rate"]) != 100 || len(answer.Events) != 2 {
+		t.Fatalf("TensorBoard sees %d losses, %d learning rates and %d tags, want 100, 100 and 2", len(loss), len(answer.Events["train/learning_rate"]), len(answer.Events))
+	}
+	for i, point := range loss {
+		if step := float64(i + 1); point[0] != step || float32(point[1]) != float32(1/step) {
+			t.Errorf("point %d is step %v, loss %v: want step %v, loss %v", i, point[0], point[1], step, float32(1/step))
+		}
+	}
+}
