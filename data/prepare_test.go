@@ -372,6 +372,21 @@ func TestPrepareErrors(t *testing.T) {
 		_, err := Prepare(context.Background(), config, refuse{sumsOf(all)})
 		wantError(t, err, "none of the 20 images", "refused")
 	})
+	t.Run("many broken", func(t *testing.T) {
+		sorted := slices.Sorted(slices.Values(s.ids))
+		broken := map[int64]bool{}
+		for _, id := range sorted[3:10] {
+			broken[id] = true
+		}
+		config := s.config(filepath.Join(t.TempDir(), "cache"))
+		config.MaxBroken = 6
+		_, err := Prepare(context.Background(), config, refuse{sumsOf(broken)})
+		wantError(t, err, "7 broken images", fmt.Sprintf("(%d: refused; ", sorted[3]), fmt.Sprintf("%d: refused; …)", sorted[7]), "at most 6 allowed", "--max-broken 7")
+		config.MaxBroken = 7
+		if _, err := Prepare(context.Background(), config, refuse{sumsOf(broken)}); err != nil {
+			t.Errorf("as many broken as allowed: %v", err)
+		}
+	})
 	t.Run("no decoder", func(t *testing.T) {
 		_, err := Prepare(context.Background(), s.config(filepath.Join(t.TempDir(), "cache")), nil)
 		wantError(t, err, "no decoder")

@@ -153,7 +153,7 @@ func TestFeaturesFade(t *testing.T) {
 		for i := 0; ; i++ {
 			g := newGalaxy(5, i)
 			if g.kind == diskGalaxy && g.main.arms == 2 && g.main.axis > 0.6 && g.main.armDepth > 0.6 && g.merger == 0 {
-				g.wobble = [16]float64{}
+				g.wobble = [10]float64{}
 				return g
 			}
 		}

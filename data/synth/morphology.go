@@ -96,7 +96,9 @@ type galaxy struct {
 	otherKind                                       int
 	trail                                           float64 // satellite trail across the target
 	spoiled                                         float64 // how little of a galaxy there is in an artifact
-	wobble                                          [16]float64
+	// Normal deviates, one for each judgement: what sways everybody who looks
+	// at this picture and is in no parameter.
+	wobble [10]float64
 }
 
 // The kinds of `other` oddity.

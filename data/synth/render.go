@@ -301,7 +301,10 @@ func (p *painter) drawBody(b *body, s stream) {
 		}
 		q := b.axis
 		u, v := R*math.Cos(a), R*math.Sin(a)*q
-		light := b.light * 0.009 * s.ExpFloat64() * (0.3 + b.armDepth + b2f(b.arms == 0))
+		light := b.light * 0.009 * s.ExpFloat64() * (0.3 + b.armDepth)
+		if b.arms == 0 {
+			light += b.light * 0.009
+		}
 		if R < 1.3*b.size {
 			p.blob(b.x+u*h.cos-v*h.sin, b.y+u*h.sin+v*h.cos, s.in(0.015, 0.06)*b.size, light, b.newColour)
 		}
