@@ -1,0 +1,134 @@
+package graph
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// twin is the optimizer in float64, one value at a time, as its papers have it.
+type twin struct {
+	o    Optimizer
+	w    [2][]float64 // a kernel, which decays, and a bias
+	m, v [2][]float64
+}
+
+func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
+	for _, gradient := range g {
+		for _, x := range gradient {
+			norm += x * x
+		}
+	}
+	norm = math.Sqrt(norm)
+	scale := 1.0
+	if w.o.ClipNorm > 0 {
+		scale = math.Min(1, w.o.ClipNorm/norm)
+	}
+	for k := range w.w {
+		for i := range w.w[k] {
+			x := g[k][i] * scale
+			if k == 0 {
+				w.w[k][i] -= rate * w.o.WeightDecay * w.w[k][i]
+			}
+			if w.o.Kind == SGD {
+				w.m[k][i] = w.o.Momentum*w.m[k][i] - rate*x
+				w.w[k][i] += w.o.Momentum*w.m[k][i] - rate*x
+				continue
+			}
+			w.m[k][i] = w.o.Beta1*w.m[k][i] + (1-w.o.Beta1)*x
+			w.v[k][i] = w.o.Beta2*w.v[k][i] + (1-w.o.Beta2)*x*x
+			t := float64(step + 1)
+			alpha := rate * math.Sqrt(1-math.Pow(w.o.Beta2, t)) / (1 - math.Pow(w.o.Beta1, t))
+			w.w[k][i] -= alpha * w.m[k][i] / (math.Sqrt(w.v[k][i]) + w.o.Epsilon)
+		}
+	}
+	return norm
+}
+
+func TestOptimizersAgainstTheirFormulas(t *testing.T) {
+	for _, o := range []Optimizer{
+		{Kind: SGD, Momentum: .9, WeightDecay: .1},
+		{Kind: SGD, Momentum: .5, ClipNorm: .8},
+		{Kind: AdamW, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3},
+		{Kind: AdamW, Beta1: .8, Beta2: .999, Epsilon: 1e-3, ClipNorm: 2},
+	} {
+		s := tg.NewRoot()
+		list := []Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
+		gradients := placeholder(s, "gradients", tf.Float, 5)
+		var updates []update
+		var assigns []*tf.Operation
+		for i, v := range list {
+			u := update{variable: v}
+			u.handle, u.read = newVariable(s, v)
+			begin := []int32{int32(3 * i)}
+			part := s.SubScope("gradient")
+			u.gradient = op.Slice(part, gradients, tg.Const(part, begin), tg.Const(part, []int32{int32(v.Elements())}))
+			ones := op.Fill(s.SubScope("ones"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(1)))
+			assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), u.handle, ones))
+			for _, suffix := range o.slots() {
+				slot, _ := newVariable(s, Variable{Name: v.Name + suffix, Shape: v.Shape})
+				zeros := op.Fill(s.SubScope("zeros"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(0)))
+				assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), slot, zeros))
+				u.slots = append(u.slots, slot)
+			}
+			updates = append(updates, u)
+		}
+		rate, step := placeholder(s, "rate", tf.Float), placeholder(s, "step", tf.Int64)
+		norm := globalNorm(s.SubScope("norm"), updates)
+		train := group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm))
+		g, err := s.Finalize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sess, err := newSession(g, SessionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sess.Run(nil, nil, assigns); err != nil {
+			t.Fatal(err)
+		}
+		want := twin{o: o, w: [2][]float64{{1, 1, 1}, {1, 1}}, m: [2][]float64{make([]float64, 3), make([]float64, 2)}, v: [2][]float64{make([]float64, 3), make([]float64, 2)}}
+		r := rand.New(rand.NewPCG(1, 1))
+		for i := range 25 {
+			values := make([]float32, 5)
+			exact := make([]float64, 5)
+			for k := range values {
+				values[k] = float32(r.NormFloat64())
+				exact[k] = float64(values[k])
+			}
+			feed, err := float32Tensor(values, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lr := .1 / float64(i+1)
+			rateT, _ := tf.NewTensor(float32(lr))
+			stepT, _ := tf.NewTensor(int64(i))
+			got, err := sess.Run(map[tf.Output]*tf.Tensor{gradients: feed, rate: rateT, step: stepT}, []tf.Output{norm}, []*tf.Operation{train})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantNorm := want.update([2][]float64{exact[:3], exact[3:]}, lr, i)
+			if n := float64(got[0].Value().(float32)); math.Abs(n-wantNorm) > 1e-5*wantNorm {
+				t.Fatalf("%+v, step %d: norm %v, expected %v", o, i, n, wantNorm)
+			}
+		}
+		for k, u := range updates {
+			got, err := sess.Run(nil, []tf.Output{u.read}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, x := range got[0].Value().([]float32) {
+				if math.Abs(float64(x)-want.w[k][i]) > 1e-5 {
+					t.Errorf("%+v, %s[%d]: %v, expected %v", o, u.variable.Name, i, x, want.w[k][i])
+				}
+			}
+		}
+		if err := sess.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
