@@ -356,6 +356,39 @@ func TestPredictChecksImages(t *testing.T) {
 	}
 }
 
+func TestPredictConcurrently(t *testing.T) {
+	_, images := photos(t, 4)
+	m, err := savedmodel.Load(export(t, graph.Float32, true), savedmodel.LoadConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, err := m.Predict(images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const bytes = size * size * 3
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for range 5 {
+				got, _, err := m.Predict(images[i*bytes:][:bytes])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// An image alone takes other paths of the library's sums than
+				// in a batch of four.
+				for j, x := range got {
+					if y := want[i*outputs+j]; math.Abs(float64(x-y)) > 1e-4*math.Max(1, math.Abs(float64(y))) {
+						t.Errorf("image %d, logit %d: got %v, want %v", i, j, x, y)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
 func TestExportRefuses(t *testing.T) {
 	good := exportConfig(t, "")
 	for _, c := range []struct {
