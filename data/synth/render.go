@@ -100,18 +100,21 @@ type profile struct {
 
 // newProfile tabulates I(r) = I_e exp(-b((r/re)^(1/n) - 1)), scaled so that
 // an image of axis ratio q holds the given light (Graham & Driver 2005, eq. 4;
-// b from Ciotti & Bertin 1999).
+// b from Ciotti & Bertin 1999). It fades to nothing at reach, so that no edge
+// shows where the painting stops.
 func newProfile(light, re, n, q, reach float64) *profile {
 	b := 2*n - 1.0/3 + 4/(405*n)
 	total := 2 * math.Pi * n * re * re * q * math.Exp(b) * math.Pow(b, -2*n) * math.Gamma(2*n)
 	t := &profile{reach: reach}
 	for i := range t.table {
 		f := float64(i) / float64(len(t.table)-1)
-		t.table[i] = light / total * math.Exp(-b*(math.Pow(f*f*reach/re, 1/n)-1))
+		fade := 1 - math.Pow(f, 8) // f*f is the radius
+		t.table[i] = light / total * math.Exp(-b*(math.Pow(f*f*reach/re, 1/n)-1)) * fade
 	}
 	return t
 }
 
+// at returns the brightness at radius r ≥ 0.
 func (t *profile) at(r float64) float64 {
 	f := math.Sqrt(r/t.reach) * float64(len(t.table)-1)
 	i := int(f)
@@ -125,29 +128,30 @@ func (t *profile) at(r float64) float64 {
 // shader evaluates one body's light at a point.
 type shader struct {
 	b          *body
-	sin, cos   float64
+	sin, cos   float64 // of the major axis
 	bsin, bcos float64 // of the bar
 	bulge      *profile
 	diskLight  float64 // central surface brightness
-	h          float64
+	h          float64 // scale length
 	cot        float64 // of the pitch angle
-	armMean    float64
-	armStart   float64
-	reach      float64
+	armMean    float64 // of the unnormalised arm profile over a turn
+	armStart   float64 // radius
+	reach      float64 // nothing is painted farther out
 }
 
+// newShader precomputes what is the same at every point of b.
 func newShader(b *body) *shader {
 	h := &shader{b: b, h: b.diskH * b.size}
 	h.sin, h.cos = math.Sincos(b.angle)
 	h.bsin, h.bcos = math.Sincos(b.barAngle)
 	h.reach = 2.6 * b.size
-	h.bulge = newProfile(b.light*b.bulge, b.bulgeRe*b.size, b.bulgeN, b.bulgeQ, 1.4*h.reach)
+	h.bulge = newProfile(b.light*b.bulge, b.bulgeRe*b.size, b.bulgeN, b.bulgeQ, h.reach)
 	area := 2 * math.Pi * h.h * h.h * math.Max(b.axis, 0.3)
 	h.diskLight = b.light * (1 - b.bulge) / area
 	if b.arms > 0 {
 		h.cot = 1 / math.Tan(b.pitch)
-		// Mean of exp(k(cos-1)) over a turn, by eight-point quadrature: exact
-		// enough for the sharpness used, and free of special functions.
+		// Mean of exp(k(cos ψ - 1)) over a turn: on a periodic function the
+		// midpoint rule is exact to many digits with few points.
 		for i := range 16 {
 			h.armMean += math.Exp(b.armSharp*(math.Cos(2*math.Pi*float64(i)/16)-1)) / 16
 		}
@@ -164,7 +168,7 @@ func (h *shader) at(x, y float64) (aged, fresh float64) {
 	b := h.b
 	u := x*h.cos + y*h.sin
 	v := y*h.cos - x*h.sin
-	if b.warp != 0 {
+	if b.warp != 0 { // bend the major axis, and drag one side out
 		u /= b.size
 		v /= b.size
 		v += b.warp * (u*u - 0.15*u) * 0.7
@@ -192,15 +196,20 @@ func (h *shader) at(x, y float64) (aged, fresh float64) {
 		}
 		sech := 1 / math.Cosh(z)
 		d := h.diskLight * math.Exp(-math.Abs(u)/h.h) * sech * sech
-		if b.clumps == 0 {
-			d *= 1 + 0.25*lattice(b.noise, u*9/b.size, v*9/b.size)
-		}
+		d *= 1 + 0.25*lattice(b.noise, u*9/b.size, v*9/b.size)
 		return aged + d*(1-b.young), d * b.young
 	}
-	Y := v / b.axis
+	o, f := h.inDisk(u, v/b.axis)
+	return aged + o, f
+}
+
+// inDisk is the light of the disk at (u, Y) in its own plane, u along the line
+// of nodes.
+func (h *shader) inDisk(u, Y float64) (aged, fresh float64) {
+	b := h.b
 	R := math.Sqrt(u*u + Y*Y)
 	if R > h.reach {
-		return aged, 0
+		return 0, 0
 	}
 	d := h.diskLight * math.Exp(-R/h.h)
 	// Disks end: a truncation near four scale lengths keeps them compact.
@@ -210,6 +219,7 @@ func (h *shader) at(x, y float64) (aged, fresh float64) {
 		start := 1 / (1 + math.Exp((h.armStart-R)/(0.05*b.size)))
 		lnR := math.Log(R/b.size + 0.02)
 		theta := math.Atan2(Y, u)
+		// A logarithmic spiral: its angle grows as ln R / tan(pitch).
 		psi := float64(b.arms)*(theta-h.cot*(lnR+0.5)) - b.armPhase
 		a := math.Exp(b.armSharp*(math.Cos(psi)-1))/h.armMean - 1
 		a *= 1 + b.armUneven*math.Cos(theta-b.armPhase)
@@ -242,7 +252,7 @@ func (h *shader) at(x, y float64) (aged, fresh float64) {
 			o *= 1 - 0.5*b.ring*clamp01(-t/2)*clamp01(R/(0.3*b.size))
 		}
 	}
-	return aged + o, f
+	return o, f
 }
 
 // drawBody adds one galaxy to the planes.
@@ -308,327 +318,5 @@ func (p *painter) drawBody(b *body, s stream) {
 		if R < 1.3*b.size {
 			p.blob(b.x+u*h.cos-v*h.sin, b.y+u*h.sin+v*h.cos, s.in(0.015, 0.06)*b.size, light, b.newColour)
 		}
-	}
-}
-
-// stroke paints a chain of blobs along an arc of a spiral: tails, arcs,
-// bridges. Angles in radians, radii from r0 to r1.
-func (p *painter) stroke(x, y, r0, r1, a0, a1, width, light float64, colour rgb) {
-	const steps = 48
-	for k := range steps {
-		t := (float64(k) + 0.5) / steps
-		r, a := r0+t*(r1-r0), a0+t*(a1-a0)
-		fade := 2 * (1 - t)
-		if r0 == r1 {
-			fade = 1.5 * (1 - (2*t-1)*(2*t-1))
-		}
-		p.blob(x+r*math.Cos(a), y+r*math.Sin(a), width, light*fade/steps, colour)
-	}
-}
-
-// drawOddities adds what only question 8 asks for.
-func (p *painter) drawOddities(g *galaxy, s stream) {
-	b := &g.main
-	if g.lens > 0 {
-		a, r := s.in(0, 2*math.Pi), s.in(0.5, 0.8)
-		span := s.in(0.8, 2.2)
-		p.stroke(0, 0, r, r, a, a+span, 0.03, b.light*0.12*g.lens*span/1.5, hotStars)
-		if s.chance(0.5) {
-			p.stroke(0, 0, 0.8*r, 0.8*r, a+math.Pi, a+math.Pi+0.4*span, 0.03, b.light*0.05*g.lens, hotStars)
-		}
-	}
-	if g.disturbed > 0 {
-		a := s.in(0, 2*math.Pi)
-		turn := math.Copysign(s.in(0.6, 2), s.normal(0, 1))
-		p.stroke(0, 0, 0.4, s.in(1, 1.7), a, a+turn, 0.09, b.light*0.16*g.disturbed, blend(b.oldColour, b.newColour, 0.5))
-		if s.chance(0.5) {
-			p.stroke(0, 0, 0.4, s.in(0.9, 1.5), a+math.Pi, a+math.Pi+turn, 0.11, b.light*0.1*g.disturbed, b.newColour)
-		}
-	}
-	if g.merger > 0 {
-		o := &g.second
-		a := math.Atan2(o.y, o.x)
-		turn := math.Copysign(s.in(0.5, 1.8), s.normal(0, 1))
-		mix := blend(b.oldColour, b.newColour, 0.5)
-		p.stroke(0, 0, 0.4, s.in(0.9, 1.8), a+math.Pi, a+math.Pi+turn, 0.09, b.light*0.16*g.merger, mix)
-		p.stroke(o.x, o.y, 0.3*o.size, s.in(0.8, 1.6)*o.size, a, a+turn, 0.07, o.light*0.2*g.merger, mix)
-		p.stroke(0, 0, 0.2, math.Hypot(o.x, o.y), a, a+0.2*turn, 0.07, b.light*0.06*g.merger, mix)
-	}
-	if g.other > 0 && g.otherKind == otherStar {
-		a, r := s.in(0, 2*math.Pi), s.in(0.15, 0.6)
-		colour := starColour(s)
-		p.blob(r*math.Cos(a), r*math.Sin(a), 0, g.faint*(0.02+0.12*g.other)*s.in(0.6, 1.5), colour)
-	}
-}
-
-// drawArtifact puts something that is no galaxy where the target should be.
-func (p *painter) drawArtifact(g *galaxy, s stream) {
-	switch s.IntN(3) {
-	case 0: // a star, its spikes are added with the other stars
-		p.blob(0, 0, 0, 0.3+2*s.Float64(), starColour(s))
-	case 1: // a double star
-		a := s.in(0, 2*math.Pi)
-		p.blob(0, 0, 0, 0.4+s.Float64(), starColour(s))
-		p.blob(0.25*math.Cos(a), 0.25*math.Sin(a), 0, 0.2+s.Float64(), starColour(s))
-	default: // a piece of a diffraction spike
-		colour := [3]rgb{{1.8, 0.5, 0.6}, {0.5, 1.7, 0.6}, {0.5, 0.6, 1.8}}[s.IntN(3)]
-		a := s.in(0, 2*math.Pi)
-		const steps = 100
-		for k := range steps {
-			t := float64(k)/steps*2 - 1
-			p.blob(2*t*math.Cos(a), 2*t*math.Sin(a), 0.03, 0.03*(1-math.Abs(t)), colour)
-		}
-	}
-}
-
-func starColour(s stream) rgb {
-	switch u := s.Float64(); {
-	case u < 0.3:
-		return blend(hotStars, youngStars, s.Float64())
-	case u < 0.65:
-		return blend(youngStars, oldStars, s.Float64())
-	}
-	return blend(oldStars, redDwarfs, s.Float64())
-}
-
-// drawField adds the neighbours: faint stars and galaxies by sky area.
-func (p *painter) drawField(g *galaxy, s stream) {
-	side := Side / float64(r90Pixels) // units of r90
-	area := side * g.r90 / 60
-	area *= area // square arc minutes
-	half := side / 2
-	// Total light of a source of one display unit per detector pixel.
-	pixel := 1 / (p.unit * p.unit)
-	for range s.poisson(math.Min(6*area, 60)) {
-		x, y := s.in(-half, half), s.in(-half, half)
-		if math.Hypot(x, y) < 0.6 { // those on the target are drawn on purpose
-			continue
-		}
-		// Number counts rise tenfold for a hundredth of the light.
-		light := math.Min(120, 2.0*math.Pow(1-s.Float64(), -1/0.9))
-		colour := starColour(s)
-		if s.chance(0.5) {
-			p.blob(x, y, 0, light*pixel, colour)
-			continue
-		}
-		b := body{x: x, y: y, bulge: 1, bulgeN: s.in(1, 2.5), bulgePow: 2, angle: s.in(0, 2*math.Pi)}
-		b.size = math.Min(0.8, (1.2+0.9*math.Sqrt(light))/g.r90)
-		b.bulgeRe, b.bulgeQ = 0.36, s.in(0.35, 1)
-		b.light = 2 * light * pixel
-		b.oldColour = blend(oldStars, youngStars, s.Float64())
-		p.drawBody(&b, s)
-	}
-}
-
-// blur convolves the planes with the Gaussian point spread.
-func (p *painter) blur(sigma float64) {
-	r := int(math.Ceil(3 * sigma))
-	kernel := make([]float32, r+1)
-	sum := 0.0
-	for k := -r; k <= r; k++ {
-		sum += math.Exp(-float64(k*k) / (2 * sigma * sigma))
-	}
-	for k := range kernel {
-		kernel[k] = float32(math.Exp(-float64(k*k)/(2*sigma*sigma)) / sum)
-	}
-	n := p.n
-	for c := range p.plane {
-		src, dst := p.plane[c][:n*n], p.work[:n*n]
-		for j := range n { // along rows
-			row, to := src[j*n:(j+1)*n], dst[j*n:(j+1)*n]
-			for i := range to {
-				to[i] = kernel[0] * row[i]
-			}
-			for k := 1; k <= r; k++ {
-				w := kernel[k]
-				for i := k; i < n; i++ {
-					to[i] += w * row[i-k]
-				}
-				for i := 0; i < n-k; i++ {
-					to[i] += w * row[i+k]
-				}
-			}
-		}
-		for j := range n { // along columns, a row at a time
-			to := src[j*n : (j+1)*n]
-			for i, v := range dst[j*n : (j+1)*n] {
-				to[i] = kernel[0] * v
-			}
-			for k := 1; k <= r; k++ {
-				w := kernel[k]
-				if j-k >= 0 {
-					for i, v := range dst[(j-k)*n : (j-k+1)*n] {
-						to[i] += w * v
-					}
-				}
-				if j+k < n {
-					for i, v := range dst[(j+k)*n : (j+k+1)*n] {
-						to[i] += w * v
-					}
-				}
-			}
-		}
-	}
-}
-
-// drawStars adds what the Gaussian core lacks: bright stars with haloes and
-// diffraction spikes, the light they spread over the field, satellite trails.
-func (p *painter) drawStars(g *galaxy, s stream) {
-	half := Side / float64(r90Pixels) / 2
-	if s.chance(math.Min(0.25, 0.02*g.r90/6)) || g.trail > 0.9 {
-		// A bright star in or just outside the field.
-		x, y := s.in(-1.2*half, 1.2*half), s.in(-1.2*half, 1.2*half)
-		if math.Hypot(x, y) > 1.3 {
-			p.brightStar(x, y, math.Exp(s.normal(1.2, 1)), starColour(s), g.r90)
-		}
-	}
-	if g.kind == artifact && g.spoiled > 0.6 {
-		p.brightStar(0, 0, math.Exp(s.normal(0.5, 0.5)), starColour(s), g.r90)
-	}
-	if g.trail > 0 || s.chance(0.01) {
-		reach := 0.4
-		if g.trail == 0 {
-			reach = 3.5
-		}
-		p.trail(s.in(0, math.Pi), math.Copysign(s.in(0.1, reach), s.normal(0, 1)), s)
-	}
-}
-
-// brightStar adds a Moffat-like halo and four spikes around (x, y).
-func (p *painter) brightStar(x, y, light float64, colour rgb, r90 float64) {
-	px, py := p.cx+x*p.unit, p.cy+y*p.unit
-	core := 1.6 / r90 * p.unit // arc seconds to detector pixels
-	for j := range p.n {
-		dy := float64(j) - py
-		for i := range p.n {
-			dx := float64(i) - px
-			r2 := (dx*dx + dy*dy) / (core * core)
-			m := 1 + r2
-			v := light * (6/(m*m) + 0.03/m)
-			// Spikes along rows and columns of the detector.
-			ax, ay := math.Abs(dx)/core, math.Abs(dy)/core
-			if ax < 1.5 {
-				v += light * 0.5 * math.Exp(-ax*ax*2) / (1 + ay*ay/4)
-			}
-			if ay < 1.5 {
-				v += light * 0.5 * math.Exp(-ay*ay*2) / (1 + ax*ax/4)
-			}
-			at := j*p.n + i
-			for c := range p.plane {
-				p.plane[c][at] += float32(v * colour[c])
-			}
-		}
-	}
-}
-
-// trail draws a straight satellite trail in one or all channels.
-func (p *painter) trail(angle, offset float64, s stream) {
-	sin, cos := math.Sincos(angle)
-	width := s.in(1.2, 2.2) // detector pixels
-	light := s.in(0.1, 0.5)
-	colour := [4]rgb{{1, 1, 1}, {1.8, 0.1, 0.1}, {0.1, 1.8, 0.1}, {0.1, 0.3, 1.8}}[s.IntN(4)]
-	for j := range p.n {
-		for i := range p.n {
-			d := ((float64(i)-p.cx)*sin - (float64(j)-p.cy)*cos - offset*p.unit) / width
-			if d > 4 || d < -4 {
-				continue
-			}
-			v := light * math.Exp(-d*d/2)
-			at := j*p.n + i
-			for c := range p.plane {
-				p.plane[c][at] += float32(v * colour[c])
-			}
-		}
-	}
-}
-
-// addSky adds sky and photon noise to every detector pixel.
-func (p *painter) addSky(g *galaxy, s stream) {
-	gain := [3]float64{1.25, 1, 0.8}
-	n := p.n * p.n
-	for c := range p.plane {
-		sky2 := g.sky * gain[c] * g.sky * gain[c]
-		for i, v := range p.plane[c][:n] {
-			noise := math.Sqrt(sky2 + 0.0012*math.Max(0, float64(v)))
-			p.plane[c][i] = v + float32(noise*s.NormFloat64())
-		}
-	}
-}
-
-// develop turns light into the picture: the colour-preserving asinh stretch of
-// Lupton et al. 2004 on the detector's grid, then interpolation to 424×424.
-func (p *painter) develop(black float64, s stream) {
-	const softening = 6.5
-	r, g, b := p.plane[0], p.plane[1], p.plane[2]
-	for i := range p.n * p.n {
-		x, y, z := float64(r[i])+black, float64(g[i])+black, float64(b[i])+0.5*black
-		mean := (x + y + z) / 3
-		k := 255.0
-		if mean > 1e-4 {
-			k = 255 * math.Asinh(softening*mean) / softening / mean
-		}
-		// Brighter than white: dim all channels alike, so the colour stays.
-		if m := k * math.Max(x, math.Max(y, z)); m > 255 {
-			k *= 255 / m
-		}
-		r[i], g[i], b[i] = float32(math.Max(0, k*x)), float32(math.Max(0, k*y)), float32(math.Max(0, k*z))
-	}
-	p.resample(s)
-}
-
-// tap is where an output pixel finds its four source pixels, and their weights.
-type tap struct {
-	at int
-	w  [4]float32
-}
-
-// taps returns Catmull-Rom weights for every output pixel.
-// shift moves the picture by that many detector pixels.
-func (p *painter) taps(shift float64) [Side]tap {
-	var out [Side]tap
-	for i := range out {
-		// The middle of the output is the middle of the grid.
-		x := (float64(i)+0.5-Side/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
-		f := math.Floor(x)
-		t := x - f
-		out[i] = tap{at: max(0, min(p.n-4, int(f)-1)), w: [4]float32{
-			float32(t * (-0.5 + t*(1-0.5*t))),
-			float32(1 + t*t*(-2.5+1.5*t)),
-			float32(t * (0.5 + t*(2-1.5*t))),
-			float32(t * t * (-0.5 + 0.5*t)),
-		}}
-	}
-	return out
-}
-
-// resample interpolates the planes to the output's size. The bands of a
-// survey are registered to a fraction of a pixel only, which gives small
-// sources coloured fringes.
-func (p *painter) resample(s stream) {
-	n := p.n
-	for c := range p.plane {
-		down, right := p.taps(s.normal(0, 0.2)), p.taps(s.normal(0, 0.2))
-		src := p.plane[c]
-		for j, t := range down { // rows: Side of them, still n wide
-			a, b := src[t.at*n:(t.at+1)*n], src[(t.at+1)*n:(t.at+2)*n]
-			d, e := src[(t.at+2)*n:(t.at+3)*n], src[(t.at+3)*n:(t.at+4)*n]
-			to := p.work[j*n : (j+1)*n]
-			for i := range to {
-				to[i] = t.w[0]*a[i] + t.w[1]*b[i] + t.w[2]*d[i] + t.w[3]*e[i]
-			}
-		}
-		for j := range Side {
-			row := p.work[j*n : (j+1)*n]
-			pix := p.out.Pix[j*p.out.Stride : j*p.out.Stride+4*Side]
-			for i := range right {
-				t := &right[i]
-				r := row[t.at : t.at+4 : t.at+4]
-				v := t.w[0]*r[0] + t.w[1]*r[1] + t.w[2]*r[2] + t.w[3]*r[3] + 0.5
-				pix[4*i+c] = uint8(max(0, min(255, v)))
-			}
-		}
-	}
-	for i := 3; i < len(p.out.Pix); i += 4 {
-		p.out.Pix[i] = 255
 	}
 }
