@@ -120,17 +120,18 @@ def focal_loss(logits, labels, alpha, gamma):
 
 
 def optimizer(spec):
-    """The Keras optimizer that spec describes: keys name, weight_decay, clip_norm."""
+    """The Keras optimizer that spec describes, with the keys of a run's config.json."""
     common = dict(
         learning_rate=0.0,  # assigned before every step
-        weight_decay=spec.get("weight_decay") or None,
-        global_clipnorm=spec.get("clip_norm") or None)
-    if spec["name"] == "sgd":
-        made = keras.optimizers.SGD(momentum=0.9, nesterov=True, **common)
-    elif spec["name"] == "adamw":
-        made = keras.optimizers.AdamW(beta_1=0.9, beta_2=0.999, epsilon=1e-7, **common)
+        weight_decay=spec["weight_decay"] or None,
+        global_clipnorm=spec["clip_norm"] or None)
+    if spec["kind"] == "sgd":
+        made = keras.optimizers.SGD(momentum=spec["momentum"], nesterov=True, **common)
+    elif spec["kind"] == "adamw":
+        made = keras.optimizers.AdamW(
+            beta_1=spec["beta1"], beta_2=spec["beta2"], epsilon=spec["epsilon"], **common)
     else:
-        raise SystemExit("unknown optimizer " + spec["name"])
+        raise SystemExit("unknown optimizer " + spec["kind"])
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return made
 

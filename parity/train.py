@@ -3,7 +3,8 @@
 In: {"start": checkpoint prefix, "finish": checkpoint prefix of our run's end,
      "mean", "std", "size", "batch", "images": uint8 [steps*batch,size,size,3],
      "labels": float32 [steps*batch,37], "alpha", "gamma", "losses": ours,
-     "learning_rates": one per step, "optimizer": {...}, "twins": k}
+     "learning_rates": one per step, "optimizer": as in a run's config.json,
+     "twins": k}
 Out: {"losses": [run][step], "pairs": distances of every two Keras runs,
       "ours": distances of our run to every Keras run, "norms": gradient norms}
 

@@ -32,7 +32,7 @@ func TestTraining(t *testing.T) {
 		"adamw": {graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 2, ClipNorm: 5}, 2e-5},
 	}
 	for name, rule := range rules {
-		t.Run(name, func(t *testing.T) { testTraining(t, name, rule.optimizer, rule.peak) })
+		t.Run(name, func(t *testing.T) { testTraining(t, rule.optimizer, rule.peak) })
 	}
 }
 
@@ -43,7 +43,7 @@ type distance struct {
 	Moving float64   `json:"moving"`
 }
 
-func testTraining(t *testing.T, name string, optimizer graph.Optimizer, peak float64) {
+func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	const size, batch, steps = 48, 8, 30
 	rng := rand.New(rand.NewPCG(11, 0))
 	images, labels := randomImages(rng, steps*batch, size), randomLabels(rng, steps*batch)
@@ -51,31 +51,26 @@ func testTraining(t *testing.T, name string, optimizer graph.Optimizer, peak flo
 	must(t, schedule.Validate())
 	loss := focal.Default()
 
-	type kerasOptimizer struct {
-		Name        string  `json:"name"`
-		WeightDecay float64 `json:"weight_decay"`
-		ClipNorm    float64 `json:"clip_norm"`
-	}
 	folder := t.TempDir()
 	question := struct {
 		focal.Params
-		Start         string         `json:"start"`
-		Finish        string         `json:"finish"`
-		Mean          [3]float64     `json:"mean"`
-		Std           [3]float64     `json:"std"`
-		Size          int            `json:"size"`
-		Batch         int            `json:"batch"`
-		Images        string         `json:"images"`
-		Labels        string         `json:"labels"`
-		Losses        []float64      `json:"losses"`
-		LearningRates []float64      `json:"learning_rates"`
-		Optimizer     kerasOptimizer `json:"optimizer"`
-		Twins         int            `json:"twins"`
+		Start         string          `json:"start"`
+		Finish        string          `json:"finish"`
+		Mean          [3]float64      `json:"mean"`
+		Std           [3]float64      `json:"std"`
+		Size          int             `json:"size"`
+		Batch         int             `json:"batch"`
+		Images        string          `json:"images"`
+		Labels        string          `json:"labels"`
+		Losses        []float64       `json:"losses"`
+		LearningRates []float64       `json:"learning_rates"`
+		Optimizer     graph.Optimizer `json:"optimizer"`
+		Twins         int             `json:"twins"`
 	}{
 		Params: loss, Start: filepath.Join(folder, "start"), Finish: filepath.Join(folder, "finish"),
 		Mean: channelMean, Std: channelStd, Size: size, Batch: batch,
 		Images: writeFile(t, images), Labels: writeFloats(t, labels), Twins: 3,
-		Optimizer: kerasOptimizer{name, optimizer.WeightDecay, optimizer.ClipNorm},
+		Optimizer: optimizer,
 	}
 
 	trainer := newTrainer(t, size, batch, loss.Loss, optimizer)
