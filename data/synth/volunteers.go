@@ -133,17 +133,16 @@ func (g *galaxy) believe() beliefs {
 	var l beliefs
 	b := &g.main
 	e := g.look()
-	w := func(k int) float64 { return 0.3 * g.wobble[k] }
 
 	// 1: smooth, features or disk, star or artifact.
-	l[q1+1] = -1.6 + 6.45*e.features(b) + w(0)
+	l[q1+1] = -1.6 + 6.45*e.features(b) + 0.35*g.wobble[0]
 	l[q1+2] = -3.9 + 1.0*(1-e.resolved) + 1.2*g.trail + 0.8*g.other + 6*g.spoiled*g.spoiled + 0.5*g.wobble[1]
 	// 2: edge-on?
-	l[q2] = math.Max(-5, math.Min(3.2, (0.475-e.axis)/0.05)) + w(2)
+	l[q2] = math.Max(-5, math.Min(3.2, (0.475-e.axis)/0.05)) + 0.7*g.wobble[2]
 	// 3: a bar?
-	l[q3] = -2.8 + 7*e.bar + 0.7*(1-e.tilt) + w(3)
+	l[q3] = -2.8 + 7*e.bar + 0.7*(1-e.tilt) + 0.6*g.wobble[3]
 	// 4: spiral arms?
-	l[q4] = -1.95 + 7.6*e.arms + 0.8*e.ring + 0.6*e.irregular + w(4)
+	l[q4] = -1.95 + 7.6*e.arms + 0.8*e.ring + 0.6*e.irregular + 0.6*g.wobble[4]
 	// 5: bulge prominence, an ordered scale.
 	prominence := 0.95*math.Sqrt(b.bulge) - 0.03
 	switch g.kind {
@@ -154,8 +153,8 @@ func (g *galaxy) believe() beliefs {
 		// seldom nothing else.
 		prominence = math.Min(prominence, 0.62)
 	}
-	prominence += 0.12*(1-e.resolved) + 0.06*g.wobble[5]
-	ordered(l[q5:q5+4], prominence, []float64{-0.17, 0.34, 0.66, 1.02}, 0.19)
+	prominence += 0.12*(1-e.resolved) + 0.10*g.wobble[5]
+	ordered(l[q5:q5+4], prominence, []float64{-0.22, 0.34, 0.66, 1.04}, 0.22)
 	// 8, then 6: which oddity, and is there any?
 	strange := [7]float64{e.ring, e.lens, e.disturbed, e.irregular, e.other, e.merger, e.dust}
 	guess := [7]float64{0.05, 0.09, 0.20, 0.15, 0.42, 0.10, 0.02} // where nothing stands out
@@ -166,7 +165,7 @@ func (g *galaxy) believe() beliefs {
 	}
 	l[q6] = -2.38 + 6.2*(1-calm) + 0.4*(e.arms-0.3) + 0.5*g.wobble[6]
 	// 7: how rounded, an ordered scale.
-	ordered(l[q7:q7+3], 1-e.axis+0.02*g.wobble[7], []float64{0.04, 0.36, 0.61}, 0.12)
+	ordered(l[q7:q7+3], 1-e.axis+0.04*g.wobble[7], []float64{0.04, 0.36, 0.615}, 0.125)
 	// 9: bulge shape of an edge-on disk.
 	boxy := clamp01((b.bulgePow - 2) / 2)
 	l[q9] = 5 * (math.Min(b.bulge, 0.6) - 0.1)
@@ -178,7 +177,7 @@ func (g *galaxy) believe() beliefs {
 	if b.arms > 0 {
 		degrees = b.pitch * 180 / math.Pi
 	}
-	ordered(l[qA:qA+3], math.Log(degrees)+0.1*g.wobble[8], []float64{2.62, 3.02, 3.48}, 0.33)
+	ordered(l[qA:qA+3], math.Log(degrees)+0.22*g.wobble[8], []float64{2.62, 3.02, 3.48}, 0.33)
 	// 11: number of arms; two is the answer of habit, and who cannot count
 	// them says so.
 	habit := [5]float64{-1.4, 0, -1.4, -2.0, -1.9}
@@ -189,7 +188,7 @@ func (g *galaxy) believe() beliefs {
 			l[qB+k] += e.arms * (6.2 - 3.2*math.Min(off, 2))
 		}
 	}
-	l[qB+5] = 1.7 + 0.15*g.wobble[9]
+	l[qB+5] = 1.7 + 0.6*g.wobble[9]
 	return l
 }
 
