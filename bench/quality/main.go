@@ -104,7 +104,7 @@ func (s settings) compare(ctx context.Context, seed string) (pair, error) {
 		if err := command(ctx, "", s.galaxy, args...); err != nil {
 			return p, err
 		}
-		if err := command(ctx, ours, s.galaxy, "--json", "eval", "--model", runFolder, "--data", s.cache, "--split", "test"); err != nil {
+		if err := command(ctx, ours, s.galaxy, "eval", "--json", "--model", runFolder, "--data", s.cache, "--split", "test"); err != nil {
 			return p, err
 		}
 	}
