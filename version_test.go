@@ -40,3 +40,15 @@ func TestWheelsCarryTheVersion(t *testing.T) {
 		t.Errorf("wheels.lock pins %d TensorFlow wheels, want 4 (three platforms and the GPU's)", found)
 	}
 }
+
+// The judge must be of the version that is judged.
+func TestParityUsesTheVersion(t *testing.T) {
+	requirements, err := os.ReadFile("parity/requirements.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin := regexp.MustCompile(`(?m)^tensorflow(-cpu)?==(\S+)`).FindSubmatch(requirements)
+	if pin == nil || string(pin[2]) != galaxy.TensorFlowVersion() {
+		t.Errorf("parity/requirements.txt pins TensorFlow as %q, TENSORFLOW_VERSION says %s", pin, galaxy.TensorFlowVersion())
+	}
+}

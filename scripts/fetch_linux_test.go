@@ -37,6 +37,9 @@ if mode == "offline":
     print("WARNING: Retrying (Retry(total=0)) after connection broken", file=sys.stderr)
     print("ERROR: No matching distribution found for tensorflow-cpu==2.21.0", file=sys.stderr)
     sys.exit(1)
+if mode == "full":
+    print("ERROR: Exception:\nTraceback (most recent call last):\n  File\nOSError: [Errno 28] No space left on device", file=sys.stderr)
+    sys.exit(2)
 if mode == "hang":
     time.sleep(60)
 dest = sys.argv[sys.argv.index("--dest") + 1]
@@ -340,6 +343,9 @@ func TestFetchFailures(t *testing.T) {
 		if n := c.pipCalls(); n != 0 {
 			t.Errorf("pip was called %d times before the look at the disk", n)
 		}
+	})
+	t.Run("a disk that fills up", func(t *testing.T) {
+		newCheckout(t).fails([]string{"No space left on device: free some space"}, "FAKE_PIP=full")
 	})
 	t.Run("another version", func(t *testing.T) {
 		c := newCheckout(t)

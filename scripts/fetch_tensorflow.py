@@ -147,23 +147,26 @@ def download(wheel, pip, tmp):
         "--dest", str(tmp / "wheels"), f"{wheel.name}=={wheel.version}",
     ]  # fmt: skip
     environment = {**os.environ, "TMPDIR": str(scratch), "PIP_REQUIRE_VIRTUALENV": "0"}
-    # pip's progress goes to our stderr; of its own stderr the errors are kept for the end.
-    errors = []
+    # pip's progress and its warnings go to our stderr; the rest of what it says there,
+    # errors and tracebacks, is kept back for the one sentence at the end.
+    said = []
     try:
         process = subprocess.Popen(command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, errors="replace", env=environment)
     except OSError as e:
         raise Failure(f"cannot run {pip[0]}: {e.strerror}") from e
     try:
         for line in process.stderr:
-            if line.startswith("ERROR:"):
-                errors.append(line[len("ERROR:") :].strip())
-            else:
+            if line.startswith("WARNING:"):
                 sys.stderr.write(line)
+            elif line.strip():
+                said.append(line.strip())
         status = process.wait()
     finally:
         process.kill()  # does nothing to a process that has ended
     if status != 0:
-        reason = errors[-1] if errors else f"exit status {status}"
+        reason = said[-1].replace("ERROR: ", "") if said else f"exit status {status}"
+        if os.strerror(errno.ENOSPC) in reason:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp))
         raise Failure(f"pip could not download {wheel.file} ({reason}): check the network and `{' '.join(pip)} config list`, then run it again")
 
 
