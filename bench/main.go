@@ -1,0 +1,211 @@
+// Command bench measures galaxy, and Keras beside it, on the machine it runs
+// on: a training step, the time to the first one, prepare, synth, the loader's
+// wait and the memory of a long run. It prints Markdown and writes JSON.
+//
+// A ratio counts only when both sides did the same work on the same machine in
+// the same run, so the two take turns, round by round.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// warm is the number of steps of every process that are not measured: they
+// allocate, and Keras traces.
+const warm = 3
+
+type settings struct {
+	galaxy, python, peer string
+	work                 string // folder for data and runs
+	galaxies             int
+	size, batch          int
+	rounds, steps        int
+	memorySteps          int
+	memoryBatch          int
+	jit                  bool
+	only                 []string
+}
+
+func main() {
+	var s settings
+	var only, jsonPath string
+	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
+	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
+	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
+	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
+	flag.IntVar(&s.size, "size", 128, "image side of the training step, pixels")
+	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
+	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and Keras'")
+	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5; the first 3 are not measured")
+	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
+	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
+	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
+	flag.StringVar(&only, "only", "files,step,memory", "what to measure")
+	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
+	flag.Parse()
+	s.only = strings.Split(only, ",")
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, s, jsonPath); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// figures is what the JSON file holds. A part that was not measured is missing.
+type figures struct {
+	Files  *fileFigures   `json:"files,omitempty"`
+	Steps  []stepFigures  `json:"steps,omitempty"`
+	Memory *memoryFigures `json:"memory,omitempty"`
+}
+
+func run(ctx context.Context, s settings, jsonPath string) (err error) {
+	if s.steps < warm+2 || s.memorySteps < 600 || s.rounds < 1 {
+		return errors.New("expected -steps of 5 or more, -memory-steps of 600 or more and -rounds of 1 or more")
+	}
+	if s.work, err = os.MkdirTemp("", "galaxy-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
+
+	var f figures
+	// The other parts need the galaxies too, so they are always drawn.
+	files, err := s.files(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(s.only, "files") {
+		f.Files = &files
+		files.print()
+	}
+	if slices.Contains(s.only, "step") {
+		for _, precision := range []string{"float32", "bfloat16"} {
+			figures, err := s.trainingSteps(ctx, precision)
+			if err != nil {
+				return err
+			}
+			figures.print()
+			f.Steps = append(f.Steps, figures)
+		}
+	}
+	if slices.Contains(s.only, "memory") {
+		memory, err := s.memory(ctx)
+		if err != nil {
+			return err
+		}
+		memory.print()
+		f.Memory = &memory
+	}
+	if jsonPath == "" {
+		return nil
+	}
+	raw, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(jsonPath, append(raw, '\n'), 0o644)
+}
+
+// spread is the median of a few measurements with their smallest and largest.
+type spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+func spreadOf(x []float64) spread { return spread{median(x), slices.Min(x), slices.Max(x)} }
+
+func (s spread) String() string { return fmt.Sprintf("%.3g (%.3g–%.3g)", s.Median, s.Min, s.Max) }
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return (x[len(x)/2] + x[(len(x)-1)/2]) / 2
+}
+
+// output runs a program and returns its stdout; its stderr is shown when it fails.
+func output(ctx context.Context, name string, args ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	fmt.Fprintln(os.Stderr, "+", cmd)
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, stderr.Bytes())
+	}
+	return stdout.Bytes(), nil
+}
+
+// fileFigures are in images a second: synth's of the one run, prepare's over the
+// rounds, by the command's own clock and by that of the whole process.
+type fileFigures struct {
+	Galaxies       int     `json:"galaxies"`
+	Synth          float64 `json:"synth_images_per_second"`
+	Prepare        spread  `json:"prepare_images_per_second"`
+	PrepareProcess spread  `json:"prepare_process_images_per_second"`
+}
+
+func (f fileFigures) print() {
+	fmt.Printf("| files, %d galaxies | img/s |\n|---|---|\n| synth | %.3g |\n| prepare | %v |\n| prepare, whole process | %v |\n\n",
+		f.Galaxies, f.Synth, f.Prepare, f.PrepareProcess)
+}
+
+func (s settings) data() string          { return filepath.Join(s.work, "data") }
+func (s settings) cache(size int) string { return filepath.Join(s.work, fmt.Sprintf("cache-%d", size)) }
+func rate(raw []byte) (x float64, err error) {
+	var result struct {
+		ImagesPerSecond float64 `json:"images_per_second"`
+	}
+	err = json.Unmarshal(raw, &result)
+	return result.ImagesPerSecond, err
+}
+
+// files draws the galaxies, prepares them once a round, and leaves the caches
+// that the other parts train on.
+func (s settings) files(ctx context.Context) (fileFigures, error) {
+	f := fileFigures{Galaxies: s.galaxies}
+	raw, err := output(ctx, s.galaxy, "synth", "--json", "--out", s.data(), "--count", strconv.Itoa(s.galaxies), "--seed", "1")
+	if err == nil {
+		f.Synth, err = rate(raw)
+	}
+	if err != nil {
+		return f, err
+	}
+	prepare := func(size int) (own, process float64, err error) {
+		if err := os.RemoveAll(s.cache(size)); err != nil {
+			return 0, 0, err
+		}
+		begin := time.Now()
+		raw, err := output(ctx, s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
+			"--images", filepath.Join(s.data(), "images_training_rev1"), "--out", s.cache(size), "--size", strconv.Itoa(size))
+		process = float64(s.galaxies) / time.Since(begin).Seconds()
+		if err == nil {
+			own, err = rate(raw)
+		}
+		return own, process, err
+	}
+	var own, process []float64
+	for range s.rounds {
+		o, p, err := prepare(s.size)
+		if err != nil {
+			return f, err
+		}
+		own, process = append(own, o), append(process, p)
+	}
+	f.Prepare, f.PrepareProcess = spreadOf(own), spreadOf(process)
+	if s.size != memorySize {
+		_, _, err = prepare(memorySize)
+	}
+	return f, err
+}
