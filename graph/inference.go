@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -64,23 +63,21 @@ func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *Inf
 // Inference is an InferenceGraph with the session that runs it. Its methods
 // may be called concurrently, except Close.
 type Inference struct {
-	predictor
+	Predictor
 	graph *InferenceGraph
+	sess  *tf.Session
 }
 
 // Open starts a session on the graph. Restore the variables, if there are any,
 // before the first Predict.
 func (g *InferenceGraph) Open(cfg SessionConfig) (*Inference, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
 	sess, err := newSession(g.Graph, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Inference{graph: g, predictor: predictor{
-		sess: sess, images: g.Images, logits: g.Logits, probabilities: g.Probabilities,
-		size: g.cfg.Size, memory: &memory{},
+	return &Inference{graph: g, sess: sess, Predictor: Predictor{
+		Images: g.Images, Logits: g.Logits, Probabilities: g.Probabilities,
+		Size: g.cfg.Size, Outputs: g.cfg.Outputs, Run: sess.Run,
 	}}, nil
 }
 
@@ -158,35 +155,4 @@ func (f frozen) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, 
 	k := tg.Cast(s.SubScope("kernel"), f.constant(s.SubScope("kernel"), folded, kernel.Shape), dtype)
 	b := tg.Cast(s.SubScope("bias"), f.constant(s.SubScope("bias"), bias, []int64{channels}), dtype)
 	return op.BiasAdd(s, conv2D(s, x, k, stride), b)
-}
-
-// predictor runs the network in inference mode.
-type predictor struct {
-	sess                          *tf.Session
-	images, logits, probabilities tf.Output
-	size                          int
-	memory                        *memory
-}
-
-// Predict runs the network in inference mode on any number of images, uint8
-// [N, Size, Size, 3], and returns logits and probabilities, each float32
-// [N, Outputs] in row-major order.
-func (p predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
-	size := int64(p.size)
-	n := int64(len(images)) / (size * size * 3)
-	feed, err := uint8Tensor(images, n, size, size, 3)
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	p.memory.fed(len(images))
-	got, err := p.sess.Run(map[tf.Output]*tf.Tensor{p.images: feed}, []tf.Output{p.logits, p.probabilities}, nil)
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	logits, err1 := floats(got[0])
-	probabilities, err2 := floats(got[1])
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	return logits, probabilities, nil
 }

@@ -15,7 +15,6 @@ import (
 	opdefpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/op_def_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
-	configpb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
@@ -84,14 +83,11 @@ func NewDecoder(crop, size int) (*Decoder, error) {
 	}
 	// Everything runs in the calling thread: one image is too little work to
 	// share out, and the callers are many. It saves about a tenth of the time.
-	config, err := proto.Marshal(&configpb.ConfigProto{
-		IntraOpParallelismThreads: 1,
-		InterOpParallelismThreads: -1,
-	})
+	options, err := sessionOptions(1, -1)
 	if err != nil {
-		return nil, fmt.Errorf("encode session options of the jpeg decoder: %w", err)
+		return nil, fmt.Errorf("start jpeg decoder: %w", err)
 	}
-	session, err := tf.NewSession(g, &tf.SessionOptions{Config: config})
+	session, err := tf.NewSession(g, options)
 	if err != nil {
 		return nil, fmt.Errorf("start jpeg decoder: %w", err)
 	}

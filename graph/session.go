@@ -22,15 +22,30 @@ func (c SessionConfig) Validate() error {
 	return nil
 }
 
-func newSession(g *tf.Graph, c SessionConfig) (*tf.Session, error) {
-	config, err := proto.Marshal(&pb.ConfigProto{
-		IntraOpParallelismThreads: int32(c.Threads),
-		InterOpParallelismThreads: int32(c.Threads),
-	})
+// Options is the configuration as the bindings take it.
+func (c SessionConfig) Options() (*tf.SessionOptions, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return sessionOptions(int32(c.Threads), int32(c.Threads))
+}
+
+// sessionOptions sets the number of threads inside an op and of ops at the same
+// time; 0 is one a core, and −1 of the latter runs all in the calling thread.
+func sessionOptions(intra, inter int32) (*tf.SessionOptions, error) {
+	config, err := proto.Marshal(&pb.ConfigProto{IntraOpParallelismThreads: intra, InterOpParallelismThreads: inter})
 	if err != nil {
 		return nil, fmt.Errorf("encode session options: %w", err)
 	}
-	sess, err := tf.NewSession(g, &tf.SessionOptions{Config: config})
+	return &tf.SessionOptions{Config: config}, nil
+}
+
+func newSession(g *tf.Graph, c SessionConfig) (*tf.Session, error) {
+	options, err := c.Options()
+	if err != nil {
+		return nil, err
+	}
+	sess, err := tf.NewSession(g, options)
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}

@@ -30,13 +30,14 @@ type Trainer struct {
 	vars []Variable // the model's, then the optimizer's slots
 
 	images, labels, seed, rate, step tf.Output
-	evaluation                       predictor
+	evaluation                       Predictor
 	loss, norm                       tf.Output
 	initSeed                         tf.Output
 	train, init                      *tf.Operation
 	reads                            map[string]tf.Output
 	save                             saver
 	restoreModel                     saver
+	memory                           memory
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
@@ -60,10 +61,8 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	var missing error
 	rep := importReplica(g, r, "replica_0", "", &missing)
 	t.images, t.labels, t.seed = rep.output(nodeImages), rep.output(nodeLabels), rep.output(nodeSeed)
-	t.evaluation = predictor{
-		images: rep.output(nodeEvalImages), logits: rep.output(nodeLogits), probabilities: rep.output(nodeProbabilities),
-		size: cfg.Model.Size, memory: &memory{},
-	}
+	t.evaluation.Images, t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeEvalImages), rep.output(nodeLogits), rep.output(nodeProbabilities)
+	t.evaluation.Size, t.evaluation.Outputs = cfg.Model.Size, cfg.Model.Outputs
 	t.loss = rep.output(nodeLoss)
 	t.rate = placeholder(s, "learning_rate", tf.Float)
 	t.step = placeholder(s, "step", tf.Int64)
@@ -115,7 +114,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if t.sess, err = newSession(g, cfg.Session); err != nil {
 		return nil, err
 	}
-	t.evaluation.sess = t.sess
+	t.evaluation.Run = t.sess.Run
 	return t, nil
 }
 
@@ -173,7 +172,7 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	if err != nil {
 		return StepOutput{}, fmt.Errorf("labels of step %d: %w", in.Step, err)
 	}
-	t.evaluation.memory.fed(len(in.Images) + 4*len(in.Labels))
+	t.memory.fed(len(in.Images) + 4*len(in.Labels))
 	seed, err1 := tf.NewTensor([]int64{in.Seed, in.Step})
 	step, err2 := tf.NewTensor(in.Step)
 	rate, err3 := tf.NewTensor(float32(in.LearningRate))

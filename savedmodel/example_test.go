@@ -39,6 +39,6 @@ func Example() {
 		log.Fatal(err)
 	}
 	for i := range 3 {
-		fmt.Println(probabilities[i*m.Outputs():][:m.Outputs()])
+		fmt.Println(probabilities[i*m.Outputs:][:m.Outputs])
 	}
 }

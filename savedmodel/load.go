@@ -1,20 +1,15 @@
 package savedmodel
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
@@ -39,11 +34,8 @@ type LoadConfig struct {
 // Model is a loaded SavedModel. Its methods may be called concurrently. Its
 // session ends when the Model is garbage collected.
 type Model struct {
-	model                         *tg.Model
-	images, logits, probabilities tf.Output
-	size, outputs                 int
-	metadata                      *Metadata
-	fed                           atomic.Int64
+	graph.Predictor
+	metadata *Metadata
 }
 
 // Load opens a SavedModel, of Export or of anything else that writes the tag
@@ -62,9 +54,6 @@ func Load(dir string, cfg LoadConfig) (*Model, error) {
 }
 
 func load(dir string, cfg LoadConfig) (*Model, error) {
-	if err := cfg.Session.Validate(); err != nil {
-		return nil, err
-	}
 	// Read before TensorFlow does: it would report a missing variable at the
 	// first prediction only, and tfgo's Model does not show the signatures.
 	sig, err := readSignature(dir)
@@ -77,23 +66,25 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	if cfg.Outputs != 0 && cfg.Outputs != sig.outputs {
 		return nil, fmt.Errorf("it gives %d answers: expected %d; choose another model", sig.outputs, cfg.Outputs)
 	}
-	m := &Model{size: sig.size, outputs: sig.outputs}
+	m := &Model{Predictor: graph.Predictor{Size: sig.size, Outputs: sig.outputs}}
 	if m.metadata, err = readMetadata(dir); err != nil {
 		return nil, err
 	}
-	config, err := proto.Marshal(&pb.ConfigProto{
-		IntraOpParallelismThreads: int32(cfg.Session.Threads),
-		InterOpParallelismThreads: int32(cfg.Session.Threads),
-	})
+	options, err := cfg.Session.Options()
 	if err != nil {
-		return nil, fmt.Errorf("encode session options: %w", err)
+		return nil, err
 	}
+	var model *tg.Model
 	err = caught(func() {
-		m.model = tg.LoadModel(dir, []string{Tag}, &tf.SessionOptions{Config: config})
-		m.images, m.logits, m.probabilities = m.output(sig.images), m.output(sig.logits), m.output(sig.probabilities)
+		model = tg.LoadModel(dir, []string{Tag}, options)
+		m.Images, m.Logits, m.Probabilities = output(model, sig.images), output(model, sig.logits), output(model, sig.probabilities)
 	})
 	if err != nil {
 		return nil, err
+	}
+	m.Run = func(feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, _ []*tf.Operation) (got []*tf.Tensor, err error) {
+		err = caught(func() { got = model.Exec(fetches, feeds) })
+		return got, err
 	}
 	return m, nil
 }
@@ -162,13 +153,13 @@ func caught(f func()) (err error) {
 }
 
 // output finds the tensor "operation:index"; it panics as tfgo does.
-func (m *Model) output(tensor string) tf.Output {
+func output(m *tg.Model, tensor string) tf.Output {
 	name, index, _ := strings.Cut(tensor, ":")
 	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 {
 		panic(fmt.Errorf("tensor %q of the signature: expected operation:index", tensor))
 	}
-	return m.model.Op(name, i)
+	return m.Op(name, i)
 }
 
 // readMetaGraph reads the meta graph to serve and looks for the variables that
@@ -248,67 +239,6 @@ func shapeString(info *pb.TensorInfo) string {
 	return "[" + strings.Join(dims, ", ") + "]"
 }
 
-// Size is the height and width of the images the model takes, pixels.
-func (m *Model) Size() int { return m.size }
-
-// Outputs is the number of answers the model gives.
-func (m *Model) Outputs() int { return m.outputs }
-
 // Metadata is what galaxy wrote beside the model; nil for a model of another
 // program.
 func (m *Model) Metadata() *Metadata { return m.metadata }
-
-// collectEvery is the number of bytes fed between two garbage collections.
-// Tensors live in C memory that only their finalizers free, and the collector,
-// which sees some bytes of Go for each, would let gigabytes of them gather.
-const collectEvery = 32 << 20
-
-// Predict runs the model on N ≥ 1 images, uint8 [N, Size, Size, 3] in row-major
-// order, and returns logits and probabilities, each float32 [N, Outputs] in
-// row-major order.
-func (m *Model) Predict(images []byte) (logits, probabilities []float32, err error) {
-	size := int64(m.size)
-	n := int64(len(images)) / (size * size * 3)
-	if n == 0 || n*size*size*3 != int64(len(images)) {
-		return nil, nil, fmt.Errorf("predict: %d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
-	}
-	feed, err := tf.ReadTensor(tf.Uint8, []int64{n, size, size, 3}, bytes.NewReader(images))
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: make tensor: %w", err)
-	}
-	if m.fed.Add(int64(len(images))) >= collectEvery {
-		m.fed.Store(0)
-		runtime.GC()
-	}
-	var got []*tf.Tensor
-	err = caught(func() {
-		got = m.model.Exec([]tf.Output{m.logits, m.probabilities}, map[tf.Output]*tf.Tensor{m.images: feed})
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	if logits, err = floats(got[0], n*int64(m.outputs)); err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	if probabilities, err = floats(got[1], n*int64(m.outputs)); err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	return logits, probabilities, nil
-}
-
-// floats copies the values of a float32 tensor out.
-func floats(t *tf.Tensor, want int64) ([]float32, error) {
-	var raw bytes.Buffer
-	if _, err := t.WriteContentsTo(&raw); err != nil {
-		return nil, fmt.Errorf("read output: %w", err)
-	}
-	// A graph is free to give what its signature does not promise.
-	if t.DataType() != tf.Float || int64(raw.Len()) != 4*want {
-		return nil, fmt.Errorf("output has dtype %v and shape %v: expected %d float32 values", t.DataType(), t.Shape(), want)
-	}
-	out := make([]float32, want)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.NativeEndian.Uint32(raw.Bytes()[4*i:]))
-	}
-	return out, nil
-}

@@ -291,8 +291,8 @@ func TestRoundTrip(t *testing.T) {
 			if worst := math.Max(gap(t, jpegLogits, logits), gap(t, jpegProbabilities, probabilities)); worst > c.tolerance {
 				t.Errorf("the signatures differ by %.2g", worst)
 			}
-			if m.Size() != size || m.Outputs() != outputs {
-				t.Errorf("size %d, outputs %d", m.Size(), m.Outputs())
+			if m.Size != size || m.Outputs != outputs {
+				t.Errorf("size %d, outputs %d", m.Size, m.Outputs)
 			}
 			checkMetadata(t, dir, m.Metadata(), c.precision, c.frozen)
 		})
