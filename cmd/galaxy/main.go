@@ -22,7 +22,7 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; what was done is saved and can be resumed
+	exitStopped = 3 // a stop signal; train has saved a checkpoint, the others left nothing behind
 )
 
 func main() { os.Exit(run(os.Args)) }

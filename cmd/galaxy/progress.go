@@ -100,10 +100,13 @@ type trainProgress struct {
 // lossMemory is the share of the shown loss that a step leaves as it was.
 const lossMemory = 0.95
 
-// started marks where a resumed run goes on.
-func (p *trainProgress) started(step int64) {
+// started marks where a run of total steps goes on.
+func (p *trainProgress) started(step, total int64) {
 	p.first, p.done, p.begin = int(step), int(step), time.Now()
-	if step > 0 {
+	switch {
+	case step == total:
+		p.print("resume: all %d steps are done", total)
+	case step > 0:
 		p.print("resume: go on at step %d", step+1)
 	}
 }

@@ -104,7 +104,7 @@ func trainAction(c *cli.Context) (err error) {
 	progress.print("%s", describe(cfg, cache))
 	summary, err := train.Run(c.Context, train.Options{
 		Dir: out, Config: cfg, Functions: functions, Cache: cache, Resume: c.Bool("resume"),
-		Observers: []train.Observer{progress}, Started: progress.started,
+		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 	})
 	if err := progress.close(err); err != nil {
 		return err
