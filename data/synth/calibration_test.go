@@ -3,6 +3,8 @@ package synth
 import (
 	"image"
 	"math"
+	"runtime"
+	"sync"
 	"testing"
 
 	"galaxy/data"
@@ -42,14 +44,14 @@ var (
 	}
 )
 
-// sample simulates the labels of n galaxies, without painting them.
-func sample(n int) [][answers]float64 {
-	rows := make([][answers]float64, n)
+// sample is the labels of 20,000 galaxies, simulated without painting them.
+var sample = sync.OnceValue(func() [][answers]float64 {
+	rows := make([][answers]float64, 20_000)
 	for i := range rows {
 		rows[i] = vote(newGalaxy(1, i), newStream(1, i, streamVotes))
 	}
 	return rows
-}
+})
 
 func moments(rows [][answers]float64) (mean, sd [answers]float64) {
 	for _, r := range rows {
@@ -69,7 +71,7 @@ func moments(rows [][answers]float64) (mean, sd [answers]float64) {
 }
 
 func TestColumnsLookLikeTheRealOnes(t *testing.T) {
-	rows := sample(20_000)
+	rows := sample()
 	mean, sd := moments(rows)
 	names := data.Columns()
 	variance := 0.0
@@ -91,7 +93,7 @@ func TestColumnsLookLikeTheRealOnes(t *testing.T) {
 }
 
 func TestLargestColumn(t *testing.T) {
-	rows := sample(20_000)
+	rows := sample()
 	share := make(map[string]float64)
 	names := data.Columns()
 	for _, r := range rows {
@@ -120,7 +122,7 @@ func TestLargestColumn(t *testing.T) {
 
 // The clean classes of Zhu et al. 2019, as shares of all 61,578 galaxies.
 func TestFiveClasses(t *testing.T) {
-	rows := sample(20_000)
+	rows := sample()
 	count := [5]float64{}
 	for _, r := range rows {
 		smooth, disk := r[q1] >= 0.469, r[q1+1] >= 0.430
@@ -208,18 +210,25 @@ func thumbnail(img *image.RGBA, side int) []float64 {
 // the real images it gets to 0.92 of the constant predictor's RMSE, where a
 // ResNet34 gets below 0.7.
 func TestThumbnailsAreNotEnough(t *testing.T) {
-	if testing.Short() {
-		t.Skip("paints 1,500 galaxies")
+	if testing.Short() || raceDetector {
+		t.Skip("paints 1,500 galaxies, and has no shared state of its own to race for")
 	}
 	const n, fit, side, width = 1500, 1050, 8, 8*8*3 + 1
 	x, y := mat.NewDense(n, width, nil), mat.NewDense(n, answers, nil)
-	p := newPainter()
-	for i := range n {
-		g := newGalaxy(1, i)
-		labels := vote(g, newStream(1, i, streamVotes))
-		y.SetRow(i, labels[:])
-		x.SetRow(i, append(thumbnail(p.paint(g, newStream(1, i, streamSky)), side), 1))
+	var wg sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for first := range workers {
+		wg.Go(func() {
+			p := newPainter()
+			for i := first; i < n; i += workers {
+				g := newGalaxy(1, i)
+				labels := vote(g, newStream(1, i, streamVotes))
+				y.SetRow(i, labels[:])
+				x.SetRow(i, append(thumbnail(p.paint(g, newStream(1, i, streamSky)), side), 1))
+			}
+		})
 	}
+	wg.Wait()
 	xFit, yFit := x.Slice(0, fit, 0, width), y.Slice(0, fit, 0, answers)
 	xTest, yTest := x.Slice(fit, n, 0, width), y.Slice(fit, n, 0, answers)
 	constant := 0.0

@@ -300,11 +300,11 @@ func TestValidate(t *testing.T) {
 
 func TestIDsAreUnique(t *testing.T) {
 	for _, seed := range []int64{0, 1, -5} {
-		seen := make(map[int64]bool, idRange+100)
+		seen := make([]bool, idRange+100_000+100)
 		for i := range idRange + 100 {
 			id := galaxyID(seed, i)
-			if id < 100_000 || seen[id] {
-				t.Fatalf("seed %d, galaxy %d: id %d is too short or taken", seed, i, id)
+			if id < 100_000 || id >= int64(len(seen)) || seen[id] {
+				t.Fatalf("seed %d, galaxy %d: id %d is too short, too long or taken", seed, i, id)
 			}
 			seen[id] = true
 		}
