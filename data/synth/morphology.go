@@ -10,8 +10,6 @@ import "math"
 // rgb is a brightness in the red, green and blue channel (SDSS i, r and g).
 type rgb [3]float64
 
-func (c rgb) scale(k float64) rgb { return rgb{c[0] * k, c[1] * k, c[2] * k} }
-
 // blend goes from a (t = 0) to b (t = 1).
 func blend(a, b rgb, t float64) rgb {
 	return rgb{a[0] + t*(b[0]-a[0]), a[1] + t*(b[1]-a[1]), a[2] + t*(b[2]-a[2])}
