@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -99,6 +100,9 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		c.Flags = append(c.Flags,
 			&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; all else goes to stderr"},
 			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"})
+		for _, f := range c.Flags {
+			addVariable(f, "GALAXY_"+strings.ToUpper(c.Name+"_"+strings.ReplaceAll(f.Names()[0], "-", "_")))
+		}
 	}
 	app.Action = func(c *cli.Context) error {
 		if name := c.Args().First(); name != "" {
@@ -107,6 +111,27 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		return cli.ShowAppHelp(c)
 	}
 	return app
+}
+
+// addVariable lets an environment variable set a flag that the command line does
+// not: containers are configured by them.
+func addVariable(f cli.Flag, name string) {
+	switch f := f.(type) {
+	case *cli.StringFlag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.BoolFlag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.IntFlag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.Int64Flag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.Float64Flag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.Float64SliceFlag:
+		f.EnvVars = append(f.EnvVars, name)
+	default:
+		panic(fmt.Sprintf("flag %s has a type that addVariable does not know", name)) // every test meets it
+	}
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
