@@ -99,7 +99,7 @@ func (f *follower) steps() int {
 	if err != nil {
 		return f.count // not there yet
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	if _, err := file.Seek(f.offset, 0); err != nil {
 		return f.count
 	}

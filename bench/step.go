@@ -88,7 +88,7 @@ func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigu
 
 func (s settings) timeOurs(ctx context.Context, precision string, round int) (timing, error) {
 	run := filepath.Join(s.work, fmt.Sprintf("run-%s-%d", precision, round))
-	defer os.RemoveAll(run) // checkpoints are large; a run left behind harms nothing
+	defer func() { _ = os.RemoveAll(run) }() // or else with the folder of all runs
 	begin := time.Now()
 	if _, err := output(ctx, s.galaxy, "train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
 		"--batch", strconv.Itoa(s.batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"); err != nil {

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -196,23 +197,22 @@ func (s settings) writeOrder(ctx context.Context, cfg train.Config, path string)
 
 // command runs a program. Its stdout goes to the file result, which appears
 // only when the program has ended well, or to our stderr when result is "".
-func command(ctx context.Context, result, name string, args ...string) (err error) {
+func command(ctx context.Context, result, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	fmt.Fprintln(os.Stderr, "+", cmd)
+	var stdout bytes.Buffer
 	if result != "" {
-		f, err := os.Create(result + ".tmp")
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		cmd.Stdout = f
+		cmd.Stdout = &stdout
 	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", cmd, err)
 	}
 	if result == "" {
 		return nil
+	}
+	if err := os.WriteFile(result+".tmp", stdout.Bytes(), 0o644); err != nil {
+		return err
 	}
 	return os.Rename(result+".tmp", result)
 }
@@ -252,14 +252,16 @@ func differ(pairs []pair, of func(scores) float64) difference {
 }
 
 func report(out io.Writer, path string, pairs []pair) error {
-	fmt.Fprintf(out, "| seed | RMSE galaxy | RMSE Keras | difference | accuracy galaxy | accuracy Keras | difference |\n|---|---|---|---|---|---|---|\n")
+	var text strings.Builder
+	fmt.Fprintf(&text, "| seed | RMSE galaxy | RMSE Keras | difference | accuracy galaxy | accuracy Keras | difference |\n|---|---|---|---|---|---|---|\n")
 	for _, p := range pairs {
-		fmt.Fprintf(out, "| %s | %.4f | %.4f | %+.4f | %.4f | %.4f | %+.4f |\n", p.Seed,
+		fmt.Fprintf(&text, "| %s | %.4f | %.4f | %+.4f | %.4f | %.4f | %+.4f |\n", p.Seed,
 			p.Ours.RMSE, p.Keras.RMSE, p.Ours.RMSE-p.Keras.RMSE, p.Ours.Accuracy, p.Keras.Accuracy, p.Ours.Accuracy-p.Keras.Accuracy)
 	}
 	if len(pairs) < 2 {
-		fmt.Fprintln(out, "\none seed says nothing about the spread: use at least three")
-		return nil
+		text.WriteString("\none seed says nothing about the spread: use at least three\n")
+		_, err := io.WriteString(out, text.String())
+		return err
 	}
 	result := struct {
 		Pairs    []pair     `json:"pairs"`
@@ -268,7 +270,10 @@ func report(out io.Writer, path string, pairs []pair) error {
 	}{pairs, differ(pairs, func(s scores) float64 { return s.RMSE }), differ(pairs, func(s scores) float64 { return s.Accuracy })}
 	for i, d := range []difference{result.RMSE, result.Accuracy} {
 		name := []string{"RMSE", "accuracy"}[i]
-		fmt.Fprintf(out, "\n%s: mean difference %+.5f, two standard errors %.5f: within: %v\n", name, d.Mean, 2*d.StandardError, d.Within)
+		fmt.Fprintf(&text, "\n%s: mean difference %+.5f, two standard errors %.5f: within: %v\n", name, d.Mean, 2*d.StandardError, d.Within)
+	}
+	if _, err := io.WriteString(out, text.String()); err != nil {
+		return err
 	}
 	raw, err := json.MarshalIndent(result, "", "  ")
 	if err != nil {
