@@ -24,15 +24,16 @@ const (
 	Auto Precision = "auto"
 )
 
-// Resolve turns Auto into the precision that is faster on this CPU: BFloat16
-// where it has bfloat16 dot products (AVX512-BF16 or AMX), else Float32, since
-// emulated bfloat16 is slower than float32. Other values are returned as they
-// are.
-func (p Precision) Resolve() Precision {
+// Resolve turns Auto into a precision for the device that trains, a GPU if gpu
+// is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX),
+// else Float32. Emulated bfloat16 is slower than float32, and GPUs have it only
+// from compute capability 8.0 on, which the bindings do not tell: there it has
+// to be asked for by name. Other values are returned as they are.
+func (p Precision) Resolve(gpu bool) Precision {
 	if p != Auto {
 		return p
 	}
-	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
+	if !gpu && (cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16) {
 		return BFloat16
 	}
 	return Float32

@@ -12,13 +12,21 @@ import (
 // Def returns g as a proto, for what the bindings cannot express: functions,
 // and changes to nodes.
 func Def(g *tf.Graph) (*graphpb.GraphDef, error) {
-	var buf bytes.Buffer
-	if _, err := g.WriteTo(&buf); err != nil {
-		return nil, fmt.Errorf("serialise graph: %w", err)
+	raw, err := serialise(g)
+	if err != nil {
+		return nil, err
 	}
 	def := new(graphpb.GraphDef)
-	if err := proto.Unmarshal(buf.Bytes(), def); err != nil {
+	if err := proto.Unmarshal(raw, def); err != nil {
 		return nil, fmt.Errorf("parse serialised graph: %w", err)
 	}
 	return def, nil
+}
+
+func serialise(g *tf.Graph) ([]byte, error) {
+	var def bytes.Buffer
+	if _, err := g.WriteTo(&def); err != nil {
+		return nil, fmt.Errorf("serialise graph: %w", err)
+	}
+	return def.Bytes(), nil
 }

@@ -12,8 +12,11 @@
 //
 // and for serving
 //
-//	inf, err := graph.NewInference(cfg, posterior, nil)     // variables to restore
-//	inf, err := graph.NewInference(cfg, posterior, weights) // constants, batch norm folded
+//	g, err := graph.NewInferenceGraph(cfg, posterior, nil) // variables; with weights: constants, batch norm folded
+//	inf, err := g.Open(graph.SessionConfig{})
+//	err = inf.Restore(prefix) // variables only
+//	logits, probabilities, err := inf.Predict(images)
+//	err = inf.Close()
 //
 // # How a training graph comes about
 //

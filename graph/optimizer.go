@@ -29,7 +29,9 @@ type Optimizer struct {
 	Kind OptimizerKind `json:"kind"`
 	// Momentum is SGD's μ in [0, 1).
 	Momentum float64 `json:"momentum,omitempty"`
-	// Beta1, Beta2 (each in [0, 1)) and Epsilon (above 0) are AdamW's.
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (above 0) are AdamW's. Epsilon
+	// is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the bias
+	// is corrected.
 	Beta1   float64 `json:"beta1,omitempty"`
 	Beta2   float64 `json:"beta2,omitempty"`
 	Epsilon float64 `json:"epsilon,omitempty"`

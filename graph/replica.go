@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"bytes"
 	"fmt"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -18,7 +17,6 @@ const (
 	nodeEvalImages    = "eval_images"     // uint8 [-1, size, size, 3]
 	nodeLogits        = "logits"          // float32 [-1, outputs], of eval_images
 	nodeProbabilities = "probabilities"   // float32 [-1, outputs], of eval_images
-	nodeTrainLogits   = "train_logits"    // float32 [batch, outputs], of images
 	nodeLoss          = "loss"            // float32 []
 	gradientPrefix    = "gradient/"       // + variable name: float32, its shape
 	averagePrefix     = "moving_average/" // + variable name: its new value
@@ -43,7 +41,7 @@ func buildReplica(cfg Config, batch int, loss Loss, posterior Posterior) (_ *rep
 
 	vars := newVariables(s)
 	train := &network{cfg: cfg, params: vars, training: true, stats: map[string]tf.Output{}}
-	trainLogits := named(s, nodeTrainLogits, train.logits(s.SubScope("train"), images, seed))
+	trainLogits := train.logits(s.SubScope("train"), images, seed)
 	value := named(s, nodeLoss, loss(s.SubScope("train_loss"), trainLogits, labels))
 
 	eval := &network{cfg: cfg, params: vars}
@@ -65,9 +63,13 @@ func buildReplica(cfg Config, batch int, loss Loss, posterior Posterior) (_ *rep
 			named(s, gradientPrefix+v.Name, gradients[i])
 		}
 	}
-	def, err := serialise(s)
+	g, err := s.Finalize()
 	if err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
+	}
+	def, err := serialise(g)
+	if err != nil {
+		return nil, err
 	}
 	return &replica{def: def, variables: vars.list}, nil
 }
@@ -120,18 +122,6 @@ func named(s *op.Scope, name string, x tf.Output) tf.Output {
 		return tf.Output{}
 	}
 	return o.Output(0)
-}
-
-func serialise(s *op.Scope) ([]byte, error) {
-	g, err := s.Finalize()
-	if err != nil {
-		return nil, err
-	}
-	var def bytes.Buffer
-	if _, err := g.WriteTo(&def); err != nil {
-		return nil, fmt.Errorf("serialise graph: %w", err)
-	}
-	return def.Bytes(), nil
 }
 
 // recoverBuild turns a panic while a graph is built into an error. The bindings

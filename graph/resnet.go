@@ -134,7 +134,7 @@ func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
 	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, "SAME")
 }
 
-// normNames are the variables of one batch norm.
+// normVariables are the variables of one batch norm.
 func normVariables(norm string, channels int64) (gamma, beta, mean, variance Variable) {
 	v := func(name string, value float32, trainable bool) Variable {
 		return Variable{Name: norm + "/" + name, Shape: []int64{channels}, Trainable: trainable, init: initializer{value: value}}

@@ -262,11 +262,14 @@ func TestConfigValidate(t *testing.T) {
 }
 
 func TestPrecision(t *testing.T) {
-	if p := Auto.Resolve(); p != Float32 && p != BFloat16 {
+	if p := Auto.Resolve(false); p != Float32 && p != BFloat16 {
 		t.Errorf("auto is %q, expected a precision a graph can be built in", p)
 	}
-	if p := Float32.Resolve(); p != Float32 {
-		t.Errorf("float32 is %q", p)
+	if p := Auto.Resolve(true); p != Float32 {
+		t.Errorf("auto on a GPU is %q, expected the one that every GPU has", p)
+	}
+	if p := BFloat16.Resolve(true); p != BFloat16 {
+		t.Errorf("bfloat16 is %q", p)
 	}
 	if err := Precision("float8").Validate(); err == nil || !strings.Contains(err.Error(), "float8") {
 		t.Errorf("got %v, expected an error that names float8", err)

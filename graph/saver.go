@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -38,7 +39,10 @@ func newSaver(s *op.Scope, vars []Variable, handles, reads map[string]tf.Output)
 	}
 	assigns := make([]*tf.Operation, len(vars))
 	for i, v := range vars {
-		assigns[i] = op.AssignVariableOp(s.SubScope("assign"), handles[v.Name], restored[i])
+		// Without the check another shape would be assigned, and fail in the
+		// middle of the first step.
+		value := op.EnsureShape(s.SubScope("shape"), restored[i], tf.MakeShape(v.Shape...))
+		assigns[i] = op.AssignVariableOp(s.SubScope("assign"), handles[v.Name], value)
 	}
 	sv.assigned = group(s, "restored", assigns)
 	return sv
@@ -62,7 +66,9 @@ func (sv saver) save(sess *tf.Session, prefix string) error {
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.assigned); err != nil {
-		return fmt.Errorf("restore variables from %s: %w", prefix, err)
+		// The lines after the first tell nodes of the graph.
+		reason, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, reason)
 	}
 	return nil
 }

@@ -1,16 +1,23 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
 )
 
+// TensorFlowVersion is the version of the library that is loaded, such as
+// "2.21.0".
+func TensorFlowVersion() string { return tf.Version() }
+
 // SessionConfig says how a graph is run.
 type SessionConfig struct {
-	// Threads is the number of CPU threads inside one op; 0 is one a core.
+	// Threads is the number of CPU threads inside one op, and of ops that run at
+	// the same time; 0 is one a core.
 	Threads int
 }
 
@@ -38,6 +45,26 @@ func sessionOptions(intra, inter int32) (*tf.SessionOptions, error) {
 		return nil, fmt.Errorf("encode session options: %w", err)
 	}
 	return &tf.SessionOptions{Config: config}, nil
+}
+
+// Devices lists the devices that TensorFlow finds.
+func Devices() (_ []tf.Device, err error) {
+	sess, err := newSession(tf.NewGraph(), SessionConfig{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sess.Close()) }()
+	devices, err := sess.ListDevices()
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	return devices, nil
+}
+
+// HasGPU tells whether TensorFlow finds a GPU.
+func HasGPU() (bool, error) {
+	devices, err := Devices()
+	return slices.ContainsFunc(devices, func(d tf.Device) bool { return d.Type == "GPU" }), err
 }
 
 func newSession(g *tf.Graph, c SessionConfig) (*tf.Session, error) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -161,6 +162,23 @@ func TestFrozenEqualsVariables(t *testing.T) {
 	for i := range want {
 		if d := math.Abs(float64(got[i] - want[i])); !(d < 1e-4*(1+math.Abs(float64(want[i])))) {
 			t.Fatalf("logit %d: folded %v, variables %v", i, got[i], want[i])
+		}
+	}
+}
+
+// A bundle of another network is refused before anything is trained with it.
+func TestRestoreRefusesAnotherNetwork(t *testing.T) {
+	other := testTrainerConfig(32, 2)
+	other.Model.Outputs = 7
+	prefix := filepath.Join(t.TempDir(), "variables")
+	if err := newTestTrainer(t, other).Save(prefix); err != nil {
+		t.Fatal(err)
+	}
+	tr := newTestTrainer(t, testTrainerConfig(32, 2))
+	for _, restore := range []func(string) error{tr.Restore, tr.RestoreModel} {
+		err := restore(prefix)
+		if err == nil || !strings.Contains(err.Error(), prefix) || !strings.Contains(err.Error(), "in their shapes") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, expected one line that names the bundle and what was expected", err)
 		}
 	}
 }

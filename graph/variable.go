@@ -25,13 +25,7 @@ type Variable struct {
 }
 
 // Elements is the number of values in the variable.
-func (v Variable) Elements() int {
-	n := 1
-	for _, d := range v.Shape {
-		n *= int(d)
-	}
-	return n
-}
+func (v Variable) Elements() int { return int(elements(v.Shape)) }
 
 // initializer gives a variable's first value: a constant, or, where stddev is
 // above 0, a normal distribution cut off at two standard deviations.
