@@ -1,0 +1,203 @@
+// Package durable writes outputs that are there whole or not at all.
+//
+// Folder and WriteFile do their work under a temporary name in the same folder
+// as the output, wait until all of it is on the disk, and only then give it its
+// name, for a rename is atomic within a file system. After a crash or a power
+// cut at any moment the name stands either for the whole output or for what it
+// stood for before. What a process that was killed leaves behind is a hidden
+// .NAME.tmp-… (of Folder) or .NAME.tmp (of WriteFile), which may be deleted.
+//
+// All of this trusts the disk to have stored what it says it has. A file system
+// that does not offer to sync folders, as some network ones, is taken as it is.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// Vacant returns nil if an output can be made at path: nothing, not even a
+// dangling link, is there, and the nearest folder above it that exists can be
+// written to. Every error names the path and says what to do.
+//
+// It is meant to be asked before long work. It promises nothing about later:
+// Folder asks again.
+func Vacant(path string) error {
+	if path == "" {
+		return errors.New("no output given; name one with --out")
+	}
+	path = filepath.Clean(path)
+	_, err := os.Lstat(path)
+	if err == nil {
+		return fmt.Errorf("%s exists already; choose another name or remove it first", path)
+	}
+	// The cause lies with a folder above, if not just the output is missing.
+	dir := path
+	for dir != filepath.Dir(dir) {
+		dir = filepath.Dir(dir)
+		info, err := os.Stat(dir)
+		switch {
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("%s cannot be made, since %s is not a folder; choose another --out", path, dir)
+		case err == nil:
+			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
+				return unwritable(path, dir, err)
+			}
+			return nil
+		case isLink(dir):
+			return fmt.Errorf("%s cannot be made, since %s is a link to nowhere; choose another --out or mend the link", path, dir)
+		}
+	}
+	return unwritable(path, filepath.Dir(path), err)
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// unwritable adds advice to the reason why path cannot be made in dir.
+func unwritable(path, dir string, err error) error {
+	return fmt.Errorf("%s cannot be made: %w; choose another --out or make %s writable", path, err, dir)
+}
+
+// Folder makes the folder out, and those above it, with what fill writes into
+// the empty folder dir. fill need not sync anything and must not keep anything
+// open for writing. out appears, with the permissions of an ordinary new
+// folder, when fill has returned nil and everything in it is on the disk.
+//
+// What exists already, even an empty folder, is refused as by Vacant, before
+// fill is called and, since another process may have made it meanwhile, again
+// afterwards. On an error, which for one of fill's is that one, nothing of the
+// new folder is left; only where the very last step fails, to sync the folder
+// above, out stands already, and the error says so.
+func Folder(out string, fill func(dir string) error) (err error) {
+	if err := Vacant(out); err != nil {
+		return err
+	}
+	out = filepath.Clean(out)
+	parent, name := filepath.Dir(out), filepath.Base(out)
+	// New folders above are entries that have to be synced, too.
+	oldest := parent
+	for !exists(oldest) && oldest != filepath.Dir(oldest) {
+		oldest = filepath.Dir(oldest)
+	}
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return unwritable(out, parent, err)
+	}
+	temp, err := os.MkdirTemp(parent, "."+name+".tmp-")
+	if err != nil {
+		return unwritable(out, parent, err)
+	}
+	defer func() {
+		if removed := os.RemoveAll(temp); removed != nil {
+			err = errors.Join(err, fmt.Errorf("remove temporary folder: %w", removed))
+		}
+	}()
+	// One folder deeper, because MkdirTemp's own is closed to everyone else.
+	dir := filepath.Join(temp, name)
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		return err
+	}
+	if err := fill(dir); err != nil {
+		return err
+	}
+	if err := syncTree(dir); err != nil {
+		return err
+	}
+	// A rename would silently replace an empty folder.
+	if err := Vacant(out); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, out); err != nil {
+		return err
+	}
+	for dir := parent; ; dir = filepath.Dir(dir) {
+		if err := Sync(dir); err != nil {
+			return fmt.Errorf("%s is complete, but a power cut could still undo it: %w", out, err)
+		}
+		if dir == oldest {
+			return nil
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// syncers is how many files are synced at a time: a journal then stores many
+// together, which is far quicker than one by one.
+const syncers = 16
+
+// syncTree syncs every file and folder of dir, and dir itself.
+func syncTree(dir string) error {
+	var folders []string
+	var files errgroup.Group
+	files.SetLimit(syncers)
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			folders = append(folders, path)
+		case entry.Type().IsRegular():
+			files.Go(func() error { return Sync(path) })
+		}
+		return nil
+	})
+	if err := errors.Join(err, files.Wait()); err != nil {
+		return err
+	}
+	for _, path := range folders {
+		if err := Sync(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sync waits until a file's data, or a folder's entries, are on the disk. A
+// file system that cannot sync folders is not an error.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil // what fsync answers where there is nothing it could do
+	}
+	return errors.Join(err, f.Close())
+}
+
+// WriteFile makes path a file of data, in place of one that may be there, with
+// the permissions of an ordinary new file. On an error the old file stands.
+// There must be one writer of a path at a time, because the temporary name is
+// always the same: a crash then leaves one file at most.
+func WriteFile(path string, data []byte) (err error) {
+	dir, name := filepath.Split(filepath.Clean(path))
+	dir = filepath.Clean(dir)
+	temp := filepath.Join(dir, "."+name+".tmp")
+	f, err := os.Create(temp)
+	if err != nil {
+		return unwritable(path, dir, err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return Sync(dir)
+}

@@ -1,0 +1,257 @@
+package durable
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree lists what lies below dir with the contents of its files.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name, text := strings.TrimPrefix(path, dir+"/"), []byte("folder")
+		if entry.Type().IsRegular() {
+			text, err = os.ReadFile(path)
+		}
+		found[name] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func wantTree(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	got := tree(t, dir)
+	for name, text := range want {
+		if got[name] != text {
+			t.Errorf("%s holds %q, want %q", name, got[name], text)
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		t.Errorf("%s is left behind", name)
+	}
+}
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error %v, want one with %q", err, part)
+		}
+	}
+}
+
+// The outputs that both Vacant and Folder refuse.
+func refused(t *testing.T, check func(out string) error) {
+	dir := t.TempDir()
+	file, folder := filepath.Join(dir, "file"), filepath.Join(dir, "folder")
+	link, nowhere := filepath.Join(dir, "link"), filepath.Join(dir, "nowhere")
+	write(t, file, "precious")
+	if err := errors.Join(os.Mkdir(folder, 0o777), os.Symlink(nowhere, link)); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	for _, c := range []struct {
+		name, out string
+		want      []string
+	}{
+		{"nothing", "", []string{"--out"}},
+		{"a file", file, []string{file + " exists already; choose another name"}},
+		{"a folder", folder, []string{folder + " exists already"}},
+		{"a folder with a slash", folder + "/", []string{folder + " exists already"}},
+		{"a dangling link", link, []string{link + " exists already"}},
+		{"below a file", filepath.Join(file, "out"), []string{file + " is not a folder", "another --out"}},
+		{"deep below a file", filepath.Join(file, "a", "b", "out"), []string{file + " is not a folder", "another --out"}},
+		{"below a dangling link", filepath.Join(link, "out"), []string{link + " is a link to nowhere", "another --out"}},
+		{"the working folder", ".", []string{". exists already"}},
+	} {
+		t.Run(c.name, func(t *testing.T) { wantError(t, check(c.out), c.want...) })
+	}
+	t.Run("closed parent", func(t *testing.T) {
+		if os.Getuid() == 0 {
+			t.Skip("root may write everywhere")
+		}
+		closed := filepath.Join(t.TempDir(), "closed")
+		if err := os.Mkdir(closed, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, check(filepath.Join(closed, "out")), "permission denied", "another --out or make "+closed+" writable")
+		wantError(t, check(filepath.Join(closed, "a", "out")), "permission denied", "another --out or make "+closed+" writable")
+	})
+	wantTree(t, dir, before)
+}
+
+func TestVacant(t *testing.T) {
+	refused(t, Vacant)
+	dir := t.TempDir()
+	for _, out := range []string{"out", "a/b/out", "out/"} {
+		if err := Vacant(filepath.Join(dir, out)); err != nil {
+			t.Errorf("%s: %v", out, err)
+		}
+	}
+	wantTree(t, dir, nil)
+	t.Chdir(dir) // and a path without a folder
+	if err := Vacant("out"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFolderRefuses(t *testing.T) {
+	refused(t, func(out string) error {
+		return Folder(out, func(string) error {
+			t.Error("filled")
+			return nil
+		})
+	})
+}
+
+func TestFolder(t *testing.T) {
+	for _, out := range []string{"out", "a/b/out", "a/b/../out/"} {
+		t.Run(out, func(t *testing.T) {
+			parent := t.TempDir()
+			given := parent + "/" + out
+			out := filepath.Clean(given)
+			var worked string
+			err := Folder(given, func(dir string) error {
+				worked = dir
+				if exists(out) {
+					t.Error("the output is there before it is whole")
+				}
+				write(t, filepath.Join(dir, "one"), "1")
+				if err := os.Mkdir(filepath.Join(dir, "sub"), 0o777); err != nil {
+					return err
+				}
+				for i := range 3 * syncers {
+					write(t, filepath.Join(dir, "sub", strconv.Itoa(i)), strconv.Itoa(i))
+				}
+				return os.Symlink("one", filepath.Join(dir, "link"))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if exists(worked) || exists(filepath.Dir(worked)) {
+				t.Errorf("%s is left behind", worked)
+			}
+			want := map[string]string{"one": "1", "sub": "folder", "link": "folder"}
+			for i := range 3 * syncers {
+				want["sub/"+strconv.Itoa(i)] = strconv.Itoa(i)
+			}
+			wantTree(t, out, want)
+			// As an ordinary new folder, whatever the umask.
+			ordinary := filepath.Join(parent, "ordinary")
+			if err := os.Mkdir(ordinary, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			a, err1 := os.Stat(out)
+			b, err2 := os.Stat(ordinary)
+			if err := errors.Join(err1, err2); err != nil || a.Mode() != b.Mode() {
+				t.Errorf("mode %v, want %v (%v)", a.Mode(), b.Mode(), err)
+			}
+		})
+	}
+}
+
+func TestFolderFails(t *testing.T) {
+	full := errors.New("disk full")
+	for _, c := range []struct {
+		name string
+		fill func(dir, out string) error
+		want string
+		left map[string]string
+	}{
+		{"fill", func(dir, _ string) error {
+			write(t, filepath.Join(dir, "half"), "1")
+			return full
+		}, "disk full", nil},
+		{"unreadable", func(dir, _ string) error { return os.Remove(dir) }, "no such file", nil},
+		{"appeared meanwhile", func(_, out string) error { return os.Mkdir(out, 0o777) }, "exists already", map[string]string{"out": "folder"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			out := filepath.Join(dir, "out")
+			err := Folder(out, func(dir string) error { return c.fill(dir, out) })
+			wantError(t, err, c.want)
+			if c.name == "fill" && !errors.Is(err, full) {
+				t.Errorf("%v does not wrap fill's error", err)
+			}
+			wantTree(t, dir, c.left)
+		})
+	}
+	t.Run("panic", func(t *testing.T) {
+		dir := t.TempDir()
+		func() {
+			defer func() { _ = recover() }()
+			_ = Folder(filepath.Join(dir, "out"), func(string) error { panic("bug") })
+		}()
+		wantTree(t, dir, nil)
+	})
+}
+
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	write(t, filepath.Join(dir, ".file.tmp"), "of a crash, and longer")
+	for _, text := range []string{"first", "", "third"} {
+		if err := WriteFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		wantTree(t, dir, map[string]string{"file": text})
+	}
+	write(t, filepath.Join(dir, "ordinary"), "")
+	a, err1 := os.Stat(path)
+	b, err2 := os.Stat(filepath.Join(dir, "ordinary"))
+	if err := errors.Join(err1, err2); err != nil || a.Mode() != b.Mode() {
+		t.Errorf("mode %v, want %v (%v)", a.Mode(), b.Mode(), err)
+	}
+	t.Chdir(dir)
+	if err := WriteFile("relative", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWriteFileFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	write(t, path, "old")
+	wantError(t, WriteFile(filepath.Join(path, "x"), nil), path, "make "+path+" writable")
+	wantError(t, WriteFile(filepath.Join(dir, "no", "x"), nil), "no such file")
+	folder := filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(folder, nil); err == nil {
+		t.Error("no error for a folder")
+	}
+	wantTree(t, dir, map[string]string{"file": "old", "folder": "folder"})
+}
+
+func TestSync(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), "x")
+	for _, path := range []string{dir, filepath.Join(dir, "file"), "/proc"} {
+		if err := Sync(path); err != nil {
+			t.Error(err)
+		}
+	}
+	wantError(t, Sync(filepath.Join(dir, "nosuch")), "nosuch")
+}
