@@ -36,12 +36,12 @@ type settings struct {
 	memorySteps          int
 	memoryBatch          int
 	jit                  bool
-	only                 []string
+	only, precisions     []string
 }
 
 func main() {
 	var s settings
-	var only, jsonPath string
+	var only, precisions, jsonPath string
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
@@ -54,9 +54,10 @@ func main() {
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
 	flag.StringVar(&only, "only", "files,step,memory", "what to measure")
+	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
-	s.only = strings.Split(only, ",")
+	s.only, s.precisions = strings.Split(only, ","), strings.Split(precisions, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, s, jsonPath); err != nil {
@@ -92,7 +93,7 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		files.print()
 	}
 	if slices.Contains(s.only, "step") {
-		for _, precision := range []string{"float32", "bfloat16"} {
+		for _, precision := range s.precisions {
 			figures, err := s.trainingSteps(ctx, precision)
 			if err != nil {
 				return err
