@@ -51,8 +51,9 @@ lint: tensorflow ## gofmt, go vet and golangci-lint
 build: tensorflow ## build bin/galaxy
 	go build -o bin/galaxy ./cmd/galaxy
 
-bench: tensorflow ## run the benchmarks
-	go test -run '^$$' -bench . ./...
+bench: build ## measure speed and memory beside Keras (needs Python 3.10 or newer; 15 minutes)
+	scripts/python-env .venv-parity parity/requirements.txt
+	go run ./bench -json bench.json
 
 env: tensorflow ## print the variables a shell or an editor needs: eval "$(make -s env)"
 	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"

@@ -62,7 +62,7 @@ func elements(shape []int64) int64 {
 // sees some bytes of Go for each, would let gigabytes of them gather.
 type memory struct{ bytes atomic.Int64 }
 
-const collectEvery = 32 << 20
+const collectEvery = 8 << 20
 
 func (m *memory) fed(n int) {
 	if m.bytes.Add(int64(n)) >= collectEvery {

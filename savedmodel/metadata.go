@@ -36,6 +36,8 @@ type Metadata struct {
 	// of a JPEG that is shrunk to it, both in pixels.
 	Size int `json:"size"`
 	Crop int `json:"crop"`
+	// SplitSeed is the seed of the split of the training data.
+	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.
 	Precision graph.Precision `json:"precision"`
 	// Frozen tells a model of constants from one with variables.

@@ -55,6 +55,9 @@ type CacheRef struct {
 	// Checksum is that of the cache's manifest, which stands for all its
 	// bytes.
 	Checksum string `json:"checksum"`
+	// SplitSeed is the seed of the cache's split: under another one, galaxies
+	// of the train split would be in the test split.
+	SplitSeed int64 `json:"split_seed"`
 	// Crop is the side of the centre of an original image that the cache
 	// keeps, pixels: an exported model crops alike.
 	Crop int `json:"crop"`
@@ -115,14 +118,38 @@ func ReadConfig(dir string) (Config, error) {
 // refuseChanges compares the configuration asked for with the one a run began
 // with, and names every field that a resumed run cannot change.
 func refuseChanges(run, asked Config) error {
-	var changed []string
-	differences(&changed, "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	changed := changes(run, asked)
 	if len(changed) == 0 {
 		return nil
 	}
 	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+
 		"leave these flags out to resume, or begin a new run (its first weights can come from this one: --init-from); "+
 		"what may change: %s", strings.Join(changed, "\n  "), strings.Join(mayChange(reflect.TypeFor[Config](), ""), ", "))
+}
+
+// changes lists the fields, but for those that may change, that two
+// configurations differ in.
+func changes(run, asked Config) []string {
+	var out []string
+	differences(&out, "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	return out
+}
+
+// flagOf names the flag of a field whose name says it less well.
+var flagOf = map[string]string{
+	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
+	"cache.split_seed": "data", "cache.crop": "data",
+	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
+	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer",
+}
+
+// flagName is the flag that sets a field.
+func flagName(path string) string {
+	name, ok := flagOf[path]
+	if !ok {
+		name = strings.ReplaceAll(path[strings.LastIndex(path, ".")+1:], "_", "-")
+	}
+	return "--" + name
 }
 
 func fieldName(path string, f reflect.StructField) string {
@@ -140,7 +167,7 @@ func differences(out *[]string, path string, run, asked reflect.Value) {
 		return
 	}
 	if !reflect.DeepEqual(run.Interface(), asked.Interface()) {
-		*out = append(*out, fmt.Sprintf("%s = %v, where the run has %v", path, asked.Interface(), run.Interface()))
+		*out = append(*out, fmt.Sprintf("%s = %v (%s), where the run has %v", path, asked.Interface(), flagName(path), run.Interface()))
 	}
 }
 
@@ -149,7 +176,7 @@ func mayChange(t reflect.Type, path string) []string {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Tag.Get("resume") != "" {
-			names = append(names, fieldName(path, f))
+			names = append(names, flagName(fieldName(path, f)))
 		} else if f.Type.Kind() == reflect.Struct {
 			names = append(names, mayChange(f.Type, fieldName(path, f))...)
 		}

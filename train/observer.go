@@ -19,8 +19,9 @@ type StepResult struct {
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
-	// Elapsed is the time from the end of the step before to the end of this
-	// one; DataWait is the part of it spent waiting for the loader.
+	// Elapsed is the time from asking for the batch to the end of the update;
+	// DataWait is the part of it spent waiting for the loader. Evaluations and
+	// checkpoints between steps are in neither.
 	Elapsed, DataWait time.Duration
 	Time              time.Time
 }
@@ -56,8 +57,11 @@ func (finite) OnStep(r StepResult) error {
 		value float64
 	}{{"loss", r.Loss}, {"gradient norm", r.GradientNorm}} {
 		if math.IsNaN(q.value) || math.IsInf(q.value, 0) {
-			return fmt.Errorf("step %d: the %s is %v (learning rate %.3g, GalaxyIDs %v); the checkpoints before it are sound: "+
-				"try a lower --lr, a --clip-norm or a longer --warmup", r.Step, q.name, q.value, r.LearningRate, r.IDs)
+			// The weights went wrong in an update before, and a checkpoint may
+			// hold them; the best one was evaluated and does not.
+			return fmt.Errorf("step %d: the %s is %v (learning rate %.3g, GalaxyIDs %v); begin a new run with a lower --lr, "+
+				"a --clip-norm or a longer --warmup: its first weights can be this run's best ones by --init-from, if there has been an evaluation",
+				r.Step, q.name, q.value, r.LearningRate, r.IDs)
 		}
 	}
 	return nil

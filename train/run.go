@@ -8,12 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
-
-	tf "github.com/galeone/tensorflow/tensorflow/go"
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/internal/durable"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 )
@@ -62,24 +63,26 @@ type run struct {
 	observers []Observer
 	config    json.RawMessage
 
+	fresh  bool                   // the folder is still to be made
+	last   *checkpoint.Checkpoint // to go on from, or nil
+	locked *os.File
+
 	state checkpoint.State // of the updates made so far
 	saved int64            // step of the newest checkpoint, -1 for none
 }
 
 // Run trains until Config.Schedule.Total updates are made and leaves the last
-// and the best checkpoint in the run folder.
+// and the best checkpoint in the run folder. Nothing is written before all that
+// the run needs has been found sound.
 func Run(ctx context.Context, o Options) (_ Summary, err error) {
-	if err := o.Config.Validate(); err != nil {
-		return Summary{}, err
-	}
-	if got, want := o.Cache.Manifest().Checksum, o.Config.Cache.Checksum; got != want {
-		return Summary{}, fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", o.Cache.Dir(), got, want)
-	}
 	r := &run{Options: o, saved: -1, store: checkpoint.Open(filepath.Join(o.Dir, "checkpoints"))}
+	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return Summary{}, err
 	}
-	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.build(); err != nil {
+		return Summary{}, err
+	}
 	if err := r.start(); err != nil {
 		return Summary{}, err
 	}
@@ -87,63 +90,60 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	return Summary{Step: r.state.Step, Best: r.state.Best}, err
 }
 
-// open makes the run folder, or checks that it is one that can be resumed.
+// open finds out where the run begins: at a checkpoint, or afresh.
 func (r *run) open() error {
-	asked, err := json.MarshalIndent(r.Config, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode configuration: %w", err)
-	}
-	r.config = asked
-	_, err = os.Stat(r.Dir)
+	_, err := os.Stat(r.Dir)
+	r.fresh = errors.Is(err, fs.ErrNotExist)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return r.create()
-	case err != nil:
-		return fmt.Errorf("open run folder: %w", err)
+	case r.fresh || err != nil:
+		if err := durable.Vacant(r.Dir); err != nil {
+			return fmt.Errorf("make run folder: %w", err)
+		}
 	case !r.Resume:
 		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", r.Dir)
+	default:
+		was, err := ReadConfig(r.Dir)
+		if err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
+		if err := refuseChanges(was, r.Config); err != nil {
+			return err
+		}
+		if err := r.lock(); err != nil {
+			return err
+		}
 	}
-	was, err := ReadConfig(r.Dir)
-	if err != nil {
+	if err := r.Config.Validate(); err != nil {
+		return err
+	}
+	m := r.Cache.Manifest()
+	if got, want := m.Checksum, r.Config.Cache.Checksum; got != want {
+		return fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", r.Cache.Dir(), got, want)
+	}
+	if m.Counts.Validation == 0 {
+		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
+	}
+	r.state = checkpoint.State{Files: map[string]int64{}}
+	last, err := r.store.Latest()
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		return nil
+	case err != nil:
 		return fmt.Errorf("resume: %w", err)
 	}
-	return refuseChanges(was, r.Config)
-}
-
-// create makes the run folder with its configuration, under a temporary name
-// first so that a folder of that name is always a run.
-func (r *run) create() error {
-	parent, name := filepath.Split(filepath.Clean(r.Dir))
-	if err := os.MkdirAll(filepath.Clean(parent+"."), 0o755); err != nil {
-		return fmt.Errorf("make run folder: %w", err)
+	if err := sameRun(last, r.Config); err != nil {
+		return fmt.Errorf("resume: %w", err)
 	}
-	tmp, err := os.MkdirTemp(filepath.Clean(parent+"."), "."+name+".tmp-")
-	if err == nil {
-		err = errors.Join(os.Chmod(tmp, 0o755), os.WriteFile(filepath.Join(tmp, configName), append(r.config, '\n'), 0o644))
-		if err == nil {
-			err = os.Rename(tmp, r.Dir)
-		}
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("make run folder: %w", err)
+	r.last, r.state, r.saved = last, last.State, last.State.Step
+	if b := last.State.Best; b != nil && b.Step == last.State.Step {
+		// A crash may have come between the checkpoint and its mark.
+		return r.store.MarkBest(b.Step)
 	}
 	return nil
 }
 
-// start brings everything to where the last checkpoint stands.
-func (r *run) start() error {
-	last, err := r.store.Latest()
-	switch {
-	case errors.Is(err, checkpoint.ErrNone):
-		r.state = checkpoint.State{Files: map[string]int64{}}
-	case err != nil:
-		return fmt.Errorf("resume: %w", err)
-	default:
-		r.state, r.saved = last.State, last.State.Step
-	}
+// build makes the trainer with the weights to begin with, and the loader.
+func (r *run) build() (err error) {
 	cfg := r.Config
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Loss: r.Functions.Loss, Posterior: r.Functions.Posterior,
@@ -152,18 +152,37 @@ func (r *run) start() error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case last != nil:
-		err = r.trainer.Restore(last.Prefix())
-	default:
-		if err = r.trainer.Init(cfg.Seed); err == nil && cfg.InitFrom != "" {
-			err = initFrom(r.trainer, cfg.InitFrom)
-		}
+	if r.last != nil {
+		err = r.trainer.Restore(r.last.Prefix())
+	} else if err = r.trainer.Init(cfg.Seed); err == nil && cfg.InitFrom != "" {
+		err = initFrom(r.trainer, cfg.InitFrom)
 	}
 	if err != nil {
 		return err
 	}
-	if r.journals, err = openJournals(r.Dir, cfg.LogEvery, r.state.Files); err != nil {
+	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
+		Split: data.Train, Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
+	})
+	return err
+}
+
+// start opens what the run writes.
+func (r *run) start() (err error) {
+	if r.config, err = json.MarshalIndent(r.Config, "", "  "); err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	if r.fresh {
+		err := durable.Folder(r.Dir, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, configName), append(r.config, '\n'), 0o666)
+		})
+		if err != nil {
+			return fmt.Errorf("make run folder: %w", err)
+		}
+		if err := r.lock(); err != nil {
+			return err
+		}
+	}
+	if r.journals, err = openJournals(r.Dir, r.Config.LogEvery, r.state.Files); err != nil {
 		return err
 	}
 	r.observers = []Observer{finite{}}
@@ -171,14 +190,20 @@ func (r *run) start() error {
 		r.observers = append(r.observers, j)
 	}
 	r.observers = append(r.observers, r.Observers...)
-	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
-		Split: data.Train, Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
-	})
-	if err != nil {
-		return err
-	}
 	if r.Started != nil {
 		r.Started(r.state.Step)
+	}
+	return nil
+}
+
+// lock keeps a second process from writing the same run folder, until the
+// process ends.
+func (r *run) lock() (err error) {
+	if r.locked, err = os.Open(filepath.Join(r.Dir, configName)); err != nil {
+		return fmt.Errorf("lock run folder: %w", err)
+	}
+	if err := syscall.Flock(int(r.locked.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("another galaxy train works on %s (%w): wait for it, or stop it", r.Dir, err)
 	}
 	return nil
 }
@@ -190,6 +215,9 @@ func (r *run) close() error {
 	}
 	if r.trainer != nil {
 		errs = append(errs, r.trainer.Close())
+	}
+	if r.locked != nil {
+		errs = append(errs, r.locked.Close())
 	}
 	return errors.Join(append(errs, closeJournals(r.journals))...)
 }
@@ -262,7 +290,7 @@ func (r *run) step(b *data.Batch) (StepResult, error) {
 func (r *run) evaluate(ctx context.Context) error {
 	scores, err := Evaluate(ctx, r.trainer, Evaluation{Cache: r.Cache, Split: data.Validation, Loss: r.Functions.Score})
 	if err != nil {
-		return err
+		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
 	}
 	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
 	result := EvaluationResult{
@@ -307,7 +335,7 @@ func (r *run) save() error {
 		return nil
 	}
 	state := r.state
-	state.TensorFlow, state.Config, state.Files = tf.Version(), r.config, map[string]int64{}
+	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]int64{}
 	for _, j := range r.journals {
 		size, err := j.sync()
 		if err != nil {
@@ -327,7 +355,11 @@ func (r *run) save() error {
 func initFrom(t *graph.Trainer, from string) error {
 	prefix := from
 	if _, err := os.Stat(from + ".index"); err != nil {
-		best, err := BestCheckpoint(from)
+		cfg, err := ReadConfig(from)
+		if err != nil {
+			return fmt.Errorf("take first weights: %w", err)
+		}
+		best, err := BestCheckpoint(from, cfg)
 		if err != nil {
 			return fmt.Errorf("take first weights from %s: %w", from, err)
 		}
@@ -339,13 +371,30 @@ func initFrom(t *graph.Trainer, from string) error {
 	return nil
 }
 
-// BestCheckpoint returns the checkpoint of a run with the best evaluation, or
-// the latest where none has been evaluated yet.
-func BestCheckpoint(dir string) (*checkpoint.Checkpoint, error) {
+// BestCheckpoint returns the checkpoint of the run in dir with the best
+// evaluation, or the latest where none has been evaluated yet. cfg is the run's
+// configuration; a checkpoint of another is an error.
+func BestCheckpoint(dir string, cfg Config) (*checkpoint.Checkpoint, error) {
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	best, err := store.Best()
 	if errors.Is(err, checkpoint.ErrNone) {
 		best, err = store.Latest()
 	}
-	return best, err
+	if err != nil {
+		return nil, err
+	}
+	return best, sameRun(best, cfg)
+}
+
+// sameRun checks that a checkpoint was made under cfg: config.json is a file
+// that people can edit.
+func sameRun(c *checkpoint.Checkpoint, cfg Config) error {
+	var was Config
+	if err := json.Unmarshal(c.State.Config, &was); err != nil {
+		return fmt.Errorf("checkpoint %s: configuration: %w", c.Dir, err)
+	}
+	if d := changes(was, cfg); len(d) > 0 {
+		return fmt.Errorf("checkpoint %s was made under another configuration than the run's %s says now:\n  %s", c.Dir, configName, strings.Join(d, "\n  "))
+	}
+	return nil
 }

@@ -247,13 +247,58 @@ func TestResumeIsExact(t *testing.T) {
 		again.Config.Optimizer.WeightDecay = .5
 		again.Config.Threads = 1 // may change
 		_, err := train.Run(t.Context(), again)
-		if err == nil || !strings.Contains(err.Error(), "optimizer.weight_decay = 0.5") || strings.Contains(err.Error(), "threads = ") {
+		if err == nil || !strings.Contains(err.Error(), "optimizer.weight_decay = 0.5 (--weight-decay), where the run has 0.01") || strings.Contains(err.Error(), "threads = ") {
 			t.Errorf("got %v, expected a refusal that names the weight decay only", err)
 		}
 	})
 	t.Run("exists", func(t *testing.T) {
 		if _, err := train.Run(t.Context(), uncut); err == nil || !strings.Contains(err.Error(), "--resume") {
 			t.Errorf("got %v, expected a refusal to write into a run that exists", err)
+		}
+	})
+	t.Run("best lost in a crash", func(t *testing.T) {
+		// Between a checkpoint and its mark BEST still names the one before.
+		checkpoints := filepath.Join(uncut.Dir, "checkpoints")
+		if err := os.Remove(filepath.Join(checkpoints, "BEST")); err != nil {
+			t.Fatal(err)
+		}
+		again := uncut
+		again.Resume = true
+		if _, err := train.Run(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		best, err := os.ReadFile(filepath.Join(checkpoints, "BEST"))
+		if want := fmt.Sprintf("step-%08d\n", want.Best.Step); err != nil || (want == "step-00000010\n" && string(best) != want) {
+			t.Errorf("BEST holds %q, %v: expected %q", best, err, want)
+		}
+	})
+	t.Run("config.json edited", func(t *testing.T) {
+		cfg, err := train.ReadConfig(uncut.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Loss.Alpha = .75
+		if _, err := train.BestCheckpoint(uncut.Dir, cfg); err == nil || !strings.Contains(err.Error(), "loss.alpha = 0.75") {
+			t.Errorf("got %v, expected an error about the edited alpha", err)
+		}
+	})
+	t.Run("two at once", func(t *testing.T) {
+		first := o
+		first.Dir = filepath.Join(t.TempDir(), "run")
+		var second error
+		first.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
+			if r.Step == 1 {
+				other := first
+				other.Resume, other.Observers = true, nil
+				_, second = train.Run(t.Context(), other)
+			}
+			return nil
+		}}}
+		if _, err := train.Run(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if second == nil || !strings.Contains(second.Error(), "another galaxy train works on") {
+			t.Errorf("the second run got %v, expected to be told of the first", second)
 		}
 	})
 	t.Run("first weights from another run", func(t *testing.T) {
@@ -285,7 +330,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
 	o.Config.CheckpointEvery, o.Config.EvalEvery = 1, 0
 	_, err := train.Run(t.Context(), o)
-	if err == nil || !regexp.MustCompile(`step \d+: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
+	if err == nil || !regexp.MustCompile(`step [2-9]: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
 		t.Fatalf("got %v, expected an error that names the step, the galaxies and what to try", err)
 	}
 	raw, err := os.ReadFile(filepath.Join(o.Dir, "metrics.jsonl"))
@@ -295,6 +340,48 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	for line := range strings.Lines(string(raw)) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("metrics line %q is not JSON", line)
+		}
+	}
+}
+
+// An evaluation may be the first to meet weights that went wrong.
+func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
+	cache := testCache(t, 40)
+	o := train.Options{
+		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 1), Functions: testFunctions(), Cache: cache,
+	}
+	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e30, Total: 1}
+	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
+	if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "after step 1 (learning rate 1e+30)") {
+		t.Errorf("got %v, expected an error that names the step and the rate", err)
+	}
+}
+
+// What is refused leaves nothing behind that would be in the way of trying
+// again.
+func TestRefusedRunLeavesNothing(t *testing.T) {
+	cache, small := testCache(t, 40), testCache(t, 8)
+	if n := small.Manifest().Counts.Validation; n != 0 {
+		t.Fatalf("%d validation examples of 8, the test needs a cache with none", n)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*train.Options)
+		want   string
+	}{
+		{"first weights that are not there", func(o *train.Options) { o.Config.InitFrom = "nowhere" }, "take first weights"},
+		{"batch too large", func(o *train.Options) { o.Config.Batch = 500 }, "500"},
+		{"no validation split", func(o *train.Options) { o.Cache, o.Config = small, testConfig(small, 4) }, "the validation split of"},
+		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},
+		{"no steps", func(o *train.Options) { o.Config.Schedule.Total = 0 }, "steps 0"},
+	} {
+		o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Functions: testFunctions(), Cache: cache}
+		c.change(&o)
+		if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, expected an error about %q", c.name, err, c.want)
+		}
+		if _, err := os.Stat(o.Dir); err == nil {
+			t.Errorf("%s: the run folder was made", c.name)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ func doctorCommand() *cli.Command {
 		Name:  "doctor",
 		Usage: "say what was found on this machine, what is wrong and how to mend it",
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
+			if err := checkArguments(c); err != nil {
 				return err
 			}
 			e := examine()
@@ -148,19 +149,20 @@ type diagnosis struct {
 // through TensorFlow's own list of devices.
 func examine() examination {
 	e := examination{
-		Galaxy: version(),
+		Galaxy: galaxyVersion,
 		Library: libraryFound{
 			Version: tf.Version(), BuiltFor: galaxy.TensorFlowVersion(), Files: loadedLibraries(),
 		},
-		CPU:           examineCPU(),
-		Memory:        examineMemory("/"),
-		NVIDIA:        examineNVIDIA("/"),
-		AutoPrecision: graph.Auto.Resolve(),
+		CPU:    examineCPU(),
+		Memory: examineMemory("/"),
+		NVIDIA: examineNVIDIA("/"),
 	}
 	if len(e.Library.Files) > 0 {
 		e.Library.CUDA = exists(filepath.Join(filepath.Dir(e.Library.Files[0]), "..", "nvidia"))
 	}
 	e.Devices, e.devicesErr = listDevices()
+	gpu := slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
+	e.AutoPrecision = graph.Auto.Resolve(gpu)
 	precisions := []graph.Precision{graph.Float32}
 	if e.AutoPrecision != graph.Float32 {
 		precisions = append(precisions, e.AutoPrecision)
@@ -204,21 +206,13 @@ func librariesIn(maps string) []string {
 	return files
 }
 
-func listDevices() (_ []deviceFound, err error) {
-	session, err := tf.NewSession(tf.NewGraph(), nil)
-	if err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
-	}
-	defer func() { err = firstError(err, session.Close()) }()
-	devices, err := session.ListDevices()
-	if err != nil {
-		return nil, fmt.Errorf("list devices: %w", err)
-	}
+func listDevices() ([]deviceFound, error) {
+	devices, err := graph.Devices()
 	var found []deviceFound
 	for _, d := range devices {
 		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
 	}
-	return found, nil
+	return found, err
 }
 
 // tryMultiply multiplies two small matrices of ones in precision p and looks at
@@ -242,7 +236,7 @@ func tryMultiply(p graph.Precision) (err error) {
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
 	}
-	defer func() { err = firstError(err, session.Close()) }()
+	defer func() { err = errors.Join(err, session.Close()) }()
 	out, err := session.Run(nil, []tf.Output{sum}, nil)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -479,7 +473,7 @@ func judgeGPU(e examination) finding {
 	default:
 		f.Status = statusFail
 		f.Found = driver + "; TensorFlow does not use them"
-		f.Mend = "TensorFlow's log says why (galaxy --verbose doctor); if NVIDIA's libraries are missing, run scripts/fetch-tensorflow --gpu"
+		f.Mend = "TensorFlow's log says why (galaxy doctor --verbose); if NVIDIA's libraries are missing, run scripts/fetch-tensorflow --gpu"
 	}
 	return f
 }
@@ -499,7 +493,7 @@ func judgeCompute(tried []computeFound) finding {
 		if c.Error != "" {
 			f.Status = statusFail
 			f.Found = fmt.Sprintf("a small matrix product in %s failed: %s", c.Precision, c.Error)
-			f.Mend = "TensorFlow cannot compute here; its log (galaxy --verbose doctor) says more. Remove .tensorflow and run `make build` if the library may be damaged"
+			f.Mend = "TensorFlow cannot compute here; its log (galaxy doctor --verbose) says more. Remove .tensorflow and run `make build` if the library may be damaged"
 			return f
 		}
 		good = append(good, string(c.Precision))

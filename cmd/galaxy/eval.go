@@ -23,11 +23,13 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "score a run's best checkpoint or a SavedModel on labelled galaxies",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "model", Required: true, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
-			&cli.StringFlag{Name: "data", Required: true, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
-			&cli.StringFlag{Name: "split", Value: data.Test.String(), Usage: "train, validation or test"},
-			&cli.IntFlag{Name: "batch", Value: train.EvalBatch, Usage: "images predicted at a time"},
-			&cli.IntFlag{Name: "threads", EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
+			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
+			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
+			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
+			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
+			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
+			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
 		},
 		Action: evalAction,
 	}
@@ -43,7 +45,7 @@ type evaluated struct {
 }
 
 func evalAction(c *cli.Context) (err error) {
-	if err := noArguments(c); err != nil {
+	if err := checkArguments(c, "model", "data"); err != nil {
 		return err
 	}
 	split, err := data.ParseSplit(c.String("split"))
@@ -61,12 +63,16 @@ func evalAction(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, cache.Close()) }()
-	model, err := openModel(c.String("model"), cache.Size(), session)
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	foreign := focal.Params{Alpha: c.Float64("alpha"), Gamma: c.Float64("gamma")}
+	if err := foreign.Validate(); err != nil {
+		return usageError{err}
+	}
+	model, err := openModel(c.String("model"), cache, session, foreign)
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, model.close()) }()
+	defer func() { err = errors.Join(err, model.close()) }()
 
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
@@ -107,15 +113,15 @@ type model struct {
 	close func() error
 }
 
-// openModel opens a run folder's best checkpoint or a SavedModel, for images of
-// the given size.
-func openModel(dir string, size int, session graph.SessionConfig) (model, error) {
+// openModel opens a run folder's best checkpoint or a SavedModel, to be scored
+// on cache. foreign is the loss of a SavedModel that does not tell its own.
+func openModel(dir string, cache *data.Cache, session graph.SessionConfig, foreign focal.Params) (model, error) {
 	cfg, err := train.ReadConfig(dir)
 	if err == nil {
-		return openRun(dir, cfg, size, session)
+		return openRun(dir, cfg, cache.Manifest(), session)
 	}
 	if exists(filepath.Join(dir, "saved_model.pb")) {
-		return openSavedModel(dir, size, session)
+		return openSavedModel(dir, cache.Manifest(), session, foreign)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return model{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
@@ -123,16 +129,33 @@ func openModel(dir string, size int, session graph.SessionConfig) (model, error)
 	return model{}, err
 }
 
-func openRun(dir string, cfg train.Config, size int, session graph.SessionConfig) (model, error) {
-	if cfg.Model.Size != size {
+// sameData checks that a cache was prepared as the one a model was trained on:
+// else the figures would be those of another question, or of galaxies that the
+// model was trained on.
+func sameData(m data.Manifest, crop int, splitSeed int64) error {
+	if m.Crop != crop {
+		return fmt.Errorf("it was trained on the middle %d px of the images, the cache has the middle %d px: prepare one with --crop %d", crop, m.Crop, crop)
+	}
+	if m.SplitSeed != splitSeed {
+		return fmt.Errorf("it was trained on the split of seed %d, the cache has that of seed %d, so some of its galaxies were trained on: prepare one with --split-seed %d",
+			splitSeed, m.SplitSeed, splitSeed)
+	}
+	return nil
+}
+
+func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig) (model, error) {
+	if cfg.Model.Size != m.Size {
 		return model{}, fmt.Errorf("run %s was trained at %d px, the cache has images of %d px: prepare one with --size %d",
-			dir, cfg.Model.Size, size, cfg.Model.Size)
+			dir, cfg.Model.Size, m.Size, cfg.Model.Size)
+	}
+	if err := sameData(m, cfg.Cache.Crop, cfg.Cache.SplitSeed); err != nil {
+		return model{}, fmt.Errorf("run %s: %w", dir, err)
 	}
 	functions, err := lossFunctions(cfg.Loss)
 	if err != nil {
 		return model{}, fmt.Errorf("run %s: %w", dir, err)
 	}
-	best, err := train.BestCheckpoint(dir)
+	best, err := train.BestCheckpoint(dir, cfg)
 	if err != nil {
 		return model{}, err
 	}
@@ -150,18 +173,20 @@ func openRun(dir string, cfg train.Config, size int, session graph.SessionConfig
 	return model{Predictor: inference, loss: functions.Score, step: best.State.Step, close: inference.Close}, nil
 }
 
-func openSavedModel(dir string, size int, session graph.SessionConfig) (model, error) {
-	m, err := savedmodel.Load(dir, savedmodel.LoadConfig{Size: size, Outputs: data.Answers, Session: session})
+func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, loss focal.Params) (model, error) {
+	loaded, err := savedmodel.Load(dir, savedmodel.LoadConfig{Size: m.Size, Outputs: data.Answers, Session: session})
 	if err != nil {
 		return model{}, err
 	}
-	meta := m.Metadata()
-	if meta == nil {
-		return model{}, fmt.Errorf("SavedModel %s does not say which loss it was trained with (it has no assets.extra/galaxy.json): galaxy export writes one that does", dir)
+	var step int64
+	if meta := loaded.Metadata(); meta == nil {
+		fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
+			"its loss is taken with alpha %v and gamma %v, and whether it was trained on these galaxies is not known\n", dir, loss.Alpha, loss.Gamma)
+	} else {
+		step, loss = meta.Step, focal.Params{Alpha: meta.Alpha, Gamma: meta.Gamma}
+		if err := errors.Join(loss.Validate(), sameData(m, meta.Crop, meta.SplitSeed)); err != nil {
+			return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
+		}
 	}
-	loss := focal.Params{Alpha: meta.Alpha, Gamma: meta.Gamma}
-	if err := loss.Validate(); err != nil {
-		return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
-	}
-	return model{Predictor: m, loss: loss, step: meta.Step, close: func() error { return nil }}, nil
+	return model{Predictor: loaded, loss: loss, step: step, close: func() error { return nil }}, nil
 }

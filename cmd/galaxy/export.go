@@ -18,17 +18,17 @@ func exportCommand() *cli.Command {
 		Name:  "export",
 		Usage: "write a run's best checkpoint as a SavedModel",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "run", Required: true, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
-			&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to make; must not exist"},
-			&cli.BoolFlag{Name: "frozen", Usage: "make the weights constants and fold batch norm into them"},
-			&cli.StringFlag{Name: "precision", Usage: "of the convolutions: float32 or bfloat16", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "run", Category: catInput, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
+			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into them"},
+			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32 or bfloat16", DefaultText: "the run's"},
 		},
 		Action: exportAction,
 	}
 }
 
 func exportAction(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
+	if err := checkArguments(c, "run", "out"); err != nil {
 		return err
 	}
 	run, out := c.String("run"), c.String("out")
@@ -41,13 +41,17 @@ func exportAction(c *cli.Context) error {
 		if err := cfg.Model.Precision.Validate(); err != nil {
 			return usageError{err}
 		}
-		cfg.Model.Precision = cfg.Model.Precision.Resolve()
+		gpu, err := graph.HasGPU()
+		if err != nil {
+			return err
+		}
+		cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	}
 	functions, err := lossFunctions(cfg.Loss)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", run, err)
 	}
-	best, err := train.BestCheckpoint(run)
+	best, err := train.BestCheckpoint(run, cfg)
 	if err != nil {
 		return err
 	}
@@ -59,8 +63,8 @@ func exportAction(c *cli.Context) error {
 		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: functions.Posterior,
 		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"),
 		Metadata: savedmodel.Metadata{
-			Galaxy: version(), Run: filepath.Base(name), Step: best.State.Step,
-			Answers: data.Columns(), Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma,
+			Galaxy: galaxyVersion, Run: filepath.Base(name), Step: best.State.Step,
+			Answers: data.Columns(), SplitSeed: cfg.Cache.SplitSeed, Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma,
 		},
 	})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/graph"
 	"galaxy/train"
 )
 
@@ -71,7 +72,16 @@ func run(args []string) int {
 // galaxyVersion is the program's own version: see CHANGELOG.md.
 const galaxyVersion = "0.1.0"
 
-func version() string { return galaxyVersion }
+// Categories of flags.
+const (
+	catInput     = "Input"
+	catOutput    = "Output"
+	catSpeed     = "Speed"
+	catRun       = "Run"
+	catRecipe    = "Recipe"
+	catLoss      = "Loss"
+	catOptimizer = "Optimizer"
+)
 
 // usageError is a mistake in the command line itself.
 type usageError struct{ error }
@@ -81,11 +91,10 @@ func (e usageError) Unwrap() error { return e.error }
 // newApp is the command line. before runs before any command does.
 func newApp(before cli.BeforeFunc) *cli.App {
 	app := &cli.App{
-		Name:                   "galaxy",
-		Usage:                  "train, export and evaluate galaxy-image classifiers on TensorFlow",
-		Version:                version(),
-		EnableBashCompletion:   true,
-		UseShortOptionHandling: false,
+		Name:                 "galaxy",
+		Usage:                "train, export and evaluate galaxy-image classifiers on TensorFlow",
+		Version:              galaxyVersion + " (TensorFlow " + graph.TensorFlowVersion() + ")",
+		EnableBashCompletion: true,
 		Commands: []*cli.Command{
 			synthCommand(), prepareCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
 		},
@@ -139,15 +148,25 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 }
 
 func commandPrefix(c *cli.Context) string {
-	if c.Command == nil || c.Command.Name == "" {
+	if c.Command == nil || c.Command.Name == "" || c.Command.Name == c.App.Name {
 		return ""
 	}
 	return c.Command.Name + " "
 }
 
-// noArguments refuses words left over after the flags: they are flags whose
-// dashes were forgotten.
-func noArguments(c *cli.Context) error {
+// checkArguments refuses a command without the flags it needs (the library's own
+// check would print the help on stdout), and words left over after the flags,
+// which are flags whose dashes were forgotten.
+func checkArguments(c *cli.Context, needed ...string) error {
+	var missing []string
+	for _, name := range needed {
+		if c.String(name) == "" {
+			missing = append(missing, "--"+name)
+		}
+	}
+	if len(missing) > 0 {
+		return usageError{fmt.Errorf("%s is needed (galaxy %s--help tells what for)", strings.Join(missing, " and "), commandPrefix(c))}
+	}
 	if c.Args().Present() {
 		return usageError{fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
 	}

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
-	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
@@ -16,30 +16,30 @@ func prepareCommand() *cli.Command {
 		Name:  "prepare",
 		Usage: "decode, crop and shrink labelled images into a packed cache",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "labels", Required: true, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it"},
-			&cli.StringFlag{Name: "images", Required: true, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424"},
-			&cli.StringFlag{Name: "out", Required: true, Usage: "`CACHE` folder to make; must not exist"},
-			&cli.IntFlag{Name: "size", Value: 64, Usage: "side of the stored images in `PX`"},
-			&cli.IntFlag{Name: "crop", Value: data.DefaultCrop, Usage: "side of the centre that is kept in `PX`"},
-			&cli.Int64Flag{Name: "split-seed", Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
-			&cli.IntFlag{Name: "max-broken", Usage: "leave out up to `N` broken images; more are an error"},
-			&cli.BoolFlag{Name: "allow-missing", Usage: "leave out images without a row and rows without an image"},
-			&cli.IntFlag{Name: "workers", Usage: "images decoded at the same time; 0 is one a core"},
+			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; must not exist"},
+			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`"},
+			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre that is kept in `PX`"},
+			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
+			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "leave out up to `N` broken images; more are an error"},
+			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "leave out images without a row and rows without an image"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
 		},
 		Action: func(c *cli.Context) (err error) {
-			if err := noArguments(c); err != nil {
+			if err := checkArguments(c, "labels", "images", "out"); err != nil {
 				return err
 			}
 			decoder, err := graph.NewDecoder(c.Int("crop"), c.Int("size"))
 			if err != nil {
 				return usageError{err}
 			}
-			defer func() { err = firstError(err, decoder.Close()) }()
+			defer func() { err = errors.Join(err, decoder.Close()) }()
 			bar := newBar(c, "prepare images", "img")
 			manifest, err := data.Prepare(c.Context, data.PrepareConfig{
 				Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
 				Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
-				Decoder: "TensorFlow " + tf.Version() + " DecodeAndCropJpeg, ResizeArea",
+				Decoder: "TensorFlow " + graph.TensorFlowVersion() + " DecodeAndCropJpeg, ResizeArea",
 				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
 				Progress: bar.set,
 			}, decoder)
@@ -47,14 +47,22 @@ func prepareCommand() *cli.Command {
 				return err
 			}
 			result := struct {
-				Out             string        `json:"out"`
-				Size            int           `json:"size"`
-				Examples        int           `json:"examples"`
-				Counts          data.Counts   `json:"counts"`
-				Broken          []data.Broken `json:"broken"`
-				Checksum        string        `json:"checksum"`
-				ImagesPerSecond float64       `json:"images_per_second"`
-			}{c.String("out"), manifest.Size, manifest.Examples, manifest.Counts, manifest.Broken, manifest.Checksum, bar.rate()}
+				Out      string        `json:"out"`
+				Size     int           `json:"size"`
+				Examples int           `json:"examples"`
+				Counts   data.Counts   `json:"counts"`
+				Broken   []data.Broken `json:"broken"`
+				// Left out by --allow-missing, and rows whose fractions break
+				// the question tree's sum rules.
+				ImagesWithoutRow int     `json:"images_without_row"`
+				RowsWithoutImage int     `json:"rows_without_image"`
+				SumRuleBreaks    int     `json:"sum_rule_breaks"`
+				Checksum         string  `json:"checksum"`
+				ImagesPerSecond  float64 `json:"images_per_second"`
+			}{
+				c.String("out"), manifest.Size, manifest.Examples, manifest.Counts, manifest.Broken,
+				manifest.ImagesWithoutRow, manifest.RowsWithoutImage, manifest.SumRuleBreaks, manifest.Checksum, bar.rate(),
+			}
 			return report(c, result, func(w io.Writer) {
 				n := manifest.Counts
 				fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
@@ -62,17 +70,19 @@ func prepareCommand() *cli.Command {
 				for _, b := range manifest.Broken {
 					fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
 				}
+				for _, q := range []struct {
+					n    int
+					what string
+				}{
+					{manifest.ImagesWithoutRow, "images left out that have no row"},
+					{manifest.RowsWithoutImage, "rows left out that have no image"},
+					{manifest.SumRuleBreaks, "rows kept whose fractions break the question tree's sum rules"},
+				} {
+					if q.n > 0 {
+						fmt.Fprintf(w, "%d %s\n", q.n, q.what)
+					}
+				}
 			})
 		},
 	}
-}
-
-// firstError returns the first that is not nil.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -51,11 +51,11 @@ func (b *bar) set(done, total int) {
 	if b.drawn == nil {
 		b.drawn = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(b.what),
-			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(b.unit),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(24),
+			// Its own rate and prediction would count what a resumed run did before.
+			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionSetWidth(24),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
 	}
-	b.drawn.Describe(b.what + b.note)
+	b.drawn.Describe(b.what + b.note + b.remaining(total))
 	_ = b.drawn.Set(done) // a bar that cannot be drawn is no reason to stop
 }
 

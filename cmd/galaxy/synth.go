@@ -15,13 +15,13 @@ func synthCommand() *cli.Command {
 		Name:  "synth",
 		Usage: "draw synthetic galaxies in the layout of the Galaxy Zoo challenge",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Required: true, Usage: "`DIR` to make; must not exist"},
-			&cli.IntFlag{Name: "count", Value: 3000, Usage: "`N`umber of galaxies"},
-			&cli.Int64Flag{Name: "seed", Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
-			&cli.IntFlag{Name: "workers", Usage: "galaxies drawn at the same time; 0 is one a core"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
+			&cli.IntFlag{Name: "count", Category: catOutput, Value: 3000, Usage: "`N`umber of galaxies"},
+			&cli.Int64Flag{Name: "seed", Category: catOutput, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "galaxies drawn at the same time; 0 is one a core"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
+			if err := checkArguments(c, "out"); err != nil {
 				return err
 			}
 			cfg := synth.Config{Out: c.String("out"), Count: c.Int("count"), Seed: c.Int64("seed"), Workers: c.Int("workers")}

@@ -283,6 +283,10 @@ const noGPU = "no usable NVIDIA GPU was found, so the CPU is used; `galaxy docto
 // libraries' own, and NCCL's warnings.
 var foreignLine = regexp.MustCompile(`^terminate called|^  what\(\):|^(double free|free\(\)|malloc\(|munmap_chunk|corrupted )|NCCL WARN`)
 
+// stackLine fits the stack trace of a failed check, which only its makers can
+// read: it stays in the log.
+var stackLine = regexp.MustCompile(`^\s*(\*\*\* Check failure stack trace|@ +0x)`)
+
 // classifyTFMessage decides what is shown of a message, and whether anything is.
 func classifyTFMessage(m tfMessage) (string, bool) {
 	for _, k := range tfKnown {
@@ -311,7 +315,7 @@ func (f *tfFilter) line(line string) (string, bool) {
 		if foreignLine.MatchString(line) {
 			return "tensorflow: " + strings.TrimSpace(line), true
 		}
-		if !f.following || strings.TrimSpace(line) == "" || strings.HasPrefix(line, "WARNING: All log messages before") {
+		if !f.following || strings.TrimSpace(line) == "" || stackLine.MatchString(line) || strings.HasPrefix(line, "WARNING: All log messages before") {
 			return "", false
 		}
 		return "  " + strings.TrimSpace(line), true

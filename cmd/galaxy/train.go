@@ -19,15 +19,6 @@ import (
 	"galaxy/train"
 )
 
-// Flag categories of train.
-const (
-	catRun       = "Run"
-	catRecipe    = "Recipe"
-	catLoss      = "Loss"
-	catOptimizer = "Optimizer"
-	catOutput    = "Output"
-)
-
 func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
@@ -35,8 +26,8 @@ func trainCommand() *cli.Command {
 		Description: "Durations are steps (500), epochs (2epochs) or shares of the run (5%).\n" +
 			"With --resume, flags that are left out are as the run began.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Category: catRun, Required: true, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
-			&cli.StringFlag{Name: "out", Category: catRun, Required: true, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
+			&cli.StringFlag{Name: "data", Category: catRun, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
+			&cli.StringFlag{Name: "out", Category: catRun, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
 			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint; start afresh where there is none"},
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
 			&cli.IntFlag{Name: "threads", Category: catRun, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
@@ -75,14 +66,14 @@ func trainCommand() *cli.Command {
 }
 
 func trainAction(c *cli.Context) (err error) {
-	if err := noArguments(c); err != nil {
+	if err := checkArguments(c, "data", "out"); err != nil {
 		return err
 	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, cache.Close()) }()
+	defer func() { err = errors.Join(err, cache.Close()) }()
 	out := c.String("out")
 	cfg, resumed := train.Config{}, false
 	if c.Bool("resume") {
@@ -137,14 +128,18 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 		return err
 	}
 	m := cache.Manifest()
-	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, Crop: m.Crop}
+	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop}
 	cfg.Model.Size, cfg.Model.Outputs = m.Size, data.Answers
 	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
 	set("precision", func() { cfg.Model.Precision = graph.Precision(c.String("precision")) })
 	if err := cfg.Model.Precision.Validate(); err != nil {
 		return err
 	}
-	cfg.Model.Precision = cfg.Model.Precision.Resolve()
+	gpu, err := graph.HasGPU()
+	if err != nil {
+		return err
+	}
+	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
 	cfg.Loss.Name = "focal"
 	set("alpha", func() { cfg.Loss.Alpha = c.Float64("alpha") })
@@ -156,6 +151,9 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	set("log-every", func() { cfg.LogEvery = c.Int64("log-every") })
 	set("keep", func() { cfg.Keep = c.Int("keep") })
 	configureOptimizer(c, cfg, set)
+	if err := checkKinds(c, *cfg); err != nil {
+		return err
+	}
 	return configureDurations(c, m.Counts.Train, cfg, resumed, set)
 }
 
@@ -187,6 +185,24 @@ func configureOptimizer(c *cli.Context, cfg *train.Config, set func(string, func
 		set("boundaries", func() { s.Boundaries = c.Float64Slice("boundaries") })
 		set("factor", func() { s.Factor = c.Float64("factor") })
 	}
+}
+
+// checkKinds refuses flags of an optimizer or a schedule that is not used: they
+// would be ignored.
+func checkKinds(c *cli.Context, cfg train.Config) error {
+	var errs []error
+	only := func(is bool, kind string, names ...string) {
+		for _, name := range names {
+			if !is && c.IsSet(name) {
+				errs = append(errs, fmt.Errorf("--%s belongs to %s: leave it out, or choose that", name, kind))
+			}
+		}
+	}
+	only(cfg.Optimizer.Kind == graph.SGD, "--optimizer sgd", "momentum")
+	only(cfg.Optimizer.Kind == graph.AdamW, "--optimizer adamw", "beta1", "beta2", "epsilon")
+	only(cfg.Schedule.Kind == graph.Cosine, "--schedule cosine", "final-lr")
+	only(cfg.Schedule.Kind == graph.StepDecay, "--schedule step", "boundaries", "factor")
+	return errors.Join(errs...)
 }
 
 // configureDurations turns every duration into steps.
@@ -221,11 +237,14 @@ func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed
 	duration("warmup", &cfg.Schedule.Warmup)
 	duration("eval-every", &cfg.EvalEvery)
 	duration("checkpoint-every", &cfg.CheckpointEvery)
-	return errors.Join(append(errs, cfg.Validate())...)
+	if !resumed { // else a change is told as such, by Run
+		errs = append(errs, cfg.Validate())
+	}
+	return errors.Join(errs...)
 }
 
 // parseDuration turns "500", "2epochs" or "5%" into steps, rounded to the
-// nearest.
+// nearest; what is above 0 is at least one step, since 0 means never.
 func parseDuration(text string, epoch, total int64) (int64, error) {
 	number, unit := text, 1.0
 	if rest, ok := strings.CutSuffix(text, "%"); ok {
@@ -237,7 +256,10 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 	if err != nil || !(x >= 0) || x*unit > math.MaxInt32 {
 		return 0, fmt.Errorf("%q: expected steps (500), epochs (2epochs) or a share of the run (5%%)", text)
 	}
-	return int64(math.Round(x * unit)), nil
+	if x == 0 {
+		return 0, nil
+	}
+	return max(1, int64(math.Round(x*unit))), nil
 }
 
 // lossFunctions gives a configured loss its meaning.

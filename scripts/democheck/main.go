@@ -17,7 +17,9 @@ import (
 )
 
 // agreement is how far apart the figures of the run and of its SavedModel may
-// lie. Both are the same float32 arithmetic in differently optimised graphs.
+// lie. Both run the same ops in the same precision; TensorFlow may fuse them
+// differently, which in bfloat16 moves a logit by some hundredths and, averaged
+// over the galaxies, the figures by less than this.
 const agreement = 1e-4
 
 // scores are the figures of one predictor, as `galaxy eval --json` prints them.

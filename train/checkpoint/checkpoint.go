@@ -8,9 +8,9 @@
 //	step-00000120/state.json                     State
 //	LATEST, BEST                                 the name of a folder, one line
 //
-// Save writes a folder under a temporary name, syncs its files and itself,
-// renames it, and only then moves LATEST; a crash at any point leaves LATEST
-// naming a whole checkpoint. The variables are a TensorFlow bundle, readable
+// Save writes a folder by package durable, which is there whole or not at all,
+// and only then moves LATEST; a crash at any point leaves LATEST naming a whole
+// checkpoint. The variables are a TensorFlow bundle, readable
 // with tf.train.load_checkpoint("RUN/checkpoints/step-…/variables").
 package checkpoint
 
@@ -26,6 +26,8 @@ import (
 	"strings"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/internal/durable"
 )
 
 // Format is the version of the layout this package writes and reads.
@@ -37,7 +39,7 @@ const (
 	bestName   = "BEST"
 	stateName  = "state.json"
 	prefixName = "variables"
-	tempPrefix = ".tmp-"
+	tempPrefix = "." // of what package durable leaves behind in a crash
 )
 
 // ErrNone is returned when a store has no checkpoint of the kind asked for.
@@ -109,79 +111,41 @@ func (s *Store) Save(state State, write func(prefix string) error) error {
 	return s.point(latestName, name)
 }
 
-func (s *Store) save(name string, state State, write func(prefix string) error) (err error) {
+func (s *Store) save(name string, state State, write func(prefix string) error) error {
 	final := filepath.Join(s.dir, name)
+	state.Format = Format
 	if there, err := read(final); err == nil {
-		state.Format, state.Checksums = Format, there.State.Checksums
-		tmp := filepath.Join(final, tempPrefix+stateName)
-		if err := writeState(tmp, state); err != nil {
-			return errors.Join(err, os.Remove(tmp))
-		}
-		if err := os.Rename(tmp, filepath.Join(final, stateName)); err != nil {
+		state.Checksums = there.State.Checksums
+		return writeState(final, state)
+	}
+	// What is there is damaged, and nothing may go on from it.
+	if err := os.RemoveAll(final); err != nil {
+		return err
+	}
+	return durable.Folder(final, func(dir string) error {
+		if err := write(filepath.Join(dir, prefixName)); err != nil {
 			return err
 		}
-		return syncPath(final)
-	}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
-	}
-	// A crash may have left a temporary folder, or a final one whose content a
-	// failing disk lost: neither is named by anything.
-	tmp := filepath.Join(s.dir, tempPrefix+name)
-	if err := errors.Join(os.RemoveAll(tmp), os.RemoveAll(final)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(tmp, 0o755); err != nil {
-		return err
-	}
-	defer func() {
+		entries, err := os.ReadDir(dir)
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(tmp))
-		}
-	}()
-	if err := write(filepath.Join(tmp, prefixName)); err != nil {
-		return err
-	}
-	entries, err := os.ReadDir(tmp)
-	if err != nil {
-		return err
-	}
-	state.Format, state.Checksums = Format, map[string]string{}
-	for _, e := range entries {
-		path := filepath.Join(tmp, e.Name())
-		if state.Checksums[e.Name()], err = checksum(path); err != nil {
 			return err
 		}
-		if err := syncPath(path); err != nil {
-			return err
+		state.Checksums = map[string]string{}
+		for _, e := range entries {
+			if state.Checksums[e.Name()], err = checksum(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
 		}
-	}
-	if err := writeState(filepath.Join(tmp, stateName), state); err != nil {
-		return err
-	}
-	if err := syncPath(tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, final); err != nil {
-		return err
-	}
-	return syncPath(s.dir)
+		return writeState(dir, state)
+	})
 }
 
 // MarkBest makes the checkpoint of a step, which must be there, the best.
 func (s *Store) MarkBest(step int64) error { return s.point(bestName, stepDir(step)) }
 
-// point moves a pointer by renaming a new file over it.
+// point moves a pointer.
 func (s *Store) point(pointer, name string) error {
-	tmp := filepath.Join(s.dir, tempPrefix+pointer)
-	err := writeSynced(tmp, []byte(name+"\n"))
-	if err == nil {
-		err = os.Rename(tmp, filepath.Join(s.dir, pointer))
-	}
-	if err == nil {
-		err = syncPath(s.dir)
-	}
-	if err != nil {
+	if err := durable.WriteFile(filepath.Join(s.dir, pointer), []byte(name+"\n")); err != nil {
 		return fmt.Errorf("make %s the checkpoint of %s: %w", name, pointer, err)
 	}
 	return nil
@@ -298,29 +262,10 @@ func checksum(path string) (string, error) {
 	return fmt.Sprintf("%016x", h.Sum64()), nil
 }
 
-func writeState(path string, state State) error {
+func writeState(dir string, state State) error {
 	raw, err := json.MarshalIndent(state, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeSynced(path, append(raw, '\n'))
-}
-
-// writeSynced creates path with data and waits until it is on the disk.
-func writeSynced(path string, data []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// syncPath waits until a file's data, or a folder's entries, are on the disk.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.WriteFile(filepath.Join(dir, stateName), append(raw, '\n'))
 }

@@ -104,7 +104,7 @@ func TestPrune(t *testing.T) {
 		if err := s.MarkBest(2); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(filepath.Join(dir, ".tmp-step-00000009"), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(dir, ".step-00000009.tmp-1"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Prune(c.keep); err != nil {
@@ -132,7 +132,7 @@ func TestSaveThatFails(t *testing.T) {
 		t.Errorf("the failed save left something behind:\n%s", d)
 	}
 	// A crash has no chance to clean up.
-	if err := os.MkdirAll(filepath.Join(dir, ".tmp-step-00000002", "variables"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, ".step-00000002.tmp-1", "variables"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	save(t, s, 2)
