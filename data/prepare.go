@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"sync"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/internal/durable"
 )
 
 // A Decoder turns one JPEG into the pixels that are stored. It is passed in so
@@ -103,7 +104,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	if err := mustNotExist(config.Out); err != nil {
+	if err := durable.Vacant(config.Out); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	catalog, err := ReadCatalog(config.Labels)
@@ -135,7 +136,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if err := p.match(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	if err := writeFolder(config.Out, func(dir string) error { return p.write(ctx, dir) }); err != nil {
+	if err := durable.Folder(config.Out, func(dir string) error { return p.write(ctx, dir) }); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
 	}
 	return &p.manifest, nil
@@ -268,12 +269,12 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 		})
 	}
 
-	pixels, err := createSynced(filepath.Join(dir, imagesName))
+	pixels, err := createBuffered(filepath.Join(dir, imagesName))
 	if err != nil {
 		return err
 	}
 	defer pixels.abandon()
-	examples, err := createSynced(filepath.Join(dir, examplesName))
+	examples, err := createBuffered(filepath.Join(dir, examplesName))
 	if err != nil {
 		return err
 	}
@@ -320,15 +321,7 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	manifest, err := createSynced(filepath.Join(dir, manifestName))
-	if err != nil {
-		return err
-	}
-	defer manifest.abandon()
-	if err := manifest.write(text); err != nil {
-		return err
-	}
-	return manifest.finish()
+	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o666)
 }
 
 // decode does the work of one block. It returns the buffer for files, which
@@ -497,89 +490,33 @@ func someBroken(list []Broken) string {
 	return strings.Join(s, "; ")
 }
 
-// mustNotExist refuses an output that is there already, even an empty folder.
-func mustNotExist(name string) error {
-	if _, err := os.Lstat(name); err == nil {
-		return fmt.Errorf("%s exists already; choose another name or remove it first", name)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; %s", err, outAdvice)
-	}
-	return nil
-}
-
-const outAdvice = "choose an output in a folder that can be written to"
-
-// writeFolder makes a folder that appears under its name only when fill has
-// succeeded and everything is on disk. The work is done beside it, since a
-// rename is atomic only within a file system.
-func writeFolder(out string, fill func(dir string) error) (err error) {
-	out = filepath.Clean(out)
-	parent := filepath.Dir(out)
-	if err := os.MkdirAll(parent, 0o777); err != nil {
-		return fmt.Errorf("%w; %s", err, outAdvice)
-	}
-	temp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".tmp-")
-	if err != nil {
-		return fmt.Errorf("%w; %s", err, outAdvice)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	// One folder deeper, because MkdirTemp's own is closed to everyone else.
-	dir := filepath.Join(temp, filepath.Base(out))
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		return err
-	}
-	if err := fill(dir); err != nil {
-		return err
-	}
-	if err := syncFolder(dir); err != nil {
-		return err
-	}
-	// Another process may have made the folder meanwhile; a rename would
-	// silently replace an empty one.
-	if err := mustNotExist(out); err != nil {
-		return err
-	}
-	if err := os.Rename(dir, out); err != nil {
-		return err
-	}
-	return syncFolder(parent)
-}
-
-func syncFolder(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// A syncedFile is a new file that is on disk once finish returns.
-type syncedFile struct {
+// A bufferedFile is a new file that is whole once finish returns.
+type bufferedFile struct {
 	f   *os.File
 	buf *bufio.Writer
 }
 
-func createSynced(name string) (*syncedFile, error) {
+func createBuffered(name string) (*bufferedFile, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	return &syncedFile{f: f, buf: bufio.NewWriterSize(f, 256<<10)}, nil
+	return &bufferedFile{f: f, buf: bufio.NewWriterSize(f, 256<<10)}, nil
 }
 
-func (s *syncedFile) write(b []byte) error {
+func (s *bufferedFile) write(b []byte) error {
 	_, err := s.buf.Write(b)
 	return err
 }
 
-func (s *syncedFile) finish() error {
-	err := errors.Join(s.buf.Flush(), s.f.Sync(), s.f.Close())
+func (s *bufferedFile) finish() error {
+	err := errors.Join(s.buf.Flush(), s.f.Close())
 	s.f = nil
 	return err
 }
 
 // abandon closes the file if finish did not.
-func (s *syncedFile) abandon() {
+func (s *bufferedFile) abandon() {
 	if s.f != nil {
 		_ = s.f.Close() // on its way to an error already; the file is removed
 	}

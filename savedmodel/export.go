@@ -3,7 +3,6 @@ package savedmodel
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph"
+	"galaxy/internal/durable"
 )
 
 // Names that clients of a model use.
@@ -76,55 +76,17 @@ func Export(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-func export(ctx context.Context, cfg Config) (err error) {
+func export(ctx context.Context, cfg Config) error {
 	if n := len(cfg.Metadata.Answers); n != cfg.Model.Outputs {
 		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
 	}
-	if err := vacant(cfg.Out); err != nil {
-		return err
-	}
-	parent, name := filepath.Split(filepath.Clean(cfg.Out))
-	if err := os.MkdirAll(filepath.Clean(parent), 0o777); err != nil {
-		return err
-	}
-	// In the same folder, for a rename cannot leave the file system.
-	tmp, err := os.MkdirTemp(filepath.Clean(parent), "."+name+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	// One level down, because MkdirTemp's own folder is closed to other users,
-	// such as that of a server.
-	dir := filepath.Join(tmp, name)
-
-	if err := write(ctx, dir, cfg); err != nil {
-		return err
-	}
-	if err := vacant(cfg.Out); err != nil {
-		return err
-	}
-	if err := os.Rename(dir, cfg.Out); err != nil {
-		return err
-	}
-	return syncPath(filepath.Clean(parent))
+	return durable.Folder(cfg.Out, func(dir string) error { return write(ctx, dir, cfg) })
 }
 
-// vacant reports a path that is taken.
-func vacant(path string) error {
-	if _, err := os.Lstat(path); err == nil {
-		return errors.New("it exists already; choose another name or remove it first")
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// write fills dir, a new folder, and syncs all of it.
+// write fills dir, a new folder.
 func write(ctx context.Context, dir string, cfg Config) error {
-	for _, d := range []string{dir, filepath.Join(dir, filepath.Dir(metadataFile))} {
-		if err := os.Mkdir(d, 0o777); err != nil {
-			return err
-		}
+	if err := os.Mkdir(filepath.Join(dir, filepath.Dir(metadataFile)), 0o777); err != nil {
+		return err
 	}
 	inf, err := graph.NewInferenceGraph(cfg.Model, cfg.Posterior, nil)
 	if err != nil {
@@ -175,10 +137,7 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	if err := writeMetadata(dir, cfg); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return syncTree(dir)
+	return ctx.Err()
 }
 
 // checkWeights says which variable has another size than the network's or a
@@ -308,26 +267,4 @@ func writeMetadata(dir string, cfg Config) error {
 		return fmt.Errorf("encode metadata: %w", err)
 	}
 	return os.WriteFile(filepath.Join(dir, filepath.FromSlash(metadataFile)), append(text, '\n'), 0o666)
-}
-
-// syncTree makes sure that everything in dir would survive a power cut.
-func syncTree(dir string) error {
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return syncPath(path)
-	})
-}
-
-// syncPath does so for one file or the entries of one folder.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
 }

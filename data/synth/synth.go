@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"galaxy/data"
+	"galaxy/internal/durable"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -74,80 +74,25 @@ func (c Config) Validate() error {
 // Everything is written into a temporary folder beside cfg.Out, which takes
 // its name at the very end. When ctx is cancelled or something fails, the
 // temporary folder is removed and cfg.Out is not made.
-func Generate(ctx context.Context, cfg Config) (err error) {
+func Generate(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("synthesise galaxies: %w", err)
 	}
-	out := filepath.Clean(cfg.Out)
-	if err := mustNotExist(out); err != nil {
-		return err
-	}
-	parent := filepath.Dir(out)
-	if err := os.MkdirAll(parent, 0o777); err != nil {
-		return fmt.Errorf("make folder %s: %w", parent, err)
-	}
-	// Beside the target, so that the final rename stays on one file system.
-	tmp, err := os.MkdirTemp(parent, "."+filepath.Base(out)+".tmp-")
-	if err != nil {
-		return fmt.Errorf("make temporary folder beside %s: %w", out, err)
-	}
-	defer func() {
-		if err == nil {
-			return
+	err := durable.Folder(cfg.Out, func(dir string) error {
+		images := filepath.Join(dir, ImagesDir)
+		if err := os.Mkdir(images, 0o777); err != nil {
+			return fmt.Errorf("make folder for images: %w", err)
 		}
-		if rmErr := os.RemoveAll(tmp); rmErr != nil {
-			err = errors.Join(err, fmt.Errorf("remove temporary folder %s: %w", tmp, rmErr))
-		}
-	}()
-	// MkdirTemp makes a private folder; the result is an ordinary one.
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return fmt.Errorf("set permissions of %s: %w", tmp, err)
-	}
-	images := filepath.Join(tmp, ImagesDir)
-	if err := os.Mkdir(images, 0o755); err != nil {
-		return fmt.Errorf("make folder %s: %w", images, err)
-	}
-
-	rows, err := drawAll(ctx, cfg, images)
-	if err != nil {
-		return err
-	}
-	if err := writeLabels(filepath.Join(tmp, LabelsFile), rows); err != nil {
-		return err
-	}
-	if err := syncImages(ctx, images, rows); err != nil {
-		return err
-	}
-	for _, dir := range []string{images, tmp} {
-		if err := syncPath(dir); err != nil {
+		rows, err := drawAll(ctx, cfg, images)
+		if err != nil {
 			return err
 		}
-	}
-	if err := ctx.Err(); err != nil {
+		return writeLabels(filepath.Join(dir, LabelsFile), rows)
+	})
+	if err != nil {
 		return fmt.Errorf("synthesise galaxies: %w", err)
 	}
-	if err := mustNotExist(out); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, out); err != nil {
-		return fmt.Errorf("move finished data set to %s: %w", out, err)
-	}
-	// From here the data set stands under its name; a failing sync of the
-	// parent must not make the deferred clean-up look for the old one.
-	_ = syncPath(parent)
 	return nil
-}
-
-// mustNotExist refuses an output that is there already, whatever it is.
-func mustNotExist(out string) error {
-	_, err := os.Lstat(out)
-	switch {
-	case err == nil:
-		return fmt.Errorf("output folder %s exists already: remove it or choose another name (nothing was changed)", out)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	}
-	return fmt.Errorf("look for output folder %s: %w", out, err)
 }
 
 // row is one line of the labels file.
@@ -197,26 +142,9 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("synthesise galaxies: %w", err)
+		return nil, err
 	}
 	return rows, nil
-}
-
-// syncImages makes sure that the finished images are on the disk before their
-// folder gets its final name. Many at a time: a journal then stores them
-// together, which is far quicker than one by one while drawing.
-func syncImages(ctx context.Context, images string, rows []row) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for i := range rows {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return fmt.Errorf("sync images: %w", err)
-			}
-			return syncPath(imageFile(images, rows[i].id))
-		})
-	}
-	return g.Wait()
 }
 
 // imageFile is the path of a galaxy's image in the folder images.
@@ -234,7 +162,7 @@ func drawOne(p *painter, seed int64, i int, images string) (row, error) {
 		return row{}, fmt.Errorf("encode galaxy %d: %w", r.id, err)
 	}
 	path := imageFile(images, r.id)
-	if err := os.WriteFile(path, p.file.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, p.file.Bytes(), 0o666); err != nil {
 		return row{}, fmt.Errorf("write image %s: %w", path, err)
 	}
 	return r, nil
@@ -274,26 +202,6 @@ func writeLabels(path string, rows []row) (err error) {
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write labels %s: %w", path, err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync labels %s: %w", path, err)
-	}
-	return nil
-}
-
-// syncPath asks the operating system to store a file's contents or a folder's
-// entries.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open %s to sync it: %w", path, err)
-	}
-	err = f.Sync()
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
 	}
 	return nil
 }

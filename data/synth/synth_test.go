@@ -259,9 +259,10 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		dir := t.TempDir()
 		cfg := Config{Out: filepath.Join(dir, "set"), Count: 50, Workers: 2, Progress: func(done, _ int) {
 			if done == 1 { // pull the folder away from under the workers
-				found, err := filepath.Glob(filepath.Join(dir, ".set.tmp-*", ImagesDir))
+				found, err := filepath.Glob(filepath.Join(dir, ".set.tmp-*", "set", ImagesDir))
 				if err != nil || len(found) != 1 {
-					t.Fatalf("temporary folder: %v, %v", found, err)
+					t.Errorf("temporary folder: %v, %v", found, err)
+					return
 				}
 				if err := os.RemoveAll(found[0]); err != nil {
 					t.Log(err) // a worker wrote one more file: the next one fails
