@@ -74,7 +74,7 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 		if err != nil {
 			return metric.Result{}, err
 		}
-		if err := scores.Add(batch.Labels, probabilities, logits); err != nil {
+		if err := scores.Add(logits, probabilities, batch.Labels); err != nil {
 			return metric.Result{}, err
 		}
 		if done += batch.Len(); e.Progress != nil {

@@ -58,21 +58,18 @@ func FitConstant(rows iter.Seq[[]float32]) (*Constant, error) {
 	return c, nil
 }
 
-// Majority is the column that is most often the largest, an index from 0 to 36.
-func (c *Constant) Majority() int { return c.choices.column }
-
-// predict returns the constant's probabilities and the logits with the smallest
-// loss on the rows it was fitted to: since the loss is linear in the label,
-// those that stand for the column means. A column that nobody chose would have
+// predict returns the logits with the smallest loss on the rows the constant was
+// fitted to and, as its probabilities, the column means. Since the loss is
+// linear in the label, those logits are the ones that stand for the means. A column that nobody chose would have
 // an infinite logit, and an infinite loss as soon as somebody does; it gets
 // the fraction of half an example.
-func (c *Constant) predict(loss Loss) (means, logits []float32) {
+func (c *Constant) predict(loss Loss) (logits, means []float32) {
 	least := 0.5 / float64(c.examples)
 	for _, m := range c.Means {
 		means = append(means, float32(m))
 		logits = append(logits, float32(loss.LogitFor(math.Min(math.Max(m, least), 1-least))))
 	}
-	return means, logits
+	return logits, means
 }
 
 // first returns the index of the largest value, the first of equals.

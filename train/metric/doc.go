@@ -3,7 +3,7 @@
 //
 //	constant, err := metric.FitConstant(trainRows)     // the baseline
 //	e := metric.New(loss, constant)
-//	for … { err = e.Add(labels, probabilities, logits) } // batch by batch
+//	for … { err = e.Add(logits, probabilities, labels) } // batch by batch
 //	result, err := e.Result()
 //
 // All arrays are float32, row-major [n, 37], the columns as in Kaggle's file
@@ -24,9 +24,10 @@
 //     share at which the answer most volunteers chose is the one with the
 //     largest probability: Σᵢq wᵢq·hitᵢq / Σᵢq wᵢq over examples i and
 //     questions q, where w is the share of volunteers who reached the question.
-//     It is the value of the column that the question's answers sum to; for
-//     question 6, whose columns are taken over those who reached it, it is
-//     1 − Class1.3. Each question's own is beside it.
+//     It is the value of the column that the question's answers sum to, but
+//     the columns of questions 6 and 8 are taken over those who reached
+//     question 6: for question 6 it is 1 − Class1.3, and for question 8
+//     (1 − Class1.3)·Class6.1. Each question's own is beside it.
 //   - loss: the mean of the training loss over all examples and columns,
 //     computed in float64 from the logits.
 //

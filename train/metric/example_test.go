@@ -37,7 +37,7 @@ func Example() {
 	for _, p := range probabilities {
 		logits = append(logits, float32(loss.LogitFor(max(float64(p), 1e-3))))
 	}
-	if err := evaluation.Add(labels, probabilities, logits); err != nil {
+	if err := evaluation.Add(logits, probabilities, labels); err != nil {
 		log.Fatal(err)
 	}
 	result, err := evaluation.Result()

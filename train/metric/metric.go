@@ -53,7 +53,7 @@ type Evaluation struct {
 	loss     Loss
 	constant *Constant
 	// The constant's answer in the form that add takes.
-	means, logits []float32
+	logits, means []float32
 	model, base   sums
 }
 
@@ -63,21 +63,21 @@ func New(loss Loss, constant *Constant) *Evaluation {
 	return &Evaluation{loss: loss, constant: constant}
 }
 
-// Add adds n examples: labels, probabilities and logits are [n, 37]. The slices
+// Add adds n examples: logits, probabilities and labels are [n, 37]. The slices
 // are not kept. Slices of other sizes, and values that are not finite, which no
 // score could be made of, are errors; the batch is then not counted.
-func (e *Evaluation) Add(labels, probabilities, logits []float32) error {
+func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	if e.loss == nil {
 		return errors.New("score examples: no loss given")
 	}
 	if len(labels) == 0 || len(labels)%data.Answers != 0 || len(probabilities) != len(labels) || len(logits) != len(labels) {
-		return fmt.Errorf("score examples: %d labels, %d probabilities and %d logits; want the same multiple of %d of each",
-			len(labels), len(probabilities), len(logits), data.Answers)
+		return fmt.Errorf("score examples: %d logits, %d probabilities and %d labels; want the same multiple of %d of each",
+			len(logits), len(probabilities), len(labels), data.Answers)
 	}
 	for _, a := range []struct {
 		name   string
 		values []float32
-	}{{"label", labels}, {"probability", probabilities}, {"logit", logits}} {
+	}{{"logit", logits}, {"probability", probabilities}, {"label", labels}} {
 		for i, v := range a.values {
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 				return fmt.Errorf("score examples: the %s of example %d, %s, is %v", a.name,
@@ -86,14 +86,14 @@ func (e *Evaluation) Add(labels, probabilities, logits []float32) error {
 		}
 	}
 	if e.constant != nil && e.means == nil {
-		e.means, e.logits = e.constant.predict(e.loss)
+		e.logits, e.means = e.constant.predict(e.loss)
 	}
 	for i := 0; i < len(labels); i += data.Answers {
-		y, p, x := labels[i:i+data.Answers], probabilities[i:i+data.Answers], logits[i:i+data.Answers]
+		x, p, y := logits[i:i+data.Answers], probabilities[i:i+data.Answers], labels[i:i+data.Answers]
 		truth := choose(y)
-		e.model.add(e.loss, y, p, x, truth, choose(p))
+		e.model.add(e.loss, x, p, y, truth, choose(p))
 		if e.constant != nil {
-			e.base.add(e.loss, y, e.means, e.logits, truth, e.constant.choices)
+			e.base.add(e.loss, e.logits, e.means, y, truth, e.constant.choices)
 		}
 	}
 	return nil
@@ -132,23 +132,43 @@ func choose(row []float32) choices {
 	return c
 }
 
-// reached returns the share of volunteers who were asked question i.
-func reached(labels []float32, i int) float64 {
-	q := &tree[i]
-	if q.Parent != data.Root {
-		return float64(labels[q.Parent])
-	}
-	share := 1.0
-	if i > 0 {
-		// A later question that sums to 1 is asked of all whom the first one
-		// did not send home.
-		for _, a := range tree[0].Answers {
-			if a.Next == data.End {
-				share -= float64(labels[a.Column])
-			}
+// roots holds for each question the one that starts its path: question 1, or
+// question 6 for itself and question 8. Its columns and those below are shares
+// of the volunteers who were asked it.
+var roots = func() (roots [data.Questions]int) {
+	var of [data.Answers]int // the question of a column
+	for i := range tree {
+		for _, a := range tree[i].Answers {
+			of[a.Column] = i
 		}
 	}
-	return max(share, 0)
+	for i := range tree {
+		root := i
+		for tree[root].Parent != data.Root {
+			root = of[tree[root].Parent]
+		}
+		roots[i] = root
+	}
+	return roots
+}()
+
+// reached returns the share of volunteers who were asked question i.
+func reached(labels []float32, i int) float64 {
+	share := 1.0
+	if parent := tree[i].Parent; parent != data.Root {
+		share = float64(labels[parent])
+	}
+	if roots[i] > 0 {
+		// A later root is asked of all whom the first question did not send home.
+		asked := 1.0
+		for _, a := range tree[0].Answers {
+			if a.Next == data.End {
+				asked -= float64(labels[a.Column])
+			}
+		}
+		share *= max(asked, 0)
+	}
+	return share
 }
 
 // sums are what the scores are made of.
@@ -159,7 +179,7 @@ type sums struct {
 	weight, right [data.Questions]float64
 }
 
-func (s *sums) add(loss Loss, labels, probabilities, logits []float32, truth, answer choices) {
+func (s *sums) add(loss Loss, logits, probabilities, labels []float32, truth, answer choices) {
 	square := 0.0
 	for j, y := range labels {
 		d := float64(probabilities[j]) - float64(y)

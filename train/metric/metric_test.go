@@ -62,7 +62,7 @@ func TestByHand(t *testing.T) {
 	logits := make([]float32, len(labels)) // all 0: the quadratic loss is the mean square of the labels
 
 	e := New(quadratic{}, nil)
-	if err := e.Add(labels, probabilities, logits); err != nil {
+	if err := e.Add(logits, probabilities, labels); err != nil {
 		t.Fatal(err)
 	}
 	result, err := e.Result()
@@ -107,6 +107,18 @@ func TestByHand(t *testing.T) {
 	near("upper end of the rmse", result.RMSEInterval[1], math.Sqrt((2.0/16+2)/37))
 }
 
+// Question 8 is asked of those of 6.1, which is a share of those whom 1.3 did
+// not send home.
+func TestReached(t *testing.T) {
+	labels := row(map[int]float32{smooth: 0.5, disk: 0.125, star: 0.375, notEdgeOn: 0.125, odd: 0.25, notOdd: 0.75})
+	want := []float64{1, 0.125, 0.125, 0.125, 0.125, 0.625, 0.5, 0.625 * 0.25, 0, 0, 0}
+	for i, w := range want {
+		if got := reached(labels, i); got != w {
+			t.Errorf("question %d is reached by %v, want %v", i+1, got, w)
+		}
+	}
+}
+
 // drawRows draws n rows of 37; ties and zeros are common.
 func drawRows(t *rapid.T, name string, n int) []float32 {
 	return rapid.SliceOfN(rapid.OneOf(
@@ -131,7 +143,7 @@ func TestAgainstDirectForms(t *testing.T) {
 		e := New(entropy{}, nil)
 		for at := 0; at < n; { // cut into batches anyhow
 			end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
-			if err := e.Add(labels[37*at:37*end], probabilities[37*at:37*end], logits[37*at:37*end]); err != nil {
+			if err := e.Add(logits[37*at:37*end], probabilities[37*at:37*end], labels[37*at:37*end]); err != nil {
 				t.Fatal(err)
 			}
 			at = end
@@ -156,6 +168,9 @@ func TestAgainstDirectForms(t *testing.T) {
 					w = float64(y[parentColumn[q]])
 				case q == 5:
 					w = 1 - float64(y[star])
+				}
+				if q == 7 { // 6.1 is a share of those who reached question 6
+					w *= 1 - float64(y[star])
 				}
 				first, last := firstColumn[q], firstColumn[q+1]
 				weight += w
@@ -188,7 +203,7 @@ func TestAgainstDirectForms(t *testing.T) {
 		}
 
 		whole := New(entropy{}, nil)
-		if err := whole.Add(labels, probabilities, logits); err != nil {
+		if err := whole.Add(logits, probabilities, labels); err != nil {
 			t.Fatal(err)
 		}
 		if again, err := whole.Result(); err != nil || !reflect.DeepEqual(got, again) {
@@ -229,8 +244,8 @@ func TestConstantByHand(t *testing.T) {
 	if c.Means[smooth] != 0.5 || c.Means[notOdd] != 0.75 || c.Means[round] != 0.25 {
 		t.Errorf("means are %v", c.Means)
 	}
-	if c.Majority() != smooth {
-		t.Errorf("majority is column %d, want %d", c.Majority(), smooth)
+	if c.choices.column != smooth {
+		t.Errorf("the column that is most often the largest is %d, want %d", c.choices.column, smooth)
 	}
 	// Question 7 is reached by equal shares for two answers: the first counts.
 	if c.choices.question[0] != smooth || c.choices.question[1] != notEdgeOn || c.choices.question[6] != round {
@@ -275,7 +290,7 @@ func TestConstantIsTheBest(t *testing.T) {
 		other := drawRows(t, "other constant", 1)
 		repeated := slices.Repeat(other, n)
 		e := New(quadratic{}, c)
-		if err := e.Add(labels, repeated, repeated); err != nil {
+		if err := e.Add(repeated, repeated, labels); err != nil {
 			t.Fatal(err)
 		}
 		got, err := e.Result()
@@ -362,21 +377,21 @@ func TestErrors(t *testing.T) {
 	with := func(j int, v float64) []float32 { return row(map[int]float32{j: float32(v)}) }
 	for _, test := range []struct {
 		name, want                    string
-		labels, probabilities, logits []float32
+		logits, probabilities, labels []float32
 	}{
-		{"nothing", "0 labels", nil, nil, nil},
+		{"nothing", "0 logits", nil, nil, nil},
 		{"36 columns", "multiple of 37", good[1:], good[1:], good[1:]},
-		{"sizes", "37 labels, 74 probabilities", good, slices.Repeat(good, 2), good},
-		{"no logits", "0 logits", good, good, nil},
+		{"sizes", "37 logits, 74 probabilities", good, slices.Repeat(good, 2), good},
+		{"no logits", "0 logits", nil, good, good},
 		{"NaN probability", "the probability of example 1, Class7.2, is NaN", good, with(16, math.NaN()), good},
-		{"infinite logit", "the logit of example 1, Class1.1, is +Inf", good, good, with(0, math.Inf(1))},
-		{"NaN label", "the label of example 1", with(3, math.NaN()), good, good},
+		{"infinite logit", "the logit of example 1, Class1.1, is +Inf", with(0, math.Inf(1)), good, good},
+		{"NaN label", "the label of example 1", good, good, with(3, math.NaN())},
 	} {
 		e := New(quadratic{}, nil)
 		if err := e.Add(good, good, good); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.Add(test.labels, test.probabilities, test.logits); err == nil || !strings.Contains(err.Error(), test.want) {
+		if err := e.Add(test.logits, test.probabilities, test.labels); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got error %v, want one with %q", test.name, err, test.want)
 		}
 		if got, err := e.Result(); err != nil || got.Examples != 1 {
