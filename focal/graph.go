@@ -20,8 +20,8 @@ const labelTolerance = 1e-3
 // logits and labels are float32 of one shape, usually [N, answers]; logits are
 // the network's outputs before any sigmoid; labels are fractions in [0, 1].
 // Another dtype, shapes that cannot be equal and invalid parameters are errors
-// in the scope. Values are known only when the graph runs: a label outside
-// [0, 1] makes the loss NaN, so that swapped arguments do not train silently.
+// in the scope. Values are known only when the graph runs: a label more
+// than 1e-3 outside [0, 1] makes the loss NaN, so that swapped arguments do not train silently.
 //
 // The value and its C++ gradients are finite for all finite logits: every
 // factor is computed from softplus(±x), no difference of two terms is taken
