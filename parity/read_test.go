@@ -216,7 +216,7 @@ func TestEvents(t *testing.T) {
 				events.Scalar{Tag: "train/learning_rate", Value: 1e-3}))
 		}
 	}
-	w, err := events.Create(path)
+	w, err := events.OpenAppend(path, 0)
 	must(t, err)
 	write(w, 1, 50, 1)
 	kept := w.Size()

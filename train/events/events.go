@@ -1,6 +1,6 @@
 // Package events writes scalars as TensorBoard event files.
 //
-//	w, err := events.Create("run/events.out.tfevents.0.galaxy")
+//	w, err := events.OpenAppend("run/events.out.tfevents.0.galaxy", 0)
 //	err = w.Scalars(step, time.Now(), events.Scalar{Tag: "loss", Value: 0.3})
 //	size := w.Size() // note it with a checkpoint, after w.Sync
 //	err = w.Close()
@@ -56,19 +56,6 @@ type Scalar struct {
 type Writer struct {
 	file *os.File
 	size int64
-}
-
-// Create makes a new event file; an existing one is an error (fs.ErrExist).
-func Create(path string) (*Writer, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("create event file: %w", err)
-	}
-	w := &Writer{file: file}
-	if err := w.begin(); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return w, nil
 }
 
 // OpenAppend cuts an event file back to size bytes, a value that Size once

@@ -20,7 +20,7 @@ func Example() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "events.out.tfevents.0.galaxy")
 
-	w, err := events.Create(path)
+	w, err := events.OpenAppend(path, 0)
 	if err != nil {
 		log.Fatal(err)
 	}
