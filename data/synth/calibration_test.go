@@ -191,7 +191,7 @@ func TestFeaturesFade(t *testing.T) {
 // pixels. The JPEG in between makes no difference to such means.
 func thumbnail(img *image.RGBA, side int) []float64 {
 	const crop = 224
-	from := (Side - crop) / 2
+	from := (data.ImageSide - crop) / 2
 	cell := crop / side
 	out := make([]float64, side*side*3)
 	for j := range side * cell {

@@ -1,6 +1,10 @@
 package synth
 
-import "math"
+import (
+	"math"
+
+	"galaxy/data"
+)
 
 // blur convolves the planes with the Gaussian point spread.
 func (p *painter) blur(sigma float64) {
@@ -95,11 +99,11 @@ type tap struct {
 
 // taps returns Catmull-Rom weights for every output pixel.
 // shift moves the picture by that many detector pixels.
-func (p *painter) taps(shift float64) [Side]tap {
-	var out [Side]tap
+func (p *painter) taps(shift float64) [data.ImageSide]tap {
+	var out [data.ImageSide]tap
 	for i := range out {
 		// The middle of the output is the middle of the grid.
-		x := (float64(i)+0.5-Side/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
+		x := (float64(i)+0.5-data.ImageSide/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
 		f := math.Floor(x)
 		t := x - f
 		out[i] = tap{at: max(0, min(p.n-4, int(f)-1)), w: [4]float32{
@@ -120,7 +124,7 @@ func (p *painter) resample(s stream) {
 	for c := range p.plane {
 		down, right := p.taps(s.normal(0, 0.2)), p.taps(s.normal(0, 0.2))
 		src := p.plane[c]
-		for j, t := range down { // rows: Side of them, still n wide
+		for j, t := range down { // rows: data.ImageSide of them, still n wide
 			a, b := src[t.at*n:(t.at+1)*n], src[(t.at+1)*n:(t.at+2)*n]
 			d, e := src[(t.at+2)*n:(t.at+3)*n], src[(t.at+3)*n:(t.at+4)*n]
 			to := p.work[j*n : (j+1)*n]
@@ -128,9 +132,9 @@ func (p *painter) resample(s stream) {
 				to[i] = t.w[0]*a[i] + t.w[1]*b[i] + t.w[2]*d[i] + t.w[3]*e[i]
 			}
 		}
-		for j := range Side {
+		for j := range data.ImageSide {
 			row := p.work[j*n : (j+1)*n]
-			pix := p.out.Pix[j*p.out.Stride : j*p.out.Stride+4*Side]
+			pix := p.out.Pix[j*p.out.Stride : j*p.out.Stride+4*data.ImageSide]
 			for i := range right {
 				t := &right[i]
 				r := row[t.at : t.at+4 : t.at+4]

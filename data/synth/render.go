@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"image"
 	"math"
+
+	"galaxy/data"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 	// the point spread and the interpolation to draw on.
 	margin = 4
 	// maxGrid is the widest detector grid: one pixel per output pixel.
-	maxGrid = Side + 2*margin + 1
+	maxGrid = data.ImageSide + 2*margin + 1
 )
 
 // painter draws galaxies one after the other into buffers it owns.
@@ -35,7 +37,7 @@ type painter struct {
 }
 
 func newPainter() *painter {
-	p := &painter{out: image.NewRGBA(image.Rect(0, 0, Side, Side))}
+	p := &painter{out: image.NewRGBA(image.Rect(0, 0, data.ImageSide, data.ImageSide))}
 	for c := range p.plane {
 		p.plane[c] = make([]float32, maxGrid*maxGrid)
 	}
@@ -47,7 +49,7 @@ func newPainter() *painter {
 func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
 	p.scale = math.Max(1, detectorPixel*r90Pixels/g.r90)
 	p.unit = r90Pixels / p.scale
-	p.n = min(maxGrid, int(math.Ceil(Side/p.scale))+2*margin)
+	p.n = min(maxGrid, int(math.Ceil(data.ImageSide/p.scale))+2*margin)
 	p.cx = float64(p.n)/2 + s.in(-0.5, 0.5)
 	p.cy = float64(p.n)/2 + s.in(-0.5, 0.5)
 	for c := range p.plane {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"galaxy/data"
 )
 
 // blank returns a painter with an empty square grid of n detector pixels, of
@@ -105,7 +107,7 @@ func TestTaps(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPainter()
 		p.scale = rapid.Float64Range(1, 8).Draw(t, "scale")
-		p.n = min(maxGrid, int(math.Ceil(Side/p.scale))+2*margin)
+		p.n = min(maxGrid, int(math.Ceil(data.ImageSide/p.scale))+2*margin)
 		shift := rapid.Float64Range(-1, 1).Draw(t, "shift")
 		for i, tap := range p.taps(shift) {
 			sum, at := 0.0, 0.0
@@ -113,7 +115,7 @@ func TestTaps(t *testing.T) {
 				sum += float64(w)
 				at += float64(w) * float64(tap.at+k)
 			}
-			want := (float64(i)+0.5-Side/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
+			want := (float64(i)+0.5-data.ImageSide/2.0)/p.scale + float64(p.n)/2 - 0.5 + shift
 			if math.Abs(sum-1) > 1e-5 || math.Abs(at-want) > 1e-3 {
 				t.Fatalf("output pixel %d reads grid pixel %v with weight %v, want %v with weight 1", i, at, sum, want)
 			}
@@ -124,7 +126,7 @@ func TestTaps(t *testing.T) {
 // The stretch keeps colours: channel ratios of bright light survive it, and
 // nothing leaves the range of a byte.
 func TestDevelopKeepsColour(t *testing.T) {
-	p := blank(Side+2*margin, 50)
+	p := blank(data.ImageSide+2*margin, 50)
 	for i := range p.n * p.n {
 		p.plane[0][i], p.plane[1][i], p.plane[2][i] = 0.6, 0.3, 0.15
 	}

@@ -1,6 +1,10 @@
 package synth
 
-import "math"
+import (
+	"math"
+
+	"galaxy/data"
+)
 
 // stroke paints a chain of blobs along an arc of a spiral: tails, arcs,
 // bridges. Angles in radians, radii from r0 to r1.
@@ -84,7 +88,7 @@ func starColour(s stream) rgb {
 
 // drawField adds the neighbours: faint stars and galaxies by sky area.
 func (p *painter) drawField(g *galaxy, s stream) {
-	side := Side / float64(r90Pixels) // units of r90
+	side := data.ImageSide / float64(r90Pixels) // units of r90
 	area := side * g.r90 / 60
 	area *= area // square arc minutes
 	half := side / 2
@@ -114,7 +118,7 @@ func (p *painter) drawField(g *galaxy, s stream) {
 // drawStars adds what the Gaussian core lacks: bright stars with haloes and
 // diffraction spikes, the light they spread over the field, satellite trails.
 func (p *painter) drawStars(g *galaxy, s stream) {
-	half := Side / float64(r90Pixels) / 2
+	half := data.ImageSide / float64(r90Pixels) / 2
 	if s.chance(math.Min(0.25, 0.02*g.r90/6)) || g.trail > 0.9 {
 		// A bright star in or just outside the field.
 		x, y := s.in(-1.2*half, 1.2*half), s.in(-1.2*half, 1.2*half)

@@ -27,10 +27,6 @@ const (
 	LabelsFile = "training_solutions_rev1.csv"
 )
 
-// Side is the width and height in pixels of every image, as in the real
-// data set.
-const Side = 424
-
 // maxCount bounds Config.Count: far above any use, and far below the number
 // of ids or of files a file system can take.
 const maxCount = 10_000_000

@@ -194,8 +194,8 @@ func TestLayout(t *testing.T) {
 			continue
 		}
 		c, err := jpeg.DecodeConfig(f)
-		if err != nil || c.Width != Side || c.Height != Side {
-			t.Errorf("image %d is %d×%d (%v), want %d×%d", id, c.Width, c.Height, err, Side, Side)
+		if err != nil || c.Width != data.ImageSide || c.Height != data.ImageSide {
+			t.Errorf("image %d is %d×%d (%v), want %d×%d", id, c.Width, c.Height, err, data.ImageSide, data.ImageSide)
 		}
 		f.Close()
 	}
@@ -322,7 +322,7 @@ func TestAnyGalaxy(t *testing.T) {
 		labels := vote(g, newStream(seed, i, streamVotes))
 		checkRow(t, labels)
 		img := p.paint(g, newStream(seed, i, streamSky))
-		if img.Bounds().Dx() != Side || img.Bounds().Dy() != Side {
+		if img.Bounds().Dx() != data.ImageSide || img.Bounds().Dy() != data.ImageSide {
 			t.Errorf("image is %v", img.Bounds())
 		}
 	})
