@@ -211,26 +211,6 @@ func (c *Cache) Indices(s Split) []int {
 	return c.indices[s]
 }
 
-// Image returns the pixels of example i, uint8 [Size, Size, 3] in row-major
-// order, after comparing their checksum. The slice is a view into the mapped
-// file: writing to it ends the process, and so does reading it after Close.
-func (c *Cache) Image(i int) ([]byte, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	src, err := c.view(i)
-	if err != nil {
-		return nil, err
-	}
-	var sum uint64
-	if err := guard(func() { sum = xxh3.Hash(src) }); err != nil {
-		return nil, fmt.Errorf("read cache %s: galaxy %d: %w", c.dir, c.ids[i], err)
-	}
-	if sum != c.sums[i] {
-		return nil, c.damaged(i)
-	}
-	return src, nil
-}
-
 // copyImages gathers the given examples into dst, uint8 [len(which), Size,
 // Size, 3]. The checksum is taken of the copy: what was checked is what is
 // used, and the bytes are still in the processor's cache.

@@ -124,7 +124,7 @@ func TestEditedImage(t *testing.T) {
 	}
 	defer c.Close()
 	for i := range c.Len() {
-		_, err := c.Image(i)
+		_, err := imageOf(c, i)
 		if i != example {
 			if err != nil {
 				t.Errorf("example %d: %v", i, err)
@@ -147,7 +147,7 @@ func TestImagesCutWhileOpen(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, imagesName), 0); err != nil {
 		t.Fatal(err)
 	}
-	_, err = c.Image(0)
+	_, err = imageOf(c, 0)
 	wantError(t, err, "galaxy 100000", "cut short")
 	err = c.copyImages(make([]byte, 2*c.row), []int{38, 39})
 	wantError(t, err, "galaxy 100114", "cut short")
@@ -163,7 +163,7 @@ func TestClosedCache(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err = c.Image(0)
+	_, err = imageOf(c, 0)
 	wantError(t, err, "closed")
 	wantError(t, c.copyImages(make([]byte, c.row), []int{0}), "closed")
 	if c.Len() != 40 || len(c.Labels(3)) != Answers || c.Indices(Split(9)) != nil {
@@ -211,7 +211,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		defer c.Close()
 		for i := range c.Len() {
-			if b, err := c.Image(i); err == nil && len(b) != c.Size()*c.Size()*3 {
+			if b, err := imageOf(c, i); err == nil && len(b) != c.Size()*c.Size()*3 {
 				t.Errorf("example %d has %d bytes", i, len(b))
 			}
 		}

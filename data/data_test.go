@@ -241,3 +241,9 @@ func wantError(t *testing.T, err error, parts ...string) {
 		}
 	}
 }
+
+// imageOf returns the pixels of example i.
+func imageOf(c *Cache, i int) ([]byte, error) {
+	pixels := make([]byte, c.row)
+	return pixels, c.copyImages(pixels, []int{i})
+}

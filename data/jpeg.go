@@ -26,20 +26,20 @@ const (
 
 var errTruncated = errors.New("the file is truncated: no end-of-image marker")
 
-// A JPEGHeader is what the frame header of a JPEG says.
-type JPEGHeader struct {
+// A jpegHeader is what the frame header of a JPEG says.
+type jpegHeader struct {
 	Width, Height int // pixels
 	Components    int // 1 grey, 3 colour, 4 CMYK
 }
 
-// ScanJPEG walks a JPEG from its start-of-image to its end-of-image marker and
+// scanJPEG walks a JPEG from its start-of-image to its end-of-image marker and
 // returns its frame header. It decodes nothing, so it costs microseconds; it is
 // there because a decoder that only needs the centre of a picture never looks
 // at the end of the file and accepts one that was cut off. Bytes after the
 // end-of-image marker are ignored. The error is a reason that fits behind a
 // file name.
-func ScanJPEG(jpeg []byte) (JPEGHeader, error) {
-	var h JPEGHeader
+func scanJPEG(jpeg []byte) (jpegHeader, error) {
+	var h jpegHeader
 	if len(jpeg) == 0 {
 		return h, errors.New("the file is empty")
 	}
@@ -103,7 +103,7 @@ func ScanJPEG(jpeg []byte) (JPEGHeader, error) {
 			if body[0] != 8 {
 				return h, fmt.Errorf("%d bits a sample; want 8", body[0])
 			}
-			h = JPEGHeader{
+			h = jpegHeader{
 				Height:     int(body[1])<<8 | int(body[2]),
 				Width:      int(body[3])<<8 | int(body[4]),
 				Components: int(body[5]),
@@ -134,7 +134,7 @@ func ScanJPEG(jpeg []byte) (JPEGHeader, error) {
 
 // checkImage says why a file is not an image that prepare can use.
 func checkImage(jpeg []byte) error {
-	h, err := ScanJPEG(jpeg)
+	h, err := scanJPEG(jpeg)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,11 @@ import (
 
 func TestScanJPEG(t *testing.T) {
 	good := basePicture()
-	h, err := ScanJPEG(good)
-	if want := (JPEGHeader{ImageSide, ImageSide, 3}); err != nil || h != want {
-		t.Fatalf("ScanJPEG = %+v, %v, want %+v", h, err, want)
+	h, err := scanJPEG(good)
+	if want := (jpegHeader{ImageSide, ImageSide, 3}); err != nil || h != want {
+		t.Fatalf("scanJPEG = %+v, %v, want %+v", h, err, want)
 	}
-	if _, err := ScanJPEG(append(bytes.Clone(good), "trailing"...)); err != nil {
+	if _, err := scanJPEG(append(bytes.Clone(good), "trailing"...)); err != nil {
 		t.Errorf("bytes behind the end: %v", err)
 	}
 
@@ -52,7 +52,7 @@ func TestScanJPEG(t *testing.T) {
 		{"arithmetic", edit(func(b []byte) []byte { b[frame+1] = 0xc9; return b }), "not supported"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := ScanJPEG(c.file)
+			_, err := scanJPEG(c.file)
 			wantError(t, err, c.want)
 		})
 	}
@@ -62,7 +62,7 @@ func TestScanJPEG(t *testing.T) {
 func TestScanJPEGFindsEveryCut(t *testing.T) {
 	good := basePicture()
 	for n := range good {
-		if _, err := ScanJPEG(good[:n]); err == nil {
+		if _, err := scanJPEG(good[:n]); err == nil {
 			t.Fatalf("the first %d of %d bytes passed", n, len(good))
 		}
 	}
@@ -72,7 +72,7 @@ func TestScanJPEGAgreesWithDecoder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w, h := rapid.IntRange(1, 70).Draw(t, "width"), rapid.IntRange(1, 70).Draw(t, "height")
 		var m draw.Image = image.NewRGBA(image.Rect(0, 0, w, h))
-		want := JPEGHeader{w, h, 3}
+		want := jpegHeader{w, h, 3}
 		if rapid.Bool().Draw(t, "grey") {
 			m, want.Components = image.NewGray(image.Rect(0, 0, w, h)), 1
 		}
@@ -87,8 +87,8 @@ func TestScanJPEGAgreesWithDecoder(t *testing.T) {
 		if err := jpeg.Encode(&b, m, &jpeg.Options{Quality: rapid.IntRange(1, 100).Draw(t, "quality")}); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := ScanJPEG(b.Bytes()); err != nil || got != want {
-			t.Errorf("ScanJPEG = %+v, %v, want %+v", got, err, want)
+		if got, err := scanJPEG(b.Bytes()); err != nil || got != want {
+			t.Errorf("scanJPEG = %+v, %v, want %+v", got, err, want)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func FuzzScanJPEG(f *testing.F) {
 	f.Add(small[:len(small)*9/10])
 	f.Add([]byte{0xff, markerSOI, 0xff, 0xff, 0xff, markerEOI})
 	f.Fuzz(func(t *testing.T, file []byte) {
-		h, err := ScanJPEG(file)
+		h, err := scanJPEG(file)
 		if err != nil {
 			return
 		}
@@ -142,7 +142,7 @@ func BenchmarkScanJPEG(b *testing.B) {
 	file := basePicture()
 	b.SetBytes(int64(len(file)))
 	for b.Loop() {
-		if _, err := ScanJPEG(file); err != nil {
+		if _, err := scanJPEG(file); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -36,8 +36,7 @@ type Batch struct {
 	Labels []float32 // [n, 37] vote fractions
 	IDs    []int64   // [n] GalaxyIDs
 
-	Epoch    int   // passes over the split before this one
-	Position int64 // batches before this one since the start of training
+	Epoch int // passes over the split before this one
 }
 
 // Len returns n, the number of examples.
@@ -203,7 +202,7 @@ func (l *Loader) fill(ctx context.Context) {
 				which = append(which, l.indices[i])
 			}
 		}
-		b.Epoch, b.Position = int(epoch), position
+		b.Epoch = int(epoch)
 		if err := l.gather(b, which); err != nil {
 			l.ready <- loaded{err: fmt.Errorf("load: %w", err)}
 			return

@@ -71,6 +71,9 @@ type Broken struct {
 	Reason string `json:"reason"`
 }
 
+// String returns the id and the reason, "100008: not a JPEG file".
+func (b Broken) String() string { return fmt.Sprintf("%d: %s", b.ID, b.Reason) }
+
 // Sources names what a cache was made from, by base name only: the same files
 // elsewhere give the same cache.
 type Sources struct {

@@ -96,7 +96,9 @@ func (c *PrepareConfig) validate() error {
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
 // More are an error that names the ids, and so are no good image at all, no
 // image of the train split, and, unless AllowMissing, an image without a row or
-// a row without an image.
+// a row without an image. Rows that break the sum rules of the question tree
+// are kept and counted in the manifest, but when all do it is an error: they
+// are not labels then.
 func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
 	if decoder == nil {
 		return nil, errors.New("prepare: no decoder given")
@@ -188,11 +190,11 @@ func (p *preparer) match() error {
 	var problems []string
 	if len(noRow) > 0 {
 		problems = append(problems, fmt.Sprintf("%s in %s without a row in %s (%s)",
-			count(len(noRow), "image"), p.images.Path(), p.catalog.Path, some(noRow)))
+			count(len(noRow), "image"), p.images.Path(), p.catalog.Path, some(noRow, ", ")))
 	}
 	if len(noImage) > 0 {
 		problems = append(problems, fmt.Sprintf("%s in %s without an image in %s (%s)",
-			count(len(noImage), "row"), p.catalog.Path, p.images.Path(), some(noImage)))
+			count(len(noImage), "row"), p.catalog.Path, p.images.Path(), some(noImage, ", ")))
 	}
 	if len(p.todo) == 0 {
 		return fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
@@ -201,7 +203,24 @@ func (p *preparer) match() error {
 		return fmt.Errorf("%s; complete the files, or leave these out with --allow-missing", strings.Join(problems, " and "))
 	}
 	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = len(noRow), len(noImage)
-	return nil
+	return p.checkLabels()
+}
+
+// checkLabels refuses labels that cannot be vote fractions, such as those of a
+// benchmark with the right ids and columns. Single rows may break the rules.
+func (p *preparer) checkLabels() error {
+	var first error
+	for _, row := range p.todo {
+		err := CheckSums(p.catalog.Row(row), SumTolerance)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = fmt.Errorf("galaxy %d: %w", p.catalog.IDs[row], err)
+		}
+	}
+	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission",
+		p.catalog.Path, count(len(p.todo), "row"), first)
 }
 
 // blockImages is how many images travel together between goroutines: enough to
@@ -437,7 +456,7 @@ func (p *preparer) finish() error {
 	}
 	if n := len(m.Broken); n > p.config.MaxBroken {
 		return fmt.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with --max-broken %d",
-			count(n, "broken image"), p.images.Path(), someBroken(m.Broken), p.config.MaxBroken, n)
+			count(n, "broken image"), p.images.Path(), some(m.Broken, "; "), p.config.MaxBroken, n)
 	}
 	if m.Counts.Train == 0 {
 		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
@@ -466,28 +485,16 @@ func count(n int, what string) string {
 // someFirst is how many ids a message names before it goes over to a count.
 const someFirst = 5
 
-func some(ids []int64) string {
-	s := make([]string, 0, someFirst+1)
-	for i, id := range ids {
-		if i == someFirst {
-			s = append(s, "…")
-			break
-		}
-		s = append(s, fmt.Sprint(id))
+// some lists the first few items for a message.
+func some[T any](items []T, separator string) string {
+	var s []string
+	for _, item := range items[:min(len(items), someFirst)] {
+		s = append(s, fmt.Sprint(item))
 	}
-	return strings.Join(s, ", ")
-}
-
-func someBroken(list []Broken) string {
-	s := make([]string, 0, someFirst+1)
-	for i, b := range list {
-		if i == someFirst {
-			s = append(s, "…")
-			break
-		}
-		s = append(s, fmt.Sprintf("%d: %s", b.ID, b.Reason))
+	if len(items) > someFirst {
+		s = append(s, "…")
 	}
-	return strings.Join(s, "; ")
+	return strings.Join(s, separator)
 }
 
 // A bufferedFile is a new file that is whole once finish returns.

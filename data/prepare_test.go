@@ -103,7 +103,7 @@ func TestPrepareWhole(t *testing.T) {
 		if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.Image(i)
+		got, err := imageOf(c, i)
 		if err != nil || !bytes.Equal(got, pixels) {
 			t.Errorf("galaxy %d: %v, or other pixels", id, err)
 		}
@@ -178,7 +178,7 @@ func TestPreparePixels(t *testing.T) {
 	}
 	defer c.Close()
 	for i := range c.Len() {
-		pixels, err := c.Image(i)
+		pixels, err := imageOf(c, i)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -286,7 +286,7 @@ func TestPrepareAnyBroken(t *testing.T) {
 			if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := cache.Image(i); cache.ID(i) != id || err != nil || !bytes.Equal(got, pixels) {
+			if got, err := imageOf(cache, i); cache.ID(i) != id || err != nil || !bytes.Equal(got, pixels) {
 				t.Fatalf("example %d is galaxy %d, want %d, or has other pixels, or %v", i, cache.ID(i), id, err)
 			}
 			i++
@@ -445,6 +445,21 @@ func TestPrepareCountsSumRuleBreaks(t *testing.T) {
 	if m.SumRuleBreaks != 1 {
 		t.Errorf("%d rows break the sum rules, want 1", m.SumRuleBreaks)
 	}
+}
+
+// A table with Kaggle's ids and columns that does not hold labels.
+func TestPrepareRefusesBenchmark(t *testing.T) {
+	s := makeSource(t, 20)
+	var zeros strings.Builder
+	zeros.WriteString(idColumn + "," + strings.Join(Columns(), ",") + "\n")
+	for _, id := range s.ids {
+		fmt.Fprintf(&zeros, "%d%s\n", id, strings.Repeat(",0", Answers))
+	}
+	writeFile(t, s.labels, []byte(zeros.String()))
+	parent := t.TempDir()
+	_, err := Prepare(context.Background(), s.config(filepath.Join(parent, "cache")), hashDecoder{})
+	wantError(t, err, s.labels+" holds no vote fractions: none of its 20 rows", fmt.Sprintf("galaxy %d: the answers of question 1 sum to 0", s.ids[0]), "training_solutions_rev1.csv")
+	onlyEntries(t, parent)
 }
 
 // cancelAfter cancels a context in the middle of the work.
