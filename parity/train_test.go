@@ -69,7 +69,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	}{
 		Params: loss, Start: filepath.Join(folder, "start"), Finish: filepath.Join(folder, "finish"),
 		Mean: channelMean, Std: channelStd, Size: size, Batch: batch,
-		Images: writeFile(t, images), Labels: writeFloats(t, labels), Twins: 3,
+		Images: writeFile(t, images), Labels: writeFloats(t, labels), Twins: 4,
 		Optimizer: optimizer,
 	}
 
