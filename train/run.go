@@ -292,6 +292,7 @@ func (r *run) evaluate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
 	}
+	graph.TrimMemory()
 	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
 	result := EvaluationResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total,
