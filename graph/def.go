@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
@@ -25,7 +26,9 @@ func Def(g *tf.Graph) (*graphpb.GraphDef, error) {
 
 func serialise(g *tf.Graph) ([]byte, error) {
 	var def bytes.Buffer
-	if _, err := g.WriteTo(&def); err != nil {
+	_, err := g.WriteTo(&def)
+	runtime.KeepAlive(g) // see newSession
+	if err != nil {
 		return nil, fmt.Errorf("serialise graph: %w", err)
 	}
 	return def.Bytes(), nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/jpeg"
 	"strconv"
+	"runtime"
 	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -118,7 +119,9 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 		return fmt.Errorf("decode jpeg: %s", reason)
 	}
 	// The buffer's capacity is the tensor's size, so this writes to dst itself.
-	if _, err := out[0].WriteContentsTo(bytes.NewBuffer(dst[:0])); err != nil {
+	_, err = out[0].WriteContentsTo(bytes.NewBuffer(dst[:0]))
+	runtime.KeepAlive(out) // as in floats
+	if err != nil {
 		return fmt.Errorf("decode jpeg: read image: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -73,6 +74,10 @@ func newSession(g *tf.Graph, c SessionConfig) (*tf.Session, error) {
 		return nil, err
 	}
 	sess, err := tf.NewSession(g, options)
+	// The bindings hand over the C pointer alone: without this, a garbage
+	// collection during the call could free a graph that nothing else refers
+	// to, and the call would wait for ever on the freed lock.
+	runtime.KeepAlive(g)
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}

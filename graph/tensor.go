@@ -39,7 +39,9 @@ func floats(t *tf.Tensor) ([]float32, error) {
 	}
 	var raw bytes.Buffer
 	raw.Grow(4 * int(elements(t.Shape())))
-	if _, err := t.WriteContentsTo(&raw); err != nil {
+	_, err := t.WriteContentsTo(&raw)
+	runtime.KeepAlive(t) // the bindings copy from C memory that t's finalizer frees
+	if err != nil {
 		return nil, fmt.Errorf("read tensor: %w", err)
 	}
 	out := make([]float32, raw.Len()/4)

@@ -185,7 +185,12 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	if err != nil {
 		return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
 	}
-	return StepOutput{Loss: float64(got[0].Value().(float32)), GradientNorm: float64(got[1].Value().(float32))}, nil
+	loss, err1 := floats(got[0])
+	norm, err2 := floats(got[1])
+	if err := errors.Join(err1, err2); err != nil {
+		return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
+	}
+	return StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}, nil
 }
 
 // Predict runs the network in inference mode on any number of images, uint8
