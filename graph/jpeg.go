@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"image/jpeg"
-	"strconv"
 	"runtime"
+	"strconv"
 	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
