@@ -78,6 +78,9 @@ type Decoder struct {
 // NewDecoder starts a Decoder for the central crop×crop pixels shrunk to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop, size int) (*Decoder, error) {
+	if err := validateCrop(crop, size); err != nil {
+		return nil, err
+	}
 	g, contents, image, err := decodeGraph(crop, size)
 	if err != nil {
 		return nil, err
@@ -114,9 +117,7 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 			return fmt.Errorf("decode jpeg: the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop",
 				header.Width, header.Height, d.crop, d.crop)
 		}
-		// The lines after the first tell nodes of the graph, not of the file.
-		reason, _, _ := strings.Cut(err.Error(), "\n")
-		return fmt.Errorf("decode jpeg: %s", reason)
+		return fmt.Errorf("decode jpeg: %s", firstLine(err))
 	}
 	// The buffer's capacity is the tensor's size, so this writes to dst itself.
 	_, err = out[0].WriteContentsTo(bytes.NewBuffer(dst[:0]))

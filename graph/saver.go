@@ -59,16 +59,21 @@ func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error
 
 func (sv saver) save(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.saving); err != nil {
-		return fmt.Errorf("save variables to %s: %w", prefix, err)
+		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full, and run again", prefix, firstLine(err))
 	}
 	return nil
 }
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.assigned); err != nil {
-		// The lines after the first tell nodes of the graph.
-		reason, _, _ := strings.Cut(err.Error(), "\n")
-		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, reason)
+		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
 	}
 	return nil
+}
+
+// firstLine is what TensorFlow's error says to people: the lines after it tell
+// nodes of the graph.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
