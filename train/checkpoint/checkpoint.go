@@ -143,8 +143,12 @@ func (s *Store) save(name string, state State, write func(prefix string) error) 
 // MarkBest makes the checkpoint of a step, which must be there, the best.
 func (s *Store) MarkBest(step int64) error { return s.point(bestName, stepDir(step)) }
 
-// point moves a pointer.
+// point moves a pointer, if it is not there already: the file's time tells when
+// the checkpoint changed.
 func (s *Store) point(pointer, name string) error {
+	if was, err := s.pointer(pointer); err == nil && was == name {
+		return nil
+	}
 	if err := durable.WriteFile(filepath.Join(s.dir, pointer), []byte(name+"\n")); err != nil {
 		return fmt.Errorf("make %s the checkpoint of %s: %w", name, pointer, err)
 	}
