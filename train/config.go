@@ -122,6 +122,9 @@ func refuseChanges(run, asked Config) error {
 	if len(changed) == 0 {
 		return nil
 	}
+	if run.Cache.Checksum != asked.Cache.Checksum && run.Model.Size == asked.Model.Size {
+		return fmt.Errorf("--data %s is another cache than the run was trained on (%s): give that one, wherever it is now", asked.Cache.Path, run.Cache.Path)
+	}
 	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+
 		"leave these flags out to resume, or begin a new run (its first weights can come from this one: --init-from); "+
 		"what may change: %s", strings.Join(changed, "\n  "), strings.Join(mayChange(reflect.TypeFor[Config](), ""), ", "))

@@ -58,7 +58,11 @@ type journal interface {
 // openJournal opens RUN/name for appending behind the first size bytes, and
 // creates it where size is 0.
 func openJournal(dir, name string, size int64) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE, 0o644)
+	flags := os.O_RDWR
+	if size == 0 {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), flags, 0o666)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +226,7 @@ func (b *board) close() error { return b.writer.Close() }
 func openJournals(dir string, every int64, sizes map[string]int64) (open []journal, err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open metrics: %w", err), closeJournals(open))
+			open, err = nil, errors.Join(fmt.Errorf("open metrics: %w", err), closeJournals(open))
 		}
 	}()
 	columns := csvColumns()

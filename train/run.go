@@ -203,7 +203,7 @@ func (r *run) lock() (err error) {
 		return fmt.Errorf("lock run folder: %w", err)
 	}
 	if err := syscall.Flock(int(r.locked.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another galaxy train works on %s (%w): wait for it, or stop it", r.Dir, err)
+		return fmt.Errorf("another galaxy train works on %s: wait for it, or stop it", r.Dir)
 	}
 	return nil
 }
@@ -322,12 +322,13 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	if r.state.Step > 0 {
-		if err := r.save(); err != nil {
-			return err
-		}
+	if r.state.Step == 0 {
+		return fmt.Errorf("%w (before the first step: there was nothing to save)", ErrStopped)
 	}
-	return ErrStopped
+	if err := r.save(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
 }
 
 // save makes a checkpoint of the updates made so far, if there is none yet.
