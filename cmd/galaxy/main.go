@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,7 +32,11 @@ func main() { os.Exit(run(os.Args)) }
 
 // run is main without the exit, for tests.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
 	// A second signal ends the process at once: the first one has restored the
 	// default action.
@@ -57,8 +62,11 @@ func run(args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, train.ErrStopped), errors.Is(err, context.Canceled):
+	case errors.Is(err, train.ErrStopped):
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		return exitStopped
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "galaxy: stopped by a signal; nothing was left behind")
 		return exitStopped
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
@@ -165,7 +173,7 @@ func checkArguments(c *cli.Context, needed ...string) error {
 		}
 	}
 	if len(missing) > 0 {
-		return usageError{fmt.Errorf("%s is needed (galaxy %s--help tells what for)", strings.Join(missing, " and "), commandPrefix(c))}
+		return usageError{fmt.Errorf("needed: %s (galaxy %s--help tells what for)", strings.Join(missing, " and "), commandPrefix(c))}
 	}
 	if c.Args().Present() {
 		return usageError{fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
@@ -175,13 +183,17 @@ func checkArguments(c *cli.Context, needed ...string) error {
 
 // report prints a command's result: as JSON with --json, else by text.
 func report(c *cli.Context, result any, text func(w io.Writer)) error {
-	if !c.Bool("json") {
-		text(c.App.Writer)
-		return nil
+	var out bytes.Buffer
+	if c.Bool("json") {
+		e := json.NewEncoder(&out)
+		e.SetIndent("", "  ")
+		if err := e.Encode(result); err != nil {
+			return fmt.Errorf("print result: %w", err)
+		}
+	} else {
+		text(&out)
 	}
-	e := json.NewEncoder(c.App.Writer)
-	e.SetIndent("", "  ")
-	if err := e.Encode(result); err != nil {
+	if _, err := out.WriteTo(c.App.Writer); err != nil {
 		return fmt.Errorf("print result: %w", err)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (b *bar) set(done, total int) {
 	if !b.terminal {
 		if now := time.Now(); now.Sub(b.printed) >= plainEvery || done == total {
 			b.printed = now
-			fmt.Fprintf(b.out, "%s: %d of %d (%.0f %s/s%s)%s\n", b.what, done, total, b.rate(), b.unit, b.remaining(total), b.note)
+			fmt.Fprintf(b.out, "%s: %d of %d (%.3g %s/s%s)%s\n", b.what, done, total, b.rate(), b.unit, b.remaining(total), b.note)
 		}
 		return
 	}
@@ -115,12 +115,12 @@ func (p *trainProgress) started(step, total int64) {
 // data.
 func (p *trainProgress) OnStep(r train.StepResult) error {
 	if p.stepsSeen == 0 {
-		p.loss = r.Loss
 		p.print("step %d of %d: loss %.5f", r.Step, r.Total, r.Loss)
 		p.begin, p.first = time.Now(), int(r.Step)
 	}
-	p.loss = lossMemory*p.loss + (1-lossMemory)*r.Loss
 	p.stepsSeen++
+	memory := min(lossMemory, 1-1/float64(p.stepsSeen)) // a plain mean at first
+	p.loss = memory*p.loss + (1-memory)*r.Loss
 	if p.stepsSeen > 1 { // the first step also warms everything up
 		p.elapsed += r.Elapsed
 		p.wait += r.DataWait

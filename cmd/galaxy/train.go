@@ -205,6 +205,9 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 	return errors.Join(errs...)
 }
 
+// maxSteps keeps what is worked out from a number of steps from overflowing.
+const maxSteps = math.MaxInt32
+
 // configureDurations turns every duration into steps.
 func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed bool, set func(string, func())) error {
 	if cfg.Batch < 1 || cfg.Batch > examples {
@@ -214,8 +217,12 @@ func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed
 	switch epochs, steps := c.IsSet("epochs"), c.IsSet("steps"); {
 	case epochs && steps:
 		return errors.New("--epochs and --steps both say how long to train: give one of them")
+	case epochs && int64(c.Int("epochs")) > maxSteps/epoch:
+		return fmt.Errorf("--epochs %d: expected at most %d", c.Int("epochs"), maxSteps/epoch)
 	case epochs:
 		cfg.Schedule.Total = int64(c.Int("epochs")) * epoch
+	case steps && c.Int64("steps") > maxSteps:
+		return fmt.Errorf("--steps %d: expected at most %d", c.Int64("steps"), int64(maxSteps))
 	case steps:
 		cfg.Schedule.Total = c.Int64("steps")
 	case !resumed:
@@ -253,7 +260,7 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 		number, unit = rest, float64(epoch)
 	}
 	x, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(x >= 0) || x*unit > math.MaxInt32 {
+	if err != nil || !(x >= 0) || x*unit > maxSteps {
 		return 0, fmt.Errorf("%q: expected steps (500), epochs (2epochs) or a share of the run (5%%)", text)
 	}
 	if x == 0 {
