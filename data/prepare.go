@@ -62,8 +62,9 @@ type PrepareConfig struct {
 	Progress func(done, total int)
 }
 
-// validate fills in defaults.
-func (c *PrepareConfig) validate() error {
+// Validate fills in the defaults, and tells what cannot be; it does not look at
+// the files.
+func (c *PrepareConfig) Validate() error {
 	if c.Crop == 0 {
 		c.Crop = DefaultCrop
 	}
@@ -103,7 +104,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if decoder == nil {
 		return nil, errors.New("prepare: no decoder given")
 	}
-	if err := config.validate(); err != nil {
+	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	if err := durable.Vacant(config.Out); err != nil {
