@@ -51,7 +51,7 @@ func (s Schedule) Validate() error {
 	switch s.Kind {
 	case Constant:
 	case Cosine:
-		if !(s.Final >= 0 && s.Final <= s.Rate) {
+		if s.Rate >= 0 && !(s.Final >= 0 && s.Final <= s.Rate) {
 			errs = append(errs, fmt.Errorf("final learning rate %v: expected 0 to the peak rate %v", s.Final, s.Rate))
 		}
 	case StepDecay:

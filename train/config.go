@@ -106,11 +106,11 @@ func ReadConfig(dir string) (Config, error) {
 	}
 	d := json.NewDecoder(strings.NewReader(string(raw)))
 	d.DisallowUnknownFields() // a field of another version would silently not count
-	if err := d.Decode(&c); err != nil {
-		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	if err = d.Decode(&c); err == nil {
+		err = c.Validate()
 	}
-	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("read configuration %s: %w", path, err)
+	if err != nil {
+		return c, fmt.Errorf("read configuration %s: %w; it was edited, or written by another version of galaxy: put back the file as that run began with it", path, err)
 	}
 	return c, nil
 }
