@@ -74,6 +74,10 @@ func evalAction(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
 
+	if model.loss != foreign && (c.IsSet("alpha") || c.IsSet("gamma")) {
+		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with %+v", c.String("model"), model.loss)}
+	}
+
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{

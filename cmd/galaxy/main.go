@@ -70,6 +70,11 @@ func run(args []string) int {
 		return exitStopped
 	case errors.As(err, &usage):
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		for _, v := range os.Environ() { // which may be what the mistake is about
+			if strings.HasPrefix(v, "GALAXY_") {
+				fmt.Fprintf(os.Stderr, "galaxy: the environment has %s\n", v)
+			}
+		}
 		return exitUsage
 	default:
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)

@@ -30,19 +30,23 @@ func prepareCommand() *cli.Command {
 			if err := checkArguments(c, "labels", "images", "out"); err != nil {
 				return err
 			}
-			decoder, err := graph.NewDecoder(c.Int("crop"), c.Int("size"))
+			cfg := data.PrepareConfig{
+				Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
+				Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
+				Decoder: "TensorFlow " + graph.TensorFlowVersion() + " DecodeAndCropJpeg, ResizeArea",
+				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
+			}
+			if err := cfg.Validate(); err != nil {
+				return usageError{err}
+			}
+			decoder, err := graph.NewDecoder(cfg.Crop, cfg.Size)
 			if err != nil {
 				return usageError{err}
 			}
 			defer func() { err = errors.Join(err, decoder.Close()) }()
 			bar := newBar(c, "prepare images", "img")
-			manifest, err := data.Prepare(c.Context, data.PrepareConfig{
-				Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
-				Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
-				Decoder: "TensorFlow " + graph.TensorFlowVersion() + " DecodeAndCropJpeg, ResizeArea",
-				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
-				Progress: bar.set,
-			}, decoder)
+			cfg.Progress = bar.set
+			manifest, err := data.Prepare(c.Context, cfg, decoder)
 			if err := bar.close(err); err != nil {
 				return err
 			}
@@ -69,6 +73,9 @@ func prepareCommand() *cli.Command {
 					manifest.Examples, manifest.Size, result.Out, n.Train, n.Validation, n.Test, bar.rate())
 				for _, b := range manifest.Broken {
 					fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
+				}
+				if n.Validation == 0 || n.Test == 0 {
+					fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
 				}
 				for _, q := range []struct {
 					n    int
