@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"galaxy/data"
@@ -199,13 +198,8 @@ func (r *run) start() (err error) {
 // lock keeps a second process from writing the same run folder, until the
 // process ends.
 func (r *run) lock() (err error) {
-	if r.locked, err = os.Open(filepath.Join(r.Dir, configName)); err != nil {
-		return fmt.Errorf("lock run folder: %w", err)
-	}
-	if err := syscall.Flock(int(r.locked.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("another galaxy train works on %s: wait for it, or stop it", r.Dir)
-	}
-	return nil
+	r.locked, err = durable.Lock(filepath.Join(r.Dir, configName))
+	return err
 }
 
 func (r *run) close() error {

@@ -297,7 +297,7 @@ func TestResumeIsExact(t *testing.T) {
 		if _, err := train.Run(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
-		if second == nil || !strings.Contains(second.Error(), "another galaxy train works on") {
+		if second == nil || !strings.Contains(second.Error(), "another galaxy works on") {
 			t.Errorf("the second run got %v, expected to be told of the first", second)
 		}
 	})

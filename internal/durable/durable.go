@@ -5,13 +5,15 @@
 // name, for a rename is atomic within a file system. After a crash or a power
 // cut at any moment the name stands either for the whole output or for what it
 // stood for before. What a process that was killed leaves behind is a hidden
-// .NAME.tmp-… (of Folder) or .NAME.tmp (of WriteFile), which may be deleted.
+// .NAME.tmp-… (of Folder) or .NAME.tmp (of WriteFile), which may be deleted, or
+// NAME.partial (of Continue), which the next call goes on with.
 //
 // All of this trusts the disk to have stored what it says it has. A file system
 // that does not offer to sync folders, as some network ones, is taken as it is.
 package durable
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,19 +81,11 @@ func unwritable(path, dir string, err error) error {
 // new folder is left; only where the very last step fails, to sync the folder
 // above, out stands already, and the error says so.
 func Folder(out string, fill func(dir string) error) (err error) {
-	if err := Vacant(out); err != nil {
+	parent, oldest, err := makeParent(out)
+	if err != nil {
 		return err
 	}
-	out = filepath.Clean(out)
-	parent, name := filepath.Dir(out), filepath.Base(out)
-	// New folders above are entries that have to be synced, too.
-	oldest := parent
-	for !exists(oldest) && oldest != filepath.Dir(oldest) {
-		oldest = filepath.Dir(oldest)
-	}
-	if err := os.MkdirAll(parent, 0o777); err != nil {
-		return unwritable(out, parent, err)
-	}
+	name := filepath.Base(out)
 	temp, err := os.MkdirTemp(parent, "."+name+".tmp-")
 	if err != nil {
 		return unwritable(out, parent, err)
@@ -109,6 +103,111 @@ func Folder(out string, fill func(dir string) error) (err error) {
 	if err := fill(dir); err != nil {
 		return err
 	}
+	return publish(dir, out, oldest)
+}
+
+// planName is the file of a partial folder that says what is being made in it.
+const planName = "PLAN"
+
+// PartialFolder is the name under which Continue works on out.
+func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" }
+
+// Continue is Folder for long work: what an earlier call has left unfinished is
+// gone on with. The work lies in PartialFolder(out), and stays there when fill
+// returns an error or the process dies. plan says what is being made: begun is
+// true if dir holds work on the very same plan, else dir is empty and work on
+// another plan has been removed. Not all of what a power cut leaves in dir need
+// have reached the disk: fill has to check what it goes on with.
+//
+// It is an error if another process works on the same folder.
+func Continue(out string, plan []byte, fill func(dir string, begun bool) error) (err error) {
+	_, oldest, err := makeParent(out)
+	if err != nil {
+		return err
+	}
+	partial := PartialFolder(out)
+	if err := os.Mkdir(partial, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return unwritable(out, filepath.Dir(partial), err)
+	}
+	if info, err := os.Lstat(partial); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s is in the way: it is not a folder; remove it", partial)
+	}
+	lock, err := Lock(partial)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+
+	dir, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
+	was, err := os.ReadFile(planFile)
+	begun := err == nil && bytes.Equal(was, plan) && exists(dir)
+	if !begun {
+		// The plan goes first and comes last, so that it never stands beside
+		// the work on another one.
+		if err := errors.Join(remove(planFile), os.RemoveAll(dir), os.Mkdir(dir, 0o777)); err != nil {
+			return fmt.Errorf("begin %s: %w", partial, err)
+		}
+		if err := WriteFile(planFile, plan); err != nil {
+			return err
+		}
+	}
+	if err := fill(dir, begun); err != nil {
+		return err
+	}
+	if err := publish(dir, out, oldest); err != nil {
+		return err
+	}
+	return os.RemoveAll(partial)
+}
+
+// Lock locks a file or folder against other processes that lock it, until the
+// result is closed or the process ends.
+func Lock(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = fmt.Errorf("another galaxy works on %s: wait for it, or stop it", path)
+	} else if err != nil {
+		err = fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// makeParent makes the folders above out, which must be vacant. oldest is the
+// last of them that was there before: those below are new entries that have to
+// be synced, too.
+func makeParent(out string) (parent, oldest string, err error) {
+	if err := Vacant(out); err != nil {
+		return "", "", err
+	}
+	parent = filepath.Dir(filepath.Clean(out))
+	oldest = parent
+	for !exists(oldest) && oldest != filepath.Dir(oldest) {
+		oldest = filepath.Dir(oldest)
+	}
+	if err := os.MkdirAll(parent, 0o777); err != nil {
+		return "", "", unwritable(out, parent, err)
+	}
+	return parent, oldest, nil
+}
+
+// publish gives the finished folder dir its name.
+func publish(dir, out, oldest string) error {
 	if err := syncTree(dir); err != nil {
 		return err
 	}
@@ -116,10 +215,11 @@ func Folder(out string, fill func(dir string) error) (err error) {
 	if err := Vacant(out); err != nil {
 		return err
 	}
+	out = filepath.Clean(out)
 	if err := os.Rename(dir, out); err != nil {
 		return err
 	}
-	for dir := parent; ; dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(out); ; dir = filepath.Dir(dir) {
 		if err := Sync(dir); err != nil {
 			return fmt.Errorf("%s is complete, but a power cut could still undo it: %w", out, err)
 		}

@@ -207,6 +207,57 @@ func TestFolderFails(t *testing.T) {
 	})
 }
 
+func TestContinueRefuses(t *testing.T) {
+	refused(t, func(out string) error {
+		return Continue(out, nil, func(string, bool) error {
+			t.Error("filled")
+			return nil
+		})
+	})
+}
+
+func TestContinue(t *testing.T) {
+	parent := t.TempDir()
+	out := filepath.Join(parent, "out")
+	stop := errors.New("stop")
+	// Each call adds a file; the third has another plan, the last ends well.
+	for i, c := range []struct {
+		plan  string
+		begun bool
+		end   error
+		left  map[string]string
+	}{
+		{"a", false, stop, map[string]string{"PLAN": "a", "out": "folder", "out/0": "x"}},
+		{"a", true, stop, map[string]string{"PLAN": "a", "out": "folder", "out/0": "x", "out/1": "x"}},
+		{"b", false, stop, map[string]string{"PLAN": "b", "out": "folder", "out/2": "x"}},
+		{"b", true, nil, nil},
+	} {
+		err := Continue(out+"/", []byte(c.plan), func(dir string, begun bool) error {
+			if begun != c.begun {
+				t.Errorf("call %d: begun is %v", i, begun)
+			}
+			if exists(out) {
+				t.Error("the output is there before it is whole")
+			}
+			err := Continue(out, []byte(c.plan), func(string, bool) error { return nil })
+			wantError(t, err, "another galaxy works on "+PartialFolder(out))
+			write(t, filepath.Join(dir, strconv.Itoa(i)), "x")
+			return c.end
+		})
+		if !errors.Is(err, c.end) {
+			t.Fatalf("call %d: %v, want %v", i, err, c.end)
+		}
+		if c.end != nil {
+			wantTree(t, PartialFolder(out), c.left)
+		}
+	}
+	wantTree(t, parent, map[string]string{"out": "folder", "out/2": "x", "out/3": "x"})
+
+	blocked := filepath.Join(parent, "blocked")
+	write(t, PartialFolder(blocked), "a file")
+	wantError(t, Continue(blocked, nil, func(string, bool) error { return nil }), "blocked.partial is in the way")
+}
+
 func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
