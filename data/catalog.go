@@ -3,13 +3,13 @@ package data
 import (
 	"archive/zip"
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"path"
 	"strconv"
 	"strings"
 
@@ -42,8 +42,9 @@ func (c *Catalog) Row(i int) []float32 {
 	return c.Labels[i*Answers : (i+1)*Answers : (i+1)*Answers]
 }
 
-// ReadCatalog reads Kaggle's training_solutions_rev1.csv, plain or inside a zip
-// that holds no other CSV. The header must be GalaxyID and Columns() exactly,
+// ReadCatalog reads Kaggle's training_solutions_rev1.csv, plain, inside a zip
+// (by that name, or as its only CSV), or inside a zip of that name in a zip. The
+// header must be GalaxyID and Columns() exactly,
 // since two swapped columns would go unnoticed for ever after. Every error
 // names the file and, where there is one, the line and the GalaxyID.
 //
@@ -72,44 +73,76 @@ func ReadCatalog(path string) (*Catalog, error) {
 		return parseCatalog(path, f)
 	}
 
-	z, err := zip.NewReader(f, info.Size())
+	r, err := openCatalogMember(f, info.Size(), true)
 	if err != nil {
 		return nil, fmt.Errorf("read catalog %s: %w", path, err)
-	}
-	member, err := catalogMember(z)
-	if err != nil {
-		return nil, fmt.Errorf("read catalog %s: %w", path, err)
-	}
-	r, err := member.Open()
-	if err != nil {
-		return nil, fmt.Errorf("read catalog %s: %s: %w", path, member.Name, err)
 	}
 	defer r.Close()
 	return parseCatalog(path, r)
 }
 
-// catalogMember finds the one CSV file of a zip.
-func catalogMember(z *zip.Reader) (*zip.File, error) {
-	var found *zip.File
-	for _, f := range z.File {
-		if err := checkMemberName(f.Name); err != nil {
-			return nil, err
-		}
-		if isJunk(f.Name) || !strings.EqualFold(path.Ext(f.Name), ".csv") {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("the zip holds two CSV files (%s, %s); unpack it and give the labels file itself", found.Name, f.Name)
-		}
-		found = f
+// catalogPrefix is what the names of Kaggle's labels file and of its zip begin
+// with.
+const catalogPrefix = "training_solutions"
+
+// openCatalogMember opens the labels file in a zip: the one of Kaggle's name,
+// which may be in an inner zip of that name (but not deeper: there are zips
+// that hold themselves), or else the only CSV there is.
+func openCatalogMember(r io.ReaderAt, size int64, outer bool) (io.ReadCloser, error) {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return nil, err
 	}
-	if found == nil {
+	member, err := findMember(z, catalogPrefix, ".csv")
+	if errors.Is(err, errNoMember) {
+		if inner, err := findMember(z, catalogPrefix, ".zip"); err == nil && outer {
+			text, err := readAll(inner)
+			if err != nil {
+				return nil, err
+			}
+			return openCatalogMember(bytes.NewReader(text), int64(len(text)), false)
+		}
+		member, err = findMember(z, "", ".csv")
+	}
+	if errors.Is(err, errNoMember) {
 		return nil, errors.New("the zip holds no CSV file; want Kaggle's training_solutions_rev1.zip")
 	}
-	if found.UncompressedSize64 > maxCatalogBytes {
-		return nil, fmt.Errorf("%s: %d bytes is too large for a labels CSV (at most %d)", found.Name, found.UncompressedSize64, maxCatalogBytes)
+	if err != nil {
+		return nil, err
 	}
-	return found, nil
+	if err := checkCatalogBytes(member); err != nil {
+		return nil, err
+	}
+	text, err := member.Open()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", clip(member.Name), err)
+	}
+	return text, nil
+}
+
+// readAll reads a member that is no larger than a catalogue.
+func readAll(f *zip.File) ([]byte, error) {
+	if err := checkCatalogBytes(f); err != nil {
+		return nil, err
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", clip(f.Name), err)
+	}
+	defer r.Close()
+	// The reader itself refuses a member that goes on behind its declared size.
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", clip(f.Name), err)
+	}
+	return text, nil
+}
+
+func checkCatalogBytes(f *zip.File) error {
+	if f.UncompressedSize64 > maxCatalogBytes {
+		return fmt.Errorf("%s: %d bytes is too large for a labels CSV (at most %d)", clip(f.Name), f.UncompressedSize64, maxCatalogBytes)
+	}
+	return nil
 }
 
 // parseCatalog reads the CSV; name is for messages.

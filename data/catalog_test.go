@@ -21,6 +21,8 @@ func TestReadCatalog(t *testing.T) {
 		"kaggle.zip":  zipBytes(t, zip.Deflate, member{"training_solutions_rev1.csv", []byte(text)}),
 		"mac.zip":     zipBytes(t, zip.Store, member{"x/training_solutions_rev1.csv", []byte(text)}, member{"__MACOSX/x/._training_solutions_rev1.csv", nil}),
 	}
+	files["outer.zip"] = zipBytes(t, zip.Deflate, member{"all_zeros_benchmark.csv", nil}, member{"training_solutions_rev1.zip", files["kaggle.zip"]})
+	files["several.zip"] = zipBytes(t, zip.Deflate, member{"all_zeros_benchmark.csv", nil}, member{"training_solutions_rev1.csv", []byte(text)})
 	for name, body := range files {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
@@ -108,10 +110,12 @@ func TestReadCatalogFileErrors(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"two.zip", zipBytes(t, zip.Store, member{"a.csv", text}, member{"b.csv", text}), "two CSV files"},
+		{"two.zip", zipBytes(t, zip.Store, member{"a.csv", text}, member{"b.csv", text}), "two such files"},
 		{"none.zip", zipBytes(t, zip.Store, member{"1.jpg", nil}), "no CSV file"},
 		{"nothing.zip", zipBytes(t, zip.Store), "no CSV file"},
 		{"up.zip", zipBytes(t, zip.Store, member{"../a.csv", text}), "unsafe path"},
+		{"self.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", nil})}), "no CSV file"},
+		{"inner.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", []byte("hello")}), "zip"},
 		{"cut.zip", zipBytes(t, zip.Store, member{"a.csv", text})[:200], "zip"},
 	} {
 		path := filepath.Join(dir, c.name)

@@ -2,15 +2,19 @@ package data
 
 import (
 	"archive/zip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/zeebo/xxh3"
 )
 
 // maxImageBytes bounds one image file. Kaggle's are 10 to 30 kB, and a 424×424
@@ -28,12 +32,21 @@ type Images struct {
 	close io.Closer
 }
 
+// TrainingImages is what the name of Kaggle's zip of labelled images begins with.
+const TrainingImages = "images_training"
+
 // OpenImages lists a folder or a zip; it reads no image. Files that are not
 // .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder of
 // zips made on a Mac. It is an error when a .jpg is not named after a GalaxyID,
 // when two files have the same GalaxyID, when there is no image at all, or when
 // a zip holds an absolute path or one with "..".
-func OpenImages(path string) (*Images, error) {
+//
+// A zip without images may be Kaggle's outer one: then the images are those of
+// the one inner zip whose name begins with inner (TrainingImages). It is read
+// in place if it is stored as it is, else unpacked to a nameless file in the
+// system's folder for temporary files (TMPDIR), which takes the size of the
+// inner zip until Close.
+func OpenImages(path, inner string) (*Images, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("open images: %w", err)
@@ -43,13 +56,14 @@ func OpenImages(path string) (*Images, error) {
 	case info.IsDir():
 		m, err = openFolder(path)
 	case info.Mode().IsRegular():
-		m, err = openZip(path)
+		m, err = openZip(path, inner)
 	default:
 		err = errors.New("neither a folder nor a file")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open images %s: %w", path, err)
 	}
+	m.path = path
 	return m, nil
 }
 
@@ -70,6 +84,28 @@ func (m *Images) Read(id int64, buf []byte) ([]byte, error) {
 		return readFile(name, buf)
 	}
 	return nil, fs.ErrNotExist
+}
+
+// checksum returns the xxh3 of the id and size (both int64, little-endian) of
+// every file, by ascending id: cheap to know, and the same for a folder and a
+// zip of it.
+func (m *Images) checksum() (uint64, error) {
+	b := make([]byte, 0, 16*len(m.ids))
+	for _, id := range m.ids {
+		var size uint64
+		if f, ok := m.zip[id]; ok {
+			size = f.UncompressedSize64
+		} else {
+			info, err := os.Stat(m.files[id])
+			if err != nil {
+				return 0, err
+			}
+			size = uint64(info.Size())
+		}
+		b = binary.LittleEndian.AppendUint64(b, uint64(id))
+		b = binary.LittleEndian.AppendUint64(b, size)
+	}
+	return xxh3.Hash(b), nil
 }
 
 // Close releases the zip.
@@ -126,30 +162,113 @@ func openFolder(dir string) (*Images, error) {
 	return m, m.index(keys(m.files))
 }
 
-func openZip(name string) (*Images, error) {
+func openZip(name, inner string) (*Images, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil {
-		var m *Images
-		if m, err = newZipImages(f, info.Size()); err == nil {
-			m.path, m.close = name, f
-			return m, nil
+	m, err := func() (*Images, error) {
+		info, err := f.Stat()
+		if err != nil {
+			return nil, err
 		}
+		z, err := readZip(f, info.Size())
+		if err != nil {
+			return nil, err
+		}
+		member, err := findMember(z, inner, ".zip")
+		if errors.Is(err, errNoMember) {
+			return zipImages(z)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return openInner(f, member)
+	}()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return nil, errors.Join(err, f.Close())
+	if m.close == nil {
+		m.close = f
+		return m, nil
+	}
+	return m, f.Close() // an inner zip that was unpacked
+}
+
+// Bounds of what is unpacked from an outer zip. Kaggle's are 1 GB, and JPEGs
+// can hardly be packed further.
+const (
+	maxInnerBytes = 64 << 30
+	innerRatio    = 20
+)
+
+// openInner opens a zip of images that is a member of the zip outer.
+func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
+	fail := func(err error) (*Images, error) {
+		return nil, fmt.Errorf("%s in it: %w", clip(member.Name), err)
+	}
+	size := int64(min(member.UncompressedSize64, math.MaxInt64))
+	if member.Method == zip.Store {
+		at, err := member.DataOffset()
+		if err != nil {
+			return fail(err)
+		}
+		m, err := newZipImages(io.NewSectionReader(outer, at, size), size)
+		if err != nil {
+			return fail(err)
+		}
+		return m, nil
+	}
+	if size > maxInnerBytes || member.UncompressedSize64/innerRatio > member.CompressedSize64 {
+		return fail(fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does; do not use it", member.CompressedSize64, size))
+	}
+	spool, err := os.CreateTemp("", "galaxy-zip-")
+	if err != nil {
+		return fail(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, spool.Close())
+		}
+	}()
+	// Nameless from now on: it goes with the process, however that ends.
+	if err := os.Remove(spool.Name()); err != nil {
+		return fail(err)
+	}
+	r, err := member.Open()
+	if err != nil {
+		return fail(err)
+	}
+	defer r.Close()
+	// The reader itself refuses a member that goes on behind its declared size.
+	if _, err := io.Copy(spool, r); err != nil {
+		return fail(fmt.Errorf("unpack to %s: %w; give the inner zip itself, or set TMPDIR to a folder with room for it", os.TempDir(), err))
+	}
+	m, err := newZipImages(spool, size)
+	if err != nil {
+		return fail(err)
+	}
+	m.close = spool
+	return m, nil
+}
+
+func readZip(r io.ReaderAt, size int64) (*zip.Reader, error) {
+	z, err := zip.NewReader(r, size)
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, errors.New("not a zip file, or one that is cut off; give the folder of images or Kaggle's zip, and compare its size with Kaggle's")
+	}
+	return z, err
 }
 
 func newZipImages(r io.ReaderAt, size int64) (*Images, error) {
-	z, err := zip.NewReader(r, size)
+	z, err := readZip(r, size)
 	if err != nil {
-		if errors.Is(err, zip.ErrFormat) {
-			return nil, errors.New("not a zip file, or one that is cut off; give the folder of images or Kaggle's zip, and compare its size with Kaggle's")
-		}
 		return nil, err
 	}
+	return zipImages(z)
+}
+
+func zipImages(z *zip.Reader) (*Images, error) {
 	m := &Images{zip: make(map[int64]*zip.File)}
 	for _, f := range z.File {
 		if err := checkMemberName(f.Name); err != nil {
@@ -205,6 +324,31 @@ func imageID(base string) (id int64, ok bool, err error) {
 		return 0, false, fmt.Errorf("%q is not named after a galaxy; want <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
 	}
 	return id, true, nil
+}
+
+var errNoMember = errors.New("no such file in the zip")
+
+// findMember finds the one file of a zip whose base name begins with prefix and
+// ends with ext. None is errNoMember.
+func findMember(z *zip.Reader, prefix, ext string) (*zip.File, error) {
+	var found *zip.File
+	for _, f := range z.File {
+		if err := checkMemberName(f.Name); err != nil {
+			return nil, err
+		}
+		base := path.Base(f.Name)
+		if isJunk(f.Name) || !strings.HasPrefix(base, prefix) || !strings.EqualFold(path.Ext(base), ext) {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("the zip holds two such files (%s, %s); unpack it and give the right one", clip(found.Name), clip(f.Name))
+		}
+		found = f
+	}
+	if found == nil {
+		return nil, errNoMember
+	}
+	return found, nil
 }
 
 // isJunk reports whether a member is a folder, hidden, or one of the shadow

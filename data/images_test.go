@@ -34,19 +34,35 @@ func TestOpenImages(t *testing.T) {
 		writeFile(t, path, zipBytes(t, method, append(members(prefix), member{"__MACOSX/._7.jpg", nil})...))
 		return path
 	}
+	// The one outer zip of the whole competition.
+	kaggle := func(name string, method uint16) string {
+		path := filepath.Join(dir, name)
+		inner := zipBytes(t, zip.Store, members("images_training_rev1/")...)
+		test := zipBytes(t, zip.Store, member{"images_test_rev1/1.jpg", galaxyJPEG(1)})
+		writeFile(t, path, zipBytes(t, method, member{"images_test_rev1.zip", test}, member{"images_training_rev1.zip", inner}, member{"training_solutions_rev1.zip", nil}))
+		return path
+	}
+	t.Setenv("TMPDIR", t.TempDir())
 	for _, path := range []string{
 		folder("flat", ""),
 		folder("nested", "images_training_rev1/"),
 		pack("flat.zip", zip.Store, ""),
 		pack("nested.zip", zip.Store, "images_training_rev1/"),
 		pack("deflated.zip", zip.Deflate, "./images_training_rev1/"),
+		kaggle("outer stored.zip", zip.Store),
+		kaggle("outer deflated.zip", zip.Deflate),
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			m, err := OpenImages(path)
+			m, err := OpenImages(path, TrainingImages)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer m.Close()
+			defer func() {
+				if err := m.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			onlyEntries(t, os.Getenv("TMPDIR")) // what is unpacked has no name
 			if !slices.Equal(m.IDs(), want) {
 				t.Errorf("IDs() = %v, want %v", m.IDs(), want)
 			}
@@ -66,6 +82,12 @@ func TestOpenImages(t *testing.T) {
 func TestOpenImagesErrors(t *testing.T) {
 	dir := t.TempDir()
 	picture := galaxyJPEG(1)
+	inner := func(method uint16, body []byte) []byte {
+		return zipBytes(t, method, member{"images_training_rev1.zip", body})
+	}
+	whole := zipBytes(t, zip.Store, member{"1.jpg", picture})
+	t.Setenv("TMPDIR", t.TempDir())
+	defer onlyEntries(t, os.Getenv("TMPDIR"))
 	for _, c := range []struct {
 		name string
 		zip  []byte
@@ -81,34 +103,41 @@ func TestOpenImagesErrors(t *testing.T) {
 		{"up", zipBytes(t, zip.Store, member{"x/../../1.jpg", picture}), []string{"unsafe path"}},
 		{"backslash", zipBytes(t, zip.Store, member{`..\1.jpg`, picture}), []string{"unsafe path"}},
 		{"drive", zipBytes(t, zip.Store, member{"C:/1.jpg", picture}), []string{"unsafe path"}},
+		{"inner text", inner(zip.Store, []byte("hello")), []string{"images_training_rev1.zip in it", "not a zip file"}},
+		{"inner cut", inner(zip.Deflate, whole[:300]), []string{"images_training_rev1.zip in it", "cut off"}},
+		{"inner up", inner(zip.Deflate, zipBytes(t, zip.Store, member{"../1.jpg", picture})), []string{"unsafe path"}},
+		{"inner bomb", inner(zip.Deflate, make([]byte, 1<<20)), []string{"would unpack", "do not use it"}},
+		{"inner of inner", inner(zip.Store, inner(zip.Store, whole)), []string{"no images"}},
+		{"two inner", zipBytes(t, zip.Store, member{"images_training_rev1.zip", whole}, member{"x/images_training_rev1.zip", whole}), []string{"two such files"}},
+		{"other inner", zipBytes(t, zip.Store, member{"images_test_rev1.zip", whole}), []string{"no images"}},
 		{"strange name", zipBytes(t, zip.Store, member{"1.jpg", picture}, member{"copy of 1.jpg", picture}), []string{`"copy of 1.jpg"`, "rename or remove"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(dir, c.name+".zip")
 			writeFile(t, path, c.zip)
-			_, err := OpenImages(path)
+			_, err := OpenImages(path, TrainingImages)
 			wantError(t, err, append(c.want, path)...)
 		})
 	}
 
 	t.Run("folders", func(t *testing.T) {
 		empty := t.TempDir()
-		_, err := OpenImages(empty)
+		_, err := OpenImages(empty, TrainingImages)
 		wantError(t, err, empty, "no images")
 
 		writeFile(t, filepath.Join(empty, "1.jpg"), picture)
 		writeFile(t, filepath.Join(empty, "more", "1.jpeg"), picture)
-		_, err = OpenImages(empty)
+		_, err = OpenImages(empty, TrainingImages)
 		wantError(t, err, "galaxy 1 has two images")
 
-		_, err = OpenImages(filepath.Join(empty, "absent"))
+		_, err = OpenImages(filepath.Join(empty, "absent"), TrainingImages)
 		wantError(t, err, "absent", "no such file")
 
 		pipes := t.TempDir()
 		if err := syscall.Mkfifo(filepath.Join(pipes, "1.jpg"), 0o666); err != nil {
 			t.Skip("this system makes no named pipes")
 		}
-		_, err = OpenImages(pipes)
+		_, err = OpenImages(pipes, TrainingImages)
 		wantError(t, err, "not a regular file")
 	})
 }
@@ -148,7 +177,7 @@ func TestImagesReadErrors(t *testing.T) {
 		{giant, "too large"},
 		{folder, "too large"},
 	} {
-		m, err := OpenImages(c.path)
+		m, err := OpenImages(c.path, TrainingImages)
 		if err != nil {
 			t.Errorf("%s: %v", c.path, err)
 			continue
@@ -160,7 +189,7 @@ func TestImagesReadErrors(t *testing.T) {
 		}
 	}
 
-	m, err := OpenImages(folder)
+	m, err := OpenImages(folder, TrainingImages)
 	if err != nil {
 		t.Fatal(err)
 	}

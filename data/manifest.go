@@ -81,6 +81,7 @@ type Sources struct {
 	LabelsChecksum string `json:"labels_checksum"` // xxh3 of the CSV's bytes
 	Images         string `json:"images"`
 	ImageFiles     int    `json:"image_files"`
+	ImagesChecksum string `json:"images_checksum"` // xxh3 of the ids and sizes of all image files, see docs/cache-format.md
 }
 
 func hex(sum uint64) string { return fmt.Sprintf("%016x", sum) }

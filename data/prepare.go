@@ -1,16 +1,20 @@
 package data
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -58,8 +62,12 @@ type PrepareConfig struct {
 	MaxBroken    int  // broken images to leave out before Prepare fails; 0 is none
 
 	// Progress, if set, is told how many of the images are done. It is called
-	// from one goroutine at a time, every few images and at the end.
+	// from one goroutine at a time: first with what an earlier call has done,
+	// then every few images and at the end.
 	Progress func(done, total int)
+	// Notice, if set, is told in a sentence where the work of an earlier call
+	// is used or given up.
+	Notice func(sentence string)
 }
 
 // Validate fills in the defaults, and tells what cannot be; it does not look at
@@ -88,14 +96,17 @@ func (c *PrepareConfig) Validate() error {
 
 // Prepare reads a catalogue and its images, decodes every image once and
 // writes a cache: examples by ascending GalaxyID, each with its split. The
-// folder appears under its name only when it is whole and on disk; on an error,
-// or when ctx is cancelled, nothing is left behind. (A process that is killed
-// leaves a hidden folder beside Out, .NAME.tmp-…, which may be deleted.) The
-// bytes depend neither on the number of workers nor on time.
+// folder appears under its name only when it is whole and on disk. The bytes
+// depend neither on the number of workers nor on time, nor on interruptions: on
+// an error, when ctx is cancelled and when the process dies, what is done stays
+// in the folder Out.partial (PartialFolder), and the next call with the same
+// settings and sources checks it and goes on there. One with others begins anew.
+// If Out is there already and was made in the same way, Prepare does nothing.
 //
 // A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
-// More are an error that names the ids, and so are no good image at all, no
+// More are an error that names the first ids and the file that lists all,
+// Out.partial/broken.csv; and so are no good image at all, no
 // image of the train split, and, unless AllowMissing, an image without a row or
 // a row without an image. Rows that break the sum rules of the question tree
 // are kept and counted in the manifest, but when all do it is an error: they
@@ -107,18 +118,26 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	if err := durable.Vacant(config.Out); err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+	_, err := os.Lstat(config.Out)
+	made := err == nil
+	if !made {
+		if err := durable.Vacant(config.Out); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
 	}
 	catalog, err := ReadCatalog(config.Labels)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	images, err := OpenImages(config.Images)
+	images, err := OpenImages(config.Images, TrainingImages)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	defer images.Close()
+	listing, err := images.checksum()
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
 
 	p := &preparer{config: config, decoder: decoder, catalog: catalog, images: images}
 	p.manifest = Manifest{
@@ -134,15 +153,71 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			LabelsChecksum: hex(catalog.checksum),
 			Images:         filepath.Base(config.Images),
 			ImageFiles:     len(images.IDs()),
+			ImagesChecksum: hex(listing),
 		},
 	}
 	if err := p.match(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	if err := durable.Folder(config.Out, func(dir string) error { return p.write(ctx, dir) }); err != nil {
+	if made {
+		m, err := p.found()
+		if err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+		return m, nil
+	}
+	plan, err := json.Marshal(p.manifest)
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	err = durable.Continue(config.Out, plan, func(dir string, begun bool) error { return p.write(ctx, dir, begun) })
+	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
 	}
 	return &p.manifest, nil
+}
+
+// PartialFolder is where Prepare works on out until it is whole.
+func PartialFolder(out string) string { return durable.PartialFolder(out) }
+
+// found returns the manifest of the cache that stands at Out already, if it was
+// made with the settings and sources that p has, up to the broken images.
+func (p *preparer) found() (*Manifest, error) {
+	c, err := Open(p.config.Out)
+	if err != nil {
+		return nil, fmt.Errorf("%s exists already, and not as this cache (%w); choose another --out or remove it first", p.config.Out, err)
+	}
+	m := c.Manifest()
+	if err := c.Close(); err != nil {
+		return nil, err
+	}
+	for _, d := range []struct {
+		what      string
+		was, want any
+	}{
+		{"size", m.Size, p.manifest.Size},
+		{"crop", m.Crop, p.manifest.Crop},
+		{"decoder", m.Decoder, p.manifest.Decoder},
+		{"split seed", m.SplitSeed, p.manifest.SplitSeed},
+		{"sources", m.Sources, p.manifest.Sources},
+		{"images without a row", m.ImagesWithoutRow, p.manifest.ImagesWithoutRow},
+		{"rows without an image", m.RowsWithoutImage, p.manifest.RowsWithoutImage},
+	} {
+		if d.was != d.want {
+			return nil, fmt.Errorf("%s exists already and was made with another %s (%+v, asked for is %+v); choose another --out or remove it first", p.config.Out, d.what, d.was, d.want)
+		}
+	}
+	if len(m.Broken) > p.config.MaxBroken {
+		return nil, p.tooManyBroken(m.Broken)
+	}
+	p.notice("%s is there already, made from the same files with the same settings: nothing to do", p.config.Out)
+	return &m, nil
+}
+
+func (p *preparer) notice(format string, args ...any) {
+	if p.config.Notice != nil {
+		p.config.Notice(fmt.Sprintf(format, args...))
+	}
 }
 
 type preparer struct {
@@ -240,14 +315,34 @@ type block struct {
 	channelSum, channelSquares [3]uint64
 }
 
-// write fills the cache folder dir.
+// write fills the cache folder dir, or, where it was begun, goes on with it.
 //
 // A block goes from free to jobs to done and back: its number bounds the
 // memory, and since blocks are handed out in order, the one the writer waits
 // for is always among those being worked on.
-func (p *preparer) write(ctx context.Context, dir string) error {
+func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error) {
 	row := p.config.Size * p.config.Size * 3
-	blocks := (len(p.todo) + blockImages - 1) / blockImages
+	pixels, err := os.OpenFile(filepath.Join(dir, imagesName), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, pixels.Close()) }()
+	examples, err := os.OpenFile(filepath.Join(dir, examplesName), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, examples.Close()) }()
+	hash := xxh3.New()
+	if begun {
+		if err := p.reuse(ctx, pixels, examples, hash, row); err != nil {
+			return err
+		}
+	}
+	if p.config.Progress != nil {
+		p.config.Progress(p.done, len(p.todo))
+	}
+	todo := p.todo[p.done:]
+	blocks := (len(todo) + blockImages - 1) / blockImages
 	inFlight := min(2*p.config.Workers+2, blocks)
 
 	// Whatever ends this function also ends the goroutines, and it waits for
@@ -269,7 +364,7 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 			select {
 			case b := <-free:
 				b.seq = seq
-				b.rows = p.todo[seq*blockImages : min((seq+1)*blockImages, len(p.todo))]
+				b.rows = todo[seq*blockImages : min((seq+1)*blockImages, len(todo))]
 				jobs <- b // has room for every block there is
 			case <-ctx.Done():
 				return
@@ -289,18 +384,6 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 		})
 	}
 
-	pixels, err := createBuffered(filepath.Join(dir, imagesName))
-	if err != nil {
-		return err
-	}
-	defer pixels.abandon()
-	examples, err := createBuffered(filepath.Join(dir, examplesName))
-	if err != nil {
-		return err
-	}
-	defer examples.abandon()
-	hash := xxh3.New()
-
 	early := make([]*block, blocks) // came in before their turn
 	for next := 0; next < blocks; {
 		select {
@@ -312,12 +395,13 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 		for next < blocks && early[next] != nil {
 			b := early[next]
 			early[next] = nil
-			if err := pixels.write(b.pixels[:len(b.good)*row]); err != nil {
+			records := p.account(b)
+			_, _ = hash.Write(records) // never fails
+			// Records come second: where there is one, there is its image.
+			if _, err := pixels.Write(b.pixels[:len(b.good)*row]); err != nil {
 				return err
 			}
-			record := p.account(b)
-			_, _ = hash.Write(record) // never fails
-			if err := examples.write(record); err != nil {
+			if _, err := examples.Write(records); err != nil {
 				return err
 			}
 			free <- b
@@ -327,13 +411,7 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 			}
 		}
 	}
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := pixels.finish(); err != nil {
-		return err
-	}
-	if err := examples.finish(); err != nil {
+	if err := p.finish(dir); err != nil {
 		return err
 	}
 	p.manifest.ExamplesChecksum = hex(hash.Sum64())
@@ -344,32 +422,113 @@ func (p *preparer) write(ctx context.Context, dir string) error {
 	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o666)
 }
 
-// decode does the work of one block. It returns the buffer for files, which
-// grows with the largest.
-func (p *preparer) decode(b *block, row int, file []byte) []byte {
-	b.good, b.sums, b.broken = b.good[:0], b.sums[:0], b.broken[:0]
-	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
+// reuse takes over what an earlier call has written, as far as it is whole and
+// what this call would write, and leaves both files open at its end.
+func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *xxh3.Hasher, row int) error {
+	b := &block{pixels: make([]byte, blockImages*row)}
+	stored := make([]byte, blockImages*recordBytes)
+	var file []byte
+	good := 0 // examples taken over
+	for p.done < len(p.todo) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.rows = p.todo[p.done:min(p.done+blockImages, len(p.todo))]
+		var whole bool
+		if file, whole = p.recall(b, pixels, examples, good, stored, file); !whole {
+			break
+		}
+		_, _ = hash.Write(p.account(b)) // never fails
+		good += len(b.good)
+	}
+	if good > 0 {
+		p.notice("going on with %s: %d of %d images are done", PartialFolder(p.config.Out), p.done, len(p.todo))
+	}
+	var errs []error
+	for f, size := range map[*os.File]int{pixels: row, examples: recordBytes} {
+		end := int64(good) * int64(size)
+		_, err := f.Seek(end, io.SeekStart)
+		errs = append(errs, f.Truncate(end), err)
+	}
+	return errors.Join(errs...)
+}
+
+// recall fills b, whose rows are set, from the files of an earlier call behind
+// their first good examples. It reports whether all of b is there and right: an
+// image that has no record must still be broken. stored and file are buffers.
+func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stored, file []byte) (_ []byte, whole bool) {
+	n, _ := examples.ReadAt(stored, int64(good)*recordBytes) // fewer at the end of the file
+	stored = stored[:n-n%recordBytes]
+	b.reset()
+	row := len(b.pixels) / blockImages
 	for i, r := range b.rows {
 		id := p.catalog.IDs[r]
 		dst := b.pixels[len(b.good)*row:][:row]
-		bytes, err := p.images.Read(id, file[:0])
-		if err == nil {
-			file = bytes
-			if err = checkImage(bytes); err == nil {
-				err = p.decoder.Decode(dst, bytes)
+		rest := stored[len(b.good)*recordBytes:]
+		switch {
+		case len(rest) == 0:
+			return file, false
+		case int64(binary.LittleEndian.Uint64(rest[recordID:])) == id:
+			if _, err := pixels.ReadAt(dst, int64(good+len(b.good))*int64(row)); err != nil {
+				return file, false
 			}
+			b.add(i, dst, SplitOf(id, p.config.SplitSeed))
+			if !bytes.Equal(p.record(r, b.sums[len(b.sums)-1]), rest[:recordBytes]) {
+				return file, false
+			}
+		default:
+			var err error
+			if file, err = p.decodeImage(dst, id, file); err == nil {
+				return file, false
+			}
+			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
 		}
-		if err != nil {
+	}
+	return file, true
+}
+
+// decode does the work of one block. It returns the buffer for files, which
+// grows with the largest.
+func (p *preparer) decode(b *block, row int, file []byte) []byte {
+	b.reset()
+	for i, r := range b.rows {
+		id := p.catalog.IDs[r]
+		dst := b.pixels[len(b.good)*row:][:row]
+		var err error
+		if file, err = p.decodeImage(dst, id, file); err != nil {
 			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
 			continue
 		}
-		b.good = append(b.good, i)
-		b.sums = append(b.sums, xxh3.Hash(dst))
-		if SplitOf(id, p.config.SplitSeed) == Train {
-			addChannels(dst, &b.channelSum, &b.channelSquares)
-		}
+		b.add(i, dst, SplitOf(id, p.config.SplitSeed))
 	}
 	return file
+}
+
+// decodeImage reads and decodes one image into dst. The error is the reason why
+// the image is broken. It returns the buffer for files, which may have grown.
+func (p *preparer) decodeImage(dst []byte, id int64, file []byte) ([]byte, error) {
+	bytes, err := p.images.Read(id, file[:0])
+	if err != nil {
+		return file, err
+	}
+	if err := checkImage(bytes); err != nil {
+		return bytes, err
+	}
+	return bytes, p.decoder.Decode(dst, bytes)
+}
+
+func (b *block) reset() {
+	b.good, b.sums, b.broken = b.good[:0], b.sums[:0], b.broken[:0]
+	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
+}
+
+// add notes that the image of rows[i] is good and is pixels.
+func (b *block) add(i int, pixels []byte, split Split) {
+	b.good = append(b.good, i)
+	b.sums = append(b.sums, xxh3.Hash(pixels))
+	if split == Train {
+		addChannels(pixels, &b.channelSum, &b.channelSquares)
+	}
 }
 
 // levels holds v and v² of every byte value side by side: one load and one
@@ -413,11 +572,10 @@ func addChannels(pixels []byte, sum, squares *[3]uint64) {
 // account adds a block to the totals and returns its records of examples.bin.
 func (p *preparer) account(b *block) []byte {
 	m := &p.manifest
-	records := make([]byte, len(b.good)*recordBytes)
+	records := make([]byte, 0, len(b.good)*recordBytes)
 	for k, i := range b.good {
-		id, labels := p.catalog.IDs[b.rows[i]], p.catalog.Row(b.rows[i])
-		split := SplitOf(id, p.config.SplitSeed)
-		switch split {
+		labels := p.catalog.Row(b.rows[i])
+		switch SplitOf(p.catalog.IDs[b.rows[i]], p.config.SplitSeed) {
 		case Train:
 			m.Counts.Train++
 			for j, v := range labels {
@@ -431,13 +589,7 @@ func (p *preparer) account(b *block) []byte {
 		if CheckSums(labels, SumTolerance) != nil {
 			m.SumRuleBreaks++
 		}
-		r := records[k*recordBytes:][:recordBytes]
-		binary.LittleEndian.PutUint64(r[recordID:], uint64(id))
-		binary.LittleEndian.PutUint64(r[recordSum:], b.sums[k])
-		r[recordSplit] = byte(split)
-		for j, v := range labels {
-			binary.LittleEndian.PutUint32(r[recordLabels+4*j:], math.Float32bits(v))
-		}
+		records = append(records, p.record(b.rows[i], b.sums[k])...)
 	}
 	m.Examples += len(b.good)
 	m.Broken = append(m.Broken, b.broken...)
@@ -449,15 +601,33 @@ func (p *preparer) account(b *block) []byte {
 	return records
 }
 
-// finish judges the whole and turns the totals into means.
-func (p *preparer) finish() error {
+// record returns the record of examples.bin for a row of the catalogue whose
+// image has the given xxh3.
+func (p *preparer) record(row int, sum uint64) []byte {
+	id := p.catalog.IDs[row]
+	r := make([]byte, recordBytes)
+	binary.LittleEndian.PutUint64(r[recordID:], uint64(id))
+	binary.LittleEndian.PutUint64(r[recordSum:], sum)
+	r[recordSplit] = byte(SplitOf(id, p.config.SplitSeed))
+	for j, v := range p.catalog.Row(row) {
+		binary.LittleEndian.PutUint32(r[recordLabels+4*j:], math.Float32bits(v))
+	}
+	return r
+}
+
+// finish judges the whole and turns the totals into means. dir is the cache's
+// folder.
+func (p *preparer) finish(dir string) error {
 	m := &p.manifest
 	if m.Examples == 0 {
 		return fmt.Errorf("none of the %d images can be used: galaxy %d: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
 	}
-	if n := len(m.Broken); n > p.config.MaxBroken {
-		return fmt.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with --max-broken %d",
-			count(n, "broken image"), p.images.Path(), some(m.Broken, "; "), p.config.MaxBroken, n)
+	if len(m.Broken) > p.config.MaxBroken {
+		list := filepath.Join(filepath.Dir(dir), "broken.csv")
+		if err := durable.WriteFile(list, brokenCSV(m.Broken)); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w; %s lists them all, and what is done stays there", p.tooManyBroken(m.Broken), list)
 	}
 	if m.Counts.Train == 0 {
 		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
@@ -474,6 +644,24 @@ func (p *preparer) finish() error {
 		m.ColumnMeans[j] = p.columnSum[j] / float64(m.Counts.Train)
 	}
 	return nil
+}
+
+func (p *preparer) tooManyBroken(broken []Broken) error {
+	n := len(broken)
+	return fmt.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with --max-broken %d",
+		count(n, "broken image"), p.images.Path(), some(broken, "; "), p.config.MaxBroken, n)
+}
+
+// brokenCSV is a table of broken images, one line each.
+func brokenCSV(broken []Broken) []byte {
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	_ = w.Write([]string{idColumn, "reason"}) // a buffer takes all
+	for _, b := range broken {
+		_ = w.Write([]string{strconv.FormatInt(b.ID, 10), b.Reason})
+	}
+	w.Flush()
+	return out.Bytes()
 }
 
 func count(n int, what string) string {
@@ -496,36 +684,4 @@ func some[T any](items []T, separator string) string {
 		s = append(s, "…")
 	}
 	return strings.Join(s, separator)
-}
-
-// A bufferedFile is a new file that is whole once finish returns.
-type bufferedFile struct {
-	f   *os.File
-	buf *bufio.Writer
-}
-
-func createBuffered(name string) (*bufferedFile, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return nil, err
-	}
-	return &bufferedFile{f: f, buf: bufio.NewWriterSize(f, 256<<10)}, nil
-}
-
-func (s *bufferedFile) write(b []byte) error {
-	_, err := s.buf.Write(b)
-	return err
-}
-
-func (s *bufferedFile) finish() error {
-	err := errors.Join(s.buf.Flush(), s.f.Close())
-	s.f = nil
-	return err
-}
-
-// abandon closes the file if finish did not.
-func (s *bufferedFile) abandon() {
-	if s.f != nil {
-		_ = s.f.Close() // on its way to an error already; the file is removed
-	}
 }

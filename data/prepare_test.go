@@ -149,10 +149,37 @@ func TestPrepareWhole(t *testing.T) {
 
 	t.Run("again", func(t *testing.T) {
 		before := cacheBytes(t, out)
-		_, err := Prepare(context.Background(), s.config(out), hashDecoder{})
-		wantError(t, err, out, "exists already")
+		decoder := &countingDecoder{}
+		config := s.config(out)
+		var notices []string
+		config.Notice = func(s string) { notices = append(notices, s) }
+		again, err := Prepare(context.Background(), config, decoder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, again); diff != "" {
+			t.Errorf("the manifest found differs: %s", diff)
+		}
+		if n := decoder.images.Load(); n != 0 || len(notices) != 1 || !strings.Contains(notices[0], "nothing to do") {
+			t.Errorf("%d images decoded again, notices %q", n, notices)
+		}
+		for what, change := range map[string]func(*PrepareConfig){
+			"size":       func(c *PrepareConfig) { c.Size = 2 * testSize },
+			"crop":       func(c *PrepareConfig) { c.Crop = 200 },
+			"split seed": func(c *PrepareConfig) { c.SplitSeed = 1 },
+			"decoder":    func(c *PrepareConfig) { c.Decoder = "another" },
+			"sources": func(c *PrepareConfig) {
+				c.Labels = filepath.Join(t.TempDir(), "other.csv")
+				writeFile(t, c.Labels, []byte(catalogCSV(s.ids)))
+			},
+		} {
+			config := s.config(out)
+			change(&config)
+			_, err := Prepare(context.Background(), config, decoder)
+			wantError(t, err, out, "exists already", "another "+what)
+		}
 		if diff := cmp.Diff(before, cacheBytes(t, out)); diff != "" {
-			t.Error("a refused run changed the cache")
+			t.Error("a second run changed the cache")
 		}
 	})
 }
@@ -358,6 +385,15 @@ func TestPrepareErrors(t *testing.T) {
 			}
 			_, err := Prepare(context.Background(), config, hashDecoder{})
 			wantError(t, err, append(c.want, "prepare")...)
+			if c.name == "truncated" { // which is only found by doing the work
+				onlyEntries(t, parent, "cache.partial")
+				list, err := os.ReadFile(filepath.Join(parent, "cache.partial", "broken.csv"))
+				want := fmt.Sprintf("GalaxyID,reason\n%d,the file is truncated: no end-of-image marker\n", s.ids[0])
+				if err != nil || string(list) != want {
+					t.Errorf("broken.csv: %v, %q; want %q", err, list, want)
+				}
+				return
+			}
 			onlyEntries(t, parent)
 		})
 	}
@@ -462,47 +498,177 @@ func TestPrepareRefusesBenchmark(t *testing.T) {
 	onlyEntries(t, parent)
 }
 
-// cancelAfter cancels a context in the middle of the work.
-type cancelAfter struct {
-	left   *atomic.Int64
-	cancel context.CancelFunc
+// countingDecoder counts what it decodes, and calls at when it has counted to n.
+type countingDecoder struct {
+	images atomic.Int64
+	n      int64
+	at     func()
 }
 
-func (d cancelAfter) Decode(dst, jpeg []byte) error {
-	if d.left.Add(-1) == 0 {
-		d.cancel()
+func (d *countingDecoder) Decode(dst, jpeg []byte) error {
+	if d.images.Add(1) == d.n {
+		d.at()
 	}
 	return hashDecoder{}.Decode(dst, jpeg)
 }
 
-func TestPrepareCancelled(t *testing.T) {
-	s := makeSource(t, 200)
-	for _, after := range []int64{1, 20, 150, 200} {
-		parent := t.TempDir()
-		ctx, cancel := context.WithCancel(context.Background())
-		left := new(atomic.Int64)
-		left.Store(after)
-		config := s.config(filepath.Join(parent, "cache"))
-		config.Workers = 4
-		_, err := Prepare(ctx, config, cancelAfter{left, cancel})
-		cancel()
-		if err == nil {
-			// The last image was decoded before the cancellation was seen:
-			// then the cache must be whole.
-			c, err := Open(config.Out)
-			if err != nil {
+// However often and wherever it is stopped, the cache ends with the same bytes,
+// and little is done twice.
+func TestPrepareGoesOn(t *testing.T) {
+	const n, workers = 600, 3
+	s := makeSource(t, n)
+	for _, i := range []int{0, 100, 101, n - 1} {
+		writeFile(t, s.file(s.ids[i]), []byte("not a picture"))
+	}
+	config := s.config(filepath.Join(t.TempDir(), "cache"))
+	config.MaxBroken, config.Workers = 4, workers
+	whole, err := Prepare(context.Background(), config, hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cacheBytes(t, config.Out)
+
+	rapid.Check(t, func(r *rapid.T) {
+		parent, err := os.MkdirTemp(t.TempDir(), "")
+		if err != nil {
+			r.Fatal(err)
+		}
+		config := config
+		config.Out = filepath.Join(parent, "cache")
+		decoded, stops := 0, 0
+		for {
+			ctx, cancel := context.WithCancel(context.Background())
+			decoder := &countingDecoder{n: int64(rapid.IntRange(1, n).Draw(r, "images before the stop")), at: cancel}
+			m, err := Prepare(ctx, config, decoder)
+			cancel()
+			decoded += int(decoder.images.Load())
+			if err == nil {
+				if diff := cmp.Diff(whole, m); diff != "" {
+					r.Fatalf("another manifest: %s", diff)
+				}
+				break
+			}
+			if !errors.Is(err, context.Canceled) {
+				r.Fatal(err)
+			}
+			onlyEntries(t, parent, "cache.partial")
+			if stops++; stops > 2*n {
+				r.Fatal("it does not get on")
+			}
+			cut := rapid.SampledFrom([]string{"", imagesName, examplesName}).Draw(r, "file that a crash cuts")
+			if cut != "" {
+				name := filepath.Join(config.Out+".partial", "cache", cut)
+				info, err := os.Stat(name)
+				if errors.Is(err, os.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					r.Fatal(err)
+				}
+				lost := rapid.Int64Range(0, min(info.Size(), 40*testSize*testSize*3)).Draw(r, "bytes lost")
+				if err := os.Truncate(name, info.Size()-lost); err != nil {
+					r.Fatal(err)
+				}
+				decoded = 0 // a crash may undo any amount
+			}
+		}
+		// Blocks in flight and one that was half written are done again.
+		if again := (stops + 1) * (2*workers + 3) * blockImages; decoded > n+again {
+			r.Errorf("%d images decoded for %d galaxies in %d stops", decoded, n, stops)
+		}
+		onlyEntries(t, parent, "cache")
+		if diff := cmp.Diff(want, cacheBytes(t, config.Out)); diff != "" {
+			r.Error("another cache than in one go")
+		}
+	})
+}
+
+// What lies in the partial folder is checked before it is used.
+func TestPrepareDistrustsPartial(t *testing.T) {
+	const n = 64
+	s := makeSource(t, n)
+	writeFile(t, s.file(s.ids[5]), []byte("broken"))
+	config := s.config(filepath.Join(t.TempDir(), "cache"))
+	config.MaxBroken = 1
+	if _, err := Prepare(context.Background(), config, hashDecoder{}); err != nil {
+		t.Fatal(err)
+	}
+	want := cacheBytes(t, config.Out)
+
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, config *PrepareConfig, dir string)
+		redone int64 // images decoded again at the most
+	}{
+		{name: "nothing", damage: func(*testing.T, *PrepareConfig, string) {}},
+		{name: "a pixel", redone: n - 16, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, dir, imagesName, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+		}},
+		{name: "a label", redone: n - 16, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, dir, examplesName, func(b []byte) []byte { b[20*recordBytes+recordLabels] ^= 1; return b })
+		}},
+		{name: "an id", redone: n - 16, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, dir, examplesName, func(b []byte) []byte { b[20*recordBytes]--; return b })
+		}},
+		{name: "a record left out", redone: n, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, dir, examplesName, func(b []byte) []byte { return slices.Delete(b, 0, recordBytes) })
+		}},
+		{name: "plan", redone: n, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, filepath.Dir(dir), "PLAN", func(b []byte) []byte { return b[:len(b)-1] })
+		}},
+		{name: "a longer file", damage: func(t *testing.T, _ *PrepareConfig, dir string) {
+			edit(t, dir, imagesName, func(b []byte) []byte { return append(b, 1, 2, 3) })
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			config := config
+			config.Out = filepath.Join(t.TempDir(), "cache")
+			config.MaxBroken = 0 // which is judged when all is written
+			_, err := Prepare(context.Background(), config, hashDecoder{})
+			wantError(t, err, "1 broken image")
+			config.MaxBroken = 1
+			c.damage(t, &config, filepath.Join(PartialFolder(config.Out), "cache"))
+			decoder := &countingDecoder{}
+			if _, err := Prepare(context.Background(), config, decoder); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.Close(); err != nil {
-				t.Error(err)
+			if diff := cmp.Diff(want, cacheBytes(t, config.Out)); diff != "" {
+				t.Error("another cache than in one go")
 			}
-			continue
-		}
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("after %d images: %v", after, err)
-		}
-		onlyEntries(t, parent)
+			if got := decoder.images.Load(); got > c.redone || got == 0 && c.redone > 0 {
+				t.Errorf("%d images decoded again, want up to %d", got, c.redone)
+			}
+		})
 	}
+
+	t.Run("another process", func(t *testing.T) {
+		config := config
+		config.Out = filepath.Join(t.TempDir(), "cache")
+		var second error
+		decoder := &countingDecoder{n: 3, at: func() { _, second = Prepare(context.Background(), config, hashDecoder{}) }}
+		if _, err := Prepare(context.Background(), config, decoder); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, second, "another galaxy works on "+PartialFolder(config.Out))
+	})
+
+	t.Run("mended source", func(t *testing.T) {
+		config := config
+		config.Out, config.MaxBroken = filepath.Join(t.TempDir(), "cache"), 0
+		// As long as the good file, so that only looking at it again can tell.
+		mended := galaxyJPEG(s.ids[5])
+		writeFile(t, s.file(s.ids[5]), make([]byte, len(mended)))
+		_, err := Prepare(context.Background(), config, hashDecoder{})
+		wantError(t, err, "1 broken image", "broken.csv")
+		writeFile(t, s.file(s.ids[5]), mended)
+		m, err := Prepare(context.Background(), config, hashDecoder{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Examples != n {
+			t.Errorf("%d examples of %d", m.Examples, n)
+		}
+	})
 }
 
 func TestAddChannels(t *testing.T) {
