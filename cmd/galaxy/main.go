@@ -25,8 +25,11 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; train has saved a checkpoint, the others left nothing behind
+	exitStopped = 3 // a stop signal; train and prepare can be gone on with, the others left nothing behind
 )
+
+// errStopped is a command's that a signal stopped and that can be gone on with.
+var errStopped = errors.New("stopped by a signal")
 
 func main() { os.Exit(run(os.Args)) }
 
@@ -62,7 +65,7 @@ func run(args []string) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, train.ErrStopped):
+	case errors.Is(err, train.ErrStopped), errors.Is(err, errStopped):
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
 		return exitStopped
 	case errors.Is(err, context.Canceled):

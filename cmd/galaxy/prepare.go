@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,14 +13,17 @@ import (
 	"galaxy/graph"
 )
 
+// brokenShown is how many broken images are named on the terminal.
+const brokenShown = 20
+
 func prepareCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "prepare",
 		Usage: "decode, crop and shrink labelled images into a packed cache",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it"},
-			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424"},
-			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; must not exist"},
+			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it (Kaggle's outer one too)"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; an interrupted one is gone on with"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`"},
 			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre that is kept in `PX`"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
@@ -45,9 +50,19 @@ func prepareCommand() *cli.Command {
 			}
 			defer func() { err = errors.Join(err, decoder.Close()) }()
 			bar := newBar(c, "prepare images", "img")
-			cfg.Progress = bar.set
+			begun := false
+			cfg.Progress = func(done, total int) {
+				if !begun {
+					bar.from(done)
+					begun = true
+				}
+				bar.set(done, total)
+			}
+			cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
 			manifest, err := data.Prepare(c.Context, cfg, decoder)
-			if err := bar.close(err); err != nil {
+			if err := bar.close(err); errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, data.PartialFolder(cfg.Out))
+			} else if err != nil {
 				return err
 			}
 			result := struct {
@@ -71,7 +86,11 @@ func prepareCommand() *cli.Command {
 				n := manifest.Counts
 				fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
 					manifest.Examples, manifest.Size, result.Out, n.Train, n.Validation, n.Test, bar.rate())
-				for _, b := range manifest.Broken {
+				for i, b := range manifest.Broken {
+					if i == brokenShown {
+						fmt.Fprintf(w, "and %d more, all in %s\n", len(manifest.Broken)-i, filepath.Join(cfg.Out, "manifest.json"))
+						break
+					}
 					fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
 				}
 				if n.Validation == 0 || n.Test == 0 {

@@ -38,6 +38,9 @@ func newBar(c *cli.Context, what, unit string) *bar {
 	}
 }
 
+// from says that what is counted begins now, behind what was done before.
+func (b *bar) from(done int) { b.first, b.done, b.begin = done, done, time.Now() }
+
 // set says that done of total are done.
 func (b *bar) set(done, total int) {
 	b.done = done
@@ -102,7 +105,7 @@ const lossMemory = 0.95
 
 // started marks where a run of total steps goes on.
 func (p *trainProgress) started(step, total int64) {
-	p.first, p.done, p.begin = int(step), int(step), time.Now()
+	p.from(int(step))
 	switch {
 	case step == total:
 		p.print("resume: all %d steps are done", total)
