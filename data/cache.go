@@ -211,6 +211,10 @@ func (c *Cache) Indices(s Split) []int {
 	return c.indices[s]
 }
 
+// ReadImage copies the pixels of example i to dst, uint8 [Size, Size, 3], and
+// checks them.
+func (c *Cache) ReadImage(dst []byte, i int) error { return c.copyImages(dst, []int{i}) }
+
 // copyImages gathers the given examples into dst, uint8 [len(which), Size,
 // Size, 3]. The checksum is taken of the copy: what was checked is what is
 // used, and the bytes are still in the processor's cache.

@@ -65,6 +65,17 @@ type Counts struct {
 // Of returns the count of one split.
 func (c Counts) Of(s Split) int { return [splits]int{c.Train, c.Validation, c.Test}[s%splits] }
 
+func (c *Counts) add(s Split) {
+	switch s {
+	case Train:
+		c.Train++
+	case Validation:
+		c.Validation++
+	case Test:
+		c.Test++
+	}
+}
+
 // A Broken image was left out of the cache.
 type Broken struct {
 	ID     int64  `json:"id"`

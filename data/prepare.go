@@ -575,16 +575,12 @@ func (p *preparer) account(b *block) []byte {
 	records := make([]byte, 0, len(b.good)*recordBytes)
 	for k, i := range b.good {
 		labels := p.catalog.Row(b.rows[i])
-		switch SplitOf(p.catalog.IDs[b.rows[i]], p.config.SplitSeed) {
-		case Train:
-			m.Counts.Train++
+		split := SplitOf(p.catalog.IDs[b.rows[i]], p.config.SplitSeed)
+		m.Counts.add(split)
+		if split == Train {
 			for j, v := range labels {
 				p.columnSum[j] += float64(v)
 			}
-		case Validation:
-			m.Counts.Validation++
-		case Test:
-			m.Counts.Test++
 		}
 		if CheckSums(labels, SumTolerance) != nil {
 			m.SumRuleBreaks++
