@@ -112,7 +112,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		Version:              galaxyVersion + " (TensorFlow " + graph.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
-			synthCommand(), prepareCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
+			synthCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
 		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},

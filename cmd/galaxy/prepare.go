@@ -86,13 +86,7 @@ func prepareCommand() *cli.Command {
 				n := manifest.Counts
 				fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
 					manifest.Examples, manifest.Size, result.Out, n.Train, n.Validation, n.Test, bar.rate())
-				for i, b := range manifest.Broken {
-					if i == brokenShown {
-						fmt.Fprintf(w, "and %d more, all in %s\n", len(manifest.Broken)-i, filepath.Join(cfg.Out, "manifest.json"))
-						break
-					}
-					fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
-				}
+				printBroken(w, manifest.Broken, cfg.Out)
 				if n.Validation == 0 || n.Test == 0 {
 					fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
 				}
@@ -110,5 +104,16 @@ func prepareCommand() *cli.Command {
 				}
 			})
 		},
+	}
+}
+
+// printBroken names the broken images of a cache.
+func printBroken(w io.Writer, broken []data.Broken, cache string) {
+	for i, b := range broken {
+		if i == brokenShown {
+			fmt.Fprintf(w, "and %d more, all in %s\n", len(broken)-i, filepath.Join(cache, "manifest.json"))
+			return
+		}
+		fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
 	}
 }
