@@ -45,6 +45,7 @@ func main() {
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
+	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.size, "size", 128, "image side of the training step, pixels")
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
@@ -53,7 +54,7 @@ func main() {
 	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
-	flag.StringVar(&only, "only", "files,step,memory", "what to measure")
+	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, or intake")
 	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
@@ -68,6 +69,7 @@ func main() {
 
 // figures is what the JSON file holds. A part that was not measured is missing.
 type figures struct {
+	Intake *intakeFigures `json:"intake,omitempty"`
 	Files  *fileFigures   `json:"files,omitempty"`
 	Steps  []stepFigures  `json:"steps,omitempty"`
 	Memory *memoryFigures `json:"memory,omitempty"`
@@ -77,14 +79,31 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 	if s.steps < warm+2 || s.memorySteps < 600 || s.rounds < 1 {
 		return errors.New("expected -steps of 5 or more, -memory-steps of 600 or more and -rounds of 1 or more")
 	}
-	if s.work, err = os.MkdirTemp("", "galaxy-bench-"); err != nil {
-		return err
+	if s.work == "" {
+		if s.work, err = os.MkdirTemp("", "galaxy-bench-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 
 	var f figures
-	// The other parts need the galaxies too, so they are always drawn.
-	files, err := s.files(ctx)
+	synth, err := s.synth(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(s.only, "intake") {
+		intake, err := s.intake(ctx)
+		if err != nil {
+			return err
+		}
+		intake.print()
+		f.Intake = &intake
+	}
+	if len(s.only) == 1 && f.Intake != nil {
+		return writeFigures(jsonPath, f)
+	}
+	// The other parts need the caches too, so they are always made.
+	files, err := s.files(ctx, synth)
 	if err != nil {
 		return err
 	}
@@ -110,6 +129,10 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		memory.print()
 		f.Memory = &memory
 	}
+	return writeFigures(jsonPath, f)
+}
+
+func writeFigures(jsonPath string, f figures) error {
 	if jsonPath == "" {
 		return nil
 	}
@@ -172,17 +195,23 @@ func rate(raw []byte) (x float64, err error) {
 	return result.ImagesPerSecond, err
 }
 
-// files draws the galaxies, prepares them once a round, and leaves the caches
-// that the other parts train on.
-func (s settings) files(ctx context.Context) (fileFigures, error) {
-	f := fileFigures{Galaxies: s.galaxies}
+// synth draws the galaxies, unless they are there, and returns how many a
+// second, 0 if they were there.
+func (s settings) synth(ctx context.Context) (float64, error) {
+	if _, err := os.Stat(s.data()); err == nil {
+		return 0, nil
+	}
 	raw, err := output(ctx, s.galaxy, "synth", "--json", "--out", s.data(), "--count", strconv.Itoa(s.galaxies), "--seed", "1")
-	if err == nil {
-		f.Synth, err = rate(raw)
-	}
 	if err != nil {
-		return f, err
+		return 0, err
 	}
+	return rate(raw)
+}
+
+// files prepares the galaxies once a round, and leaves the caches that the other
+// parts train on.
+func (s settings) files(ctx context.Context, synth float64) (fileFigures, error) {
+	f := fileFigures{Galaxies: s.galaxies, Synth: synth}
 	prepare := func(size int) (own, process float64, err error) {
 		if err := os.RemoveAll(s.cache(size)); err != nil {
 			return 0, 0, err
@@ -205,8 +234,9 @@ func (s settings) files(ctx context.Context) (fileFigures, error) {
 		own, process = append(own, o), append(process, p)
 	}
 	f.Prepare, f.PrepareProcess = spreadOf(own), spreadOf(process)
-	if s.size != memorySize {
-		_, _, err = prepare(memorySize)
+	if s.size == memorySize {
+		return f, nil
 	}
+	_, _, err := prepare(memorySize)
 	return f, err
 }

@@ -167,32 +167,40 @@ func openZip(name, inner string) (*Images, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := func() (*Images, error) {
-		info, err := f.Stat()
-		if err != nil {
-			return nil, err
-		}
-		z, err := readZip(f, info.Size())
-		if err != nil {
-			return nil, err
-		}
-		member, err := findMember(z, inner, ".zip")
-		if errors.Is(err, errNoMember) {
-			return zipImages(z)
-		}
-		if err != nil {
-			return nil, err
-		}
-		return openInner(f, member)
-	}()
+	info, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if m.close == nil {
-		m.close = f
-		return m, nil
+	m, err := newZipImages(f, info.Size(), inner)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
-	return m, f.Close() // an inner zip that was unpacked
+	if m.close != nil { // an inner zip that was unpacked
+		return m, f.Close()
+	}
+	m.close = f
+	return m, nil
+}
+
+// newZipImages lists the images of a zip, or those of its inner zip whose name
+// begins with inner.
+func newZipImages(r io.ReaderAt, size int64, inner string) (*Images, error) {
+	z, err := readZip(r, size)
+	if err != nil {
+		return nil, err
+	}
+	member, err := findMember(z, inner, ".zip")
+	switch {
+	case errors.Is(err, errNoMember):
+		return zipImages(z)
+	case err != nil:
+		return nil, err
+	}
+	m, err := openInner(r, member)
+	if err != nil {
+		return nil, fmt.Errorf("%s in it: %w", clip(member.Name), err)
+	}
+	return m, nil
 }
 
 // Bounds of what is unpacked from an outer zip. Kaggle's are 1 GB, and JPEGs
@@ -204,27 +212,20 @@ const (
 
 // openInner opens a zip of images that is a member of the zip outer.
 func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
-	fail := func(err error) (*Images, error) {
-		return nil, fmt.Errorf("%s in it: %w", clip(member.Name), err)
-	}
 	size := int64(min(member.UncompressedSize64, math.MaxInt64))
 	if member.Method == zip.Store {
 		at, err := member.DataOffset()
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
-		m, err := newZipImages(io.NewSectionReader(outer, at, size), size)
-		if err != nil {
-			return fail(err)
-		}
-		return m, nil
+		return listZip(io.NewSectionReader(outer, at, size), size)
 	}
 	if size > maxInnerBytes || member.UncompressedSize64/innerRatio > member.CompressedSize64 {
-		return fail(fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does; do not use it", member.CompressedSize64, size))
+		return nil, fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does; do not use it", member.CompressedSize64, size)
 	}
 	spool, err := os.CreateTemp("", "galaxy-zip-")
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -233,20 +234,20 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 	}()
 	// Nameless from now on: it goes with the process, however that ends.
 	if err := os.Remove(spool.Name()); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	r, err := member.Open()
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer r.Close()
 	// The reader itself refuses a member that goes on behind its declared size.
 	if _, err := io.Copy(spool, r); err != nil {
-		return fail(fmt.Errorf("unpack to %s: %w; give the inner zip itself, or set TMPDIR to a folder with room for it", os.TempDir(), err))
+		return nil, fmt.Errorf("unpack to %s: %w; give the inner zip itself, or set TMPDIR to a folder with room for it", os.TempDir(), err)
 	}
-	m, err := newZipImages(spool, size)
+	m, err := listZip(spool, size)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	m.close = spool
 	return m, nil
@@ -260,7 +261,8 @@ func readZip(r io.ReaderAt, size int64) (*zip.Reader, error) {
 	return z, err
 }
 
-func newZipImages(r io.ReaderAt, size int64) (*Images, error) {
+// listZip lists the images of a zip that is no outer one.
+func listZip(r io.ReaderAt, size int64) (*Images, error) {
 	z, err := readZip(r, size)
 	if err != nil {
 		return nil, err

@@ -207,11 +207,19 @@ func FuzzZipImages(f *testing.F) {
 	f.Add(zipBytes(f, zip.Deflate, member{"100008.jpg", bytes.Repeat(small, 9)}))
 	f.Add(zipBytes(f, zip.Store, member{"../1.jpg", small}))
 	f.Add(zipBytes(f, zip.Store))
+	inner := zipBytes(f, zip.Store, member{"100008.jpg", small})
+	f.Add(zipBytes(f, zip.Store, member{"images_training_rev1.zip", inner}))
+	f.Add(zipBytes(f, zip.Deflate, member{"images_training_rev1.zip", inner}))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		m, err := newZipImages(bytes.NewReader(file), int64(len(file)))
+		m, err := newZipImages(bytes.NewReader(file), int64(len(file)), TrainingImages)
 		if err != nil {
 			return
 		}
+		defer func() {
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		if len(m.IDs()) == 0 || !slices.IsSorted(m.IDs()) {
 			t.Errorf("ids %v", m.IDs())
 		}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	intakeDamaged = 40 // images of the zip that prepare has to leave out
+	intakeKills   = 2
+	intakeSize    = 64
+	recordBytes   = 176 // of examples.bin, see docs/cache-format.md
+)
+
+// intakeFigures tell of prepare on a zip with damaged files, in one go and
+// killed on the way, and on the folder of the same images.
+type intakeFigures struct {
+	Galaxies int     `json:"galaxies"`
+	Broken   int     `json:"broken"`
+	PeakMiB  float64 `json:"peak_rss_anon_mib"`
+	Same     bool    `json:"killed_cache_is_the_same"`
+	// Stored at the kills but not taken over, and the most that can have been
+	// decoded and not stored, as shares of all images.
+	Redone   float64 `json:"redone"`
+	InFlight float64 `json:"in_flight"`
+	Zip      spread  `json:"zip_images_per_second"`
+	Folder   spread  `json:"folder_images_per_second"`
+	Ratio    spread  `json:"zip_over_folder"`
+}
+
+func (f intakeFigures) print() {
+	same := "the same bytes"
+	if !f.Same {
+		same = "OTHER BYTES"
+	}
+	fmt.Printf("| intake, %d galaxies, %d px | |\n|---|---|\n| broken images found | %d of %d |\n| peak RssAnon, MiB | %.0f |\n"+
+		"| cache after %d kills | %s |\n| done twice | %.2f %% stored, at most %.2f %% in flight |\n| zip, img/s | %v |\n| folder, img/s | %v |\n| zip over folder | %v |\n\n",
+		f.Galaxies, intakeSize, f.Broken, intakeDamaged, f.PeakMiB, intakeKills, same, 100*f.Redone, 100*f.InFlight, f.Zip, f.Folder, f.Ratio)
+}
+
+func (s settings) intake(ctx context.Context) (intakeFigures, error) {
+	f := intakeFigures{Galaxies: s.galaxies}
+	packed := filepath.Join(s.work, "images_training_rev1.zip")
+	if err := pack(packed, filepath.Join(s.data(), "images_training_rev1")); err != nil {
+		return f, err
+	}
+	whole, killed, other := filepath.Join(s.work, "whole"), filepath.Join(s.work, "killed"), filepath.Join(s.work, "other")
+	var zips, folders, ratios []float64
+	for range s.rounds {
+		if err := errors.Join(os.RemoveAll(whole), os.RemoveAll(other)); err != nil {
+			return f, err
+		}
+		result, err := s.prepareWatched(ctx, packed, whole, func(rss float64, _ int) bool {
+			f.PeakMiB = max(f.PeakMiB, rss)
+			return false
+		})
+		if err != nil {
+			return f, err
+		}
+		f.Broken = len(result.Broken)
+		folder, err := s.prepareWatched(ctx, filepath.Join(s.data(), "images_training_rev1"), other, nil)
+		if err != nil {
+			return f, err
+		}
+		zips, folders = append(zips, result.ImagesPerSecond), append(folders, folder.ImagesPerSecond)
+		ratios = append(ratios, result.ImagesPerSecond/folder.ImagesPerSecond)
+	}
+	f.Zip, f.Folder, f.Ratio = spreadOf(zips), spreadOf(folders), spreadOf(ratios)
+
+	if err := os.RemoveAll(killed); err != nil {
+		return f, err
+	}
+	stored := 0
+	for kill := range intakeKills + 1 {
+		result, err := s.prepareWatched(ctx, packed, killed, func(_ float64, records int) bool {
+			return kill < intakeKills && records > (kill+1)*s.galaxies/(intakeKills+1)
+		})
+		if kill < intakeKills != errors.Is(err, errKilled) {
+			return f, fmt.Errorf("kill %d: %w", kill, err)
+		}
+		if kill > 0 {
+			f.Redone += float64(max(0, stored-result.wentOn)) / float64(s.galaxies)
+		}
+		if kill < intakeKills {
+			stored = recordsOf(killed)
+			f.InFlight += float64(16*(2*2+3)) / float64(s.galaxies)
+		}
+	}
+	var err error
+	f.Same, err = sameFolders(whole, killed)
+	return f, err
+}
+
+var errKilled = errors.New("killed")
+
+// prepared is what a watched prepare said.
+type prepared struct {
+	ImagesPerSecond float64           `json:"images_per_second"`
+	Broken          []json.RawMessage `json:"broken"`
+	wentOn          int               // images taken over from an earlier call
+}
+
+// prepareWatched runs prepare on two workers and shows watch its anonymous
+// memory, MiB, and the records it has written, until watch wants it killed.
+func (s settings) prepareWatched(ctx context.Context, images, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
+	cmd := exec.CommandContext(ctx, s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
+		"--images", images, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", "2", "--max-broken", strconv.Itoa(intakeDamaged))
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	fmt.Fprintln(os.Stderr, "+", cmd)
+	if err := cmd.Start(); err != nil {
+		return result, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	killed := false
+	for {
+		select {
+		case err = <-ended:
+			if _, rest, found := strings.Cut(stderr.String(), "going on with "+out+".partial: "); found {
+				if _, scanErr := fmt.Sscanf(rest, "%d of", &result.wentOn); scanErr != nil {
+					return result, scanErr
+				}
+			}
+			if killed {
+				return result, errKilled
+			}
+			if err != nil {
+				return result, fmt.Errorf("%s: %w\n%s", cmd, err, stderr.Bytes())
+			}
+			return result, json.Unmarshal(stdout.Bytes(), &result)
+		case <-tick.C:
+		}
+		rss, err := anonymousMiB(cmd.Process.Pid)
+		if err != nil || watch == nil || killed {
+			continue
+		}
+		if watch(rss, recordsOf(out)) {
+			killed = true
+			if err := cmd.Process.Kill(); err != nil {
+				return result, err
+			}
+		}
+	}
+}
+
+// recordsOf counts what an unfinished cache holds.
+func recordsOf(out string) int {
+	info, err := os.Stat(filepath.Join(out+".partial", filepath.Base(out), "examples.bin"))
+	if err != nil {
+		return 0
+	}
+	return int(info.Size() / recordBytes)
+}
+
+// pack makes a zip of a folder of images in which every so many are damaged, in
+// one of five ways, unless it is there.
+func pack(name, folder string) (err error) {
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(name + ".tmp")
+	if err != nil {
+		return err
+	}
+	z := zip.NewWriter(file)
+	every := max(1, len(entries)/intakeDamaged)
+	for i, e := range entries {
+		body, err := os.ReadFile(filepath.Join(folder, e.Name()))
+		if err != nil {
+			return err
+		}
+		if k := i / every; i%every == every/2 && k < intakeDamaged {
+			switch k % 5 {
+			case 0:
+				body = body[:len(body)*9/10]
+			case 1:
+				body = nil
+			case 2:
+				body = []byte("<html>Too many requests</html>")
+			case 3:
+				body = body[:len(body)-2]
+			case 4:
+				body = append([]byte("\x89PNG\r\n\x1a\n"), body...)
+			}
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{Name: "images_training_rev1/" + e.Name(), Method: zip.Deflate})
+		if err == nil {
+			_, err = w.Write(body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(z.Close(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(name+".tmp", name)
+}
+
+// sameFolders reports whether two flat folders hold the same files.
+func sameFolders(a, b string) (bool, error) {
+	inA, errA := os.ReadDir(a)
+	inB, errB := os.ReadDir(b)
+	if err := errors.Join(errA, errB); err != nil || len(inA) != len(inB) {
+		return false, err
+	}
+	for i, e := range inA {
+		x, errX := os.ReadFile(filepath.Join(a, e.Name()))
+		y, errY := os.ReadFile(filepath.Join(b, inB[i].Name()))
+		if err := errors.Join(errX, errY); err != nil {
+			return false, err
+		}
+		if e.Name() != inB[i].Name() || !bytes.Equal(x, y) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
