@@ -116,13 +116,63 @@ func TestDecodeShrinksByArea(t *testing.T) {
 			}
 			return dst
 		}
-		want := areaMean(run(crop), crop, size)
+		decoded := crop
+		if crop%2 == 0 && crop/2 >= size {
+			decoded = crop / 2 // by the decoder itself: see TestDecodeHalves
+		}
+		want := areaMean(run(decoded), decoded, size)
 		for i, v := range run(size) {
 			if math.Abs(float64(v)-want[i]) > 0.5+1e-4 {
 				t.Fatalf("crop %d, size %d: value %d is %d, want %v rounded", crop, size, i, v, want[i])
 			}
 		}
 	})
+}
+
+// What the decoder shrinks by itself is close to the mean of each four pixels,
+// and in its place: a neighbour is much further off. Where a side is odd the
+// window may lie half a pixel elsewhere.
+func TestDecodeHalves(t *testing.T) {
+	for _, c := range []struct{ width, height, crop int }{{424, 424, 224}, {424, 424, 424}, {128, 160, 64}, {121, 160, 64}, {160, 121, 64}} {
+		t.Run(fmt.Sprintf("%dx%d to %d", c.width, c.height, c.crop), func(t *testing.T) {
+			encoded := encode(t, blob(c.width, c.height, 1))
+			side := c.crop / 2
+			full := decode(t, c.crop, c.crop, encoded)
+			want := make([]float64, side*side*3)
+			for y := range c.crop {
+				for x := range c.crop {
+					for ch := range 3 {
+						want[(y/2*side+x/2)*3+ch] += float64(full[(y*c.crop+x)*3+ch]) / 4
+					}
+				}
+			}
+			got := decode(t, c.crop, side, encoded)
+			rms := func(dx, dy int) float64 {
+				sum, n := 0.0, 0.0
+				for y := 1; y < side-1; y++ {
+					for x := 1; x < side-1; x++ {
+						for ch := range 3 {
+							sum += math.Pow(float64(got[((y+dy)*side+x+dx)*3+ch])-want[(y*side+x)*3+ch], 2)
+							n++
+						}
+					}
+				}
+				return math.Sqrt(sum / n)
+			}
+			most := 1.0 // levels of 255
+			if c.width%2 == 1 || c.height%2 == 1 {
+				most = 3
+			}
+			if here := rms(0, 0); here > most {
+				t.Errorf("%.2f levels from the mean of four pixels, want at most %v", here, most)
+			}
+			for _, d := range [][2]int{{1, 0}, {-1, 0}, {0, 1}, {0, -1}} {
+				if there := rms(d[0], d[1]); there < rms(0, 0) {
+					t.Errorf("shifted by %v it is closer: %.2f levels, in place %.2f", d, there, rms(0, 0))
+				}
+			}
+		})
+	}
 }
 
 // Decoding and the place of the window against Go's own decoder. On grey

@@ -38,7 +38,6 @@ func prepareCommand() *cli.Command {
 			cfg := data.PrepareConfig{
 				Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
 				Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
-				Decoder: "TensorFlow " + graph.TensorFlowVersion() + " DecodeAndCropJpeg, ResizeArea",
 				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
 			}
 			if err := cfg.Validate(); err != nil {
@@ -49,6 +48,7 @@ func prepareCommand() *cli.Command {
 				return usageError{err}
 			}
 			defer func() { err = errors.Join(err, decoder.Close()) }()
+			cfg.Decoder = decoder.String()
 			bar := newBar(c, "prepare images", "img")
 			begun := false
 			cfg.Progress = func(done, total int) {
