@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math"
+	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -74,6 +75,27 @@ func (a Augment) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// String lists the settings that are on, "none" without any.
+func (a Augment) String() string {
+	var on []string
+	add := func(is bool, text string, values ...any) {
+		if is {
+			on = append(on, fmt.Sprintf(text, values...))
+		}
+	}
+	add(a.Rotate > 0, "rotate ±%v°", a.Rotate)
+	add(a.Flip, "flip")
+	add(a.Shift > 0, "shift ±%v", a.Shift)
+	add(a.Zoom > 1, "zoom %v", a.Zoom)
+	add(a.Brightness > 0, "brightness ±%v", a.Brightness)
+	add(a.Contrast > 0, "contrast ±%v", a.Contrast)
+	add(a.Color > 0, "color ±%v", a.Color)
+	if len(on) == 0 {
+		return "none"
+	}
+	return strings.Join(on, ", ")
 }
 
 func (a Augment) moves() bool   { return a.Rotate > 0 || a.Flip || a.Shift > 0 || a.Zoom > 1 }
