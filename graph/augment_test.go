@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -389,5 +390,36 @@ func TestAugmentValidate(t *testing.T) {
 	cfg.Augment.Rotate = 200
 	if _, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), "rotate 200") {
 		t.Errorf("got %v, expected an error about the angle", err)
+	}
+}
+
+// BenchmarkAugment takes turns between a training step without augmentation and
+// one with all of it, and tells the ratio of their median times.
+func BenchmarkAugment(b *testing.B) {
+	for _, size := range []int{64, 128} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			cfg := testTrainerConfig(size, 32)
+			cfg.Model.Precision = Auto.Resolve(false)
+			plain := newTestTrainer(b, cfg)
+			cfg.Augment = everything
+			varied := newTestTrainer(b, cfg)
+			images, labels := testBatch(cfg, 1)
+			step := func(tr *Trainer, i int64) float64 {
+				begin := time.Now()
+				if _, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, LearningRate: 1e-3}); err != nil {
+					b.Fatal(err)
+				}
+				return time.Since(begin).Seconds()
+			}
+			step(plain, 0)
+			step(varied, 0)
+			var without, with []float64
+			for i := int64(1); b.Loop(); i++ {
+				without, with = append(without, step(plain, i)), append(with, step(varied, i))
+			}
+			slices.Sort(without)
+			slices.Sort(with)
+			b.ReportMetric(with[len(with)/2]/without[len(without)/2], "with/without")
+		})
 	}
 }
