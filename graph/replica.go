@@ -30,7 +30,7 @@ type replica struct {
 }
 
 // buildReplica builds a replica for batches of the given size.
-func buildReplica(cfg Config, batch int, loss Loss, posterior Posterior) (_ *replica, err error) {
+func buildReplica(cfg Config, augment Augment, batch int, loss Loss, posterior Posterior) (_ *replica, err error) {
 	s := tg.NewRoot()
 	defer recoverBuild(s, &err)
 	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
@@ -40,7 +40,7 @@ func buildReplica(cfg Config, batch int, loss Loss, posterior Posterior) (_ *rep
 	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 
 	vars := newVariables(s)
-	train := &network{cfg: cfg, params: vars, training: true, stats: map[string]tf.Output{}}
+	train := &network{cfg: cfg, params: vars, training: true, augment: augment, stats: map[string]tf.Output{}}
 	trainLogits := train.logits(s.SubScope("train"), images, seed)
 	value := named(s, nodeLoss, loss(s.SubScope("train_loss"), trainLogits, labels))
 

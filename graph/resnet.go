@@ -30,6 +30,7 @@ type network struct {
 	cfg      Config
 	params   params
 	training bool
+	augment  Augment // of a training pass
 	// stats collects the new moving averages of a training pass by variable
 	// name.
 	stats map[string]tf.Output
@@ -46,10 +47,10 @@ type params interface {
 }
 
 // logits returns float32 [N, Outputs] for images uint8 [N, Size, Size, 3].
-// seed (int64 [2]) keys the dropout of a training pass and is not read
-// otherwise.
+// seed (int64 [2]) keys augmentation and dropout of a training pass and is not
+// read otherwise.
 func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
-	x := n.normalise(s.SubScope("normalise"), images)
+	x := n.normalise(s.SubScope("normalise"), images, seed)
 	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", "stem/bn", 7, 3, stages[0].filters, 2)
 	x = op.Relu(s.SubScope("stem_relu"), x)
 	x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
@@ -69,15 +70,18 @@ func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
 }
 
 // normalise turns uint8 pixels into (pixel/255 − mean) / std in the dtype of
-// the convolutions.
-func (n *network) normalise(s *op.Scope, images tf.Output) tf.Output {
+// the convolutions, augmented if n is to.
+func (n *network) normalise(s *op.Scope, images, seed tf.Output) tf.Output {
 	var scale, offset [3]float32
 	for i := range 3 {
 		scale[i] = float32(1 / (255 * n.cfg.Std[i]))
 		offset[i] = float32(-n.cfg.Mean[i] / n.cfg.Std[i])
 	}
-	x := op.Mul(s, tg.Cast(s, images, tf.Float), tg.Const(s, scale[:]))
-	x = op.AddV2(s, x, tg.Const(s, offset[:]))
+	augment := s.SubScope("augment")
+	drawn := n.augment.draw(augment.SubScope("draw"), images, seed)
+	x := drawn.move(augment.SubScope("move"), tg.Cast(s, images, tf.Float))
+	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale[:])))
+	x = op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset[:])))
 	return tg.Cast(s.SubScope("precision"), x, n.cfg.Precision.dtype())
 }
 

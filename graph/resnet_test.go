@@ -142,7 +142,7 @@ func TestNormalise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), tg.Const(s, in))
+	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), tg.Const(s, in), tf.Output{})
 	got, err := floats(graphtest.Run(t, graphtest.Finalize(t, s), nil, x)[0])
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,10 @@ import (
 
 // TrainerConfig is all that a Trainer is built from.
 type TrainerConfig struct {
-	Model     Config
+	Model Config
+	// Augment varies the images of training steps; evaluation sees them as they
+	// are.
+	Augment   Augment
 	Loss      Loss
 	Posterior Posterior
 	Optimizer Optimizer
@@ -43,14 +46,14 @@ type Trainer struct {
 // NewTrainer builds the graph and opens a session. Variables have no values
 // until Init, Restore or RestoreModel.
 func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
-	if err := errors.Join(cfg.Model.Validate(), cfg.Optimizer.Validate(), cfg.Session.Validate()); err != nil {
+	if err := errors.Join(cfg.Model.Validate(), cfg.Augment.Validate(), cfg.Optimizer.Validate(), cfg.Session.Validate()); err != nil {
 		return nil, err
 	}
 	// Batch norm needs two values of each channel to have a variance.
 	if final := (cfg.Model.Size + 31) / 32; cfg.Batch*final*final < 2 {
 		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples in a batch", cfg.Batch, cfg.Model.Size)
 	}
-	r, err := buildReplica(cfg.Model, cfg.Batch, cfg.Loss, cfg.Posterior)
+	r, err := buildReplica(cfg.Model, cfg.Augment, cfg.Batch, cfg.Loss, cfg.Posterior)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +151,8 @@ type StepInput struct {
 	Labels []float32 // [Batch, Outputs]
 	// Step is the number of updates made before this one.
 	Step int64
-	// Seed keys the step's randomness together with Step.
+	// Seed keys the step's randomness, augmentation and dropout, together with
+	// Step.
 	Seed         int64
 	LearningRate float64
 }

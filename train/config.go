@@ -20,14 +20,17 @@ import (
 type Config struct {
 	Cache CacheRef     `json:"cache"`
 	Model graph.Config `json:"model"`
-	Loss  LossConfig   `json:"loss"`
+	// Augment is how training images are varied; a run of a version that could
+	// not has none.
+	Augment graph.Augment `json:"augment"`
+	Loss    LossConfig    `json:"loss"`
 
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  graph.Schedule  `json:"schedule"`
 	// Batch is the number of examples a step, at least 1.
 	Batch int `json:"batch"`
-	// Seed keys the first weights, the order of the examples and dropout. The
-	// split is the cache's and does not follow it.
+	// Seed keys the first weights, the order of the examples, augmentation and
+	// dropout. The split is the cache's and does not follow it.
 	Seed int64 `json:"seed"`
 	// InitFrom is the run folder or the bundle prefix that the first weights
 	// come from; "" draws them.
@@ -74,7 +77,7 @@ type LossConfig struct {
 // Validate checks every field that no constructor checks later, and says what
 // was expected and what came.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
+	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
 	atLeast := func(name string, value, least int64) {
 		if value < least {
 			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))

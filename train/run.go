@@ -145,7 +145,7 @@ func (r *run) open() error {
 func (r *run) build() (err error) {
 	cfg := r.Config
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
-		Model: cfg.Model, Loss: r.Functions.Loss, Posterior: r.Functions.Posterior,
+		Model: cfg.Model, Augment: cfg.Augment, Loss: r.Functions.Loss, Posterior: r.Functions.Posterior,
 		Optimizer: cfg.Optimizer, Batch: cfg.Batch, Session: graph.SessionConfig{Threads: cfg.Threads},
 	})
 	if err != nil {

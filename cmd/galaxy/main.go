@@ -95,6 +95,7 @@ const (
 	catSpeed     = "Speed"
 	catRun       = "Run"
 	catRecipe    = "Recipe"
+	catAugment   = "Augmentation of training images"
 	catLoss      = "Loss"
 	catOptimizer = "Optimizer"
 )

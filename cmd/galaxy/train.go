@@ -37,7 +37,15 @@ func trainCommand() *cli.Command {
 			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
 			&cli.Float64Flag{Name: "dropout", Category: catRecipe, Value: 0.2, Usage: "share of the features left out before the head"},
-			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order and dropout"},
+			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order, augmentation and dropout"},
+
+			&cli.Float64Flag{Name: "rotate", Category: catAugment, Usage: "turn by up to `DEGREES` either way; 180 is the full circle"},
+			&cli.BoolFlag{Name: "flip", Category: catAugment, Usage: "mirror half of them left to right, and half top to bottom"},
+			&cli.Float64Flag{Name: "shift", Category: catAugment, Usage: "move by up to a `SHARE` of the side, in each direction"},
+			&cli.Float64Flag{Name: "zoom", Category: catAugment, Usage: "shrink and enlarge by up to a `FACTOR` of 1 or more"},
+			&cli.Float64Flag{Name: "brightness", Category: catAugment, Usage: "multiply the light by 1 ± up to a `SHARE`"},
+			&cli.Float64Flag{Name: "contrast", Category: catAugment, Usage: "multiply the distance from the mean colour by 1 ± up to a `SHARE`"},
+			&cli.Float64Flag{Name: "color", Category: catAugment, Usage: "multiply each colour channel by 1 ± up to a `SHARE`"},
 
 			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
 			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
@@ -141,6 +149,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	}
 	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
+	configureAugment(c, &cfg.Augment, set)
 	cfg.Loss.Name = "focal"
 	set("alpha", func() { cfg.Loss.Alpha = c.Float64("alpha") })
 	set("gamma", func() { cfg.Loss.Gamma = c.Float64("gamma") })
@@ -155,6 +164,16 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 		return err
 	}
 	return configureDurations(c, m.Counts.Train, cfg, resumed, set)
+}
+
+func configureAugment(c *cli.Context, a *graph.Augment, set func(string, func())) {
+	set("rotate", func() { a.Rotate = c.Float64("rotate") })
+	set("flip", func() { a.Flip = c.Bool("flip") })
+	set("shift", func() { a.Shift = c.Float64("shift") })
+	set("zoom", func() { a.Zoom = c.Float64("zoom") })
+	set("brightness", func() { a.Brightness = c.Float64("brightness") })
+	set("contrast", func() { a.Contrast = c.Float64("contrast") })
+	set("color", func() { a.Color = c.Float64("color") })
 }
 
 func configureOptimizer(c *cli.Context, cfg *train.Config, set func(string, func())) {
@@ -284,7 +303,7 @@ func lossFunctions(l train.LossConfig) (train.Functions, error) {
 // describe says in a few lines what is about to be trained.
 func describe(cfg train.Config, cache *data.Cache) string {
 	n := cache.Manifest().Counts
-	return fmt.Sprintf("ResNet34, %d px, %s; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g",
+	return fmt.Sprintf("ResNet34, %d px, %s; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g; augmentation: %v",
 		cfg.Model.Size, cfg.Model.Precision, n.Train, n.Validation, cfg.Schedule.Total, cfg.Batch,
-		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate)
+		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment)
 }
