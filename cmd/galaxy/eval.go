@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -26,6 +27,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
@@ -78,6 +80,9 @@ func evalAction(c *cli.Context) (err error) {
 		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with %+v", c.String("model"), model.loss)}
 	}
 
+	if c.Bool("project") {
+		model.Predictor = projected{model.Predictor}
+	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{
@@ -115,6 +120,20 @@ type model struct {
 	loss  metric.Loss
 	step  int64
 	close func() error
+}
+
+// projected is a Predictor whose probabilities obey the sum rules; its logits,
+// and so the loss, are the network's.
+type projected struct{ train.Predictor }
+
+func (p projected) Predict(images []byte) (logits, probabilities []float32, err error) {
+	logits, probabilities, err = p.Predictor.Predict(images)
+	for row := range slices.Chunk(probabilities, data.Answers) {
+		if err == nil {
+			err = data.ProjectTree(row)
+		}
+	}
+	return logits, probabilities, err
 }
 
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored
