@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -26,6 +27,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
@@ -40,6 +42,8 @@ type evaluated struct {
 	Model string `json:"model"`
 	Split string `json:"split"`
 	Step  int64  `json:"step"`
+	// Projected tells that the probabilities were made to obey the sum rules.
+	Projected bool `json:"projected"`
 	metric.Result
 	ImagesPerSecond float64 `json:"images_per_second"`
 }
@@ -77,7 +81,9 @@ func evalAction(c *cli.Context) (err error) {
 	if model.loss != foreign && (c.IsSet("alpha") || c.IsSet("gamma")) {
 		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with %+v", c.String("model"), model.loss)}
 	}
-
+	if c.Bool("project") {
+		model.Predictor = projected{model.Predictor}
+	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{
@@ -87,14 +93,18 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	result := evaluated{
-		Model: c.String("model"), Split: split.String(), Step: model.step, Result: scores,
+		Model: c.String("model"), Split: split.String(), Step: model.step, Projected: c.Bool("project"), Result: scores,
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	return report(c, result, func(w io.Writer) { printScores(w, result) })
 }
 
 func printScores(w io.Writer, r evaluated) {
-	fmt.Fprintf(w, "%s, %s split, %d galaxies (%.0f img/s)\n", r.Model, r.Split, r.Examples, r.ImagesPerSecond)
+	projected := ""
+	if r.Projected {
+		projected = ", projected onto the question tree"
+	}
+	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, projected, r.ImagesPerSecond)
 	fmt.Fprintf(w, "%-28s %10s %24s %10s\n", "", "model", "95 % interval", "constant")
 	row := func(name string, value float64, interval *metric.Interval, base float64) {
 		between := ""
@@ -115,6 +125,20 @@ type model struct {
 	loss  metric.Loss
 	step  int64
 	close func() error
+}
+
+// projected is a Predictor whose probabilities obey the sum rules; its logits,
+// and so the loss, are the network's.
+type projected struct{ train.Predictor }
+
+func (p projected) Predict(images []byte) (logits, probabilities []float32, err error) {
+	logits, probabilities, err = p.Predictor.Predict(images)
+	for row := range slices.Chunk(probabilities, data.Answers) {
+		if err == nil {
+			err = data.ProjectTree(row)
+		}
+	}
+	return logits, probabilities, err
 }
 
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored
