@@ -170,7 +170,14 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	err = durable.Continue(config.Out, plan, func(dir string, begun bool) error { return p.write(ctx, dir, begun) })
+	_, err = os.Lstat(PartialFolder(config.Out))
+	wasBegun := err == nil
+	err = durable.Continue(config.Out, plan, func(dir string, begun bool) error {
+		if wasBegun && !begun {
+			p.notice("beginning anew: %s held work from other files or with other settings", PartialFolder(config.Out))
+		}
+		return p.write(ctx, dir, begun)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
 	}

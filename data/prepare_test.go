@@ -629,8 +629,13 @@ func TestPrepareDistrustsPartial(t *testing.T) {
 			config.MaxBroken = 1
 			c.damage(t, &config, filepath.Join(PartialFolder(config.Out), "cache"))
 			decoder := &countingDecoder{}
+			notice := ""
+			config.Notice = func(s string) { notice += s }
 			if _, err := Prepare(context.Background(), config, decoder); err != nil {
 				t.Fatal(err)
+			}
+			if what := map[bool]string{true: "beginning anew", false: "going on with"}[c.redone == n]; c.name != "a record left out" && !strings.Contains(notice, what) {
+				t.Errorf("notice %q, want %q", notice, what)
 			}
 			if diff := cmp.Diff(want, cacheBytes(t, config.Out)); diff != "" {
 				t.Error("another cache than in one go")
