@@ -106,11 +106,10 @@ func (c *PrepareConfig) Validate() error {
 // A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
 // More are an error that names the first ids and the file that lists all,
-// Out.partial/broken.csv; and so are no good image at all, no
-// image of the train split, and, unless AllowMissing, an image without a row or
-// a row without an image. Rows that break the sum rules of the question tree
-// are kept and counted in the manifest, but when all do it is an error: they
-// are not labels then.
+// Out.partial/broken.csv; and so are no good image at all, no image of the train
+// split, and, unless AllowMissing, an image without a row or a row without an
+// image. Rows that break the sum rules of the question tree are kept and counted
+// in the manifest, but when all do it is an error: they are not labels then.
 func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
 	if decoder == nil {
 		return nil, errors.New("prepare: no decoder given")
