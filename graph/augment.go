@@ -25,9 +25,10 @@ import (
 // so flips come first, then rotation and zoom about the centre, then the shift.
 // R turns anticlockwise as one looks at the picture. Pixels in between are
 // bilinear; those from outside repeat the nearest pixel of the edge. Against
-// what the sky around the same crops really holds, that is a fifth to two fifths
-// closer than a mirrored edge, which shows pieces of the galaxy twice, and than
-// black, which is darker than the sky and would mark the augmented images.
+// what the sky around the same crops really holds, that is a fifth to a third
+// closer than a mirrored edge, which shows pieces of the galaxy twice, and a
+// fifth to a half closer than black, which is darker than the sky and would mark
+// the augmented images.
 //
 // Channel k of the pixels is then changed to
 //

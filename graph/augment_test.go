@@ -130,7 +130,7 @@ func TestAugmentMovesPixels(t *testing.T) {
 			{"shifted", drawn{drawShiftX: 3, drawShiftY: -5}, func(x, y int) (int, int) { return edge(x - 3), edge(y + 5) }},
 			{"turned, then shifted", drawn{drawAngle: math.Pi / 2, drawShiftX: 2}, func(x, y int) (int, int) { return size - 1 - y, edge(x - 2) }},
 		}
-		// Black and white at random: a pixel in the wrong place is far off.
+		// Random bytes: a pixel in the wrong place is far off.
 		pixels := randomPixels(len(cases) * size * size * 3)
 		var examples []drawn
 		for _, c := range cases {
@@ -321,7 +321,7 @@ func TestAugmentOffAddsNoNode(t *testing.T) {
 func TestTrainerAugments(t *testing.T) {
 	cfg := testTrainerConfig(32, 8)
 	images, labels := testBatch(cfg, 1)
-	for i := range images { // a gradient, so that flips and shifts show
+	for i := range images { // a ramp, so that flips and shifts show
 		images[i] = byte(i * 8 % 251)
 	}
 	loss := func(tr *Trainer, seed, step int64) float64 { // rate 0: the weights stay
