@@ -44,9 +44,9 @@ func (c *Catalog) Row(i int) []float32 {
 
 // ReadCatalog reads Kaggle's training_solutions_rev1.csv, plain, inside a zip
 // (by that name, or as its only CSV), or inside a zip of that name in a zip. The
-// header must be GalaxyID and Columns() exactly,
-// since two swapped columns would go unnoticed for ever after. Every error
-// names the file and, where there is one, the line and the GalaxyID.
+// header must be GalaxyID and Columns() exactly, since two swapped columns would
+// go unnoticed for ever after. Every error names the file and, where there is
+// one, the line and the GalaxyID.
 //
 // The sum rules of the tree are not enforced here (see CheckSums): a catalogue
 // that breaks them can still be learnt from.

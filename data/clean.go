@@ -1,6 +1,9 @@
 package data
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A CleanClass is one of the five morphologies of galaxies on which the
 // volunteers agree (Zhu, Dai et al. 2019, arXiv 1807.10406).
@@ -30,32 +33,33 @@ func (c CleanClass) String() string {
 	return cleanNames[c]
 }
 
-// cleanRules are the thresholds of each class: every column named has at least
-// that share.
-var cleanRules = [CleanClasses]map[string]float32{
-	Round:     {"Class1.1": .469, "Class7.1": .50},
-	InBetween: {"Class1.1": .469, "Class7.2": .50},
-	Cigar:     {"Class1.1": .469, "Class7.3": .50},
-	EdgeOn:    {"Class1.2": .430, "Class2.1": .602},
-	Spiral:    {"Class1.2": .430, "Class2.2": .715, "Class4.1": .619},
+// A threshold is the least share that a column of a clean galaxy has.
+type threshold struct {
+	column int
+	least  float32
+}
+
+func least(column string, share float32) threshold {
+	return threshold{slices.Index(columns[:], column), share}
+}
+
+// cleanRules are the thresholds of each class, of which all must be reached.
+var cleanRules = [CleanClasses][]threshold{
+	Round:     {least("Class1.1", .469), least("Class7.1", .50)},
+	InBetween: {least("Class1.1", .469), least("Class7.2", .50)},
+	Cigar:     {least("Class1.1", .469), least("Class7.3", .50)},
+	EdgeOn:    {least("Class1.2", .430), least("Class2.1", .602)},
+	Spiral:    {least("Class1.2", .430), least("Class2.2", .715), least("Class4.1", .619)},
 }
 
 // CleanClassOf returns the first class whose thresholds the 37 columns of a
 // row reach as they stand in the catalogue, or Unclear.
 func CleanClassOf(fractions []float32) CleanClass {
 	for class, rules := range cleanRules {
-		if reaches(fractions, rules) {
+		// Written so that a NaN reaches nothing.
+		if !slices.ContainsFunc(rules, func(t threshold) bool { return !(fractions[t.column] >= t.least) }) {
 			return CleanClass(class)
 		}
 	}
 	return Unclear
-}
-
-func reaches(fractions []float32, rules map[string]float32) bool {
-	for column, name := range columns {
-		if threshold, ok := rules[name]; ok && !(fractions[column] >= threshold) {
-			return false
-		}
-	}
-	return true
 }
