@@ -97,9 +97,6 @@ type Decoder struct {
 // NewDecoder starts a Decoder for the central crop×crop pixels shrunk to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop, size int) (*Decoder, error) {
-	if err := validateCrop(crop, size); err != nil {
-		return nil, err
-	}
 	g, contents, image, err := decodeGraph(crop, size)
 	if err != nil {
 		return nil, err
@@ -168,6 +165,10 @@ func (d *Decoder) Close() error {
 // decodeGraph is a graph of its own with the ops of DecodeJPEG, fed by
 // contents, string [], giving image, uint8 [size, size, 3].
 func decodeGraph(crop, size int) (g *tf.Graph, contents, image tf.Output, err error) {
+	// Before the scope's own error, which carries a stack trace.
+	if err := validateCrop(crop, size); err != nil {
+		return nil, tf.Output{}, tf.Output{}, err
+	}
 	s := tg.NewRoot()
 	contents = op.Placeholder(s.SubScope("contents"), tf.String, op.PlaceholderShape(tf.ScalarShape()))
 	image = DecodeJPEG(s.SubScope("decode"), contents, crop, size)
