@@ -19,7 +19,12 @@ const (
 	intakeDamaged = 40 // images of the zip that prepare has to leave out
 	intakeKills   = 2
 	intakeSize    = 64
+	intakeWorkers = 2
 	recordBytes   = 176 // of examples.bin, see docs/cache-format.md
+	// Images that prepare may have decoded and not stored when it is killed:
+	// blocks of 16, of which 2 a worker and 2 more are on their way, and one of
+	// which may be half written.
+	inFlight = 16 * (2*intakeWorkers + 3)
 )
 
 // intakeFigures tell of prepare on a zip with damaged files, in one go and
@@ -93,7 +98,7 @@ func (s settings) intake(ctx context.Context) (intakeFigures, error) {
 		}
 		if kill < intakeKills {
 			stored = recordsOf(killed)
-			f.InFlight += float64(16*(2*2+3)) / float64(s.galaxies)
+			f.InFlight += inFlight / float64(s.galaxies)
 		}
 	}
 	var err error
@@ -110,11 +115,11 @@ type prepared struct {
 	wentOn          int               // images taken over from an earlier call
 }
 
-// prepareWatched runs prepare on two workers and shows watch its anonymous
+// prepareWatched runs prepare and shows watch its anonymous
 // memory, MiB, and the records it has written, until watch wants it killed.
 func (s settings) prepareWatched(ctx context.Context, images, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
 	cmd := exec.CommandContext(ctx, s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
-		"--images", images, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", "2", "--max-broken", strconv.Itoa(intakeDamaged))
+		"--images", images, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", strconv.Itoa(intakeWorkers), "--max-broken", strconv.Itoa(intakeDamaged))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	fmt.Fprintln(os.Stderr, "+", cmd)
