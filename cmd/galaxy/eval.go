@@ -132,13 +132,15 @@ type model struct {
 type projected struct{ train.Predictor }
 
 func (p projected) Predict(images []byte) (logits, probabilities []float32, err error) {
-	logits, probabilities, err = p.Predictor.Predict(images)
+	if logits, probabilities, err = p.Predictor.Predict(images); err != nil {
+		return nil, nil, err
+	}
 	for row := range slices.Chunk(probabilities, data.Answers) {
-		if err == nil {
-			err = data.ProjectTree(row)
+		if err := data.ProjectTree(row); err != nil {
+			return nil, nil, err
 		}
 	}
-	return logits, probabilities, err
+	return logits, probabilities, nil
 }
 
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored

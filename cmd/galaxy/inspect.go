@@ -57,8 +57,9 @@ func inspectAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
+	summary := cache.Summary()
 	if sheet != "" {
-		picture, err := contactSheet(cache)
+		picture, err := contactSheet(cache, summary.Columns[:])
 		if err != nil {
 			return err
 		}
@@ -71,7 +72,7 @@ func inspectAction(c *cli.Context) (err error) {
 		data.Manifest
 		data.Summary
 		Sheet string `json:"sheet,omitempty"`
-	}{dir, cache.Manifest(), cache.Summary(), sheet}
+	}{dir, cache.Manifest(), summary, sheet}
 	return report(c, result, func(w io.Writer) { printInspection(w, dir, result.Manifest, result.Summary, sheet) })
 }
 
@@ -120,7 +121,7 @@ const (
 // contactSheet is a PNG with a row of galaxies of every clean class that the
 // cache has, spread evenly over the class, each with its GalaxyID and its
 // largest vote fraction.
-func contactSheet(cache *data.Cache) ([]byte, error) {
+func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
 	var members [data.CleanClasses + 1][]int
 	for i := range cache.Len() {
 		class := data.CleanClassOf(cache.Labels(i))
@@ -130,13 +131,6 @@ func contactSheet(cache *data.Cache) ([]byte, error) {
 	sheet := image.NewRGBA(image.Rect(0, 0, sheetMargin+sheetColumns*(tileSide+tileGap), tileGap+len(members)*rowHeight))
 	draw.Draw(sheet, sheet.Bounds(), image.White, image.Point{}, draw.Src)
 
-	answers := map[string]string{}
-	for _, q := range data.Tree() {
-		for _, a := range q.Answers {
-			answers[a.Name] = a.Text
-		}
-	}
-	columns := data.Columns()
 	size := cache.Size()
 	pixels := make([]byte, size*size*3)
 	for class, all := range members {
@@ -151,10 +145,12 @@ func contactSheet(cache *data.Cache) ([]byte, error) {
 			}
 			left := sheetMargin + k*(tileSide+tileGap)
 			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), rgb(pixels, size), image.Rect(0, 0, size, size), draw.Src, nil)
-			largest := data.Largest(cache.Labels(i))
+			labels := cache.Labels(i)
+			largest := data.Largest(labels)
+			answer := columns[largest]
 			write(sheet, left, top+tileSide+lineHeight-2, fmt.Sprint(cache.ID(i)))
 			// The name without its "Class", so that it fits.
-			write(sheet, left, top+tileSide+2*lineHeight-2, fmt.Sprintf("%s %.2f", columns[largest][len("Class"):]+" "+clipText(answers[columns[largest]], 9), cache.Labels(i)[largest]))
+			write(sheet, left, top+tileSide+2*lineHeight-2, fmt.Sprintf("%s %s %.2f", strings.TrimPrefix(answer.Name, "Class"), clipText(answer.Text, 9), labels[largest]))
 		}
 	}
 	var out bytes.Buffer
