@@ -25,7 +25,8 @@ const (
 	// Within it values are moved to the border.
 	rangeTolerance = 1e-5
 
-	idColumn = "GalaxyID"
+	// IDColumn is the name of the first column of Kaggle's tables.
+	IDColumn = "GalaxyID"
 )
 
 // A Catalog is a table of GalaxyIDs and 37 columns: the labels file, galaxies and
@@ -194,10 +195,10 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(header) != 1+Answers {
-		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, idColumn, columns[0], columns[Answers-1])
+		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, IDColumn, columns[0], columns[Answers-1])
 	}
 	for i, got := range header {
-		want := idColumn
+		want := IDColumn
 		if i > 0 {
 			want = columns[i-1]
 		}
@@ -256,7 +257,7 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 func parseID(s string) (int64, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || id < 0 || strconv.FormatInt(id, 10) != s {
-		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", idColumn, clip(s))
+		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", IDColumn, clip(s))
 	}
 	return id, nil
 }

@@ -622,7 +622,7 @@ func (p *preparer) tooManyBroken(broken []Broken) error {
 func brokenCSV(broken []Broken) []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	_ = w.Write([]string{idColumn, "reason"}) // a buffer takes all
+	_ = w.Write([]string{IDColumn, "reason"}) // a buffer takes all
 	for _, b := range broken {
 		_ = w.Write([]string{strconv.FormatInt(b.ID, 10), b.Reason})
 	}
