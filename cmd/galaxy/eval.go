@@ -27,6 +27,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
@@ -42,6 +43,7 @@ type evaluated struct {
 	Model string `json:"model"`
 	Split string `json:"split"`
 	Step  int64  `json:"step"`
+	Views int    `json:"views"` // of each image
 	// Projected tells that the probabilities were made to obey the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
@@ -63,6 +65,9 @@ func evalAction(c *cli.Context) (err error) {
 	if c.Int("batch") < 1 {
 		return usageError{fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
 	}
+	if err := train.ValidateViews(c.Int("tta")); err != nil {
+		return usageError{fmt.Errorf("--tta: %w", err)}
+	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
 		return err
@@ -81,6 +86,7 @@ func evalAction(c *cli.Context) (err error) {
 	if model.loss != foreign && (c.IsSet("alpha") || c.IsSet("gamma")) {
 		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with %+v", c.String("model"), model.loss)}
 	}
+	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
 		model.Predictor = projected{model.Predictor}
 	}
@@ -93,18 +99,21 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	result := evaluated{
-		Model: c.String("model"), Split: split.String(), Step: model.step, Projected: c.Bool("project"), Result: scores,
+		Model: c.String("model"), Split: split.String(), Step: model.step, Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores,
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	return report(c, result, func(w io.Writer) { printScores(w, result) })
 }
 
 func printScores(w io.Writer, r evaluated) {
-	projected := ""
-	if r.Projected {
-		projected = ", projected onto the question tree"
+	how := ""
+	if r.Views > 1 {
+		how = fmt.Sprintf(", %d views of each", r.Views)
 	}
-	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, projected, r.ImagesPerSecond)
+	if r.Projected {
+		how += ", projected onto the question tree"
+	}
+	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, how, r.ImagesPerSecond)
 	fmt.Fprintf(w, "%-28s %10s %24s %10s\n", "", "model", "95 % interval", "constant")
 	row := func(name string, value float64, interval *metric.Interval, base float64) {
 		between := ""
