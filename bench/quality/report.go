@@ -61,10 +61,10 @@ func (e estimate) within() bool { return math.Abs(e.Mean) <= 2*float64(e.Standar
 
 // format prints the mean with verb, ± two standard errors.
 func (e estimate) format(verb string) string {
-	switch {
-	case e.N == 0:
+	switch e.N {
+	case 0:
 		return "–"
-	case e.N == 1:
+	case 1:
 		return fmt.Sprintf(verb, e.Mean)
 	}
 	return fmt.Sprintf(verb+" ± %.4f", e.Mean, 2*float64(e.StandardError))
