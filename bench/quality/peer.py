@@ -111,12 +111,15 @@ class Original:
     def __init__(self, spec, cache):
         with open(spec["config"]) as f:
             config = json.load(f)
-        moves = [name for name, value in config["augment"].items() if value and (name, value) != ("zoom", 1)]
-        schedule = config["schedule"]
-        if moves or schedule["kind"] != "constant" or schedule["warmup_steps"] or config["loss"]["name"] != "focal":
-            raise SystemExit(
-                "the original's design has focal loss, one rate and no augmentation: %s says otherwise" % spec["config"])
-        self.alpha, self.gamma = config["loss"]["alpha"], config["loss"]["gamma"]
+        schedule, objective = config["schedule"], config["objective"]
+        beyond = [name for name, is_so in [
+            ("augmentation", any(v for k, v in config["augment"].items() if (k, v) != ("zoom", 1))),
+            ("a moving average", config["ema"]), ("image sizes", config.get("sizes")),
+            ("another head or loss", (objective["head"], objective["loss"]) != ("answers", "focal")),
+            ("a schedule", schedule["kind"] != "constant" or schedule["warmup_steps"])] if is_so]
+        if beyond:
+            raise SystemExit("%s has %s, which is not done here" % (spec["config"], ", ".join(beyond)))
+        self.alpha, self.gamma = objective["alpha"], objective["gamma"]
         self.batch, self.augment = config["batch"], None
         row_of = {int(i): row for row, i in enumerate(cache.examples["id"])}
         order = np.fromfile(spec["order"], "<i8").reshape(spec["steps"], self.batch)

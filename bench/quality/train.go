@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"galaxy/data"
-	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 // trial is one run of a system.
@@ -220,7 +220,10 @@ func (s settings) give(ctx context.Context, t trial, folder string, asked map[st
 }
 
 func firstWeights(cfg train.Config, prefix string) (err error) {
-	loss := focal.Params{Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma}
+	loss, err := objective.New(cfg.Objective)
+	if err != nil {
+		return err
+	}
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Loss: loss.Loss, Posterior: loss.Posterior, Optimizer: cfg.Optimizer, Batch: cfg.Batch,
 	})
