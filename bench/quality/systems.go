@@ -56,10 +56,10 @@ var (
 		{"without-schedule", []string{"--schedule", "constant", "--warmup", "0"}},
 		{"without-ema", []string{"--ema", "0"}},
 		{"without-sizes", []string{"--sizes", ""}},
-		{"with-crossentropy", []string{"--head", "answers", "--loss", "crossentropy"}},
-		{"with-focal", []string{"--head", "answers", "--loss", "focal"}},
+		{"with-focal-loss", []string{"--loss", "focal"}},
 		{"without-dropout", []string{"--dropout", "0"}},
 		{"without-decay", []string{"--weight-decay", "0"}},
+		{"without-clipping", []string{"--clip-norm", "0"}},
 	}
 )
 
