@@ -12,18 +12,29 @@ import (
 	"strings"
 
 	"galaxy/graph"
+	"galaxy/train/objective"
 )
 
 // Config is everything that decides what a run computes; RUN/config.json holds
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
 // at and when; a resumed run may have others.
 type Config struct {
-	Cache CacheRef     `json:"cache"`
-	Model graph.Config `json:"model"`
+	// Recipe is the name of the defaults that the run began with, "" for none:
+	// the fields below say all that counts.
+	Recipe string       `json:"recipe,omitempty"`
+	Cache  CacheRef     `json:"cache"`
+	Model  graph.Config `json:"model"`
 	// Augment is how training images are varied; a run of a version that could
 	// not has none.
 	Augment graph.Augment `json:"augment"`
-	Loss    LossConfig    `json:"loss"`
+	// Objective is the head and the loss.
+	Objective objective.Config `json:"objective"`
+
+	// EMA is the decay of the moving average of the weights that is evaluated
+	// and exported; 0 is none. See graph.TrainerConfig.Average.
+	EMA float64 `json:"ema"`
+	// Sizes is the schedule of image sizes; nil trains on all of the pixels.
+	Sizes graph.Sizes `json:"sizes,omitempty"`
 
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  graph.Schedule  `json:"schedule"`
@@ -66,18 +77,11 @@ type CacheRef struct {
 	Crop int `json:"crop"`
 }
 
-// LossConfig names the loss and its constants. What they mean is the business
-// of the package that implements it, which the caller hands to Run as Functions.
-type LossConfig struct {
-	Name  string  `json:"name"`
-	Alpha float64 `json:"alpha"`
-	Gamma float64 `json:"gamma"`
-}
-
 // Validate checks every field that no constructor checks later, and says what
 // was expected and what came.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
+	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate(),
+		graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
 	atLeast := func(name string, value, least int64) {
 		if value < least {
 			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))
