@@ -15,6 +15,7 @@ import (
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 // network is a model to predict with where there is no cache.
@@ -46,11 +47,7 @@ func openNetwork(dir string, session graph.SessionConfig, precision graph.Precis
 }
 
 func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precision graph.Precision) (network, error) {
-	functions, err := lossFunctions(cfg.Loss)
-	if err != nil {
-		return network{}, fmt.Errorf("run %s: %w", dir, err)
-	}
-	columns, err := columnNames(cfg.Model.Outputs)
+	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return network{}, fmt.Errorf("run %s: %w", dir, err)
 	}
@@ -58,7 +55,7 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 	if err != nil {
 		return network{}, err
 	}
-	weights, err := readWeights(cfg.Model, functions.Posterior, best.Prefix())
+	weights, err := readWeights(cfg.Model, o.Posterior, best.Prefix())
 	if err != nil {
 		return network{}, err
 	}
@@ -69,7 +66,7 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 		}
 		cfg.Model.Precision = precision.Resolve(gpu)
 	}
-	g, err := graph.NewInferenceGraph(cfg.Model, functions.Posterior, weights)
+	g, err := graph.NewInferenceGraph(cfg.Model, o.Posterior, weights)
 	if err != nil {
 		return network{}, err
 	}
@@ -78,12 +75,12 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 		return network{}, err
 	}
 	return network{
-		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, columns: columns, step: best.State.Step,
+		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, columns: cfg.Objective.Target().Names(), step: best.State.Step,
 		identity: struct {
 			Checksums map[string]string `json:"checkpoint"`
 			Model     graph.Config      `json:"model"`
-			Loss      train.LossConfig  `json:"loss"`
-		}{best.State.Checksums, cfg.Model, cfg.Loss},
+			Objective objective.Config  `json:"objective"`
+		}{best.State.Checksums, cfg.Model, cfg.Objective},
 		close: inference.Close,
 	}, nil
 }
@@ -126,20 +123,14 @@ func openServed(dir string, session graph.SessionConfig) (network, error) {
 	return n, nil
 }
 
-// columnNames names the answers of a network by their number: the 37 of the
-// question tree or the five clean classes.
+// columnNames names the answers of a network that does not, by their number.
 func columnNames(outputs int) ([]string, error) {
-	switch outputs {
-	case data.Answers:
-		return data.Columns(), nil
-	case data.CleanClasses:
-		var names []string
-		for class := range data.CleanClass(data.CleanClasses) {
-			names = append(names, class.String())
+	for _, target := range []data.Target{data.Fractions, data.Classes} {
+		if target.Width() == outputs {
+			return target.Names(), nil
 		}
-		return names, nil
 	}
-	return nil, fmt.Errorf("it gives %d answers, which nothing names: expected the %d of the question tree or the %d clean classes", outputs, data.Answers, data.CleanClasses)
+	return nil, fmt.Errorf("it gives %d answers: expected the %d %v or the %d %v", outputs, data.Answers, data.Fractions, data.CleanClasses, data.Classes)
 }
 
 // checksums is the xxh3, in hexadecimal, of every file of a folder by its path.
