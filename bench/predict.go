@@ -172,10 +172,10 @@ func (s settings) submit(ctx context.Context) (submissionFigures, error) {
 	var early, late []float64
 	begin := time.Now()
 	_, err = predict(whole, func(rss float64, rows int) bool {
-		switch tenth := rows * 10 / s.submission; {
-		case tenth == 1:
+		switch rows * 10 / s.submission {
+		case 1:
 			early = append(early, rss)
-		case tenth == 9:
+		case 9:
 			late = append(late, rss)
 		}
 		return false

@@ -110,7 +110,7 @@ const rowGroup = 1 << 16
 // parquetTable has the key as int64 or as a string and the values as float32,
 // all of them required.
 type parquetTable struct {
-	w   *parquet.Writer
+	w   *parquet.GenericWriter[any]
 	row parquet.Row
 }
 
@@ -128,7 +128,7 @@ func newParquet(w io.Writer, keyColumn string, columns []string) (table, error) 
 	}
 	schema := parquet.NewSchema("predictions", orderedGroup{group, order})
 	return &parquetTable{
-		w:   parquet.NewWriter(w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowGroup)),
+		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowGroup)),
 		row: make(parquet.Row, len(order)),
 	}, nil
 }
