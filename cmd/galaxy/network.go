@@ -25,14 +25,14 @@ type network struct {
 	crop    int      // side of the centre that they show, pixels; 0 of a model that does not tell
 	columns []string // names of its answers
 	step    int64
+	served  bool // a SavedModel, which is run as it is
 	// identity is all that its answers depend on, as JSON.
 	identity any
 	close    func() error
 }
 
 // openNetwork opens a run folder's best checkpoint, with constants for variables
-// and batch norm folded, or a SavedModel as it is. precision is for a run; "" is
-// that of the run.
+// and batch norm folded, or a SavedModel as it is. precision is for a run.
 func openNetwork(dir string, session graph.SessionConfig, precision graph.Precision) (network, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
@@ -59,13 +59,11 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 	if err != nil {
 		return network{}, err
 	}
-	if precision != "" {
-		gpu, err := graph.HasGPU()
-		if err != nil {
-			return network{}, err
-		}
-		cfg.Model.Precision = precision.Resolve(gpu)
+	gpu, err := graph.HasGPU()
+	if err != nil {
+		return network{}, err
 	}
+	cfg.Model.Precision = precision.Resolve(gpu)
 	g, err := graph.NewInferenceGraph(cfg.Model, o.Posterior, weights)
 	if err != nil {
 		return network{}, err
@@ -111,7 +109,7 @@ func openServed(dir string, session graph.SessionConfig) (network, error) {
 	if err != nil {
 		return network{}, fmt.Errorf("SavedModel %s: %w", dir, err)
 	}
-	n := network{Predictor: loaded, size: loaded.Size, identity: sums, close: func() error { return nil }}
+	n := network{Predictor: loaded, size: loaded.Size, served: true, identity: sums, close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		n.crop, n.step, n.columns = meta.Crop, meta.Step, meta.Answers
 	}

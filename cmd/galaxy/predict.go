@@ -74,11 +74,18 @@ func predictAction(c *cli.Context) (err error) {
 	if c.IsSet("sample") && !tree {
 		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), len(model.columns))}
 	}
+	if model.served && c.IsSet("precision") {
+		return usageError{fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
+	}
 	crop := model.crop
 	if c.IsSet("crop") {
 		crop = c.Int("crop")
-	} else if crop == 0 {
+	}
+	switch {
+	case crop == 0:
 		return usageError{fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
+	case crop > data.ImageSide && !c.Bool("paths"):
+		return usageError{fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
 	}
 	decoder, err := graph.NewDecoder(crop, model.size)
 	if err != nil {
