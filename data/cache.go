@@ -211,6 +211,22 @@ func (c *Cache) Indices(s Split) []int {
 	return c.indices[s]
 }
 
+// Labelled returns the examples of one split that have a label of the target,
+// ascending; not to be changed.
+func (c *Cache) Labelled(s Split, t Target) []int {
+	all := c.Indices(s)
+	if t == Fractions {
+		return all
+	}
+	var labelled []int
+	for _, i := range all {
+		if t.Has(c.Labels(i)) {
+			labelled = append(labelled, i)
+		}
+	}
+	return labelled
+}
+
 // ReadImage copies the pixels of example i to dst, uint8 [Size, Size, 3], and
 // checks them.
 func (c *Cache) ReadImage(dst []byte, i int) error { return c.copyImages(dst, []int{i}) }

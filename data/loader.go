@@ -11,9 +11,10 @@ import (
 
 // LoaderConfig says which batches a Loader gives.
 type LoaderConfig struct {
-	Split Split
-	Batch int   // examples a batch, at least 1
-	Seed  int64 // of the order of examples in each epoch
+	Split  Split
+	Target Target // which labels; galaxies of the split that have none are left out
+	Batch  int    // examples a batch, at least 1
+	Seed   int64  // of the order of examples in each epoch
 
 	// Position is the number of batches already consumed since the start of
 	// training, as told by Loader.Position: the loader goes on behind them
@@ -33,7 +34,7 @@ type LoaderConfig struct {
 // call of Next.
 type Batch struct {
 	Images []byte    // uint8 [n, Size, Size, 3]
-	Labels []float32 // [n, 37] vote fractions
+	Labels []float32 // [n, Target.Width()]
 	IDs    []int64   // [n] GalaxyIDs
 
 	Epoch int // passes over the split before this one
@@ -76,14 +77,15 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	if config.Split >= splits {
 		return nil, fmt.Errorf("load: unknown %v", config.Split)
 	}
-	n := len(cache.Indices(config.Split))
+	indices := cache.Labelled(config.Split, config.Target)
+	n := len(indices)
 	switch {
 	case config.Batch < 1:
 		return nil, fmt.Errorf("load: batch is %d examples; want at least 1", config.Batch)
 	case config.Position < 0:
 		return nil, fmt.Errorf("load: position is %d; want 0 or more", config.Position)
 	case n == 0:
-		return nil, fmt.Errorf("load: the %v split of %s is empty; prepare a cache with more galaxies", config.Split, cache.Dir())
+		return nil, fmt.Errorf("load: the %v split of %s is empty: no galaxy has %v; prepare a cache with more galaxies", config.Split, cache.Dir(), config.Target)
 	case n < config.Batch && !config.Once:
 		return nil, fmt.Errorf("load: the %v split of %s has %d examples, fewer than a batch of %d; use a smaller batch or more galaxies",
 			config.Split, cache.Dir(), n, config.Batch)
@@ -91,7 +93,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	l := &Loader{
 		cache:    cache,
 		config:   config,
-		indices:  cache.Indices(config.Split),
+		indices:  indices,
 		steps:    n / config.Batch,
 		position: config.Position,
 		free:     make(chan *Batch, prefetch),
@@ -104,7 +106,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	for range prefetch {
 		l.free <- &Batch{
 			Images: make([]byte, room*cache.row),
-			Labels: make([]float32, room*Answers),
+			Labels: make([]float32, room*config.Target.Width()),
 			IDs:    make([]int64, room),
 		}
 	}
@@ -213,10 +215,10 @@ func (l *Loader) fill(ctx context.Context) {
 
 // gather fills b with the given examples.
 func (l *Loader) gather(b *Batch, which []int) error {
-	n := len(which)
-	b.Images, b.Labels, b.IDs = b.Images[:n*l.cache.row], b.Labels[:n*Answers], b.IDs[:n]
+	n, width := len(which), l.config.Target.Width()
+	b.Images, b.Labels, b.IDs = b.Images[:n*l.cache.row], b.Labels[:n*width], b.IDs[:n]
 	for k, i := range which {
-		copy(b.Labels[k*Answers:], l.cache.Labels(i))
+		l.config.Target.Label(b.Labels[k*width:(k+1)*width], l.cache.Labels(i))
 		b.IDs[k] = l.cache.ID(i)
 	}
 	return l.cache.copyImages(b.Images, which)

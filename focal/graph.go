@@ -27,6 +27,17 @@ const labelTolerance = 1e-3
 // factor is computed from softplus(±x), no difference of two terms is taken
 // and no power of a small number is divided by.
 func (p Params) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
+	element := p.Elements(s, logits, labels)
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	at := s.SubScope("focal_loss").SubScope
+	flat := op.Reshape(at("flat"), element, op.Const(at("flat_shape"), []int32{-1}))
+	return op.Mean(at("mean"), flat, op.Const(at("axis"), int32(0)))
+}
+
+// Elements is Loss before the mean: float32, the shape of logits.
+func (p Params) Elements(s *op.Scope, logits, labels tf.Output) tf.Output {
 	if !p.check(s, "focal loss", logits, labels) {
 		return tf.Output{}
 	}
@@ -47,14 +58,11 @@ func (p Params) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	qGamma := op.Exp(at("q_power"), scale("q_exponent", -p.Gamma, negative))
 	pGamma := op.Exp(at("p_power"), scale("p_exponent", -p.Gamma, positive))
 
-	y := checkedLabels(at("labels"), labels)
+	y := CheckedLabels(at("labels"), labels)
 	one := op.Const(at("one"), float32(1))
 	ones := op.Mul(at("label_1"), scale("weight_1", p.Alpha, y), op.Mul(at("focus_1"), qGamma, positive))
 	zeros := op.Mul(at("label_0"), scale("weight_0", 1-p.Alpha, op.Sub(at("one_minus_y"), one, y)), op.Mul(at("focus_0"), pGamma, negative))
-	element := op.Add(at("element"), ones, zeros)
-
-	flat := op.Reshape(at("flat"), element, op.Const(at("flat_shape"), []int32{-1}))
-	return op.Mean(at("mean"), flat, op.Const(at("axis"), int32(0)))
+	return op.Add(at("element"), ones, zeros)
 }
 
 // Posterior adds the vote fractions that logits stand for, after training with
@@ -98,9 +106,10 @@ func softplusOp(s *op.Scope, x tf.Output) tf.Output {
 	return s.AddOperation(tf.OpSpec{Type: "Softplus", Input: []tf.Input{x}}).Output(0)
 }
 
-// checkedLabels returns labels with NaN in place of values outside [0, 1]. An
-// assertion would need a control dependency, which op.Gradients refuses.
-func checkedLabels(s *op.Scope, labels tf.Output) tf.Output {
+// CheckedLabels returns labels, float32 of any shape, with NaN in place of values
+// more than 1e-3 outside [0, 1]. An assertion would need a control dependency,
+// which op.Gradients refuses.
+func CheckedLabels(s *op.Scope, labels tf.Output) tf.Output {
 	at := s.SubScope
 	inside := op.LogicalAnd(at("inside"),
 		op.GreaterEqual(at("from_0"), labels, op.Const(at("low"), float32(-labelTolerance))),

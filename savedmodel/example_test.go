@@ -23,7 +23,7 @@ func Example() {
 		Posterior: loss.Posterior,
 		Crop:      224,
 		Frozen:    true,
-		Metadata:  savedmodel.Metadata{Answers: []string{"smooth", "featured"}, Alpha: loss.Alpha, Gamma: loss.Gamma},
+		Metadata:  savedmodel.Metadata{Answers: []string{"smooth", "featured"}},
 	})
 	if err != nil {
 		log.Fatal(err)

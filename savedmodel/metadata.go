@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"galaxy/graph"
+	"galaxy/train/objective"
 )
 
 // metadataFile is where a model keeps its Metadata. Loaders leave assets.extra
@@ -42,10 +43,8 @@ type Metadata struct {
 	Precision graph.Precision `json:"precision"`
 	// Frozen tells a model of constants from one with variables.
 	Frozen bool `json:"frozen"`
-	// Alpha and Gamma are the constants of the focal loss that the network was
-	// trained with, and that turn logits into probabilities.
-	Alpha float64 `json:"focal_alpha"`
-	Gamma float64 `json:"focal_gamma"`
+	// Objective is the head and the loss that the network was trained with.
+	Objective objective.Config `json:"objective"`
 	// SHA256 holds the checksum, in hexadecimal, of every other file of the
 	// model by its path with slashes.
 	SHA256 map[string]string `json:"sha256"`

@@ -30,6 +30,7 @@ import (
 	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/savedmodel"
+	"galaxy/train/objective"
 )
 
 const (
@@ -120,7 +121,7 @@ func exportConfig(t testing.TB, out string) savedmodel.Config {
 		Out: out, Checkpoint: prefix, Model: modelConfig(graph.Float32), Posterior: params.Posterior, Crop: crop,
 		Metadata: savedmodel.Metadata{
 			Galaxy: "1.2.3", Run: "a run", Step: 7, Answers: []string{"a", "b", "c", "d", "e"},
-			Alpha: params.Alpha, Gamma: params.Gamma,
+			Objective: objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: params.Alpha, Gamma: params.Gamma},
 		},
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"galaxy/graph"
+	"galaxy/train/objective"
 )
 
 // Config is everything that decides what a run computes; RUN/config.json holds
@@ -23,7 +24,8 @@ type Config struct {
 	// Augment is how training images are varied; a run of a version that could
 	// not has none.
 	Augment graph.Augment `json:"augment"`
-	Loss    LossConfig    `json:"loss"`
+	// Objective is the head and the loss.
+	Objective objective.Config `json:"objective"`
 
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  graph.Schedule  `json:"schedule"`
@@ -66,18 +68,10 @@ type CacheRef struct {
 	Crop int `json:"crop"`
 }
 
-// LossConfig names the loss and its constants. What they mean is the business
-// of the package that implements it, which the caller hands to Run as Functions.
-type LossConfig struct {
-	Name  string  `json:"name"`
-	Alpha float64 `json:"alpha"`
-	Gamma float64 `json:"gamma"`
-}
-
 // Validate checks every field that no constructor checks later, and says what
 // was expected and what came.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
+	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
 	atLeast := func(name string, value, least int64) {
 		if value < least {
 			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))

@@ -10,7 +10,7 @@
 //
 // Run makes the folder, or goes on where its last checkpoint stands. Evaluate
 // scores any Predictor, be it a run's weights or a SavedModel, on a split of a
-// cache. Package train knows no loss: the caller passes one as Functions.
+// cache.
 //
 // Errors are returned wrapped; a run that was asked to stop returns ErrStopped
 // after it has saved a checkpoint.

@@ -8,6 +8,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
@@ -25,7 +26,8 @@ type Evaluation struct {
 	Cache *data.Cache
 	Split data.Split
 	Batch int // images predicted at a time; 0 is EvalBatch
-	Loss  metric.Loss
+	// Objective is what the predictor was trained for.
+	Objective *objective.Objective
 	// Baseline adds the scores of the constant predictor, which is fitted to
 	// the train split.
 	Baseline bool
@@ -43,6 +45,7 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 			err = fmt.Errorf("evaluate the %v split: %w", e.Split, err)
 		}
 	}()
+	target := e.Objective.Config().Target()
 	var constant *metric.Constant
 	if e.Baseline {
 		constant, err = metric.FitConstant(func(yield func([]float32) bool) {
@@ -56,13 +59,13 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 			return metric.Result{}, err
 		}
 	}
-	loader, err := data.NewLoader(e.Cache, data.LoaderConfig{Split: e.Split, Batch: e.Batch, Once: true})
+	loader, err := data.NewLoader(e.Cache, data.LoaderConfig{Split: e.Split, Target: target, Batch: e.Batch, Once: true})
 	if err != nil {
 		return metric.Result{}, err
 	}
 	defer loader.Close()
-	scores := metric.New(e.Loss, constant)
-	for done, total := 0, len(e.Cache.Indices(e.Split)); ; {
+	scores := metric.New(e.Objective, constant)
+	for done, total := 0, len(e.Cache.Labelled(e.Split, target)); ; {
 		batch, err := loader.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return scores.Result()

@@ -15,26 +15,17 @@ import (
 	"galaxy/graph"
 	"galaxy/internal/durable"
 	"galaxy/train/checkpoint"
-	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // ErrStopped is returned by a run that its context ended: a checkpoint of its
 // last step has been saved, and Run with Resume goes on from there.
 var ErrStopped = errors.New("stopped before the last step; resume to go on")
 
-// Functions are what a loss named in a Config means.
-type Functions struct {
-	Loss      graph.Loss
-	Posterior graph.Posterior
-	// Score is the same loss in float64, by which evaluations are scored.
-	Score metric.Loss
-}
-
 // Options are what Run needs beside the Config.
 type Options struct {
-	Dir       string
-	Config    Config
-	Functions Functions
+	Dir    string
+	Config Config
 	// Cache is open and the one that Config.Cache names.
 	Cache *data.Cache
 	// Resume goes on from the last checkpoint in Dir, or starts afresh where
@@ -55,6 +46,7 @@ type Summary struct {
 // run is a Run under way.
 type run struct {
 	Options
+	objective *objective.Objective
 	store     *checkpoint.Store
 	trainer   *graph.Trainer
 	loader    *data.Loader
@@ -115,6 +107,9 @@ func (r *run) open() error {
 	if err := r.Config.Validate(); err != nil {
 		return err
 	}
+	if r.objective, err = objective.New(r.Config.Objective); err != nil {
+		return err
+	}
 	m := r.Cache.Manifest()
 	if got, want := m.Checksum, r.Config.Cache.Checksum; got != want {
 		return fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", r.Cache.Dir(), got, want)
@@ -145,7 +140,7 @@ func (r *run) open() error {
 func (r *run) build() (err error) {
 	cfg := r.Config
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
-		Model: cfg.Model, Augment: cfg.Augment, Loss: r.Functions.Loss, Posterior: r.Functions.Posterior,
+		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Batch: cfg.Batch, Session: graph.SessionConfig{Threads: cfg.Threads},
 	})
 	if err != nil {
@@ -160,7 +155,7 @@ func (r *run) build() (err error) {
 		return err
 	}
 	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
-		Split: data.Train, Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
+		Split: data.Train, Target: cfg.Objective.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
 	})
 	return err
 }
@@ -282,7 +277,7 @@ func (r *run) step(b *data.Batch) (StepResult, error) {
 // evaluate scores the validation split and, when it is the best so far, keeps
 // the checkpoint.
 func (r *run) evaluate(ctx context.Context) error {
-	scores, err := Evaluate(ctx, r.trainer, Evaluation{Cache: r.Cache, Split: data.Validation, Loss: r.Functions.Score})
+	scores, err := Evaluate(ctx, r.trainer, Evaluation{Cache: r.Cache, Split: data.Validation, Objective: r.objective})
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
 	}

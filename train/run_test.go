@@ -21,9 +21,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"galaxy/data"
-	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 const testSize = 32
@@ -92,16 +92,11 @@ func testConfig(cache *data.Cache, steps int64) train.Config {
 		Model: graph.Config{
 			Size: m.Size, Outputs: data.Answers, Precision: graph.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
 		},
-		Loss:      train.LossConfig{Name: "focal", Alpha: .25, Gamma: 2},
+		Objective: objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
 		Schedule:  graph.Schedule{Kind: graph.Cosine, Rate: 1e-3, Warmup: 2, Total: steps},
 		Batch:     8, Seed: 3, EvalEvery: 4, CheckpointEvery: 3, LogEvery: 1,
 	}
-}
-
-func testFunctions() train.Functions {
-	p := focal.Default()
-	return train.Functions{Loss: p.Loss, Posterior: p.Posterior, Score: p}
 }
 
 // hook is an observer made of functions.
@@ -151,7 +146,7 @@ func bundle(t *testing.T, run string) []byte {
 func TestResumeIsExact(t *testing.T) {
 	cache := testCache(t, 60)
 	const steps = 10
-	o := train.Options{Config: testConfig(cache, steps), Functions: testFunctions(), Cache: cache}
+	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
 	uncut := o
 	uncut.Dir = filepath.Join(t.TempDir(), "run")
 	want, err := train.Run(t.Context(), uncut)
@@ -277,8 +272,8 @@ func TestResumeIsExact(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Loss.Alpha = .75
-		if _, err := train.BestCheckpoint(uncut.Dir, cfg); err == nil || !strings.Contains(err.Error(), "loss.alpha = 0.75") {
+		cfg.Objective.Alpha = .75
+		if _, err := train.BestCheckpoint(uncut.Dir, cfg); err == nil || !strings.Contains(err.Error(), "objective.alpha = 0.75") {
 			t.Errorf("got %v, expected an error about the edited alpha", err)
 		}
 	})
@@ -324,7 +319,7 @@ func TestResumeIsExact(t *testing.T) {
 func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	cache := testCache(t, 40)
 	o := train.Options{
-		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 20), Functions: testFunctions(), Cache: cache,
+		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 20), Cache: cache,
 	}
 	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e25, Total: 20}
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
@@ -348,7 +343,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 	cache := testCache(t, 40)
 	o := train.Options{
-		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 1), Functions: testFunctions(), Cache: cache,
+		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 1), Cache: cache,
 	}
 	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e30, Total: 1}
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
@@ -375,7 +370,7 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},
 		{"no steps", func(o *train.Options) { o.Config.Schedule.Total = 0 }, "steps 0"},
 	} {
-		o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Functions: testFunctions(), Cache: cache}
+		o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Cache: cache}
 		c.change(&o)
 		if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, expected an error about %q", c.name, err, c.want)
@@ -388,7 +383,7 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 
 func TestMetricsFilesAgree(t *testing.T) {
 	cache := testCache(t, 40)
-	o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Functions: testFunctions(), Cache: cache}
+	o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Cache: cache}
 	o.Config.LogEvery = 3
 	if _, err := train.Run(t.Context(), o); err != nil {
 		t.Fatal(err)

@@ -25,9 +25,9 @@ import (
 	"strings"
 
 	"galaxy/data"
-	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 type settings struct {
@@ -156,7 +156,10 @@ func (s settings) prepare(ctx context.Context, folder, runFolder string) (spec s
 }
 
 func firstWeights(cfg train.Config, prefix string) (err error) {
-	loss := focal.Params{Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma}
+	loss, err := objective.New(cfg.Objective)
+	if err != nil {
+		return err
+	}
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Loss: loss.Loss, Posterior: loss.Posterior, Optimizer: cfg.Optimizer, Batch: cfg.Batch,
 	})

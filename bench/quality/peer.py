@@ -50,7 +50,7 @@ class Peer:
         kr.assign(self.model, kr.read_weights(spec["first"]))
         self.optimizer = kr.optimizer(config["optimizer"])
         self.optimizer.build(self.model.trainable_variables)
-        self.alpha, self.gamma = config["loss"]["alpha"], config["loss"]["gamma"]
+        self.alpha, self.gamma = config["objective"]["alpha"], config["objective"]["gamma"]
 
         @tf.function(jit_compile=False)
         def step(images, labels):

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 func evalCommand() *cli.Command {
@@ -28,8 +30,8 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
-			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
-			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
+			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
+			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
 		},
@@ -68,7 +70,7 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	foreign := focal.Params{Alpha: c.Float64("alpha"), Gamma: c.Float64("gamma")}
+	foreign := objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: c.Float64("alpha"), Gamma: c.Float64("gamma")}
 	if err := foreign.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -78,16 +80,20 @@ func evalAction(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
 
-	if model.loss != foreign && (c.IsSet("alpha") || c.IsSet("gamma")) {
-		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with %+v", c.String("model"), model.loss)}
+	trained := model.objective.Config()
+	if !reflect.DeepEqual(trained, foreign) && (c.IsSet("alpha") || c.IsSet("gamma")) {
+		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with the %v", c.String("model"), trained)}
 	}
 	if c.Bool("project") {
+		if trained.Target() != data.Fractions {
+			return usageError{fmt.Errorf("--project: the model has the %s head, whose classes are not in the question tree", trained.Head)}
+		}
 		model.Predictor = projected{model.Predictor}
 	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{
-		Cache: cache, Split: split, Batch: c.Int("batch"), Loss: model.loss, Baseline: true, Progress: bar.set,
+		Cache: cache, Split: split, Batch: c.Int("batch"), Objective: model.objective, Baseline: true, Progress: bar.set,
 	})
 	if err := bar.close(err); err != nil {
 		return err
@@ -122,9 +128,9 @@ func printScores(w io.Writer, r evaluated) {
 // model is a network to evaluate, from wherever it came.
 type model struct {
 	train.Predictor
-	loss  metric.Loss
-	step  int64
-	close func() error
+	objective *objective.Objective
+	step      int64
+	close     func() error
 }
 
 // projected is a Predictor whose probabilities obey the sum rules; its logits,
@@ -145,7 +151,7 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored
 // on cache. foreign is the loss of a SavedModel that does not tell its own.
-func openModel(dir string, cache *data.Cache, session graph.SessionConfig, foreign focal.Params) (model, error) {
+func openModel(dir string, cache *data.Cache, session graph.SessionConfig, foreign objective.Config) (model, error) {
 	cfg, err := train.ReadConfig(dir)
 	if err == nil {
 		return openRun(dir, cfg, cache.Manifest(), session)
@@ -181,7 +187,7 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	if err := sameData(m, cfg.Cache.Crop, cfg.Cache.SplitSeed); err != nil {
 		return model{}, fmt.Errorf("run %s: %w", dir, err)
 	}
-	functions, err := lossFunctions(cfg.Loss)
+	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return model{}, fmt.Errorf("run %s: %w", dir, err)
 	}
@@ -189,7 +195,7 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	if err != nil {
 		return model{}, err
 	}
-	g, err := graph.NewInferenceGraph(cfg.Model, functions.Posterior, nil)
+	g, err := graph.NewInferenceGraph(cfg.Model, o.Posterior, nil)
 	if err != nil {
 		return model{}, err
 	}
@@ -200,23 +206,30 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	if err := inference.Restore(best.Prefix()); err != nil {
 		return model{}, errors.Join(err, inference.Close())
 	}
-	return model{Predictor: inference, loss: functions.Score, step: best.State.Step, close: inference.Close}, nil
+	return model{Predictor: inference, objective: o, step: best.State.Step, close: inference.Close}, nil
 }
 
-func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, loss focal.Params) (model, error) {
-	loaded, err := savedmodel.Load(dir, savedmodel.LoadConfig{Size: m.Size, Outputs: data.Answers, Session: session})
+func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, trained objective.Config) (model, error) {
+	loaded, err := savedmodel.Load(dir, savedmodel.LoadConfig{Size: m.Size, Session: session})
 	if err != nil {
 		return model{}, err
 	}
 	var step int64
 	if meta := loaded.Metadata(); meta == nil {
 		fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
-			"its loss is taken with alpha %v and gamma %v, and whether it was trained on these galaxies is not known\n", dir, loss.Alpha, loss.Gamma)
+			"it is taken for one with the %v, and whether it was trained on these galaxies is not known\n", dir, trained)
 	} else {
-		step, loss = meta.Step, focal.Params{Alpha: meta.Alpha, Gamma: meta.Gamma}
-		if err := errors.Join(loss.Validate(), sameData(m, meta.Crop, meta.SplitSeed)); err != nil {
+		step, trained = meta.Step, meta.Objective
+		if err := sameData(m, meta.Crop, meta.SplitSeed); err != nil {
 			return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
 		}
 	}
-	return model{Predictor: loaded, loss: loss, step: step, close: func() error { return nil }}, nil
+	o, err := objective.New(trained)
+	if err != nil {
+		return model{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
+	}
+	if loaded.Outputs != o.Outputs() {
+		return model{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), trained.Head)
+	}
+	return model{Predictor: loaded, objective: o, step: step, close: func() error { return nil }}, nil
 }

@@ -7,10 +7,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 func exportCommand() *cli.Command {
@@ -47,7 +47,7 @@ func exportAction(c *cli.Context) error {
 		}
 		cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	}
-	functions, err := lossFunctions(cfg.Loss)
+	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", run, err)
 	}
@@ -60,11 +60,11 @@ func exportAction(c *cli.Context) error {
 		return err
 	}
 	err = savedmodel.Export(c.Context, savedmodel.Config{
-		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: functions.Posterior,
+		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: o.Posterior,
 		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"),
 		Metadata: savedmodel.Metadata{
 			Galaxy: galaxyVersion, Run: filepath.Base(name), Step: best.State.Step,
-			Answers: data.Columns(), SplitSeed: cfg.Cache.SplitSeed, Alpha: cfg.Loss.Alpha, Gamma: cfg.Loss.Gamma,
+			Answers: cfg.Objective.Target().Names(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
 		},
 	})
 	if err != nil {

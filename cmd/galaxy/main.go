@@ -96,7 +96,7 @@ const (
 	catRun       = "Run"
 	catRecipe    = "Recipe"
 	catAugment   = "Augmentation of training images"
-	catLoss      = "Loss"
+	catObjective = "Head and loss"
 	catOptimizer = "Optimizer"
 )
 

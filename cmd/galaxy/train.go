@@ -17,6 +17,7 @@ import (
 	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 func trainCommand() *cli.Command {
@@ -47,8 +48,12 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "contrast", Category: catAugment, Usage: "multiply the distance from the mean colour by 1 ± up to a `SHARE`"},
 			&cli.Float64Flag{Name: "color", Category: catAugment, Usage: "multiply each colour channel by 1 ± up to a `SHARE`"},
 
-			&cli.Float64Flag{Name: "alpha", Category: catLoss, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
-			&cli.Float64Flag{Name: "gamma", Category: catLoss, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
+			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Answers), Usage: "answers (37 independent), tree (obeys the sum rules by construction) or five (the clean classes)"},
+			&cli.StringFlag{Name: "loss", Category: catObjective, Value: string(objective.Focal), Usage: "focal, crossentropy or mse"},
+			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
+			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
+			&cli.StringFlag{Name: "class-weights", Category: catObjective, Usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (five); five: or balanced"},
+			&cli.Float64Flag{Name: "label-smoothing", Category: catObjective, Usage: "`SHARE` of the labels to spread evenly"},
 
 			&cli.StringFlag{Name: "optimizer", Category: catOptimizer, Value: string(graph.AdamW), Usage: "adamw or sgd (with Nesterov momentum)"},
 			&cli.Float64Flag{Name: "lr", Category: catOptimizer, Usage: "peak learning `R`ate", DefaultText: "0.001 adamw, 0.05 sgd"},
@@ -95,14 +100,10 @@ func trainAction(c *cli.Context) (err error) {
 	if err := configure(c, cache, &cfg, resumed); err != nil {
 		return usageError{err}
 	}
-	functions, err := lossFunctions(cfg.Loss)
-	if err != nil {
-		return usageError{err}
-	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	progress.print("%s", describe(cfg, cache))
 	summary, err := train.Run(c.Context, train.Options{
-		Dir: out, Config: cfg, Functions: functions, Cache: cache, Resume: c.Bool("resume"),
+		Dir: out, Config: cfg, Cache: cache, Resume: c.Bool("resume"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 	})
 	if err := progress.close(err); err != nil {
@@ -137,7 +138,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	}
 	m := cache.Manifest()
 	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop}
-	cfg.Model.Size, cfg.Model.Outputs = m.Size, data.Answers
+	cfg.Model.Size = m.Size
 	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
 	set("precision", func() { cfg.Model.Precision = graph.Precision(c.String("precision")) })
 	if err := cfg.Model.Precision.Validate(); err != nil {
@@ -150,9 +151,10 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
 	configureAugment(c, &cfg.Augment, set)
-	cfg.Loss.Name = "focal"
-	set("alpha", func() { cfg.Loss.Alpha = c.Float64("alpha") })
-	set("gamma", func() { cfg.Loss.Gamma = c.Float64("gamma") })
+	if err := configureObjective(c, cache, &cfg.Objective, set); err != nil {
+		return err
+	}
+	cfg.Model.Outputs = cfg.Objective.Target().Width()
 	set("batch", func() { cfg.Batch = c.Int("batch") })
 	set("seed", func() { cfg.Seed = c.Int64("seed") })
 	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
@@ -163,7 +165,49 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	if err := checkKinds(c, *cfg); err != nil {
 		return err
 	}
-	return configureDurations(c, m.Counts.Train, cfg, resumed, set)
+	return configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set)
+}
+
+func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, set func(string, func())) error {
+	set("head", func() { o.Head = objective.Head(c.String("head")) })
+	set("loss", func() { o.Loss = objective.Loss(c.String("loss")) })
+	if o.Loss == objective.Focal {
+		set("alpha", func() { o.Alpha = c.Float64("alpha") })
+		set("gamma", func() { o.Gamma = c.Float64("gamma") })
+	}
+	set("label-smoothing", func() { o.Smoothing = c.Float64("label-smoothing") })
+	var err error
+	set("class-weights", func() { o.Weights, err = parseWeights(c.String("class-weights"), o.Head, cache) })
+	if err != nil {
+		return fmt.Errorf("--class-weights: %w", err)
+	}
+	return nil
+}
+
+// parseWeights reads "1,2,0.5", or works out the weights of "balanced" from the
+// train split of cache.
+func parseWeights(text string, head objective.Head, cache *data.Cache) ([]float64, error) {
+	switch {
+	case text == "":
+		return nil, nil
+	case text == "balanced" && head != objective.Five:
+		return nil, fmt.Errorf("balanced with --head %s: expected one number a column (answers) or question (tree); only --head five has classes to balance", head)
+	case text == "balanced":
+		counts := make([]int, data.CleanClasses)
+		for _, i := range cache.Labelled(data.Train, data.Classes) {
+			counts[data.CleanClassOf(cache.Labels(i))]++
+		}
+		return objective.BalancedWeights(counts)
+	}
+	var weights []float64
+	for _, field := range strings.Split(text, ",") {
+		w, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q: expected numbers with commas between them, or balanced", field)
+		}
+		weights = append(weights, w)
+	}
+	return weights, nil
 }
 
 func configureAugment(c *cli.Context, a *graph.Augment, set func(string, func())) {
@@ -217,6 +261,7 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 			}
 		}
 	}
+	only(cfg.Objective.Loss == objective.Focal, "--loss focal", "alpha", "gamma")
 	only(cfg.Optimizer.Kind == graph.SGD, "--optimizer sgd", "momentum")
 	only(cfg.Optimizer.Kind == graph.AdamW, "--optimizer adamw", "beta1", "beta2", "epsilon")
 	only(cfg.Schedule.Kind == graph.Cosine, "--schedule cosine", "final-lr")
@@ -288,22 +333,10 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 	return max(1, int64(math.Round(x*unit))), nil
 }
 
-// lossFunctions gives a configured loss its meaning.
-func lossFunctions(l train.LossConfig) (train.Functions, error) {
-	p := focal.Params{Alpha: l.Alpha, Gamma: l.Gamma}
-	if l.Name != "focal" {
-		return train.Functions{}, fmt.Errorf("loss %q: expected focal", l.Name)
-	}
-	if err := p.Validate(); err != nil {
-		return train.Functions{}, err
-	}
-	return train.Functions{Loss: p.Loss, Posterior: p.Posterior, Score: p}, nil
-}
-
 // describe says in a few lines what is about to be trained.
 func describe(cfg train.Config, cache *data.Cache) string {
-	n := cache.Manifest().Counts
-	return fmt.Sprintf("ResNet34, %d px, %s; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g; augmentation: %v",
-		cfg.Model.Size, cfg.Model.Precision, n.Train, n.Validation, cfg.Schedule.Total, cfg.Batch,
+	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Objective.Target())) }
+	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g; augmentation: %v",
+		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 
 	"galaxy/data"
 )
@@ -59,15 +58,18 @@ func FitConstant(rows iter.Seq[[]float32]) (*Constant, error) {
 }
 
 // predict returns the logits with the smallest loss on the rows the constant was
-// fitted to and, as its probabilities, the column means. Since the loss is
-// linear in the label, those logits are the ones that stand for the means. A column that nobody chose would have
-// an infinite logit, and an infinite loss as soon as somebody does; it gets
-// the fraction of half an example.
+// fitted to and, as its probabilities, the column means. A column that nobody
+// chose would have an infinite logit, and an infinite loss as soon as somebody
+// does; it gets the fraction of half an example.
 func (c *Constant) predict(loss Loss) (logits, means []float32) {
 	least := 0.5 / float64(c.examples)
+	var inside []float64
 	for _, m := range c.Means {
 		means = append(means, float32(m))
-		logits = append(logits, float32(loss.LogitFor(math.Min(math.Max(m, least), 1-least))))
+		inside = append(inside, min(max(m, least), 1-least))
+	}
+	for _, x := range loss.LogitsFor(inside) {
+		logits = append(logits, float32(x))
 	}
 	return logits, means
 }

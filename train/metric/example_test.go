@@ -9,14 +9,25 @@ import (
 	"galaxy/train/metric"
 )
 
-// crossEntropy is a loss; focal.Params is the one that networks are trained with.
+// crossEntropy is a loss; those that networks are trained with are
+// objective.Objectives.
 type crossEntropy struct{}
 
-func (crossEntropy) LossAt(x, y float64) float64 {
-	return math.Max(x, 0) - x*y + math.Log1p(math.Exp(-math.Abs(x)))
+func (crossEntropy) LossOf(logits, labels []float32) float64 {
+	total := 0.0
+	for j, y := range labels {
+		x := float64(logits[j])
+		total += math.Max(x, 0) - x*float64(y) + math.Log1p(math.Exp(-math.Abs(x)))
+	}
+	return total / float64(len(labels))
 }
 
-func (crossEntropy) LogitFor(y float64) float64 { return math.Log(y / (1 - y)) }
+func (crossEntropy) LogitsFor(means []float64) (logits []float64) {
+	for _, y := range means {
+		logits = append(logits, math.Log(y/(1-y)))
+	}
+	return logits
+}
 
 // Two galaxies of the train split make the baseline; a third is scored.
 func Example() {
@@ -33,10 +44,7 @@ func Example() {
 	evaluation := metric.New(loss, constant)
 
 	labels, probabilities := row(0.3, 0.7, 1), row(0.4, 0.6, 0.9)
-	var logits []float32
-	for _, p := range probabilities {
-		logits = append(logits, float32(loss.LogitFor(max(float64(p), 1e-3))))
-	}
+	logits := make([]float32, len(labels))
 	if err := evaluation.Add(logits, probabilities, labels); err != nil {
 		log.Fatal(err)
 	}

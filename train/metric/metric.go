@@ -8,14 +8,15 @@ import (
 	"galaxy/data"
 )
 
-// Loss is the loss a network was trained with, for one element. focal.Params
-// is one.
+// Loss is the loss a network was trained with. objective.Objective is one.
 type Loss interface {
-	// LossAt returns the loss of a logit against a label in [0, 1].
-	LossAt(logit, label float64) float64
-	// LogitFor returns the logit at which the loss for a label of that value
-	// is smallest; it need only be finite inside (0, 1).
-	LogitFor(fraction float64) float64
+	// LossOf returns the loss of one example, the mean over its columns, of
+	// logits against labels in [0, 1].
+	LossOf(logits, labels []float32) float64
+	// LogitsFor returns the logits at which the mean loss over examples is
+	// smallest whose labels have these means; it need only be finite where all
+	// of them are inside (0, 1).
+	LogitsFor(means []float64) []float64
 }
 
 // Interval is the lower and the upper end of a 95 % bootstrap interval.
@@ -184,8 +185,8 @@ func (s *sums) add(loss Loss, logits, probabilities, labels []float32, truth, an
 	for j, y := range labels {
 		d := float64(probabilities[j]) - float64(y)
 		square += d * d
-		s.loss += loss.LossAt(float64(logits[j]), float64(y))
 	}
+	s.loss += loss.LossOf(logits, labels)
 	hit := 0.0
 	if truth.column == answer.column {
 		hit = 1
@@ -207,7 +208,7 @@ func (s *sums) scores() Scores {
 		Examples:         len(s.squares),
 		RMSE:             math.Sqrt(sum(s.squares) / (n * data.Answers)),
 		AccuracyArgmax37: sum(s.hits) / n,
-		Loss:             s.loss / (n * data.Answers),
+		Loss:             s.loss / n,
 	}
 	var weight, right float64
 	for i := range tree {

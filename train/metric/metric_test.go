@@ -26,6 +26,29 @@ func (entropy) LossAt(x, y float64) float64 {
 }
 func (entropy) LogitFor(y float64) float64 { return math.Log(y / (1 - y)) }
 
+// mean is a Loss made of one for single columns.
+type mean struct {
+	column interface {
+		LossAt(logit, label float64) float64
+		LogitFor(label float64) float64
+	}
+}
+
+func (m mean) LossOf(logits, labels []float32) float64 {
+	total := 0.0
+	for j, y := range labels {
+		total += m.column.LossAt(float64(logits[j]), float64(y)) / float64(len(labels))
+	}
+	return total
+}
+
+func (m mean) LogitsFor(means []float64) (logits []float64) {
+	for _, y := range means {
+		logits = append(logits, m.column.LogitFor(y))
+	}
+	return logits
+}
+
 // row makes 37 labels from the columns that are not 0.
 func row(columns map[int]float32) []float32 {
 	r := make([]float32, 37)
@@ -61,7 +84,7 @@ func TestByHand(t *testing.T) {
 		row(map[int]float32{disk: 0.25, star: 0.75, 3: 0.5, 25: 0.5, odd: 1}))
 	logits := make([]float32, len(labels)) // all 0: the quadratic loss is the mean square of the labels
 
-	e := New(quadratic{}, nil)
+	e := New(mean{quadratic{}}, nil)
 	if err := e.Add(logits, probabilities, labels); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +163,7 @@ func TestAgainstDirectForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 8).Draw(t, "examples")
 		labels, probabilities, logits := drawRows(t, "labels", n), drawRows(t, "probabilities", n), drawRows(t, "logits", n)
-		e := New(entropy{}, nil)
+		e := New(mean{entropy{}}, nil)
 		for at := 0; at < n; { // cut into batches anyhow
 			end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
 			if err := e.Add(logits[37*at:37*end], probabilities[37*at:37*end], labels[37*at:37*end]); err != nil {
@@ -202,7 +225,7 @@ func TestAgainstDirectForms(t *testing.T) {
 			}
 		}
 
-		whole := New(entropy{}, nil)
+		whole := New(mean{entropy{}}, nil)
 		if err := whole.Add(logits, probabilities, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +238,7 @@ func TestAgainstDirectForms(t *testing.T) {
 func TestPerfect(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		labels := drawRows(t, "labels", 5)
-		e := New(quadratic{}, nil)
+		e := New(mean{quadratic{}}, nil)
 		if err := e.Add(labels, labels, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +275,7 @@ func TestConstantByHand(t *testing.T) {
 		t.Errorf("choices are %v", c.choices.question)
 	}
 
-	e := New(quadratic{}, c)
+	e := New(mean{quadratic{}}, c)
 	test := row(map[int]float32{smooth: 1, round: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -289,7 +312,7 @@ func TestConstantIsTheBest(t *testing.T) {
 		}
 		other := drawRows(t, "other constant", 1)
 		repeated := slices.Repeat(other, n)
-		e := New(quadratic{}, c)
+		e := New(mean{quadratic{}}, c)
 		if err := e.Add(repeated, repeated, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +333,7 @@ func TestConstantLossIsFinite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := New(entropy{}, c)
+	e := New(mean{entropy{}}, c)
 	test := row(map[int]float32{star: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -387,7 +410,7 @@ func TestErrors(t *testing.T) {
 		{"infinite logit", "the logit of example 1, Class1.1, is +Inf", with(0, math.Inf(1)), good, good},
 		{"NaN label", "the label of example 1", good, good, with(3, math.NaN())},
 	} {
-		e := New(quadratic{}, nil)
+		e := New(mean{quadratic{}}, nil)
 		if err := e.Add(good, good, good); err != nil {
 			t.Fatal(err)
 		}
@@ -401,7 +424,7 @@ func TestErrors(t *testing.T) {
 	if err := New(nil, nil).Add(good, good, good); err == nil {
 		t.Error("no loss is accepted")
 	}
-	if _, err := New(quadratic{}, nil).Result(); err == nil {
+	if _, err := New(mean{quadratic{}}, nil).Result(); err == nil {
 		t.Error("scores of nothing")
 	}
 	for _, rows := range [][][]float32{nil, {good[1:]}, {good, with(2, 1.5)}, {with(2, -0.5)}, {with(2, math.NaN())}} {
@@ -444,7 +467,7 @@ func BenchmarkResult(b *testing.B) {
 	for i := range rows {
 		rows[i] = random.Float32()
 	}
-	e := New(entropy{}, nil)
+	e := New(mean{entropy{}}, nil)
 	if err := e.Add(rows, rows, rows); err != nil {
 		b.Fatal(err)
 	}
@@ -462,7 +485,7 @@ func BenchmarkAdd(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		e := New(entropy{}, c)
+		e := New(mean{entropy{}}, c)
 		if err := e.Add(rows, rows, rows); err != nil {
 			b.Fatal(err)
 		}

@@ -1,0 +1,179 @@
+package objective
+
+import (
+	"fmt"
+	"slices"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+
+	"galaxy/data"
+	"galaxy/focal"
+)
+
+// Loss adds the loss of a batch to the graph and returns it: a float32 scalar,
+// the mean over every element of logits and labels, both float32
+// [N, Outputs]. Other dtypes and shapes are errors in the scope; a label outside
+// [0, 1], as logits given in its place would be, makes the loss NaN.
+func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
+	if !o.check(s, "logits", logits) || !o.check(s, "labels", labels) {
+		return tf.Output{}
+	}
+	s = s.SubScope("objective")
+	at := s.SubScope // op.Scope makes scope names unique, but not op names
+	labels = focal.CheckedLabels(at("labels"), labels)
+	smooth := o.smoothOp(at("smooth"), labels)
+	var element tf.Output
+	switch {
+	case o.config.Loss == MSE:
+		p := o.probabilities(at("head"), logits, false)
+		element = op.SquaredDifference(at("squared_error"), p, smooth)
+	case o.config.Head == Answers:
+		element = o.config.focal().Elements(s, logits, smooth)
+		if o.config.Loss == CrossEntropy && s.Err() == nil {
+			element = op.AddV2(at("twice"), element, element)
+		}
+	default:
+		logQ := o.perGroup(at("log_softmax"), logits, func(s *op.Scope, x tf.Output, _ group) tf.Output {
+			return op.LogSoftmax(s, x)
+		})
+		element = op.Neg(at("neg"), op.Mul(at("cross_entropy"), smooth, logQ))
+	}
+	if o.weights != nil && s.Err() == nil {
+		weights := constant(at("weights"), o.weights...)
+		if o.config.Head == Five { // an example weighs as its class
+			weights = op.Sum(at("class_weight"), op.Mul(at("weighted_labels"), labels, weights), op.Const(at("columns"), int32(1)), op.SumKeepDims(true))
+		}
+		element = op.Mul(at("weighted"), element, weights)
+	}
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	flat := op.Reshape(at("flat"), element, op.Const(at("flat_shape"), []int32{-1}))
+	return op.Mean(at("mean"), flat, op.Const(at("axis"), int32(0)))
+}
+
+// Posterior adds the probabilities that logits stand for after training with
+// Loss, float32 [N, Outputs], to the graph and returns them. logits is float32
+// [N, Outputs]; another dtype or shape is an error in the scope.
+func (o *Objective) Posterior(s *op.Scope, logits tf.Output) tf.Output {
+	if !o.check(s, "logits", logits) {
+		return tf.Output{}
+	}
+	return o.probabilities(s.SubScope("posterior"), logits, true)
+}
+
+// probabilities turns logits into probabilities; with recover it undoes label
+// smoothing and focal loss.
+func (o *Objective) probabilities(s *op.Scope, logits tf.Output, recover bool) tf.Output {
+	at := s.SubScope
+	smoothing := 0.0
+	if recover {
+		smoothing = o.config.Smoothing
+	}
+	if o.config.Head == Answers {
+		if recover && o.config.Loss == Focal {
+			return sharpen(at("sharpen"), o.config.focal().Posterior(s, logits), groupOfOne, smoothing)
+		}
+		return sharpen(at("sharpen"), op.Sigmoid(at("sigmoid"), logits), groupOfOne, smoothing)
+	}
+	products := make([]tf.Output, 0, len(o.groups)) // of the groups so far, [N, count]
+	return o.perGroup(at("softmax"), logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
+		p := sharpen(s.SubScope("sharpen"), op.Softmax(s, x), g, smoothing)
+		if g.parent != data.Root {
+			i := 0
+			for g.parent >= o.groups[i].first+o.groups[i].count {
+				i++
+			}
+			share := column(s.SubScope("parent"), products[i], g.parent-o.groups[i].first, 1)
+			p = op.Mul(s.SubScope("path"), p, share)
+		}
+		products = append(products, p)
+		return p
+	})
+}
+
+// sharpen undoes the label smoothing of probabilities p, [N, count of g], which
+// sum to 1 in a group of several.
+func sharpen(s *op.Scope, p tf.Output, g group, smoothing float64) tf.Output {
+	if smoothing == 0 || s.Err() != nil {
+		return p
+	}
+	number := func(name string, x float64) tf.Output { return op.Const(s.SubScope(name), float32(x)) }
+	p = op.Sub(s.SubScope("above"), p, number("even", smoothing*g.even()))
+	if g.count == 1 {
+		p = op.Mul(s.SubScope("stretch"), p, number("scale", 1/(1-smoothing)))
+		return op.ClipByValue(s.SubScope("clip"), p, number("zero", 0), number("one", 1))
+	}
+	p = op.Relu(s.SubScope("clip"), p)
+	return op.Div(s.SubScope("normalise"), p, op.Sum(s.SubScope("sum"), p, op.Const(s.SubScope("columns"), int32(1)), op.SumKeepDims(true)))
+}
+
+var groupOfOne = group{count: 1}
+
+// perGroup applies f to the columns of each group of x, [N, Outputs], and puts
+// the results side by side.
+func (o *Objective) perGroup(s *op.Scope, x tf.Output, f func(s *op.Scope, x tf.Output, g group) tf.Output) tf.Output {
+	var parts []tf.Output
+	for _, g := range o.groups {
+		gs := s.SubScope("group")
+		if s.Err() != nil {
+			return tf.Output{}
+		}
+		parts = append(parts, f(gs, column(gs.SubScope("columns"), x, g.first, g.count), g))
+	}
+	if len(parts) == 1 || s.Err() != nil {
+		return parts[0]
+	}
+	return op.ConcatV2(s.SubScope("concat"), parts, op.Const(s.SubScope("axis"), int32(1)))
+}
+
+// column returns count columns of x, [N, …], from first on.
+func column(s *op.Scope, x tf.Output, first, count int) tf.Output {
+	return op.Slice(s, x, op.Const(s.SubScope("begin"), []int32{0, int32(first)}), op.Const(s.SubScope("size"), []int32{-1, int32(count)}))
+}
+
+// smoothOp is the graph form of smooth.
+func (o *Objective) smoothOp(s *op.Scope, labels tf.Output) tf.Output {
+	if o.config.Smoothing == 0 || s.Err() != nil {
+		return labels
+	}
+	even := constant(s.SubScope("half"), o.config.Smoothing/2)
+	if o.config.Head != Answers {
+		even = o.perGroup(s.SubScope("even"), labels, func(s *op.Scope, x tf.Output, g group) tf.Output {
+			share := op.OnesLike(s.SubScope("all"), column(s.SubScope("first"), x, 0, 1))
+			if g.parent != data.Root {
+				share = column(s.SubScope("parent"), labels, g.parent, 1)
+			}
+			return op.Mul(s, share, constant(s.SubScope("row"), slices.Repeat([]float64{o.config.Smoothing * g.even()}, g.count)...))
+		})
+	}
+	kept := op.Mul(s.SubScope("kept"), labels, op.Const(s.SubScope("share"), float32(1-o.config.Smoothing)))
+	return op.AddV2(s.SubScope("sum"), kept, even)
+}
+
+// constant is float32 [len(values)].
+func constant(s *op.Scope, values ...float64) tf.Output {
+	row := make([]float32, len(values))
+	for i, v := range values {
+		row[i] = float32(v)
+	}
+	return op.Const(s, row)
+}
+
+// check reports whether x is float32 [N, Outputs], and leaves an error in the
+// scope where it is not.
+func (o *Objective) check(s *op.Scope, what string, x tf.Output) bool {
+	if s.Err() != nil {
+		return false
+	}
+	switch {
+	case x.Op == nil:
+		s.UpdateErr("objective", fmt.Errorf("%s is not an output of any operation", what))
+	case x.DataType() != tf.Float:
+		s.UpdateErr("objective", fmt.Errorf("%s has data type %d; want float32 (%d): cast it before", what, x.DataType(), tf.Float))
+	case x.Shape().NumDimensions() != 2 || x.Shape().Size(1) != int64(o.Outputs()):
+		s.UpdateErr("objective", fmt.Errorf("%s has the shape %v; want [N, %d]", what, x.Shape(), o.Outputs()))
+	}
+	return s.Err() == nil
+}
