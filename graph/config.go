@@ -54,11 +54,13 @@ func (p Precision) dtype() tf.DataType {
 	return tf.Float
 }
 
+// minSize is the least size of images: the last stage, at 1/32, still has a pixel.
+const minSize = 32
+
 // Config is what a ResNet34 needs to be built; it is the same for training and
 // for inference, except that only training reads Dropout.
 type Config struct {
-	// Size is the height and width of the images, pixels; at least 32, so that
-	// the last stage, at 1/32, still has a pixel.
+	// Size is the height and width of the images, pixels; at least 32.
 	Size int `json:"size"`
 	// Outputs is the number of logits.
 	Outputs int `json:"outputs"`
@@ -76,8 +78,8 @@ type Config struct {
 // Validate checks every field and says what was expected and what came.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Size < 32 || c.Size > 1024 {
-		errs = append(errs, fmt.Errorf("image size %d: expected 32 to 1024 pixels", c.Size))
+	if c.Size < minSize || c.Size > 1024 {
+		errs = append(errs, fmt.Errorf("image size %d: expected %d to 1024 pixels", c.Size, minSize))
 	}
 	if c.Outputs < 1 {
 		errs = append(errs, fmt.Errorf("outputs %d: expected at least 1", c.Outputs))

@@ -42,7 +42,7 @@ func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *Inf
 	size := int64(cfg.Size)
 	inf := &InferenceGraph{cfg: cfg}
 	inf.Images = placeholder(s, nodeImages, tf.Uint8, -1, size, size, 3)
-	vars := newVariables(s)
+	vars := newVariables(s, "")
 	n := &network{cfg: cfg, params: vars}
 	if weights != nil {
 		n.params = frozen{scope: s, weights: weights}

@@ -14,6 +14,7 @@ const (
 	nodeImages        = "images"          // uint8 [batch, size, size, 3]
 	nodeLabels        = "labels"          // float32 [batch, outputs]
 	nodeSeed          = "seed"            // int64 [2]
+	nodeTrainSize     = "train_size"      // int32 [], only with TrainerConfig.Resize
 	nodeEvalImages    = "eval_images"     // uint8 [-1, size, size, 3]
 	nodeLogits        = "logits"          // float32 [-1, outputs], of eval_images
 	nodeProbabilities = "probabilities"   // float32 [-1, outputs], of eval_images
@@ -27,32 +28,45 @@ const (
 type replica struct {
 	def       []byte
 	variables []Variable
+	// live ends the names of the variables that are trained where those of the
+	// model are averages of them, and is "" where they are the same.
+	live string
 }
 
-// buildReplica builds a replica for batches of the given size.
-func buildReplica(cfg Config, augment Augment, batch int, loss Loss, posterior Posterior) (_ *replica, err error) {
+// buildReplica builds a replica for cfg's batches.
+func buildReplica(c TrainerConfig) (_ *replica, err error) {
 	s := tg.NewRoot()
 	defer recoverBuild(s, &err)
+	cfg := c.Model
 	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
-	images := placeholder(s, nodeImages, tf.Uint8, int64(batch), size, size, 3)
-	labels := placeholder(s, nodeLabels, tf.Float, int64(batch), outputs)
+	images := placeholder(s, nodeImages, tf.Uint8, int64(c.Batch), size, size, 3)
+	labels := placeholder(s, nodeLabels, tf.Float, int64(c.Batch), outputs)
 	seed := placeholder(s, nodeSeed, tf.Int64, 2)
 	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 
-	vars := newVariables(s)
-	train := &network{cfg: cfg, params: vars, training: true, augment: augment, stats: map[string]tf.Output{}}
+	r := &replica{}
+	vars := newVariables(s, "")
+	trained := vars
+	if c.Average > 0 {
+		r.live = liveSuffix
+		trained = newVariables(s, r.live)
+	}
+	train := &network{cfg: cfg, params: trained, training: true, augment: c.Augment, stats: map[string]tf.Output{}}
+	if c.Resize {
+		train.size = placeholder(s, nodeTrainSize, tf.Int32)
+	}
 	trainLogits := train.logits(s.SubScope("train"), images, seed)
-	value := named(s, nodeLoss, loss(s.SubScope("train_loss"), trainLogits, labels))
+	value := named(s, nodeLoss, c.Loss(s.SubScope("train_loss"), trainLogits, labels))
 
 	eval := &network{cfg: cfg, params: vars}
 	logits := named(s, nodeLogits, eval.logits(s.SubScope("eval"), evalImages, tf.Output{}))
-	named(s, nodeProbabilities, posterior(s.SubScope("posterior"), logits))
+	named(s, nodeProbabilities, c.Posterior(s.SubScope("posterior"), logits))
 
 	var reads []tf.Output
 	var trainable []Variable
 	for _, v := range vars.list {
 		if v.Trainable {
-			reads, trainable = append(reads, vars.reads[v.Name]), append(trainable, v)
+			reads, trainable = append(reads, trained.reads[v.Name]), append(trainable, v)
 		} else {
 			named(s, averagePrefix+v.Name, train.stats[v.Name])
 		}
@@ -67,11 +81,9 @@ func buildReplica(cfg Config, augment Augment, batch int, loss Loss, posterior P
 	if err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
-	def, err := serialise(g)
-	if err != nil {
-		return nil, err
-	}
-	return &replica{def: def, variables: vars.list}, nil
+	r.variables = vars.list
+	r.def, err = serialise(g)
+	return r, err
 }
 
 // imported finds the nodes of a replica inside the graph it was imported into.

@@ -31,6 +31,9 @@ type network struct {
 	params   params
 	training bool
 	augment  Augment // of a training pass
+	// size, where it is set, is what the images of a training pass are resized
+	// to, int32 [].
+	size tf.Output
 	// stats collects the new moving averages of a training pass by variable
 	// name.
 	stats map[string]tf.Output
@@ -80,6 +83,10 @@ func (n *network) normalise(s *op.Scope, images, seed tf.Output) tf.Output {
 	augment := s.SubScope("augment")
 	drawn := n.augment.draw(augment.SubScope("draw"), images, seed)
 	x := drawn.move(augment.SubScope("move"), tg.Cast(s, images, tf.Float))
+	if n.size.Op != nil {
+		// Half is the mean of four pixels exactly; in between it is bilinear.
+		x = op.ResizeBilinear(s, x, op.Pack(s, []tf.Output{n.size, n.size}), op.ResizeBilinearHalfPixelCenters(true))
+	}
 	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale[:])))
 	x = op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset[:])))
 	return tg.Cast(s.SubScope("precision"), x, n.cfg.Precision.dtype())
@@ -172,18 +179,29 @@ func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variab
 	if !n.training || s.Err() != nil {
 		return y
 	}
-	shape, err := x.Shape().ToSlice()
-	if err != nil {
-		s.UpdateErr("FusedBatchNormV3", fmt.Errorf("shape of %s: %w", kernel.Name, err))
-		return y
-	}
 	// The kernel returns the unbiased variance, N/(N−1) times the population's,
 	// which is the one the moving average is of.
-	count := float32(shape[0] * shape[1] * shape[2])
-	population := op.Mul(s.SubScope("population_variance"), batchVariance, tg.Const(s.SubScope("bessel"), (count-1)/count))
+	population := op.Mul(s.SubScope("population_variance"), batchVariance, bessel(s.SubScope("bessel"), n, x, kernel))
 	n.stats[mean.Name] = movingAverage(s.SubScope("moving_mean"), m, batchMean)
 	n.stats[variance.Name] = movingAverage(s.SubScope("moving_variance"), vr, population)
 	return y
+}
+
+// bessel is (N−1)/N, float32 [], for the N values of each of x's channels.
+func bessel(s *op.Scope, n *network, x tf.Output, kernel Variable) tf.Output {
+	if n.size.Op != nil { // the size is known only when the graph runs
+		channels := tg.Const(s, float32(kernel.Shape[3]))
+		count := op.Div(s.SubScope("count"), tg.Cast(s, op.Size(s, x), tf.Float), channels)
+		one := tg.Const(s.SubScope("one"), float32(1))
+		return op.Sub(s, one, op.Div(s, one, count))
+	}
+	shape, err := x.Shape().ToSlice()
+	if err != nil {
+		s.UpdateErr("FusedBatchNormV3", fmt.Errorf("shape of %s: %w", kernel.Name, err))
+		return x
+	}
+	count := float32(shape[0] * shape[1] * shape[2])
+	return tg.Const(s, (count-1)/count)
 }
 
 // movingAverage is momentum·old + (1−momentum)·new, written as Keras does.

@@ -218,7 +218,7 @@ func TestConvNormGradient(t *testing.T) {
 		x := input("x", 2, 5, 5, 3)
 		kernel := Variable{Name: "conv/kernel", Shape: []int64{3, 3, 3, 4}}
 		gamma, beta, mean, variance := normVariables("bn", 4)
-		vars := newVariables(s)
+		vars := newVariables(s, "")
 		for _, v := range []Variable{kernel, gamma, beta, mean, variance} {
 			vars.reads[v.Name] = input("in/"+v.Name, v.Shape...)
 		}

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
 )
 
 // TrainerConfig is all that a Trainer is built from.
@@ -19,6 +21,14 @@ type TrainerConfig struct {
 	Loss      Loss
 	Posterior Posterior
 	Optimizer Optimizer
+	// Average is the decay of an exponential moving average of the weights
+	// (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv 1703.01780), in
+	// [0, 1); 0 is none. With it the model, which is evaluated and exported, is
+	// the average of the weights that are trained, batch norm's averages
+	// included.
+	Average float64
+	// Resize lets StepInput.Size train a step on smaller images.
+	Resize bool
 	// Batch is the number of examples in every training step.
 	Batch int
 	// Session says how the graph is run.
@@ -30,30 +40,35 @@ type TrainerConfig struct {
 type Trainer struct {
 	cfg  TrainerConfig
 	sess *tf.Session
-	vars []Variable // the model's, then the optimizer's slots
+	vars []Variable // the model's, then the trained ones it averages, then the optimizer's slots
 
-	images, labels, seed, rate, step tf.Output
-	evaluation                       Predictor
-	loss, norm                       tf.Output
-	initSeed                         tf.Output
-	train, init                      *tf.Operation
-	reads                            map[string]tf.Output
-	save                             saver
-	restoreModel                     saver
-	memory                           memory
+	images, labels, seed, size, rate, step, decay tf.Output
+	evaluation                                    Predictor
+	loss, norm                                    tf.Output
+	initSeed                                      tf.Output
+	train, init                                   *tf.Operation
+	begin                                         *tf.Operation // trains from the model's weights on
+	reads                                         map[string]tf.Output
+	save                                          saver
+	restoreModel                                  saver
+	memory                                        memory
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
 // until Init, Restore or RestoreModel.
 func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
-	if err := errors.Join(cfg.Model.Validate(), cfg.Augment.Validate(), cfg.Optimizer.Validate(), cfg.Session.Validate()); err != nil {
+	if err := errors.Join(cfg.Model.Validate(), cfg.Augment.Validate(), cfg.Optimizer.Validate(), ValidateAverage(cfg.Average), cfg.Session.Validate()); err != nil {
 		return nil, err
 	}
 	// Batch norm needs two values of each channel to have a variance.
-	if final := (cfg.Model.Size + 31) / 32; cfg.Batch*final*final < 2 {
+	final := (cfg.Model.Size + 31) / 32
+	if cfg.Resize {
+		final = 1
+	}
+	if cfg.Batch*final*final < 2 {
 		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples in a batch", cfg.Batch, cfg.Model.Size)
 	}
-	r, err := buildReplica(cfg.Model, cfg.Augment, cfg.Batch, cfg.Loss, cfg.Posterior)
+	r, err := buildReplica(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +84,24 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t.loss = rep.output(nodeLoss)
 	t.rate = placeholder(s, "learning_rate", tf.Float)
 	t.step = placeholder(s, "step", tf.Int64)
+	t.decay = placeholder(s, "average_decay", tf.Float)
+	if cfg.Resize {
+		t.size = rep.output(nodeTrainSize)
+	}
 
 	t.reads = map[string]tf.Output{}
 	handles := map[string]tf.Output{}
+	find := func(name string) {
+		handles[name], t.reads[name] = rep.output(handleNode(name)), rep.output(readNode(name))
+	}
 	for _, v := range r.variables {
-		handles[v.Name], t.reads[v.Name] = rep.output(handleNode(v.Name)), rep.output(readNode(v.Name))
+		find(v.Name)
+	}
+	for _, v := range r.variables {
+		if live := v.Name + r.live; r.live != "" {
+			find(live)
+			t.vars = append(t.vars, Variable{Name: live, Shape: v.Shape, init: v.init})
+		}
 	}
 	t.restoreModel = newSaver(s.SubScope("restore_model"), r.variables, handles, t.reads)
 	var updates []update
@@ -81,7 +109,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		if !v.Trainable {
 			continue
 		}
-		u := update{variable: v, handle: handles[v.Name], read: t.reads[v.Name], gradient: rep.output(gradientPrefix + v.Name)}
+		u := update{variable: v, handle: handles[v.Name+r.live], read: t.reads[v.Name+r.live], gradient: rep.output(gradientPrefix + v.Name)}
 		for _, suffix := range cfg.Optimizer.slots() {
 			slot := Variable{Name: v.Name + suffix, Shape: v.Shape}
 			handles[slot.Name], t.reads[slot.Name] = newVariable(s, slot)
@@ -97,15 +125,31 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	targets := cfg.Optimizer.apply(s.SubScope("optimizer"), updates, t.rate, t.step, t.norm)
 	for _, v := range r.variables {
 		if !v.Trainable {
-			assign := op.AssignVariableOp(s.SubScope("assign_average"), handles[v.Name], rep.output(averagePrefix+v.Name))
+			assign := op.AssignVariableOp(s.SubScope("assign_average"), handles[v.Name+r.live], rep.output(averagePrefix+v.Name))
 			targets = append(targets, assign)
 		}
 	}
+	var begins []*tf.Operation
+	if r.live != "" {
+		after := s.SubScope("average").WithControlDependencies(targets...)
+		rest := op.Sub(s.SubScope("average_rest"), tg.Const(s.SubScope("one"), float32(1)), t.decay)
+		for _, v := range r.variables {
+			as := after.SubScope(v.Name)
+			live := op.ReadVariableOp(as, handles[v.Name+r.live], tf.Float)
+			far := op.Mul(as, op.Sub(as, t.reads[v.Name], live), rest)
+			targets = append(targets, op.AssignSubVariableOp(as, handles[v.Name], far))
+			begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), handles[v.Name+r.live], t.reads[v.Name]))
+		}
+	}
+	t.begin = group(s, "begin", begins)
 	t.train = group(s, "train", targets)
 
 	t.initSeed = placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
 	for _, v := range t.vars {
+		if r.live != "" && strings.HasSuffix(v.Name, r.live) {
+			continue // which begin sets
+		}
 		is := s.SubScope("init").SubScope(v.Name)
 		inits = append(inits, op.AssignVariableOp(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed)))
 	}
@@ -129,7 +173,8 @@ func (t *Trainer) Close() error {
 	return nil
 }
 
-// Variables lists the model's variables and then the optimizer's slots.
+// Variables lists the model's variables, the weights that it averages if it does,
+// and then the optimizer's slots.
 func (t *Trainer) Variables() []Variable { return slices.Clone(t.vars) }
 
 // Init gives every variable its first value, a pure function of (seed, name),
@@ -142,7 +187,34 @@ func (t *Trainer) Init(seed int64) error {
 	if err != nil {
 		return fmt.Errorf("initialise variables: %w", err)
 	}
+	return t.trainFromModel()
+}
+
+// trainFromModel sets the weights that are trained to the model's.
+func (t *Trainer) trainFromModel() error {
+	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.begin}); err != nil {
+		return fmt.Errorf("initialise the weights that are averaged: %w", err)
+	}
 	return nil
+}
+
+// liveSuffix ends the checkpoint's keys of the weights that are trained, where
+// those of the model are averages of them.
+const liveSuffix = "/live"
+
+// ValidateAverage says what is wrong with a decay of the weights' average.
+func ValidateAverage(decay float64) error {
+	if !(decay >= 0 && decay < 1) {
+		return fmt.Errorf("ema %v: expected a decay of 0 ≤ ema < 1, such as 0.999; 0 is none", decay)
+	}
+	return nil
+}
+
+// averageDecay is the decay of the average's update after step updates: small at
+// first, so that the first weights, which are random, are soon forgotten. It is
+// that of TensorFlow's ExponentialMovingAverage, but 0 in the first update.
+func averageDecay(decay float64, step int64) float64 {
+	return min(decay, float64(step)/float64(9+step))
 }
 
 // StepInput is what one update is made of.
@@ -155,6 +227,9 @@ type StepInput struct {
 	// Step.
 	Seed         int64
 	LearningRate float64
+	// Size is the height and width to which the images are shrunk before the
+	// step, pixels; 0 is Config.Size. Others need TrainerConfig.Resize.
+	Size int
 }
 
 // StepOutput is all that comes back from an update.
@@ -180,11 +255,15 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	seed, err1 := tf.NewTensor([]int64{in.Seed, in.Step})
 	step, err2 := tf.NewTensor(in.Step)
 	rate, err3 := tf.NewTensor(float32(in.LearningRate))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	decay, err4 := tf.NewTensor(float32(averageDecay(t.cfg.Average, in.Step)))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
 	}
-	got, err := t.sess.Run(
-		map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels, t.seed: seed, t.step: step, t.rate: rate},
+	feeds := map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels, t.seed: seed, t.step: step, t.rate: rate, t.decay: decay}
+	if err := t.feedSize(feeds, in.Size); err != nil {
+		return StepOutput{}, fmt.Errorf("size of step %d: %w", in.Step, err)
+	}
+	got, err := t.sess.Run(feeds,
 		[]tf.Output{t.loss, t.norm}, []*tf.Operation{t.train})
 	if err != nil {
 		return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
@@ -195,6 +274,20 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 		return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
 	}
 	return StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}, nil
+}
+
+func (t *Trainer) feedSize(feeds map[tf.Output]*tf.Tensor, size int) (err error) {
+	full := t.cfg.Model.Size
+	if size == 0 {
+		size = full
+	}
+	if size < minSize || size > full || size != full && !t.cfg.Resize {
+		return fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, full)
+	}
+	if t.cfg.Resize {
+		feeds[t.size], err = tf.NewTensor(int32(size))
+	}
+	return err
 }
 
 // Predict runs the network in inference mode on any number of images, uint8
@@ -213,7 +306,12 @@ func (t *Trainer) Restore(prefix string) error { return t.save.restore(t.sess, p
 
 // RestoreModel reads the model's variables from a bundle and leaves the
 // optimizer's slots as they are: call Init first.
-func (t *Trainer) RestoreModel(prefix string) error { return t.restoreModel.restore(t.sess, prefix) }
+func (t *Trainer) RestoreModel(prefix string) error {
+	if err := t.restoreModel.restore(t.sess, prefix); err != nil {
+		return err
+	}
+	return t.trainFromModel()
+}
 
 // Weights returns the value of every variable and slot.
 func (t *Trainer) Weights() (Weights, error) {

@@ -65,9 +65,12 @@ type Weights map[string][]float32
 // each variable once per graph and hands the same read to the training and the
 // inference forward pass.
 type variables struct {
-	scope   *op.Scope
+	scope *op.Scope
+	// suffix tells these variables' nodes from those of others of the same
+	// names.
+	suffix  string
 	list    []Variable
-	handles map[string]tf.Output // resource
+	handles map[string]tf.Output // resource, by variable name
 	reads   map[string]tf.Output // float32
 }
 
@@ -75,8 +78,8 @@ type variables struct {
 func handleNode(name string) string { return "variable/" + name }
 func readNode(name string) string   { return "variable/" + name + "/read" }
 
-func newVariables(s *op.Scope) *variables {
-	return &variables{scope: s, handles: map[string]tf.Output{}, reads: map[string]tf.Output{}}
+func newVariables(s *op.Scope, suffix string) *variables {
+	return &variables{scope: s, suffix: suffix, handles: map[string]tf.Output{}, reads: map[string]tf.Output{}}
 }
 
 // get returns the variable's value, float32 [shape…], as read at the start of
@@ -86,8 +89,10 @@ func (v *variables) get(d Variable) tf.Output {
 		return read
 	}
 	v.list = append(v.list, d)
-	v.handles[d.Name], v.reads[d.Name] = newVariable(v.scope, d)
-	return v.reads[d.Name]
+	name := d.Name
+	d.Name += v.suffix
+	v.handles[name], v.reads[name] = newVariable(v.scope, d)
+	return v.reads[name]
 }
 
 // newVariable adds the handle and its read under the names that handleNode and

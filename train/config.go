@@ -27,6 +27,12 @@ type Config struct {
 	// Objective is the head and the loss.
 	Objective objective.Config `json:"objective"`
 
+	// EMA is the decay of the moving average of the weights that is evaluated
+	// and exported; 0 is none. See graph.TrainerConfig.Average.
+	EMA float64 `json:"ema"`
+	// Sizes is the schedule of image sizes; nil trains on all of the pixels.
+	Sizes graph.Sizes `json:"sizes,omitempty"`
+
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  graph.Schedule  `json:"schedule"`
 	// Batch is the number of examples a step, at least 1.
@@ -71,7 +77,8 @@ type CacheRef struct {
 // Validate checks every field that no constructor checks later, and says what
 // was expected and what came.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate()}
+	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate(),
+		graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
 	atLeast := func(name string, value, least int64) {
 		if value < least {
 			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))

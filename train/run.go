@@ -141,7 +141,7 @@ func (r *run) build() (err error) {
 	cfg := r.Config
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
-		Optimizer: cfg.Optimizer, Batch: cfg.Batch, Session: graph.SessionConfig{Threads: cfg.Threads},
+		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch, Session: graph.SessionConfig{Threads: cfg.Threads},
 	})
 	if err != nil {
 		return err
@@ -260,6 +260,7 @@ func (r *run) step(b *data.Batch) (StepResult, error) {
 	rate := r.Config.Schedule.At(r.state.Step)
 	out, err := r.trainer.Step(graph.StepInput{
 		Images: b.Images, Labels: b.Labels, Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
+		Size: r.Config.Sizes.At(r.state.Step),
 	})
 	if err != nil {
 		return StepResult{}, err

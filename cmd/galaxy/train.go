@@ -37,6 +37,8 @@ func trainCommand() *cli.Command {
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
 			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
+			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px for 40 % of the run, 48 px for 30 %, then all pixels"},
+			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
 			&cli.Float64Flag{Name: "dropout", Category: catRecipe, Value: 0.2, Usage: "share of the features left out before the head"},
 			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order, augmentation and dropout"},
 
@@ -149,6 +151,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 		return err
 	}
 	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
+	set("ema", func() { cfg.EMA = c.Float64("ema") })
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
 	configureAugment(c, &cfg.Augment, set)
 	if err := configureObjective(c, cache, &cfg.Objective, set); err != nil {
@@ -306,6 +309,13 @@ func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed
 		})
 	}
 	duration("warmup", &cfg.Schedule.Warmup)
+	set("sizes", func() {
+		sizes, err := parseSizes(c.String("sizes"), epoch, cfg.Schedule.Total)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--sizes %w", err))
+		}
+		cfg.Sizes = sizes
+	})
 	duration("eval-every", &cfg.EvalEvery)
 	duration("checkpoint-every", &cfg.CheckpointEvery)
 	if !resumed { // else a change is told as such, by Run
@@ -331,6 +341,28 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 		return 0, nil
 	}
 	return max(1, int64(math.Round(x*unit))), nil
+}
+
+// parseSizes turns "32:40%,48:2epochs" into a schedule of sizes.
+func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	until := int64(0)
+	for _, phase := range strings.Split(text, ",") {
+		pixels, duration, found := strings.Cut(phase, ":")
+		size, err := strconv.Atoi(pixels)
+		if err != nil || !found {
+			return nil, fmt.Errorf("%q: expected SIZE:DURATION, such as 32:40%%", phase)
+		}
+		steps, err := parseDuration(duration, epoch, total)
+		if err != nil {
+			return nil, err
+		}
+		until += steps
+		sizes = append(sizes, graph.SizePhase{Size: size, Until: until})
+	}
+	return sizes, nil
 }
 
 // describe says in a few lines what is about to be trained.
