@@ -75,8 +75,9 @@ func evalAction(c *cli.Context) (err error) {
 	if c.Int("batch") < 1 {
 		return usageError{fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
 	}
-	if err := graph.Pixels(c.String("pixels")).Validate(); err != nil {
-		return usageError{fmt.Errorf("--%w", err)}
+	other, err := foreignFlags(c)
+	if err != nil {
+		return usageError{err}
 	}
 	if err := checkCSV(c); err != nil {
 		return err
@@ -86,7 +87,7 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	model, err := openModel(c.String("model"), cache, session, foreignFlags(c))
+	model, err := openModel(c.String("model"), cache, session, other)
 	if err != nil {
 		return err
 	}
@@ -147,17 +148,20 @@ func checkCSV(c *cli.Context) error {
 // foreign is what the flags tell of a SavedModel that does not tell itself.
 type foreign struct {
 	load savedmodel.LoadConfig
-	// loss is its loss, the head still to be found out; nil where it is not known.
+	// loss is the one of independent answers; nil where it is not known.
 	loss *objective.Config
 	// names and losses are the flags that were given.
 	names, losses []string
 }
 
-func foreignFlags(c *cli.Context) foreign {
+func foreignFlags(c *cli.Context) (foreign, error) {
 	f := foreign{load: savedmodel.LoadConfig{
 		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
 		Pixels: graph.Pixels(c.String("pixels")),
 	}}
+	if err := f.load.Pixels.Validate(); err != nil {
+		return f, fmt.Errorf("--%w", err)
+	}
 	given := func(names ...string) (set []string) {
 		for _, name := range names {
 			if c.IsSet(name) {
@@ -168,9 +172,9 @@ func foreignFlags(c *cli.Context) foreign {
 	}
 	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given("loss", "alpha", "gamma")
 	if len(f.losses) == 0 {
-		return f
+		return f, nil
 	}
-	f.loss = &objective.Config{Loss: objective.Loss(c.String("loss"))}
+	f.loss = &objective.Config{Head: objective.Answers, Loss: objective.Loss(c.String("loss"))}
 	if !c.IsSet("loss") {
 		f.loss.Loss = objective.Focal
 	}
@@ -180,7 +184,7 @@ func foreignFlags(c *cli.Context) foreign {
 	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
 		f.loss.Gamma = c.Float64("gamma")
 	}
-	return f
+	return f, f.loss.Validate()
 }
 
 // model is a network to evaluate, from wherever it came.
@@ -355,7 +359,6 @@ func (m *model) describe(dir string, loaded *savedmodel.Model, other foreign) er
 	trained := objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy}
 	if other.loss != nil {
 		trained = *other.loss
-		trained.Head = objective.Answers
 	}
 	switch loaded.Outputs {
 	case data.Answers:

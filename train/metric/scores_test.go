@@ -79,6 +79,10 @@ func TestFiveClassesByHand(t *testing.T) {
 	if i := f.Classes[4].RecallInterval; i == nil || *i != (Interval{}) {
 		t.Errorf("the interval of the spirals' recall is %v", i)
 	}
+	// Its absence leaves macro F1 undefined, and does not lift it.
+	if i := f.MacroF1Interval; i == nil || !(i[1] <= 0.8) {
+		t.Errorf("the interval of macro F1, of five classes with one always 0, is %v", i)
+	}
 	if got.Questions != nil || got.FractionCalibration != nil || !got.AccuracyArgmax37.IsZero() || !got.QuestionAccuracy.IsZero() {
 		t.Errorf("figures of fractions for five classes: %+v", got.Scores)
 	}

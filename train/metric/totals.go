@@ -27,7 +27,9 @@ type example struct {
 // figures are made.
 type totals struct {
 	target data.Target
-	clean  bool // some example has a clean class and is given one
+	// occurs tells the clean classes that occur, or are predicted, in any example,
+	// drawn or not.
+	occurs [data.CleanClasses]bool
 
 	n, square, hits, loss float64
 	squares, asked, right [data.Questions]float64
@@ -71,7 +73,7 @@ func bin(share float64) int { return min(int(max(share, 0)*bins), bins-1) }
 // scored are the examples of one predictor.
 type scored struct {
 	target   data.Target
-	clean    bool
+	occurs   [data.CleanClasses]bool
 	examples []example
 	// What calibration's tables show.
 	fractions, classes [bins]ReliabilityBin
@@ -104,7 +106,7 @@ func (s *scored) add(probabilities, labels []float32, truth, answer choices, los
 		}
 	}
 	if e.truth != none && e.answer != none {
-		s.clean = true
+		s.occurs[e.truth], s.occurs[e.answer] = true, true
 		hit := 0.0
 		if e.truth == e.answer {
 			hit = 1
@@ -116,7 +118,7 @@ func (s *scored) add(probabilities, labels []float32, truth, answer choices, los
 
 // totals adds up the examples, each as often as times says, or once each for nil.
 func (s *scored) totals(by *sliced, times []int32) *totals {
-	t := &totals{target: s.target, clean: s.clean}
+	t := &totals{target: s.target, occurs: s.occurs}
 	if by != nil {
 		t.slices = make([]sliceTotals, len(by.names))
 	}
@@ -184,7 +186,7 @@ func (t *totals) scores() Scores {
 		out.QuestionAccuracy = Value(right / asked)
 		out.FractionCalibration = &Calibration{Error: Value(absolute(t.gaps) / (t.n * width))}
 	}
-	if t.clean {
+	if t.occurs != [data.CleanClasses]bool{} {
 		out.FiveClass = t.fiveClass()
 	}
 	for _, s := range t.slices {
@@ -208,7 +210,7 @@ func (t *totals) fiveClass() *FiveClassScores {
 			Class: data.CleanClass(k).String(), Examples: int(truths), Predicted: int(answers),
 			Precision: Value(hits / answers), Recall: Value(hits / truths), F1: Value(2 * hits / (truths + answers)),
 		}
-		if truths+answers > 0 {
+		if t.occurs[k] { // not drawn, it leaves the mean undefined
 			f1 += float64(class.F1)
 			classes++
 		}
