@@ -71,7 +71,7 @@ func TestSavedModels(t *testing.T) {
 		out := filepath.Join(t.TempDir(), form)
 		must(t, savedmodel.Export(t.Context(), savedmodel.Config{
 			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form == "frozen",
-			Metadata: savedmodel.Metadata{Answers: data.Columns(), Alpha: focal.Default().Alpha, Gamma: focal.Default().Gamma},
+			Metadata: savedmodel.Metadata{Answers: data.Columns()},
 		}))
 		question.SavedModels = append(question.SavedModels, savedModel{out, writeFile(t, pixels), count, size, files})
 	}

@@ -19,8 +19,11 @@ import (
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
 // at and when; a resumed run may have others.
 type Config struct {
-	Cache CacheRef     `json:"cache"`
-	Model graph.Config `json:"model"`
+	// Recipe is the name of the defaults that the run began with, "" for none:
+	// the fields below say all that counts.
+	Recipe string       `json:"recipe,omitempty"`
+	Cache  CacheRef     `json:"cache"`
+	Model  graph.Config `json:"model"`
 	// Augment is how training images are varied; a run of a version that could
 	// not has none.
 	Augment graph.Augment `json:"augment"`

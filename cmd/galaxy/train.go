@@ -35,6 +35,7 @@ func trainCommand() *cli.Command {
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
+			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags below: original or best (docs/recipe.md)"},
 			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px for 40 % of the run, 48 px for 30 %, then all pixels"},
@@ -99,6 +100,11 @@ func trainAction(c *cli.Context) (err error) {
 			return err
 		}
 	}
+	if !resumed {
+		if err := applyRecipe(c); err != nil {
+			return usageError{err}
+		}
+	}
 	if err := configure(c, cache, &cfg, resumed); err != nil {
 		return usageError{err}
 	}
@@ -134,6 +140,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 			apply()
 		}
 	}
+	set("recipe", func() { cfg.Recipe = c.String("recipe") })
 	path, err := filepath.Abs(c.String("data"))
 	if err != nil {
 		return err

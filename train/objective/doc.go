@@ -28,6 +28,8 @@
 //     vote fractions is one of single probabilities.
 //   - crossentropy: of answers −yⱼ·log pⱼ − (1−yⱼ)·log(1−pⱼ); of the tree and of
 //     the five classes −yⱼ·log qⱼ, with q the probability inside the question.
+//     (Not by TensorFlow's SoftmaxCrossEntropyWithLogits, whose gradient takes it
+//     for granted that labels sum to 1; a question's sum to its parent's share.)
 //     The column yⱼ already is the share of all who gave answer j, so the log of
 //     the product p would count every question again for each one below it, and
 //     its minimum would not be at the vote fractions.

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// recipes are named defaults of galaxy train's flags. docs/recipe.md tells where
+// they come from and what each part is worth.
+var recipes = map[string]map[string]string{
+	// The Keras design that this project began from, as far as its documents
+	// tell: ResNet34 with dropout, focal loss, a constant rate.
+	"original": {
+		"head": "answers", "loss": "focal", "batch": "64", "dropout": "0.2", "ema": "0", "sizes": "",
+		"optimizer": "adamw", "weight-decay": "0", "clip-norm": "0", "schedule": "constant", "lr": "0.001", "warmup": "0",
+	},
+	"best": {
+		"head": "answers", "loss": "crossentropy", "batch": "64", "dropout": "0.2", "ema": "0.998", "sizes": "32:40%,48:30%",
+		"rotate": "180", "flip": "true", "zoom": "1.2", "shift": "0.05",
+		"optimizer": "adamw", "schedule": "cosine", "lr": "0.002", "warmup": "5%",
+	},
+}
+
+// applyRecipe gives the flags that the command line leaves out the values of the
+// recipe that it names.
+func applyRecipe(c *cli.Context) error {
+	name := c.String("recipe")
+	if name == "" {
+		return nil
+	}
+	recipe, ok := recipes[name]
+	if !ok {
+		return fmt.Errorf("--recipe %s: expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(recipes)), ", "))
+	}
+	for flag, value := range recipe {
+		if c.IsSet(flag) {
+			continue
+		}
+		if err := c.Set(flag, value); err != nil {
+			return fmt.Errorf("--recipe %s: --%s: %w", name, flag, err)
+		}
+	}
+	return nil
+}
