@@ -51,9 +51,13 @@ func evalCommand() *cli.Command {
 
 // evaluated is the result of eval.
 type evaluated struct {
-	Model string `json:"model"`
-	Split string `json:"split"`
-	Step  int64  `json:"step"`
+	Galaxy string `json:"galaxy"` // version of this program
+	Model  string `json:"model"`
+	Step   int64  `json:"step"`
+	// CacheChecksum and SplitSeed tell, with Split, which galaxies were scored.
+	CacheChecksum string `json:"cache_checksum"`
+	SplitSeed     int64  `json:"split_seed"`
+	Split         string `json:"split"`
 	// Projected tells that the probabilities were made to obey the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
@@ -107,8 +111,11 @@ func evalAction(c *cli.Context) (err error) {
 	if err := bar.close(err); err != nil {
 		return err
 	}
+	m := cache.Manifest()
 	result := evaluated{
-		Model: c.String("model"), Split: split.String(), Step: model.step, Projected: c.Bool("project"), Result: scores,
+		Galaxy: galaxyVersion, Model: c.String("model"), Step: model.step,
+		CacheChecksum: m.Checksum, SplitSeed: m.SplitSeed, Split: split.String(),
+		Projected: c.Bool("project"), Result: scores,
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	if toCSV := c.String("csv"); toCSV != "" {
