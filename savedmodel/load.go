@@ -116,7 +116,7 @@ func readSignature(dir string, cfg LoadConfig) (signature, error) {
 	name := cmp.Or(cfg.Signature, SignatureImages)
 	def, ok := meta.SignatureDef[name]
 	if !ok {
-		return signature{}, fmt.Errorf("it has no signature %s, only %s; name one of them, or export it with galaxy", name, list(meta.SignatureDef))
+		return signature{}, fmt.Errorf("it has no signature %s, only %s; name one of them (--signature), or export it with galaxy", name, list(meta.SignatureDef))
 	}
 	var sig signature
 	if err := sig.read(def, cfg); err != nil {
@@ -151,7 +151,7 @@ func (s *signature) read(def *pb.SignatureDef, cfg LoadConfig) error {
 	}
 	if logits == "" && probabilities == "" {
 		if len(def.Outputs) != 1 {
-			return fmt.Errorf("it has no output %s or %s, only %s; name the one that is", OutputLogits, OutputProbabilities, list(def.Outputs))
+			return fmt.Errorf("it has no output %s or %s, only %s; name the one that is (--probabilities or --logits)", OutputLogits, OutputProbabilities, list(def.Outputs))
 		}
 		probabilities = list(def.Outputs)
 	}
@@ -182,7 +182,7 @@ func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg
 	case !float && cfg.Pixels != graph.PixelsBytes:
 		return fmt.Errorf("input %s is uint8: its pixels are 0 to 255, not %s; leave the range out", name, cfg.Pixels)
 	case float && cfg.Pixels == graph.PixelsBytes:
-		return fmt.Errorf("input %s is float32, and the signature does not tell in which range it expects pixels: say %s, %s or %s",
+		return fmt.Errorf("input %s is float32, and the signature does not tell in which range it expects pixels: say (--pixels) %s, %s or %s",
 			name, graph.Pixels255, graph.PixelsUnit, graph.PixelsSigned)
 	}
 	dims := info.TensorShape.Dim

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -76,7 +77,7 @@ func newTable(w io.Writer) table {
 
 func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }
 
-// figure is a value with its interval, and the constant's.
+// cells are a value, its interval, and the constant's.
 func cells(f metric.Figure, digits int) []string {
 	number := func(x float64) string {
 		if math.IsNaN(x) {
@@ -148,41 +149,30 @@ func printClasses(w io.Writer, f *metric.FiveClassScores, figures map[string]met
 // printReliability prints the two reliability tables side by side: they have the
 // same bins.
 func printReliability(w io.Writer, r evaluated) {
-	type half struct {
-		name string
-		bins []metric.ReliabilityBin
-	}
-	var halves []half
-	if r.FractionCalibration != nil {
-		halves = append(halves, half{"fractions", r.FractionCalibration.Bins})
-	}
-	if r.FiveClass != nil {
-		halves = append(halves, half{"classes", r.FiveClass.Calibration.Bins})
-	}
-	rows := map[float64][]string{}
-	var order []float64
 	t := newTable(w)
 	head := []string{"predicted share"}
-	for k, h := range halves {
-		head = append(head, h.name, "predicted", "observed")
-		for _, b := range h.bins {
-			line, ok := rows[b.From]
-			if !ok {
-				order = append(order, b.From)
-				line = []string{fmt.Sprintf("%.3f to %.3f", b.From, b.To)}
-			}
-			for len(line) < 1+3*k {
-				line = append(line, "")
-			}
-			rows[b.From] = append(line, strconv.Itoa(b.Count), fmt.Sprintf("%.3f", b.Predicted), fmt.Sprintf("%.3f", b.Observed))
-		}
+	var tables [][]metric.ReliabilityBin
+	if c := r.FractionCalibration; c != nil {
+		head, tables = append(head, "fractions", "predicted", "observed"), append(tables, c.Bins)
+	}
+	if f := r.FiveClass; f != nil {
+		head, tables = append(head, "classes", "predicted", "observed"), append(tables, f.Calibration.Bins)
 	}
 	t.row(head...)
-	slices.Sort(order)
-	for _, from := range order {
-		line := rows[from]
-		for len(line) < len(head) {
-			line = append(line, "")
+	ends := map[float64]float64{} // of the bins that are in a table, by their beginning
+	for _, b := range slices.Concat(tables...) {
+		ends[b.From] = b.To
+	}
+	for _, from := range slices.Sorted(maps.Keys(ends)) {
+		line := []string{fmt.Sprintf("%.3f to %.3f", from, ends[from])}
+		for _, bins := range tables {
+			three := []string{"", "", ""}
+			for _, b := range bins {
+				if b.From == from {
+					three = []string{strconv.Itoa(b.Count), fmt.Sprintf("%.3f", b.Predicted), fmt.Sprintf("%.3f", b.Observed)}
+				}
+			}
+			line = append(line, three...)
 		}
 		t.row(line...)
 	}
