@@ -25,7 +25,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test race parity lint build bench env clean help tensorflow
+.PHONY: demo test race parity lint build bench quality env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,14 @@ build: tensorflow ## build bin/galaxy
 bench: build ## measure speed and memory beside Keras (needs Python 3.10 or newer; 15 minutes)
 	scripts/python-env .venv-parity parity/requirements.txt
 	go run ./bench -json bench.json
+
+# DATA=FOLDER with Kaggle's files, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
+# images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.
+quality: OUT = runs/quality$(if $(ABLATE),-ablation)-$(if $(DATA),$(notdir $(patsubst %/,%,$(DATA))),synthetic)
+quality: build ## compare what ours and Keras learn in equal time (DATA=, MINUTES=; over 2 hours)
+	scripts/python-env .venv-parity parity/requirements.txt
+	go run ./bench/quality -out $(OUT) $(if $(DATA),-data $(DATA)) $(if $(MINUTES),-minutes $(MINUTES)) \
+	  $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SIZE),-size $(SIZE)) $(if $(ABLATE),-ablate)
 
 env: tensorflow ## print the variables a shell or an editor needs: eval "$(make -s env)"
 	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"

@@ -27,13 +27,14 @@ import tensorflow as tf  # noqa: E402
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
 
 
-def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32"):
-    """ResNet34 from uint8 images [n, size, size, 3] to logits [n, outputs].
+def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uint8"):
+    """ResNet34 from images [n, size, size, 3], 0 to 255, to logits [n, outputs].
 
     mean and std: three numbers each, per colour channel, on the scale 0 to 1.
     dtype: a Keras dtype policy ('float32', 'float64', 'mixed_bfloat16'). The
     head always works in the policy's variable dtype, so that logits and loss
     are never computed in bfloat16.
+    pixels: dtype of the images; float32 where they are resampled before.
     """
     policy = keras.dtype_policies.get(dtype)
     wide = policy.variable_dtype
@@ -49,7 +50,7 @@ def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32"):
     def relu(x):
         return keras.layers.ReLU(dtype=policy)(x)
 
-    images = keras.Input((size, size, 3), dtype="uint8", name="images")
+    images = keras.Input((size, size, 3), dtype=pixels, name="images")
     mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     x = keras.layers.Rescaling(
         scale=list(1 / (255 * std)), offset=list(-mean / std), dtype=wide, name="normalise")(images)
@@ -128,7 +129,8 @@ def optimizer(spec):
     if spec["kind"] == "sgd":
         made = keras.optimizers.SGD(momentum=spec["momentum"], nesterov=True, **common)
     elif spec["kind"] == "adamw":
-        made = keras.optimizers.AdamW(
+        # Keras' AdamW is its Adam with a decay that cannot be left out.
+        made = keras.optimizers.Adam(
             beta_1=spec["beta1"], beta_2=spec["beta2"], epsilon=spec["epsilon"], **common)
     else:
         raise SystemExit("unknown optimizer " + spec["kind"])

@@ -1,19 +1,27 @@
-"""Keras trains and is scored on what one of our runs was given.
+"""Keras trains on a cache made by `galaxy prepare` and is scored on its test split.
 
     python peer.py SPEC.json > RESULT.json
 
-SPEC: {"config": a run's config.json, "cache": folder, "first": checkpoint
-prefix of the first weights, "order": file of int64 GalaxyIDs [steps, batch],
-"rates": learning rate of every step}.
-RESULT: {"test": {"rmse", "accuracy_argmax37"}, "step", "epochs": [...], "seconds"}
+SPEC: {"recipe": "original" or "tuned", "cache": folder, "seed", "steps",
+"evaluate": false where only the time of the steps is asked for}, and
 
-Everything that is a choice comes from our side: loss, optimizer, rates, dropout,
-precision, split, first weights, order. What is Keras' own is how it computes,
-and the masks of its dropout. As in `galaxy train`, the validation split is
-scored after every epoch and the weights with the best RMSE are kept.
+  original: "config" (a run's config.json), "first" (checkpoint prefix of the
+            first weights) and "order" (file of int64 GalaxyIDs [steps, batch]);
+  tuned:    "changes" to TUNED, for trying others.
+
+RESULT: {"test", "test_views" (the mean of 8 views): {"rmse",
+"accuracy_argmax37"}, "best_step", "batch", "step_seconds": [of every step],
+"evaluations": [...]}
+
+'original' is what one of our runs was given: loss, optimizer, rate, dropout,
+precision, split, first weights and order. What is Keras' own is how it computes,
+and the masks of its dropout. 'tuned' shares the network, the cache and its split
+alone. As in `galaxy train`, the validation split is scored after every epoch and
+the weights with the best RMSE are kept.
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -25,7 +33,22 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 EXAMPLE = np.dtype([("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", 37), ("", "V4")])
-VALIDATION, TEST = 1, 2
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+# The strongest plain recipe found; bench/README.md says what else was tried.
+TUNED = {
+    "batch": 32,
+    "dropout": 0.2,
+    "peak": 1e-3,  # learning rate after the warm-up; a cosine takes it to 0
+    "warmup": 0.05,  # share of the run
+    "weight_decay": 0.05,  # of kernels only
+    "clip_norm": 1,  # of all gradients together; 0 does not clip
+    "ema": 0,  # momentum of Keras' moving average of the weights; 0 is none
+    "rotate": 180,  # degrees, either way
+    "flip": True,  # left to right, and top to bottom
+    "zoom": 1.2,  # largest factor, either way
+    "shift": 0.05,  # of the side, in each direction
+}
 
 
 def posterior(logits, alpha, gamma):
@@ -39,69 +62,200 @@ def posterior(logits, alpha, gamma):
     return b / (a + b)
 
 
-class Peer:
-    def __init__(self, spec):
-        config = self.config = json.load(open(spec["config"]))
+def moved(images, seed, recipe):
+    """images, float32 [n, size, size, 3], each flipped, turned, zoomed and shifted at random.
+
+    seed: int32 [2]. Pixels from outside repeat the nearest one of the edge.
+    """
+    n, size = images.shape[0], images.shape[1]
+    angle, flip_x, flip_y, zoom, shift_x, shift_y = tf.unstack(
+        tf.random.stateless_uniform([n, 6], seed, -1.0, 1.0), axis=1)
+    angle *= recipe["rotate"] * math.pi / 180
+    shrink = tf.exp(-zoom * math.log(recipe["zoom"]))
+    if recipe["flip"]:
+        flip_x, flip_y = tf.sign(flip_x), tf.sign(flip_y)
+    else:
+        flip_x = flip_y = tf.ones([n])
+    cos, sin = tf.cos(angle) * shrink, tf.sin(angle) * shrink
+    centre = (size - 1) / 2
+    to_x, to_y = centre + shift_x * recipe["shift"] * size, centre + shift_y * recipe["shift"] * size
+
+    def row(a, b):  # of the way back, from the output's pixel to the input's
+        return [a, b, centre - a * to_x - b * to_y]
+
+    none = tf.zeros([n])
+    transforms = tf.stack(row(flip_x * cos, -flip_x * sin) + row(flip_y * sin, flip_y * cos) + [none, none], axis=1)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images, transforms=transforms, output_shape=[size, size], fill_value=0.0,
+        interpolation="BILINEAR", fill_mode="NEAREST")
+
+
+class Cache:
+    def __init__(self, folder):
+        with open(os.path.join(folder, "manifest.json")) as f:
+            self.manifest = json.load(f)
+        side = self.manifest["size"]
+        self.examples = np.fromfile(os.path.join(folder, "examples.bin"), EXAMPLE)
+        self.images = np.memmap(os.path.join(folder, "images.bin"), np.uint8, "r").reshape(-1, side, side, 3)
+
+    def rows(self, split):
+        return np.flatnonzero(self.examples["split"] == split)
+
+    def labels(self, rows):
+        return self.examples["labels"][rows]
+
+
+class Original:
+    """The run that config.json describes: rows of every batch, rates, loss."""
+
+    def __init__(self, spec, cache):
+        with open(spec["config"]) as f:
+            config = json.load(f)
+        schedule, objective = config["schedule"], config["objective"]
+        beyond = [name for name, is_so in [
+            ("augmentation", any(v for k, v in config["augment"].items() if (k, v) != ("zoom", 1))),
+            ("a moving average", config["ema"]), ("image sizes", config.get("sizes")),
+            ("another head or loss", (objective["head"], objective["loss"]) != ("answers", "focal")),
+            ("a schedule", schedule["kind"] != "constant" or schedule["warmup_steps"])] if is_so]
+        if beyond:
+            raise SystemExit("%s has %s, which is not done here" % (spec["config"], ", ".join(beyond)))
+        self.alpha, self.gamma = objective["alpha"], objective["gamma"]
+        self.batch, self.augment = config["batch"], None
+        row_of = {int(i): row for row, i in enumerate(cache.examples["id"])}
+        order = np.fromfile(spec["order"], "<i8").reshape(spec["steps"], self.batch)
+        self.batches = ([row_of[int(i)] for i in ids] for ids in order)
+        self.rates = [schedule["rate"]] * spec["steps"]
         model = config["model"]
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[model["precision"]]
-        kr.keras.utils.set_random_seed(config["seed"])
         self.model = kr.build(
             model["size"], model["channel_mean"], model["channel_std"], model["outputs"], model["dropout"], policy)
         kr.assign(self.model, kr.read_weights(spec["first"]))
         self.optimizer = kr.optimizer(config["optimizer"])
-        self.optimizer.build(self.model.trainable_variables)
-        self.alpha, self.gamma = config["objective"]["alpha"], config["objective"]["gamma"]
 
-        @tf.function(jit_compile=False)
-        def step(images, labels):
+    def loss(self, logits, labels):
+        return kr.focal_loss(logits, labels, self.alpha, self.gamma)
+
+    def fractions(self, logits):
+        return posterior(logits, self.alpha, self.gamma)
+
+
+class Tuned:
+    """Binary cross-entropy on the vote fractions, by TUNED."""
+
+    def __init__(self, spec, cache):
+        recipe = {**TUNED, **(spec.get("changes") or {})}
+        if recipe.keys() != TUNED.keys():
+            raise SystemExit("no such setting of the tuned recipe: %s" % sorted(recipe.keys() - TUNED.keys()))
+        self.batch, self.augment, steps = recipe["batch"], recipe, spec["steps"]
+        warmup = max(1, round(recipe["warmup"] * steps))
+        self.rates = [
+            recipe["peak"] * ((i + 1) / warmup if i < warmup else (1 + math.cos(math.pi * (i - warmup) / (steps - warmup))) / 2)
+            for i in range(steps)]
+        self.batches = self.shuffled(cache.rows(TRAIN), spec["seed"])
+        m = cache.manifest
+        self.model = kr.build(
+            m["size"], m["channel_mean"], m["channel_std"], dropout=recipe["dropout"], dtype="mixed_bfloat16",
+            pixels="float32")
+        self.optimizer = kr.keras.optimizers.Adam(
+            weight_decay=recipe["weight_decay"] or None, global_clipnorm=recipe["clip_norm"] or None,
+            use_ema=recipe["ema"] > 0, ema_momentum=recipe["ema"])
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+
+    def shuffled(self, rows, seed):
+        random = np.random.default_rng(seed)
+        while True:
+            order = random.permutation(rows)
+            for i in range(0, len(order) - self.batch + 1, self.batch):
+                yield order[i:i + self.batch]
+
+    def loss(self, logits, labels):
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits))
+
+    def fractions(self, logits):
+        return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+
+
+class Trainer:
+    def __init__(self, recipe, cache, seed):
+        self.recipe, self.cache, self.model = recipe, cache, recipe.model
+        optimizer, model = recipe.optimizer, recipe.model
+        optimizer.build(model.trainable_variables)
+        size = cache.manifest["size"]
+
+        @tf.function(jit_compile=False, input_signature=[
+            tf.TensorSpec([recipe.batch, size, size, 3], tf.uint8), tf.TensorSpec([recipe.batch, 37]), tf.TensorSpec([], tf.int32)])
+        def step(images, labels, number):
+            if recipe.augment:
+                images = moved(tf.cast(images, tf.float32), tf.stack([seed, number]), recipe.augment)
             with tf.GradientTape() as tape:
-                loss = kr.focal_loss(self.model(images, training=True), labels, self.alpha, self.gamma)
-            gradients = tape.gradient(loss, self.model.trainable_variables)
-            self.optimizer.apply(gradients, self.model.trainable_variables)
+                loss = recipe.loss(model(images, training=True), labels)
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
             return loss
 
         self.step = step
-        self.predict = tf.function(lambda images: self.model(images, training=False))
+        self.predict = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
 
-        side = json.load(open(os.path.join(spec["cache"], "manifest.json")))["size"]
-        self.examples = np.fromfile(os.path.join(spec["cache"], "examples.bin"), EXAMPLE)
-        self.images = np.memmap(os.path.join(spec["cache"], "images.bin"), np.uint8, "r").reshape(-1, side, side, 3)
+    def score(self, split, views=((0, 1),)):
+        """RMSE and accuracy of the mean over views: (quarter turns, 1 or -1 to mirror)."""
+        rows = self.cache.rows(split)
 
-    def score(self, split):
-        rows = np.flatnonzero(self.examples["split"] == split)
-        logits = np.concatenate([
-            self.predict(tf.constant(self.images[rows[i:i + 64]])).numpy() for i in range(0, len(rows), 64)])
-        fractions, labels = posterior(logits, self.alpha, self.gamma), self.examples["labels"][rows]
+        def fractions(images):
+            return np.mean([
+                self.recipe.fractions(self.predict(tf.constant(np.rot90(images[:, :, ::mirror], turns, (1, 2)))))
+                for turns, mirror in views], axis=0)
+
+        found = np.concatenate([fractions(self.cache.images[rows[i:i + 64]]) for i in range(0, len(rows), 64)])
+        labels = self.cache.labels(rows)
         return {
-            "rmse": float(np.sqrt(np.mean((fractions - labels)**2))),
-            "accuracy_argmax37": float(np.mean(fractions.argmax(1) == labels.argmax(1)))}
+            "rmse": float(np.sqrt(np.mean((found - labels)**2))),
+            "accuracy_argmax37": float(np.mean(found.argmax(1) == labels.argmax(1)))}
 
-    def train(self, order, rates):
-        row_of = {int(i): row for row, i in enumerate(self.examples["id"])}
-        every, epochs, losses, best = self.config["eval_every"], [], [], None
-        for step, (ids, rate) in enumerate(zip(order, rates), 1):
-            rows = [row_of[int(i)] for i in ids]
-            self.optimizer.learning_rate.assign(rate)
-            losses.append(self.step(tf.constant(self.images[rows]), tf.constant(self.examples["labels"][rows])))
-            if step == len(rates) or every and step % every == 0:
+    def averaged(self):
+        """Puts Keras' moving average in place of the weights, and returns what puts them back."""
+        if not self.recipe.optimizer.use_ema:
+            return lambda: None
+        variables = self.model.trainable_variables
+        live = [v.numpy() for v in variables]
+        self.recipe.optimizer.finalize_variable_values(variables)
+
+        def back():
+            for v, value in zip(variables, live):
+                v.assign(value)
+        return back
+
+    def train(self, evaluate):
+        recipe, seconds, losses, evaluations, best = self.recipe, [], [], [], None
+        every, steps = len(self.cache.rows(TRAIN)) // recipe.batch, len(recipe.rates)
+        for number, rate in enumerate(recipe.rates, 1):
+            begin = time.perf_counter()
+            rows = next(recipe.batches)
+            recipe.optimizer.learning_rate.assign(rate)
+            losses.append(float(self.step(
+                tf.constant(self.cache.images[rows]), tf.constant(self.cache.labels(rows)), tf.constant(number))))
+            seconds.append(time.perf_counter() - begin)
+            if evaluate and (number == steps or number % every == 0):
+                back = self.averaged()
                 scores = self.score(VALIDATION)
-                epochs.append({"step": step, "train_loss": float(np.mean(losses)), **scores})
+                evaluations.append({"step": number, "train_loss": float(np.mean(losses)), **scores})
                 losses = []
-                print(json.dumps(epochs[-1]), file=sys.stderr, flush=True)
+                print(json.dumps(evaluations[-1]), file=sys.stderr, flush=True)
                 if best is None or scores["rmse"] < best[0]:
-                    best = scores["rmse"], step, {k: v.numpy() for k, v in kr.variables(self.model).items()}
-        kr.assign(self.model, best[2])
-        return best[1], epochs
+                    best = scores["rmse"], number, {k: v.numpy() for k, v in kr.variables(self.model).items()}
+                back()
+        result = {"batch": recipe.batch, "step_seconds": seconds, "evaluations": evaluations}
+        if evaluate:
+            kr.assign(self.model, best[2])
+            views = [(turns, mirror) for mirror in (1, -1) for turns in range(4)]
+            result.update(best_step=best[1], test=self.score(TEST), test_views=self.score(TEST, views))
+        return result
 
 
 def main():
-    begin = time.time()
     spec = kr.read_spec()
-    rates = spec["rates"]
-    peer = Peer(spec)
-    order = np.fromfile(spec["order"], "<i8").reshape(len(rates), -1)
-    step, epochs = peer.train(order, rates)
-    kr.answer({"test": peer.score(TEST), "step": step, "epochs": epochs, "seconds": time.time() - begin})
+    kr.keras.utils.set_random_seed(spec["seed"])
+    cache = Cache(spec["cache"])
+    recipe = {"original": Original, "tuned": Tuned}[spec["recipe"]](spec, cache)
+    kr.answer(Trainer(recipe, cache, spec["seed"]).train(spec["evaluate"]))
 
 
 if __name__ == "__main__":

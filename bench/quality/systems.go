@@ -1,0 +1,118 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// system is one way to train the network.
+type system struct {
+	Name string `json:"name"` // in tables and folders
+	// Flags are those of galaxy train; a system of Keras has none.
+	Flags []string `json:"flags,omitempty"`
+	// ViewFlags are those of galaxy eval that average over the 8 views of a square
+	// (quarter turns and their mirror images); without any, that is not scored.
+	// Keras' systems always are.
+	ViewFlags []string `json:"view_flags,omitempty"`
+	// Keras is a recipe of peer.py, "" for a system of ours.
+	Keras string `json:"keras,omitempty"`
+	// Changes are to that recipe.
+	Changes map[string]any `json:"changes,omitempty"`
+	// Like names the system of ours whose recipe, first weights and batch order
+	// this one takes. Both make as many steps as the slower one can.
+	Like string `json:"like,omitempty"`
+}
+
+const (
+	oursOriginal, kerasOriginal = "galaxy-original", "keras-original"
+	oursBest, kerasTuned        = "galaxy-best", "keras-tuned"
+)
+
+var (
+	views = []string{"--tta", "8"}
+	best  = system{Name: oursBest, Flags: []string{"--recipe", "best"}, ViewFlags: views}
+
+	// comparedSystems are what is trained without -ablate.
+	comparedSystems = []system{
+		{Name: oursOriginal, Flags: []string{"--recipe", "original"}, ViewFlags: views},
+		{Name: kerasOriginal, Keras: "original", Like: oursOriginal},
+		{Name: kerasTuned, Keras: "tuned"},
+		best,
+	}
+	mainComparisons = []comparison{
+		{A: oursOriginal, B: kerasOriginal},
+		{A: oursBest, B: kerasTuned},
+		{A: oursBest, B: kerasTuned, Views: true},
+	}
+
+	// ablations are the best recipe's ingredients and the flags that leave each out.
+	ablations = []struct {
+		name  string
+		flags []string
+	}{
+		{"without-augmentation", []string{"--rotate", "0", "--flip=false", "--shift", "0", "--zoom", "0"}},
+		{"without-schedule", []string{"--schedule", "constant", "--warmup", "0"}},
+		{"without-ema", []string{"--ema", "0"}},
+		{"without-sizes", []string{"--sizes", ""}},
+		{"with-focal-loss", []string{"--loss", "focal"}},
+		{"without-dropout", []string{"--dropout", "0"}},
+		{"without-decay", []string{"--weight-decay", "0"}},
+		{"without-clipping", []string{"--clip-norm", "0"}},
+	}
+)
+
+func ablatedSystems() []system {
+	systems := []system{best}
+	for _, a := range ablations {
+		systems = append(systems, system{Name: a.name, Flags: slices.Concat(best.Flags, a.flags), ViewFlags: best.ViewFlags})
+	}
+	return systems
+}
+
+func ablationComparisons() []comparison {
+	var all []comparison
+	for _, a := range ablations {
+		all = append(all, comparison{A: a.name, B: best.Name})
+	}
+	return all
+}
+
+// choose takes the systems whose names are in only, with commas between them, and
+// those that they cannot do without; all where it is "". tuned, JSON, changes the
+// tuned recipe of Keras.
+func choose(from []system, only, tuned string) ([]system, error) {
+	var changes map[string]any
+	if tuned != "" {
+		if err := json.Unmarshal([]byte(tuned), &changes); err != nil {
+			return nil, fmt.Errorf(`-tuned %s: expected a JSON object like {"peak": 0.004}: %w`, tuned, err)
+		}
+	}
+	var names []string
+	for _, s := range from {
+		names = append(names, s.Name)
+	}
+	wanted := names
+	if only != "" {
+		wanted = strings.Split(only, ",")
+	}
+	for _, name := range wanted {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("-only %s: there is no system %q; expected some of %s", only, name, strings.Join(names, ","))
+		}
+	}
+	var chosen []system
+	for _, s := range from {
+		partner := slices.ContainsFunc(from, func(t system) bool {
+			return (t.Like == s.Name || s.Like == t.Name) && slices.Contains(wanted, t.Name)
+		})
+		if s.Keras == "tuned" {
+			s.Changes = changes
+		}
+		if partner || slices.Contains(wanted, s.Name) {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen, nil
+}
