@@ -118,13 +118,34 @@ type prepared struct {
 // prepareWatched runs prepare and shows watch its anonymous
 // memory, MiB, and the records it has written, until watch wants it killed.
 func (s settings) prepareWatched(ctx context.Context, images, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
-	cmd := exec.CommandContext(ctx, s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
+	stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch != nil && watch(rss, recordsOf(out)) },
+		s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
 		"--images", images, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", strconv.Itoa(intakeWorkers), "--max-broken", strconv.Itoa(intakeDamaged))
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	result.wentOn = wentOn(stderr, out)
+	if err != nil {
+		return result, err
+	}
+	return result, json.Unmarshal(stdout, &result)
+}
+
+// wentOn is the number of images that prepare or predict took over from an
+// earlier call, as it says on stderr.
+func wentOn(stderr []byte, out string) (n int) {
+	if _, rest, found := strings.Cut(string(stderr), "going on with "+out+".partial: "); found {
+		_, _ = fmt.Sscanf(rest, "%d of", &n) // else none
+	}
+	return n
+}
+
+// watched runs a program and shows watch its anonymous memory, MiB, until watch
+// wants it killed, which is errKilled.
+func watched(ctx context.Context, watch func(rss float64) bool, name string, args ...string) (stdout, stderr []byte, err error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
 	fmt.Fprintln(os.Stderr, "+", cmd)
 	if err := cmd.Start(); err != nil {
-		return result, err
+		return nil, nil, err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -134,28 +155,23 @@ func (s settings) prepareWatched(ctx context.Context, images, out string, watch 
 	for {
 		select {
 		case err = <-ended:
-			if _, rest, found := strings.Cut(stderr.String(), "going on with "+out+".partial: "); found {
-				if _, scanErr := fmt.Sscanf(rest, "%d of", &result.wentOn); scanErr != nil {
-					return result, scanErr
-				}
+			switch {
+			case killed:
+				err = errKilled
+			case err != nil:
+				err = fmt.Errorf("%s: %w\n%s", cmd, err, log.Bytes())
 			}
-			if killed {
-				return result, errKilled
-			}
-			if err != nil {
-				return result, fmt.Errorf("%s: %w\n%s", cmd, err, stderr.Bytes())
-			}
-			return result, json.Unmarshal(stdout.Bytes(), &result)
+			return out.Bytes(), log.Bytes(), err
 		case <-tick.C:
 		}
 		rss, err := anonymousMiB(cmd.Process.Pid)
-		if err != nil || watch == nil || killed {
+		if err != nil || killed {
 			continue
 		}
-		if watch(rss, recordsOf(out)) {
+		if watch(rss) {
 			killed = true
 			if err := cmd.Process.Kill(); err != nil {
-				return result, err
+				return nil, nil, err
 			}
 		}
 	}

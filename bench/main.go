@@ -1,6 +1,6 @@
 // Command bench measures galaxy, and Keras beside it, on the machine it runs
-// on: a training step, the time to the first one, prepare, synth, the loader's
-// wait and the memory of a long run. It prints Markdown and writes JSON.
+// on: a training step, the time to the first one, prediction, prepare, synth, the
+// loader's wait and the memory of a long run. It prints Markdown and writes JSON.
 //
 // A ratio counts only when both sides did the same work on the same machine in
 // the same run, so the two take turns, round by round.
@@ -29,8 +29,10 @@ const warm = 3
 
 type settings struct {
 	galaxy, python, peer string
+	predictPeer          string
 	work                 string // folder for data and runs
 	galaxies             int
+	submission           int // rows of the submission
 	size, batch          int
 	rounds, steps        int
 	memorySteps          int
@@ -45,16 +47,18 @@ func main() {
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
+	flag.StringVar(&s.predictPeer, "predict-peer", "bench/predict.py", "the Keras side of prediction")
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
-	flag.IntVar(&s.size, "size", 128, "image side of the training step, pixels")
+	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
+	flag.IntVar(&s.size, "size", 128, "image side of the training step and of prediction, pixels")
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and Keras'")
 	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5; the first 3 are not measured")
 	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
-	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, or intake")
+	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, and intake, predict or submission")
 	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
@@ -69,15 +73,22 @@ func main() {
 
 // figures is what the JSON file holds. A part that was not measured is missing.
 type figures struct {
-	Intake *intakeFigures `json:"intake,omitempty"`
-	Files  *fileFigures   `json:"files,omitempty"`
-	Steps  []stepFigures  `json:"steps,omitempty"`
-	Memory *memoryFigures `json:"memory,omitempty"`
+	Intake     *intakeFigures     `json:"intake,omitempty"`
+	Predict    *predictFigures    `json:"predict,omitempty"`
+	Submission *submissionFigures `json:"submission,omitempty"`
+	Files      *fileFigures       `json:"files,omitempty"`
+	Steps      []stepFigures      `json:"steps,omitempty"`
+	Memory     *memoryFigures     `json:"memory,omitempty"`
 }
 
 func run(ctx context.Context, s settings, jsonPath string) (err error) {
 	if s.steps < warm+2 || s.memorySteps < 600 || s.rounds < 1 {
 		return errors.New("expected -steps of 5 or more, -memory-steps of 600 or more and -rounds of 1 or more")
+	}
+	for _, part := range s.only {
+		if parts := []string{"files", "step", "memory", "intake", "predict", "submission"}; !slices.Contains(parts, part) {
+			return fmt.Errorf("-only %s: expected some of %s", part, strings.Join(parts, ", "))
+		}
 	}
 	if s.work == "" {
 		if s.work, err = os.MkdirTemp("", "galaxy-bench-"); err != nil {
@@ -99,10 +110,26 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		intake.print()
 		f.Intake = &intake
 	}
-	if len(s.only) == 1 && f.Intake != nil {
+	if slices.Contains(s.only, "predict") {
+		predict, err := s.predict(ctx)
+		if err != nil {
+			return err
+		}
+		predict.print()
+		f.Predict = &predict
+	}
+	if slices.Contains(s.only, "submission") {
+		submission, err := s.submit(ctx)
+		if err != nil {
+			return err
+		}
+		submission.print()
+		f.Submission = &submission
+	}
+	if !slices.ContainsFunc(s.only, func(part string) bool { return slices.Contains([]string{"files", "step", "memory"}, part) }) {
 		return writeFigures(jsonPath, f)
 	}
-	// The other parts need the caches too, so they are always made.
+	// All these parts need the caches, so they are always made.
 	files, err := s.files(ctx, synth)
 	if err != nil {
 		return err

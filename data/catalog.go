@@ -25,10 +25,12 @@ const (
 	// Within it values are moved to the border.
 	rangeTolerance = 1e-5
 
-	idColumn = "GalaxyID"
+	// IDColumn is the name of the first column of Kaggle's tables.
+	IDColumn = "GalaxyID"
 )
 
-// A Catalog is the labels file: galaxies and what the volunteers said.
+// A Catalog is a table of GalaxyIDs and 37 columns: the labels file, galaxies and
+// what the volunteers said, or a sample submission, which has the same columns.
 type Catalog struct {
 	Path   string    // the file read
 	IDs    []int64   // GalaxyIDs in file order, each once
@@ -50,62 +52,84 @@ func (c *Catalog) Row(i int) []float32 {
 //
 // The sum rules of the tree are not enforced here (see CheckSums): a catalogue
 // that breaks them can still be learnt from.
-func ReadCatalog(path string) (*Catalog, error) {
+func ReadCatalog(path string) (*Catalog, error) { return solutions.read(path) }
+
+// ReadSample reads Kaggle's all_zeros_benchmark.csv, or another submission in its
+// place, in the ways of ReadCatalog.
+func ReadSample(path string) (*Catalog, error) { return sample.read(path) }
+
+// A table is one of Kaggle's files with the columns of a Catalog.
+type table struct {
+	what   string // for messages
+	prefix string // of the names of the file and of its zip
+	file   string // its name
+}
+
+var (
+	solutions = table{"catalog", "training_solutions", "training_solutions_rev1.csv"}
+	sample    = table{"sample", "all_zeros_benchmark", "all_zeros_benchmark.csv"}
+)
+
+func (t table) read(path string) (*Catalog, error) {
+	c, err := t.open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.what, err)
+	}
+	return c, nil
+}
+
+func (t table) open(path string) (*Catalog, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("read catalog: %w", err)
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read catalog %s: not a file; give the labels CSV (or the zip that holds it)", path)
+		return nil, fmt.Errorf("%s: not a file; give the CSV (or the zip that holds it)", path)
 	}
 	var magic [4]byte
 	if n, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read catalog %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	} else if !strings.HasPrefix(string(magic[:n]), "PK") {
 		if info.Size() > maxCatalogBytes {
-			return nil, fmt.Errorf("read catalog %s: %d bytes is too large for a labels CSV (at most %d)", path, info.Size(), maxCatalogBytes)
+			return nil, fmt.Errorf("%s: %d bytes is too large for Kaggle's CSV (at most %d)", path, info.Size(), maxCatalogBytes)
 		}
-		return parseCatalog(path, f)
+		return t.parse(path, f)
 	}
 
-	r, err := openCatalogMember(f, info.Size(), true)
+	r, err := t.openMember(f, info.Size(), true)
 	if err != nil {
-		return nil, fmt.Errorf("read catalog %s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer r.Close()
-	return parseCatalog(path, r)
+	return t.parse(path, r)
 }
 
-// catalogPrefix is what the names of Kaggle's labels file and of its zip begin
-// with.
-const catalogPrefix = "training_solutions"
-
-// openCatalogMember opens the labels file in a zip: the one of Kaggle's name,
-// which may be in an inner zip of that name (but not deeper: there are zips
-// that hold themselves), or else the only CSV there is.
-func openCatalogMember(r io.ReaderAt, size int64, outer bool) (io.ReadCloser, error) {
+// openMember opens the table in a zip: the one of Kaggle's name, which may be in
+// an inner zip of that name (but not deeper: there are zips that hold
+// themselves), or else the only CSV there is.
+func (t table) openMember(r io.ReaderAt, size int64, outer bool) (io.ReadCloser, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return nil, err
 	}
-	member, err := findMember(z, catalogPrefix, ".csv")
+	member, err := findMember(z, t.prefix, ".csv")
 	if errors.Is(err, errNoMember) {
-		if inner, err := findMember(z, catalogPrefix, ".zip"); err == nil && outer {
+		if inner, err := findMember(z, t.prefix, ".zip"); err == nil && outer {
 			text, err := readAll(inner)
 			if err != nil {
 				return nil, err
 			}
-			return openCatalogMember(bytes.NewReader(text), int64(len(text)), false)
+			return t.openMember(bytes.NewReader(text), int64(len(text)), false)
 		}
 		member, err = findMember(z, "", ".csv")
 	}
 	if errors.Is(err, errNoMember) {
-		return nil, errors.New("the zip holds no CSV file; want Kaggle's training_solutions_rev1.zip")
+		return nil, fmt.Errorf("the zip holds no CSV file; want Kaggle's %s", strings.Replace(t.file, ".csv", ".zip", 1))
 	}
 	if err != nil {
 		return nil, err
@@ -140,15 +164,15 @@ func readAll(f *zip.File) ([]byte, error) {
 
 func checkCatalogBytes(f *zip.File) error {
 	if f.UncompressedSize64 > maxCatalogBytes {
-		return fmt.Errorf("%s: %d bytes is too large for a labels CSV (at most %d)", clip(f.Name), f.UncompressedSize64, maxCatalogBytes)
+		return fmt.Errorf("%s: %d bytes is too large for Kaggle's CSV (at most %d)", clip(f.Name), f.UncompressedSize64, maxCatalogBytes)
 	}
 	return nil
 }
 
-// parseCatalog reads the CSV; name is for messages.
-func parseCatalog(name string, r io.Reader) (*Catalog, error) {
+// parse reads the CSV; name is for messages.
+func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 	fail := func(line int, format string, args ...any) error {
-		return fmt.Errorf("read catalog %s: line %d: %w", name, line, fmt.Errorf(format, args...))
+		return fmt.Errorf("%s: line %d: %w", name, line, fmt.Errorf(format, args...))
 	}
 	hash := xxh3.New()
 	// One byte more than allowed: whoever reaches it was too long. A zip's
@@ -165,21 +189,21 @@ func parseCatalog(name string, r io.Reader) (*Catalog, error) {
 
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read catalog %s: the file is empty; want Kaggle's training_solutions_rev1.csv", name)
+		return nil, fmt.Errorf("%s: the file is empty; want Kaggle's %s", name, t.file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read catalog %s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(header) != 1+Answers {
-		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, idColumn, columns[0], columns[Answers-1])
+		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, IDColumn, columns[0], columns[Answers-1])
 	}
 	for i, got := range header {
-		want := idColumn
+		want := IDColumn
 		if i > 0 {
 			want = columns[i-1]
 		}
 		if got != want {
-			return nil, fail(1, "column %d of the header is %q; want %q: the header must be that of Kaggle's training_solutions_rev1.csv", i+1, clip(got), want)
+			return nil, fail(1, "column %d of the header is %q; want %q: the header must be that of Kaggle's %s", i+1, clip(got), want, t.file)
 		}
 	}
 
@@ -191,7 +215,7 @@ func parseCatalog(name string, r io.Reader) (*Catalog, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read catalog %s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		line, _ := rows.FieldPos(0)
 		id, err := parseID(record[0])
@@ -219,10 +243,10 @@ func parseCatalog(name string, r io.Reader) (*Catalog, error) {
 		}
 	}
 	if limited.N <= 0 {
-		return nil, fmt.Errorf("read catalog %s: more than %d bytes is too large for a labels CSV", name, maxCatalogBytes)
+		return nil, fmt.Errorf("%s: more than %d bytes is too large for Kaggle's CSV", name, maxCatalogBytes)
 	}
 	if len(c.IDs) == 0 {
-		return nil, fmt.Errorf("read catalog %s: the file has a header but no galaxies", name)
+		return nil, fmt.Errorf("%s: the file has a header but no galaxies", name)
 	}
 	c.checksum = hash.Sum64()
 	return c, nil
@@ -233,7 +257,7 @@ func parseCatalog(name string, r io.Reader) (*Catalog, error) {
 func parseID(s string) (int64, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || id < 0 || strconv.FormatInt(id, 10) != s {
-		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", idColumn, clip(s))
+		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", IDColumn, clip(s))
 	}
 	return id, nil
 }

@@ -48,11 +48,39 @@ func TestReadCatalog(t *testing.T) {
 	}
 }
 
+func TestReadSample(t *testing.T) {
+	ids := []int64{100123, 100008}
+	text := []byte(catalogCSV(ids))
+	dir := t.TempDir()
+	zipped := zipBytes(t, zip.Deflate, member{"all_zeros_benchmark.csv", text})
+	for name, body := range map[string][]byte{
+		"plain.csv": text, "kaggle.zip": zipped,
+		"outer.zip": zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", nil}, member{"all_ones_benchmark.zip", nil}, member{"all_zeros_benchmark.zip", zipped}),
+	} {
+		path := filepath.Join(dir, name)
+		writeFile(t, path, body)
+		c, err := ReadSample(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(ids, c.IDs); diff != "" {
+			t.Error(diff)
+		}
+	}
+	path := filepath.Join(dir, "bad.csv")
+	writeFile(t, path, []byte("id,class\n1,2\n"))
+	_, err := ReadSample(path)
+	wantError(t, err, "read sample", path, "line 1")
+	writeFile(t, path, nil)
+	_, err = ReadSample(path)
+	wantError(t, err, "all_zeros_benchmark.csv")
+}
+
 func TestReadCatalogRoundsIntoRange(t *testing.T) {
 	text := catalogCSV([]int64{7})
 	line := strings.Split(strings.Split(text, "\n")[1], ",")
 	line[1], line[2] = "1.000001", "-0.000001"
-	c, err := parseCatalog("x.csv", strings.NewReader(strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ",")))
+	c, err := solutions.parse("x.csv", strings.NewReader(strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ",")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,8 +124,8 @@ func TestReadCatalogErrors(t *testing.T) {
 		{"open quote", with(2, 1, `"0.5`), []string{"line 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := parseCatalog("x.csv", strings.NewReader(c.file))
-			wantError(t, err, append(c.want, "read catalog x.csv")...)
+			_, err := solutions.parse("x.csv", strings.NewReader(c.file))
+			wantError(t, err, append(c.want, "x.csv")...)
 		})
 	}
 }
@@ -136,7 +164,7 @@ func FuzzReadCatalog(f *testing.F) {
 	f.Add([]byte(strings.Replace(text, "0.", "NaN", 1)))
 	f.Add([]byte(strings.Replace(text, "100008", `"100008"`, 1)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		c, err := parseCatalog("x.csv", strings.NewReader(string(file)))
+		c, err := solutions.parse("x.csv", strings.NewReader(string(file)))
 		if err != nil {
 			if !strings.Contains(err.Error(), "x.csv") {
 				t.Errorf("the error does not name the file: %v", err)

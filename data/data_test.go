@@ -133,7 +133,7 @@ func labelsOf(id int64) []float32 {
 
 func catalogCSV(ids []int64) string {
 	var b strings.Builder
-	b.WriteString(idColumn + "," + strings.Join(Columns(), ",") + "\n")
+	b.WriteString(IDColumn + "," + strings.Join(Columns(), ",") + "\n")
 	for _, id := range ids {
 		fmt.Fprint(&b, id)
 		for _, v := range labelsOf(id) {

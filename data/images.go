@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/zip"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
 )
@@ -21,32 +23,49 @@ import (
 // picture without any compression is 540 kB.
 const maxImageBytes = 4 << 20
 
-// Images is a set of JPEG files named <GalaxyID>.jpg: a folder, or a zip read
-// in place. The files may lie one folder deeper, as in Kaggle's zips. Close it
-// when done. Methods are safe for concurrent use, Close excepted.
+// Images is a set of JPEG files: a folder, or a zip read in place. Close it when
+// done. Methods are safe for concurrent use, Close excepted.
 type Images struct {
 	path  string
-	ids   []int64             // ascending
-	files map[int64]string    // of a folder: paths
-	zip   map[int64]*zip.File // of a zip
+	files []imageFile // by ascending id, or by name where they have no ids
+	ids   []int64     // of files; nil of OpenImagesByPath
 	close io.Closer
 }
 
-// TrainingImages is what the name of Kaggle's zip of labelled images begins with.
-const TrainingImages = "images_training"
+// An imageFile is one of a folder's files or of a zip's members.
+type imageFile struct {
+	name   string // path below the folder or in the zip, with slashes
+	id     int64
+	disk   string    // path of a folder's file
+	member *zip.File // of a zip
+}
 
-// OpenImages lists a folder or a zip; it reads no image. Files that are not
-// .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder of
-// zips made on a Mac. It is an error when a .jpg is not named after a GalaxyID,
+// What the name of Kaggle's zip of labelled images begins with, and of the one
+// of images to predict.
+const (
+	TrainingImages = "images_training"
+	TestImages     = "images_test"
+)
+
+// OpenImages lists a folder or a zip of files named <GalaxyID>.jpg, which may
+// lie one folder deeper, as in Kaggle's zips; it reads no image. Files that are
+// not .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder
+// of zips made on a Mac. It is an error when a .jpg is not named after a GalaxyID,
 // when two files have the same GalaxyID, when there is no image at all, or when
 // a zip holds an absolute path or one with "..".
 //
 // A zip without images may be Kaggle's outer one: then the images are those of
-// the one inner zip whose name begins with inner (TrainingImages). It is read
-// in place if it is stored as it is, else unpacked to a nameless file in the
-// system's folder for temporary files (TMPDIR), which takes the size of the
-// inner zip until Close.
-func OpenImages(path, inner string) (*Images, error) {
+// the one inner zip whose name begins with inner (TrainingImages or TestImages).
+// It is read in place if it is stored as it is, else unpacked to a nameless file
+// in the system's folder for temporary files (TMPDIR), which takes the size of
+// the inner zip until Close.
+func OpenImages(path, inner string) (*Images, error) { return openImages(path, inner, false) }
+
+// OpenImagesByPath is OpenImages for files of any name, at any depth, and of any
+// size in pixels. They have no GalaxyIDs, and their order is that of their names.
+func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(path, inner, true) }
+
+func openImages(path, inner string, anyName bool) (*Images, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("open images: %w", err)
@@ -54,11 +73,16 @@ func OpenImages(path, inner string) (*Images, error) {
 	var m *Images
 	switch {
 	case info.IsDir():
-		m, err = openFolder(path)
+		m, err = openFolder(path, anyName)
 	case info.Mode().IsRegular():
 		m, err = openZip(path, inner)
 	default:
 		err = errors.New("neither a folder nor a file")
+	}
+	if err == nil {
+		if err = m.index(anyName); err != nil {
+			err = errors.Join(err, m.Close())
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open images %s: %w", path, err)
@@ -67,42 +91,69 @@ func OpenImages(path, inner string) (*Images, error) {
 	return m, nil
 }
 
-// IDs returns the GalaxyIDs in ascending order. The caller must not change it.
+// Len returns the number of images.
+func (m *Images) Len() int { return len(m.files) }
+
+// IDs returns the GalaxyIDs in ascending order, nil of OpenImagesByPath. The
+// caller must not change it.
 func (m *Images) IDs() []int64 { return m.ids }
+
+// Name returns the path of image i below the folder or in the zip, with slashes.
+func (m *Images) Name(i int) string { return m.files[i].name }
+
+// Find returns the index of the image with a GalaxyID, and whether there is one.
+func (m *Images) Find(id int64) (i int, ok bool) { return slices.BinarySearch(m.ids, id) }
 
 // Path returns the folder or zip as it was given to OpenImages.
 func (m *Images) Path() string { return m.path }
 
-// Read returns the bytes of one image file, in buf if it is large enough, else
-// in a new buffer. Files above 4 MiB are refused. The error does not repeat
-// the id.
-func (m *Images) Read(id int64, buf []byte) ([]byte, error) {
-	if f, ok := m.zip[id]; ok {
-		return readMember(f, buf)
+// Read returns the bytes of the file of image i, in buf if it is large enough,
+// else in a new buffer. Files above 4 MiB are refused. The error does not repeat
+// the name.
+func (m *Images) Read(i int, buf []byte) ([]byte, error) {
+	if f := m.files[i]; f.member != nil {
+		return readMember(f.member, buf)
 	}
-	if name, ok := m.files[id]; ok {
-		return readFile(name, buf)
-	}
-	return nil, fs.ErrNotExist
+	return readFile(m.files[i].disk, buf)
 }
 
-// checksum returns the xxh3 of the id and size (both int64, little-endian) of
+// Decode reads image i, checks that it is a whole colour JPEG (of 424×424 pixels
+// if it is named after a GalaxyID) and decodes it into dst. The error is the
+// reason why the image is broken. Decode uses buf for the file's bytes, and
+// returns it, or a larger one, for the next call.
+func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte, error) {
+	jpeg, err := m.Read(i, buf)
+	if err != nil {
+		return buf, err
+	}
+	if err := checkImage(jpeg, m.ids != nil); err != nil {
+		return jpeg, err
+	}
+	return jpeg, decoder.Decode(dst, jpeg)
+}
+
+// Checksum returns the xxh3 of the id and size (both int64, little-endian) of
 // every file, by ascending id: cheap to know, and the same for a folder and a
-// zip of it.
-func (m *Images) checksum() (uint64, error) {
-	b := make([]byte, 0, 16*len(m.ids))
-	for _, id := range m.ids {
+// zip of it. Where files have no ids, their names, each ended by a zero byte,
+// stand in for them.
+func (m *Images) Checksum() (uint64, error) {
+	b := make([]byte, 0, 16*len(m.files))
+	for _, f := range m.files {
 		var size uint64
-		if f, ok := m.zip[id]; ok {
-			size = f.UncompressedSize64
+		if f.member != nil {
+			size = f.member.UncompressedSize64
 		} else {
-			info, err := os.Stat(m.files[id])
+			info, err := os.Stat(f.disk)
 			if err != nil {
 				return 0, err
 			}
 			size = uint64(info.Size())
 		}
-		b = binary.LittleEndian.AppendUint64(b, uint64(id))
+		if m.ids != nil {
+			b = binary.LittleEndian.AppendUint64(b, uint64(f.id))
+		} else {
+			b = append(append(b, f.name...), 0)
+		}
 		b = binary.LittleEndian.AppendUint64(b, size)
 	}
 	return xxh3.Hash(b), nil
@@ -116,50 +167,42 @@ func (m *Images) Close() error {
 	return m.close.Close()
 }
 
-func openFolder(dir string) (*Images, error) {
-	m := &Images{path: dir, files: make(map[int64]string)}
-	var list func(dir string, deeper bool) error
-	list = func(dir string, deeper bool) error {
+// openFolder lists the images of a folder and of those in it, and with anyDepth
+// of those deeper down.
+func openFolder(root string, anyDepth bool) (*Images, error) {
+	m := &Images{}
+	var list func(dir, prefix string) error
+	list = func(dir, prefix string) error {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
 			return err
 		}
 		for _, e := range entries {
-			name := filepath.Join(dir, e.Name())
+			disk, name := filepath.Join(dir, e.Name()), prefix+e.Name()
 			if e.IsDir() {
-				if deeper && !isJunk(e.Name()) {
-					if err := list(name, false); err != nil {
+				if (anyDepth || prefix == "") && !isJunk(e.Name()) {
+					if err := list(disk, name+"/"); err != nil {
 						return err
 					}
 				}
 				continue
 			}
-			id, ok, err := imageID(e.Name())
-			if err != nil {
-				return err
-			}
-			if !ok {
+			if !isImage(e.Name()) {
 				continue
 			}
 			// Reading a pipe that happens to be called 1.jpg would wait for ever.
 			if !e.Type().IsRegular() {
-				if info, err := os.Stat(name); err != nil {
+				if info, err := os.Stat(disk); err != nil {
 					return err
 				} else if !info.Mode().IsRegular() {
-					return fmt.Errorf("%s is not a regular file", name)
+					return fmt.Errorf("%s is not a regular file", disk)
 				}
 			}
-			if other, dup := m.files[id]; dup {
-				return fmt.Errorf("galaxy %d has two images (%s, %s); remove one", id, other, name)
-			}
-			m.files[id] = name
+			m.files = append(m.files, imageFile{name: name, disk: disk})
 		}
 		return nil
 	}
-	if err := list(dir, true); err != nil {
-		return nil, err
-	}
-	return m, m.index(keys(m.files))
+	return m, list(root, "")
 }
 
 func openZip(name, inner string) (*Images, error) {
@@ -271,61 +314,68 @@ func listZip(r io.ReaderAt, size int64) (*Images, error) {
 }
 
 func zipImages(z *zip.Reader) (*Images, error) {
-	m := &Images{zip: make(map[int64]*zip.File)}
+	m := &Images{}
 	for _, f := range z.File {
 		if err := checkMemberName(f.Name); err != nil {
 			return nil, err
 		}
-		if isJunk(f.Name) {
-			continue
-		}
-		id, ok, err := imageID(path.Base(f.Name))
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
+		if isJunk(f.Name) || !isImage(path.Base(f.Name)) {
 			continue
 		}
 		if !f.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is not a regular file", clip(f.Name))
 		}
-		if other, dup := m.zip[id]; dup {
-			return nil, fmt.Errorf("galaxy %d has two images (%s, %s); make the zip again", id, clip(other.Name), clip(f.Name))
-		}
-		m.zip[id] = f
+		m.files = append(m.files, imageFile{name: f.Name, member: f})
 	}
-	return m, m.index(keys(m.zip))
+	return m, nil
 }
 
-func (m *Images) index(ids []int64) error {
-	if len(ids) == 0 {
-		return errors.New("no images in it; want files named <GalaxyID>.jpg, such as 100008.jpg")
+// index puts the files in order.
+func (m *Images) index(anyName bool) error {
+	if len(m.files) == 0 {
+		want := "<GalaxyID>.jpg, such as 100008.jpg"
+		if anyName {
+			want = "….jpg"
+		}
+		return fmt.Errorf("no images in it; want files named %s", want)
 	}
-	slices.Sort(ids)
-	m.ids = ids
+	if anyName {
+		slices.SortFunc(m.files, func(a, b imageFile) int { return strings.Compare(a.name, b.name) })
+		for i, f := range m.files {
+			if !utf8.ValidString(f.name) {
+				return fmt.Errorf("the file name %q is not UTF-8; rename it", clip(f.name))
+			}
+			if i > 0 && f.name == m.files[i-1].name {
+				return fmt.Errorf("two images are called %s; make the zip again", clip(f.name))
+			}
+		}
+		return nil
+	}
+	for i := range m.files {
+		base := path.Base(m.files[i].name)
+		id, err := parseID(strings.TrimSuffix(base, path.Ext(base)))
+		if err != nil {
+			return fmt.Errorf("%q is not named after a galaxy; want <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
+		}
+		m.files[i].id = id
+	}
+	slices.SortFunc(m.files, func(a, b imageFile) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), strings.Compare(a.name, b.name))
+	})
+	m.ids = make([]int64, len(m.files))
+	for i, f := range m.files {
+		m.ids[i] = f.id
+		if i > 0 && f.id == m.ids[i-1] {
+			return fmt.Errorf("galaxy %d has two images (%s, %s); remove one", f.id, clip(m.files[i-1].name), clip(f.name))
+		}
+	}
 	return nil
 }
 
-func keys[V any](m map[int64]V) []int64 {
-	out := make([]int64, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	return out
-}
-
-// imageID returns the GalaxyID in a file's base name, and whether it is an
-// image at all.
-func imageID(base string) (id int64, ok bool, err error) {
+// isImage reports whether a file with this base name is an image.
+func isImage(base string) bool {
 	ext := path.Ext(base)
-	if isJunk(base) || !strings.EqualFold(ext, ".jpg") && !strings.EqualFold(ext, ".jpeg") {
-		return 0, false, nil
-	}
-	id, err = parseID(strings.TrimSuffix(base, ext))
-	if err != nil {
-		return 0, false, fmt.Errorf("%q is not named after a galaxy; want <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
-	}
-	return id, true, nil
+	return !isJunk(base) && (strings.EqualFold(ext, ".jpg") || strings.EqualFold(ext, ".jpeg"))
 }
 
 var errNoMember = errors.New("no such file in the zip")

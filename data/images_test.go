@@ -3,6 +3,7 @@ package data
 import (
 	"archive/zip"
 	"bytes"
+	"image/color"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,14 +69,106 @@ func TestOpenImages(t *testing.T) {
 			}
 			var buf []byte
 			for _, id := range want {
-				buf, err = m.Read(id, buf)
+				i, ok := m.Find(id)
+				if !ok {
+					t.Fatalf("galaxy %d is not there", id)
+				}
+				buf, err = m.Read(i, buf)
 				if err != nil || !bytes.Equal(buf, galaxyJPEG(id)) {
 					t.Errorf("Read(%d): %v, or other bytes", id, err)
 				}
 			}
-			_, err = m.Read(8, buf)
-			wantError(t, err, "not exist")
+			if i, ok := m.Find(8); ok {
+				t.Errorf("galaxy 8 is image %d", i)
+			}
 		})
+	}
+}
+
+func TestOpenImagesByPath(t *testing.T) {
+	dir := t.TempDir()
+	want := []string{"7.jpg", "a,b/NGC 1300.JPG", "a,b/c/d/M101.jpeg", "b.jpg"}
+	small := encodeJPEG(flatPicture(color.White, 100))
+	members := []member{{"notes.txt", nil}, {".thumbs/x.jpg", small}, {"a,b/.x.jpg", small}}
+	for _, name := range want {
+		members = append(members, member{name, small})
+	}
+	for _, m := range members {
+		writeFile(t, filepath.Join(dir, "folder", m.name), m.body)
+	}
+	packed := filepath.Join(dir, "packed.zip")
+	writeFile(t, packed, zipBytes(t, zip.Deflate, append(members[:1:1], members[2:]...)...)) // a zip's hidden folders are not looked for
+	sums := map[uint64]bool{}
+	for _, path := range []string{filepath.Join(dir, "folder"), packed} {
+		m, err := OpenImagesByPath(path, TestImages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if m.IDs() != nil || m.Len() != len(want) {
+			t.Fatalf("ids %v, %d images", m.IDs(), m.Len())
+		}
+		for i, name := range want {
+			if m.Name(i) != name {
+				t.Errorf("%s: image %d is %s, want %s", path, i, m.Name(i), name)
+			}
+			body, err := m.Read(i, nil)
+			if err != nil || !bytes.Equal(body, small) {
+				t.Errorf("%s: Read(%d): %v, or other bytes", path, i, err)
+			}
+			if _, err := m.Decode(make([]byte, 12), i, hashDecoder{}, nil); err != nil {
+				t.Errorf("%s: Decode(%d): %v", path, i, err)
+			}
+		}
+		sum, err := m.Checksum()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[sum] = true
+	}
+	if len(sums) != 1 {
+		t.Error("the folder and the zip of it have different checksums")
+	}
+
+	for _, c := range []struct {
+		name string
+		zip  []byte
+		want string
+	}{
+		{"empty", zipBytes(t, zip.Store), "want files named ….jpg"},
+		{"twice", zipBytes(t, zip.Store, member{"x.jpg", small}, member{"x.jpg", small}), "two images are called x.jpg"},
+		{"bytes", zipBytes(t, zip.Store, member{"\xff.jpg", small}), "not UTF-8"},
+		{"up", zipBytes(t, zip.Store, member{"../x.jpg", small}), "unsafe path"},
+	} {
+		path := filepath.Join(dir, c.name+".zip")
+		writeFile(t, path, c.zip)
+		_, err := OpenImagesByPath(path, TestImages)
+		wantError(t, err, path, c.want)
+	}
+}
+
+// Only a change of the listing can tell that the files are others.
+func TestImagesChecksum(t *testing.T) {
+	dir := t.TempDir()
+	sums := map[uint64]string{}
+	for _, name := range []string{"1.jpg", "2.jpg", "3.jpg 4.jpg", "4.jpg 3.jpg"} {
+		for i, file := range strings.Fields(name) {
+			writeFile(t, filepath.Join(dir, name, file), make([]byte, 10+i))
+		}
+		for kind, open := range map[string]func(string, string) (*Images, error){"id": OpenImages, "path": OpenImagesByPath} {
+			m, err := open(filepath.Join(dir, name), TestImages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum, err := m.Checksum()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if other, dup := sums[sum]; dup {
+				t.Errorf("%s by %s and %s have the same checksum", name, kind, other)
+			}
+			sums[sum] = name + " by " + kind
+		}
 	}
 }
 
@@ -182,7 +275,7 @@ func TestImagesReadErrors(t *testing.T) {
 			t.Errorf("%s: %v", c.path, err)
 			continue
 		}
-		_, err = m.Read(1, nil)
+		_, err = m.Read(0, nil)
 		wantError(t, err, c.want)
 		if err := m.Close(); err != nil {
 			t.Error(err)
@@ -196,7 +289,7 @@ func TestImagesReadErrors(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "1.jpg")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = m.Read(1, nil); err == nil || strings.Contains(err.Error(), folder) {
+	if _, err = m.Read(0, nil); err == nil || strings.Contains(err.Error(), folder) {
 		t.Errorf("error %q; want one without the folder's place", err)
 	}
 }
@@ -220,16 +313,16 @@ func FuzzZipImages(f *testing.F) {
 				t.Error(err)
 			}
 		}()
-		if len(m.IDs()) == 0 || !slices.IsSorted(m.IDs()) {
+		if err := m.index(false); err != nil {
+			return
+		}
+		if len(m.IDs()) == 0 || len(m.IDs()) != m.Len() || !slices.IsSorted(m.IDs()) {
 			t.Errorf("ids %v", m.IDs())
 		}
-		for i, id := range m.IDs() {
-			if i == 20 {
-				break // a small zip can hold many names for the same bytes
-			}
-			b, err := m.Read(id, nil)
+		for i := range min(m.Len(), 20) { // a small zip can hold many names for the same bytes
+			b, err := m.Read(i, nil)
 			if len(b) > maxImageBytes || err == nil && b == nil {
-				t.Errorf("Read(%d): %d bytes, %v", id, len(b), err)
+				t.Errorf("Read(%d): %d bytes, %v", i, len(b), err)
 			}
 		}
 	})

@@ -132,13 +132,14 @@ func scanJPEG(jpeg []byte) (jpegHeader, error) {
 	}
 }
 
-// checkImage says why a file is not an image that prepare can use.
-func checkImage(jpeg []byte) error {
+// checkImage says why a file is not a whole colour JPEG, of Galaxy Zoo's size if
+// fixed is set.
+func checkImage(jpeg []byte, fixed bool) error {
 	h, err := scanJPEG(jpeg)
 	if err != nil {
 		return err
 	}
-	if h.Width != ImageSide || h.Height != ImageSide {
+	if fixed && (h.Width != ImageSide || h.Height != ImageSide) {
 		return fmt.Errorf("%d×%d pixels; want %d×%d", h.Width, h.Height, ImageSide, ImageSide)
 	}
 	if h.Components != 3 {

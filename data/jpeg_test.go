@@ -109,9 +109,9 @@ func TestCheckImage(t *testing.T) {
 		{"grey", "greyscale; want colour", encodeJPEG(grey)},
 		{"CMYK", "CMYK; want colour", cmyk},
 	} {
-		wantError(t, checkImage(c.file), c.want)
+		wantError(t, checkImage(c.file, true), c.want)
 	}
-	if err := checkImage(galaxyJPEG(1)); err != nil {
+	if err := checkImage(galaxyJPEG(1), true); err != nil {
 		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/csv"
@@ -133,7 +134,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	defer images.Close()
-	listing, err := images.checksum()
+	listing, err := images.Checksum()
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -244,47 +245,13 @@ type preparer struct {
 
 // match pairs rows with images.
 func (p *preparer) match() error {
-	order := make([]int, len(p.catalog.IDs))
-	for i := range order {
-		order[i] = i
+	m, err := Match(p.catalog, p.images, p.config.AllowMissing)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		if p.catalog.IDs[a] < p.catalog.IDs[b] {
-			return -1
-		}
-		return 1 // ids are distinct
-	})
-	var noImage, noRow []int64
-	files := p.images.IDs()
-	for _, row := range order {
-		id := p.catalog.IDs[row]
-		for len(files) > 0 && files[0] < id {
-			noRow, files = append(noRow, files[0]), files[1:]
-		}
-		if len(files) > 0 && files[0] == id {
-			p.todo, files = append(p.todo, row), files[1:]
-		} else {
-			noImage = append(noImage, id)
-		}
-	}
-	noRow = append(noRow, files...)
-
-	var problems []string
-	if len(noRow) > 0 {
-		problems = append(problems, fmt.Sprintf("%s in %s without a row in %s (%s)",
-			count(len(noRow), "image"), p.images.Path(), p.catalog.Path, some(noRow, ", ")))
-	}
-	if len(noImage) > 0 {
-		problems = append(problems, fmt.Sprintf("%s in %s without an image in %s (%s)",
-			count(len(noImage), "row"), p.catalog.Path, p.images.Path(), some(noImage, ", ")))
-	}
-	if len(p.todo) == 0 {
-		return fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
-	}
-	if len(problems) > 0 && !p.config.AllowMissing {
-		return fmt.Errorf("%s; complete the files, or leave these out with --allow-missing", strings.Join(problems, " and "))
-	}
-	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = len(noRow), len(noImage)
+	p.todo = m.Rows
+	slices.SortFunc(p.todo, func(a, b int) int { return cmp.Compare(p.catalog.IDs[a], p.catalog.IDs[b]) })
+	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = m.ImagesWithoutRow, m.RowsWithoutImage
 	return p.checkLabels()
 }
 
@@ -327,6 +294,9 @@ type block struct {
 // memory, and since blocks are handed out in order, the one the writer waits
 // for is always among those being worked on.
 func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
 	row := p.config.Size * p.config.Size * 3
 	pixels, err := os.OpenFile(filepath.Join(dir, imagesName), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -513,14 +483,8 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 // decodeImage reads and decodes one image into dst. The error is the reason why
 // the image is broken. It returns the buffer for files, which may have grown.
 func (p *preparer) decodeImage(dst []byte, id int64, file []byte) ([]byte, error) {
-	bytes, err := p.images.Read(id, file[:0])
-	if err != nil {
-		return file, err
-	}
-	if err := checkImage(bytes); err != nil {
-		return bytes, err
-	}
-	return bytes, p.decoder.Decode(dst, bytes)
+	i, _ := p.images.Find(id) // match has found it
+	return p.images.Decode(dst, i, p.decoder, file)
 }
 
 func (b *block) reset() {
@@ -658,7 +622,7 @@ func (p *preparer) tooManyBroken(broken []Broken) error {
 func brokenCSV(broken []Broken) []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	_ = w.Write([]string{idColumn, "reason"}) // a buffer takes all
+	_ = w.Write([]string{IDColumn, "reason"}) // a buffer takes all
 	for _, b := range broken {
 		_ = w.Write([]string{strconv.FormatInt(b.ID, 10), b.Reason})
 	}

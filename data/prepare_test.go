@@ -487,7 +487,7 @@ func TestPrepareCountsSumRuleBreaks(t *testing.T) {
 func TestPrepareRefusesBenchmark(t *testing.T) {
 	s := makeSource(t, 20)
 	var zeros strings.Builder
-	zeros.WriteString(idColumn + "," + strings.Join(Columns(), ",") + "\n")
+	zeros.WriteString(IDColumn + "," + strings.Join(Columns(), ",") + "\n")
 	for _, id := range s.ids {
 		fmt.Fprintf(&zeros, "%d%s\n", id, strings.Repeat(",0", Answers))
 	}

@@ -31,6 +31,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},
 			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print the main figures only; questions, classes, calibration and slices are left out"},
@@ -58,6 +59,7 @@ type evaluated struct {
 	CacheChecksum string `json:"cache_checksum"`
 	SplitSeed     int64  `json:"split_seed"`
 	Split         string `json:"split"`
+	Views         int    `json:"views"` // of each image
 	// Projected tells that the probabilities were made to obey the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
@@ -79,6 +81,9 @@ func evalAction(c *cli.Context) (err error) {
 	if c.Int("batch") < 1 {
 		return usageError{fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
 	}
+	if err := train.ValidateViews(c.Int("tta")); err != nil {
+		return usageError{fmt.Errorf("--tta: %w", err)}
+	}
 	other, err := foreignFlags(c)
 	if err != nil {
 		return usageError{err}
@@ -97,6 +102,7 @@ func evalAction(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
 
+	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
 		if model.target != data.Fractions {
 			return usageError{fmt.Errorf("--project: the model predicts the five %v, which are not in the question tree", model.target)}
@@ -115,7 +121,7 @@ func evalAction(c *cli.Context) (err error) {
 	result := evaluated{
 		Galaxy: galaxyVersion, Model: c.String("model"), Step: model.step,
 		CacheChecksum: m.Checksum, SplitSeed: m.SplitSeed, Split: split.String(),
-		Projected: c.Bool("project"), Result: scores,
+		Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores,
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	if toCSV := c.String("csv"); toCSV != "" {

@@ -36,6 +36,11 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	// Before the precision: a checkpoint must be of the run as it is.
+	best, err := train.BestCheckpoint(run, cfg)
+	if err != nil {
+		return err
+	}
 	if c.IsSet("precision") {
 		cfg.Model.Precision = graph.Precision(c.String("precision"))
 		if err := cfg.Model.Precision.Validate(); err != nil {
@@ -50,10 +55,6 @@ func exportAction(c *cli.Context) error {
 	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", run, err)
-	}
-	best, err := train.BestCheckpoint(run, cfg)
-	if err != nil {
-		return err
 	}
 	name, err := filepath.Abs(run)
 	if err != nil {

@@ -44,11 +44,14 @@ func figuresCSV(figures []metric.Figure) ([]byte, error) {
 
 // printEvaluation prints figures as tables, the main ones first.
 func printEvaluation(w io.Writer, r evaluated, brief bool) {
-	projected := ""
-	if r.Projected {
-		projected = ", projected onto the question tree"
+	how := ""
+	if r.Views > 1 {
+		how = fmt.Sprintf(", %d views of each", r.Views)
 	}
-	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, projected, r.ImagesPerSecond)
+	if r.Projected {
+		how += ", projected onto the question tree"
+	}
+	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, how, r.ImagesPerSecond)
 	figures := map[string]metric.Figure{}
 	for _, f := range r.Figures() {
 		figures[f.Name] = f

@@ -25,7 +25,7 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; train and prepare can be gone on with, the others left nothing behind
+	exitStopped = 3 // a stop signal; train, prepare and predict can be gone on with, the others left nothing behind
 )
 
 // errStopped is a command's that a signal stopped and that can be gone on with.
@@ -114,7 +114,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		Version:              galaxyVersion + " (TensorFlow " + graph.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
-			synthCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), exportCommand(), doctorCommand(),
+			synthCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(), doctorCommand(),
 		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},

@@ -112,15 +112,17 @@ const planName = "PLAN"
 // PartialFolder is the name under which Continue works on out.
 func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" }
 
-// Continue is Folder for long work: what an earlier call has left unfinished is
-// gone on with. The work lies in PartialFolder(out), and stays there when fill
-// returns an error or the process dies. plan says what is being made: begun is
-// true if dir holds work on the very same plan, else dir is empty and work on
-// another plan has been removed. Not all of what a power cut leaves in dir need
-// have reached the disk: fill has to check what it goes on with.
+// Continue is Folder for long work, and for an output that is a file as well:
+// what an earlier call has left unfinished is gone on with. fill makes the
+// output at path, in PartialFolder(out), and may keep other files beside it.
+// They stay there when fill returns an error or the process dies, and go when
+// the output is moved to out. plan says what is being made: begun is true if
+// the folder holds work on the very same plan, else it is empty and work on
+// another plan has been removed. Not all of what a power cut leaves need have
+// reached the disk: fill has to check what it goes on with.
 //
 // It is an error if another process works on the same folder.
-func Continue(out string, plan []byte, fill func(dir string, begun bool) error) (err error) {
+func Continue(out string, plan []byte, fill func(path string, begun bool) error) (err error) {
 	_, oldest, err := makeParent(out)
 	if err != nil {
 		return err
@@ -140,23 +142,23 @@ func Continue(out string, plan []byte, fill func(dir string, begun bool) error) 
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
-	dir, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
+	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
 	was, err := os.ReadFile(planFile)
-	begun := err == nil && bytes.Equal(was, plan) && exists(dir)
+	begun := err == nil && bytes.Equal(was, plan)
 	if !begun {
 		// The plan goes first and comes last, so that it never stands beside
 		// the work on another one.
-		if err := errors.Join(remove(planFile), os.RemoveAll(dir), os.Mkdir(dir, 0o777)); err != nil {
+		if err := errors.Join(remove(planFile), empty(partial)); err != nil {
 			return fmt.Errorf("begin %s: %w", partial, err)
 		}
 		if err := WriteFile(planFile, plan); err != nil {
 			return err
 		}
 	}
-	if err := fill(dir, begun); err != nil {
+	if err := fill(path, begun); err != nil {
 		return err
 	}
-	if err := publish(dir, out, oldest); err != nil {
+	if err := publish(path, out, oldest); err != nil {
 		return err
 	}
 	return os.RemoveAll(partial)
@@ -188,6 +190,15 @@ func remove(path string) error {
 	return nil
 }
 
+// empty removes what is in a folder.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return err
+}
+
 // makeParent makes the folders above out, which must be vacant. oldest is the
 // last of them that was there before: those below are new entries that have to
 // be synced, too.
@@ -206,9 +217,9 @@ func makeParent(out string) (parent, oldest string, err error) {
 	return parent, oldest, nil
 }
 
-// publish gives the finished folder dir its name.
-func publish(dir, out, oldest string) error {
-	if err := syncTree(dir); err != nil {
+// publish gives the finished file or folder made its name.
+func publish(made, out, oldest string) error {
+	if err := syncTree(made); err != nil {
 		return err
 	}
 	// A rename would silently replace an empty folder.
@@ -216,7 +227,7 @@ func publish(dir, out, oldest string) error {
 		return err
 	}
 	out = filepath.Clean(out)
-	if err := os.Rename(dir, out); err != nil {
+	if err := os.Rename(made, out); err != nil {
 		return err
 	}
 	for dir := filepath.Dir(out); ; dir = filepath.Dir(dir) {
@@ -238,12 +249,12 @@ func exists(path string) bool {
 // together, which is far quicker than one by one.
 const syncers = 16
 
-// syncTree syncs every file and folder of dir, and dir itself.
-func syncTree(dir string) error {
+// syncTree syncs a file, or every file and folder of a folder and it itself.
+func syncTree(root string) error {
 	var folders []string
 	var files errgroup.Group
 	files.SetLimit(syncers)
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err

@@ -241,6 +241,11 @@ func TestContinue(t *testing.T) {
 			}
 			err := Continue(out, []byte(c.plan), func(string, bool) error { return nil })
 			wantError(t, err, "another galaxy works on "+PartialFolder(out))
+			if !begun {
+				if err := os.Mkdir(dir, 0o777); err != nil {
+					t.Fatal(err) // where work on another plan was not removed
+				}
+			}
 			write(t, filepath.Join(dir, strconv.Itoa(i)), "x")
 			return c.end
 		})
@@ -256,6 +261,32 @@ func TestContinue(t *testing.T) {
 	blocked := filepath.Join(parent, "blocked")
 	write(t, PartialFolder(blocked), "a file")
 	wantError(t, Continue(blocked, nil, func(string, bool) error { return nil }), "blocked.partial is in the way")
+}
+
+func TestContinueFile(t *testing.T) {
+	parent := t.TempDir()
+	out := filepath.Join(parent, "sub", "out.csv")
+	stop := errors.New("stop")
+	for i, end := range []error{stop, nil} {
+		err := Continue(out, []byte("plan"), func(path string, begun bool) error {
+			if begun != (i > 0) {
+				t.Errorf("call %d: begun is %v", i, begun)
+			}
+			write(t, filepath.Join(filepath.Dir(path), "notes"), "x")
+			write(t, path, strconv.Itoa(i))
+			return end
+		})
+		if !errors.Is(err, end) {
+			t.Fatalf("call %d: %v, want %v", i, err, end)
+		}
+		if end != nil {
+			wantTree(t, PartialFolder(out), map[string]string{"PLAN": "plan", "notes": "x", "out.csv": "0"})
+		}
+	}
+	wantTree(t, parent, map[string]string{"sub": "folder", "sub/out.csv": "1"})
+	if err := Continue(filepath.Join(parent, "none"), nil, func(string, bool) error { return nil }); err == nil {
+		t.Error("no error where nothing was made")
+	}
 }
 
 func TestWriteFile(t *testing.T) {

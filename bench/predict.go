@@ -1,0 +1,284 @@
+package main
+
+import (
+	"archive/zip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// predictFigures compare galaxy predict with Keras' predict fed by tf.data, on
+// the same JPEG files. Rates are of images a second, by the program's own clock
+// and over the whole process; ratios are taken in each turn, against the faster
+// of Keras' precisions.
+type predictFigures struct {
+	Galaxies int               `json:"galaxies"`
+	Size     int               `json:"size"`
+	Batch    int               `json:"batch"`
+	Rate     map[string]spread `json:"images_per_second"`
+	Process  map[string]spread `json:"process_images_per_second"`
+	Faster   spread            `json:"speed_over_keras"`
+	Whole    spread            `json:"process_speed_over_keras"`
+}
+
+// predictBatch is the number of images predicted at a time, on both sides.
+const predictBatch = 64
+
+var kerasPrecisions = []string{"float32", "bfloat16"}
+
+func (f predictFigures) print() {
+	fmt.Printf("| predict, %d JPEG files, %d px, batch %d | img/s | img/s, whole process |\n|---|---|---|\n", f.Galaxies, f.Size, f.Batch)
+	for _, name := range []string{ours, "Keras, float32", "Keras, bfloat16"} {
+		fmt.Printf("| %s | %v | %v |\n", name, f.Rate[name], f.Process[name])
+	}
+	fmt.Printf("\npredict: speed %v × Keras' best, whole process %v\n\n", f.Faster, f.Whole)
+}
+
+// predict lets galaxy and Keras take turns.
+func (s settings) predict(ctx context.Context) (predictFigures, error) {
+	f := predictFigures{Galaxies: s.galaxies, Size: s.size, Batch: predictBatch, Rate: map[string]spread{}, Process: map[string]spread{}}
+	run, err := s.shortRun(ctx, s.size)
+	if err != nil {
+		return f, err
+	}
+	images := filepath.Join(s.data(), "images_training_rev1")
+	rates, processes := map[string][]float64{}, map[string][]float64{}
+	var faster, whole []float64
+	for range s.rounds {
+		turn := func(name string, program string, args ...string) (own, process float64, err error) {
+			begin := time.Now()
+			raw, err := output(ctx, program, args...)
+			process = float64(s.galaxies) / time.Since(begin).Seconds()
+			var answer struct {
+				Seconds float64 `json:"seconds"`
+			}
+			if err == nil {
+				err = json.Unmarshal(raw, &answer)
+			}
+			own = float64(s.galaxies) / answer.Seconds
+			rates[name], processes[name] = append(rates[name], own), append(processes[name], process)
+			return own, process, err
+		}
+		out := filepath.Join(s.work, "predicted.csv")
+		if err := os.RemoveAll(out); err != nil {
+			return f, err
+		}
+		own, process, err := turn(ours, s.galaxy, "predict", "--json", "--model", run, "--images", images, "--out", out, "--batch", strconv.Itoa(predictBatch))
+		if err != nil {
+			return f, err
+		}
+		var best, bestProcess float64
+		for _, precision := range kerasPrecisions {
+			k, kp, err := turn("Keras, "+precision, s.python, s.predictPeer, "--run", run, "--images", images,
+				"--batch", strconv.Itoa(predictBatch), "--precision", precision)
+			if err != nil {
+				return f, err
+			}
+			best, bestProcess = max(best, k), max(bestProcess, kp)
+		}
+		faster, whole = append(faster, own/best), append(whole, process/bestProcess)
+	}
+	for name := range rates {
+		f.Rate[name], f.Process[name] = spreadOf(rates[name]), spreadOf(processes[name])
+	}
+	f.Faster, f.Whole = spreadOf(faster), spreadOf(whole)
+	return f, nil
+}
+
+// shortRun makes a run of a few steps, unless it is there: the speed of a
+// prediction does not depend on what was learnt.
+func (s settings) shortRun(ctx context.Context, size int) (string, error) {
+	run := filepath.Join(s.work, fmt.Sprintf("run-predict-%d", size))
+	if _, err := os.Stat(run); err == nil {
+		return run, nil
+	}
+	if _, err := output(ctx, s.galaxy, "prepare", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
+		"--images", filepath.Join(s.data(), "images_training_rev1"), "--out", s.cache(size), "--size", strconv.Itoa(size)); err != nil {
+		return "", err
+	}
+	_, err := output(ctx, s.galaxy, "train", "--data", s.cache(size), "--out", run, "--steps", "20", "--batch", "32", "--eval-every", "0")
+	return run, err
+}
+
+const (
+	submissionSize  = 64
+	submissionKills = 2
+	// Batches that may have been decoded, one of them predicted, and not stored
+	// when predict is killed.
+	submissionAhead = 4
+)
+
+// submissionFigures tell of a submission of as many rows as the challenge wants,
+// in one go and killed on the way.
+type submissionFigures struct {
+	Rows     int     `json:"rows"`
+	Seconds  float64 `json:"seconds"` // of the whole process in one go
+	Rate     float64 `json:"images_per_second"`
+	Same     bool    `json:"killed_file_is_the_same"`
+	Checked  string  `json:"checked"`
+	FirstMiB float64 `json:"first_rss_anon_mib"` // median over the second tenth of the rows
+	LastMiB  float64 `json:"last_rss_anon_mib"`  // and over the last
+	// Stored at the kills but not taken over, and the most that can have been
+	// predicted, and decoded, and not stored, as shares of all rows.
+	Redone    float64 `json:"redone"`
+	Predicted float64 `json:"predicted_in_flight"`
+	Decoded   float64 `json:"decoded_in_flight"`
+}
+
+func (f submissionFigures) print() {
+	same := "the same bytes"
+	if !f.Same {
+		same = "OTHER BYTES"
+	}
+	fmt.Printf("| submission, %d rows, %d px | |\n|---|---|\n| in one go | %.1f s, %.0f img/s |\n| RssAnon over the second and the last tenth, MiB | %.0f, %.0f |\n"+
+		"| file after %d kills | %s |\n| done twice | %.2f %% stored; in flight at most %.2f %% predicted, %.2f %% decoded |\n| checker | %s |\n\n",
+		f.Rows, submissionSize, f.Seconds, f.Rate, f.FirstMiB, f.LastMiB, submissionKills, same, 100*f.Redone, 100*f.Predicted, 100*f.Decoded, f.Checked)
+}
+
+// submit makes a submission from a zip of test images.
+func (s settings) submit(ctx context.Context) (submissionFigures, error) {
+	f := submissionFigures{Rows: s.submission}
+	run, err := s.shortRun(ctx, submissionSize)
+	if err != nil {
+		return f, err
+	}
+	images, sample, err := s.testImages()
+	if err != nil {
+		return f, err
+	}
+	whole, killed := filepath.Join(s.work, "whole.csv"), filepath.Join(s.work, "killed.csv")
+	for _, old := range []string{whole, killed, killed + ".partial"} {
+		if err := os.RemoveAll(old); err != nil {
+			return f, err
+		}
+	}
+	var result struct {
+		Rate float64 `json:"images_per_second"`
+	}
+	predict := func(out string, watch func(rss float64, rows int) bool) (takenOver int, err error) {
+		stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch(rss, rowsOf(out)) },
+			s.galaxy, "predict", "--json", "--model", run, "--images", images, "--sample", sample, "--out", out, "--batch", strconv.Itoa(predictBatch))
+		if err == nil {
+			err = json.Unmarshal(stdout, &result)
+		}
+		return wentOn(stderr, out), err
+	}
+	var early, late []float64
+	begin := time.Now()
+	_, err = predict(whole, func(rss float64, rows int) bool {
+		switch tenth := rows * 10 / s.submission; {
+		case tenth == 1:
+			early = append(early, rss)
+		case tenth == 9:
+			late = append(late, rss)
+		}
+		return false
+	})
+	if err != nil {
+		return f, err
+	}
+	f.Seconds, f.Rate = time.Since(begin).Seconds(), result.Rate
+	if len(early) > 0 && len(late) > 0 {
+		f.FirstMiB, f.LastMiB = median(early), median(late)
+	}
+	checked, err := output(ctx, "go", "run", "./scripts/submissioncheck", whole, sample)
+	if err != nil {
+		return f, err
+	}
+	f.Checked = strings.TrimSpace(string(checked))
+
+	stored := 0
+	for kill := range submissionKills + 1 {
+		takenOver, err := predict(killed, func(_ float64, rows int) bool {
+			return kill < submissionKills && rows > (kill+1)*s.submission/(submissionKills+1)
+		})
+		if kill < submissionKills != errors.Is(err, errKilled) {
+			return f, fmt.Errorf("kill %d: %w", kill, err)
+		}
+		if kill > 0 {
+			f.Redone += float64(max(0, stored-takenOver)) / float64(s.submission)
+		}
+		if kill < submissionKills {
+			stored = rowsOf(killed)
+			f.Predicted += predictBatch / float64(s.submission)
+			f.Decoded += submissionAhead * predictBatch / float64(s.submission)
+		}
+	}
+	a, errA := os.ReadFile(whole)
+	b, errB := os.ReadFile(killed)
+	f.Same = string(a) == string(b)
+	return f, errors.Join(errA, errB)
+}
+
+// rowsOf counts what an unfinished table of 37 columns holds: see docs/predict.md.
+func rowsOf(out string) int {
+	info, err := os.Stat(filepath.Join(out+".partial", "rows.bin"))
+	if err != nil {
+		return 0
+	}
+	const row, sum = 1 + 4*37, 8
+	block := int64(predictBatch*row + sum)
+	return int(info.Size()/block)*predictBatch + int(max(0, info.Size()%block-sum)/row)
+}
+
+// testImages makes a zip of as many images as a submission has rows, which are the
+// synthetic ones over and over under ids of their own, and a sample in another
+// order, unless they are there.
+func (s settings) testImages() (images, sample string, err error) {
+	images = filepath.Join(s.work, fmt.Sprintf("images_test_rev1-%d.zip", s.submission))
+	sample = filepath.Join(s.work, fmt.Sprintf("all_zeros_benchmark-%d.csv", s.submission))
+	if _, err := os.Stat(images); err == nil {
+		return images, sample, nil
+	}
+	labels, err := os.ReadFile(filepath.Join(s.data(), "training_solutions_rev1.csv"))
+	if err != nil {
+		return "", "", err
+	}
+	header, _, _ := strings.Cut(string(labels), "\n")
+	var text strings.Builder
+	text.WriteString(header + "\n")
+	id := func(i int) int { return 100018 + 11*i }
+	const stride = 7919 // a prime
+	if s.submission%stride == 0 {
+		return "", "", fmt.Errorf("-submission-rows %d: expected no multiple of %d", s.submission, stride)
+	}
+	for i := range s.submission {
+		fmt.Fprintf(&text, "%d%s\n", id(i*stride%s.submission), strings.Repeat(",0", strings.Count(header, ",")))
+	}
+	if err := os.WriteFile(sample, []byte(text.String()), 0o644); err != nil {
+		return "", "", err
+	}
+	folder := filepath.Join(s.data(), "images_training_rev1")
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return "", "", err
+	}
+	file, err := os.Create(images + ".tmp")
+	if err != nil {
+		return "", "", err
+	}
+	z := zip.NewWriter(file)
+	for i := range s.submission {
+		body, err := os.ReadFile(filepath.Join(folder, entries[i%len(entries)].Name()))
+		if err != nil {
+			return "", "", err
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("images_test_rev1/%d.jpg", id(i)), Method: zip.Store})
+		if err == nil {
+			_, err = w.Write(body)
+		}
+		if err != nil {
+			return "", "", err
+		}
+	}
+	if err := errors.Join(z.Close(), file.Close()); err != nil {
+		return "", "", err
+	}
+	return images, sample, os.Rename(images+".tmp", images)
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/data"
+	"galaxy/graph"
+	"galaxy/predict"
+	"galaxy/train"
+)
+
+func predictCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "predict",
+		Usage: "write a model's answers to unlabelled images as a table, such as a Kaggle submission",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
+			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "take files of any name, depth and size; the table has their paths instead of GalaxyIDs"},
+			&cli.StringFlag{Name: "sample", Category: catInput, Usage: "all_zeros_benchmark as `CSV`, or the zip that holds it: rows in its order", DefaultText: "rows by ascending GalaxyID"},
+			&cli.IntFlag{Name: "crop", Category: catInput, Usage: "side of the centre that is predicted in `PX`", DefaultText: "as the model was trained"},
+			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "leave out images that the sample lacks and its rows without an image"},
+			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all answers; more are an error"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; an interrupted one is gone on with"},
+			&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
+			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "leave the answers as they are, without making them obey the sum rules of the question tree"},
+			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(graph.Auto), Usage: "of a run's convolutions: auto, float32 or bfloat16"},
+			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
+			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads of the network; 0 is one a core"},
+		},
+		Action: predictAction,
+	}
+}
+
+// predicted is the result of predict.
+type predicted struct {
+	Out   string `json:"out"`
+	Model string `json:"model"`
+	Step  int64  `json:"step"`
+	predict.Result
+	// Left out by --allow-missing.
+	ImagesWithoutRow int     `json:"images_without_row"`
+	RowsWithoutImage int     `json:"rows_without_image"`
+	Seconds          float64 `json:"seconds"`
+	ImagesPerSecond  float64 `json:"images_per_second"`
+}
+
+func predictAction(c *cli.Context) (err error) {
+	if err := checkArguments(c, "model", "images", "out"); err != nil {
+		return err
+	}
+	session, precision, err := checkPredict(c)
+	if err != nil {
+		return usageError{err}
+	}
+	images, matching, err := findImages(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, images.Close()) }()
+	model, err := openNetwork(c.String("model"), session, precision)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, model.close()) }()
+	tree := len(model.columns) == data.Answers
+	if c.IsSet("sample") && !tree {
+		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), len(model.columns))}
+	}
+	crop := model.crop
+	if c.IsSet("crop") {
+		crop = c.Int("crop")
+	} else if crop == 0 {
+		return usageError{fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
+	}
+	decoder, err := graph.NewDecoder(crop, model.size)
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { err = errors.Join(err, decoder.Close()) }()
+
+	bar := newBar(c, "predict", "img")
+	begun := false
+	begin := time.Now()
+	out := c.String("out")
+	done, err := predict.Run(c.Context, predict.Config{
+		Out: out, Images: images, Order: matching.Images, Columns: model.columns, Size: model.size,
+		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: tree && !c.Bool("raw"), MaxBroken: c.Int("max-broken"),
+		Settings: struct {
+			Model   any    `json:"model"`
+			Decoder string `json:"decoder"`
+			Crop    int    `json:"crop"`
+			Views   int    `json:"views"`
+		}{model.identity, decoder.String(), crop, c.Int("tta")},
+		Progress: func(done, total int) {
+			if !begun {
+				bar.from(done)
+				begun = true
+			}
+			bar.set(done, total)
+		},
+		Notice: func(sentence string) { bar.print("%s", sentence) },
+	}, decoder, train.Views{Predictor: model, Size: model.size, N: c.Int("tta")})
+	if err := bar.close(err); errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, predict.PartialFolder(out))
+	} else if err != nil {
+		return err
+	}
+	result := predicted{
+		Out: out, Model: c.String("model"), Step: model.step, Result: done,
+		ImagesWithoutRow: matching.ImagesWithoutRow, RowsWithoutImage: matching.RowsWithoutImage,
+		Seconds: time.Since(begin).Seconds(), ImagesPerSecond: bar.rate(),
+	}
+	return report(c, result, func(w io.Writer) { printPredicted(w, result) })
+}
+
+// checkPredict checks the flags that can be judged by themselves.
+func checkPredict(c *cli.Context) (graph.SessionConfig, graph.Precision, error) {
+	session := graph.SessionConfig{Threads: c.Int("threads")}
+	precision := graph.Precision(c.String("precision"))
+	errs := []error{session.Validate(), precision.Validate()}
+	if err := predict.CheckFormat(c.String("out")); err != nil {
+		errs = append(errs, fmt.Errorf("--out %w", err))
+	}
+	if err := train.ValidateViews(c.Int("tta")); err != nil {
+		errs = append(errs, fmt.Errorf("--tta: %w", err))
+	}
+	if c.Int("batch") < 1 {
+		errs = append(errs, fmt.Errorf("--batch %d: expected at least 1", c.Int("batch")))
+	}
+	if c.Bool("paths") && c.IsSet("sample") {
+		errs = append(errs, errors.New("--paths and --sample: a sample has GalaxyIDs and no paths; give one of them"))
+	}
+	if c.Bool("allow-missing") && !c.IsSet("sample") {
+		errs = append(errs, errors.New("--allow-missing says what to do about images that a sample lacks: give one with --sample"))
+	}
+	return session, precision, errors.Join(errs...)
+}
+
+// findImages lists the images and says in which order they are predicted.
+func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
+	open := data.OpenImages
+	if c.Bool("paths") {
+		open = data.OpenImagesByPath
+	}
+	images, err := open(c.String("images"), data.TestImages)
+	if err != nil {
+		return nil, data.Matching{}, err
+	}
+	var matching data.Matching
+	if !c.IsSet("sample") {
+		for i := range images.Len() {
+			matching.Images = append(matching.Images, i)
+		}
+		return images, matching, nil
+	}
+	sample, err := data.ReadSample(c.String("sample"))
+	if err == nil {
+		matching, err = data.Match(sample, images, c.Bool("allow-missing"))
+	}
+	if err != nil {
+		return nil, data.Matching{}, errors.Join(err, images.Close())
+	}
+	return images, matching, nil
+}
+
+func printPredicted(w io.Writer, r predicted) {
+	fmt.Fprintf(w, "%d rows in %s (%.0f img/s)\n", r.Rows, r.Out, r.ImagesPerSecond)
+	if r.TakenOver > 0 {
+		fmt.Fprintf(w, "%d of them were done before\n", r.TakenOver)
+	}
+	if r.ImagesWithoutRow+r.RowsWithoutImage > 0 {
+		fmt.Fprintf(w, "left out: %d images that the sample lacks, %d of its rows that have no image\n", r.ImagesWithoutRow, r.RowsWithoutImage)
+	}
+	for i, b := range r.Broken {
+		if i == brokenShown {
+			fmt.Fprintf(w, "and %d more, all in %s\n", len(r.Broken)-i, predict.BrokenFile(r.Out))
+			return
+		}
+		fmt.Fprintf(w, "given the mean answer: %v\n", b)
+	}
+}

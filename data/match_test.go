@@ -1,0 +1,58 @@
+package data
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMatch(t *testing.T) {
+	dir := t.TempDir()
+	for _, id := range []string{"5", "7", "9", "11"} {
+		writeFile(t, filepath.Join(dir, id+".jpg"), nil)
+	}
+	images, err := OpenImages(dir, TestImages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog := func(ids ...int64) *Catalog { return &Catalog{Path: "sample.csv", IDs: ids} }
+	for _, c := range []struct {
+		name    string
+		catalog *Catalog
+		want    Matching
+		err     []string // without permission
+	}{
+		{"all", catalog(11, 5, 9, 7), Matching{Rows: []int{0, 1, 2, 3}, Images: []int{3, 0, 2, 1}}, nil},
+		{"fewer rows", catalog(11, 5), Matching{Rows: []int{0, 1}, Images: []int{3, 0}, ImagesWithoutRow: 2},
+			[]string{"2 images", "without a row in sample.csv (7, 9)", "--allow-missing"}},
+		{"fewer images", catalog(13, 11, 5, 8, 9, 7), Matching{Rows: []int{1, 2, 4, 5}, Images: []int{3, 0, 2, 1}, RowsWithoutImage: 2},
+			[]string{"2 rows in sample.csv without an image", "(8, 13)"}},
+		{"both", catalog(1, 5), Matching{Rows: []int{1}, Images: []int{0}, RowsWithoutImage: 1, ImagesWithoutRow: 3},
+			[]string{"3 images", " and 1 row"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := Match(c.catalog, images, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if _, err = Match(c.catalog, images, false); c.err == nil && err != nil {
+				t.Error(err)
+			} else if c.err != nil {
+				wantError(t, err, append(c.err, images.Path())...)
+			}
+		})
+	}
+	_, err = Match(catalog(1, 2), images, true)
+	wantError(t, err, "no galaxy has both", "same data set")
+	if err := os.Remove(filepath.Join(dir, "5.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := images.Checksum(); err == nil {
+		t.Error("no error for a file that has gone")
+	}
+}

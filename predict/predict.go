@@ -1,0 +1,492 @@
+package predict
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/zeebo/xxh3"
+
+	"galaxy/data"
+	"galaxy/internal/durable"
+)
+
+// Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
+// logits and probabilities, float32 [N, columns] in row-major order.
+type Predictor interface {
+	Predict(images []byte) (logits, probabilities []float32, err error)
+}
+
+// Config says what Run predicts and writes.
+type Config struct {
+	// Out is the file to make, .csv or .parquet; it must not exist.
+	Out string
+	// Images are what is predicted, Order the index of each row's image. A row's
+	// key is the GalaxyID, or where images have none the path.
+	Images *data.Images
+	Order  []int
+	// Columns names the network's answers.
+	Columns []string
+	// Size is the height and width of the network's images, pixels.
+	Size int
+	// Batch is the number of images predicted at a time; 0 is 64. The last bits
+	// of an answer may depend on it.
+	Batch int
+	// Workers is the number of images decoded at a time; 0 is one a processor.
+	Workers int
+	// Project makes every row, which must have 37 columns, obey the sum rules of
+	// the question tree (data.ProjectTree).
+	Project bool
+	// MaxBroken is the number of broken images that are given the mean answer
+	// before Run fails; 0 is none.
+	MaxBroken int
+	// Settings is whatever else decides the answers, as JSON: the model, the
+	// decoder, the views. Work begun with other settings is not gone on with.
+	Settings any
+
+	// Progress, if set, is told how many rows are done. It is called from one
+	// goroutine at a time, first with what an earlier call has done.
+	Progress func(done, total int)
+	// Notice, if set, is told in a sentence where the work of an earlier call is
+	// used or given up.
+	Notice func(sentence string)
+}
+
+func (c *Config) validate() error {
+	if c.Batch == 0 {
+		c.Batch = 64
+	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	switch {
+	case c.Batch < 1:
+		return fmt.Errorf("batch is %d; want 1 or more", c.Batch)
+	case c.Workers < 0 || c.Workers > 1024:
+		return fmt.Errorf("workers is %d; want 1 to 1024, or 0 for one a processor", c.Workers)
+	case c.MaxBroken < 0:
+		return fmt.Errorf("max broken is %d; want 0 or more", c.MaxBroken)
+	case c.Project && len(c.Columns) != data.Answers:
+		return fmt.Errorf("%d columns cannot obey the rules of the question tree: want %d", len(c.Columns), data.Answers)
+	case len(c.Order) == 0:
+		return errors.New("no images to predict")
+	}
+	return CheckFormat(c.Out)
+}
+
+// A Broken image could not be predicted. Its row has the mean answer.
+type Broken struct {
+	Image  string `json:"image"` // GalaxyID or path
+	Reason string `json:"reason"`
+}
+
+func (b Broken) String() string { return b.Image + ": " + b.Reason }
+
+// Result tells what Run has done.
+type Result struct {
+	Rows      int      `json:"rows"`
+	TakenOver int      `json:"taken_over"` // rows that an earlier call had predicted
+	Broken    []Broken `json:"broken"`     // in the order of the rows
+}
+
+// BrokenFile is where Run lists the broken images, if there are any.
+func BrokenFile(out string) string { return out + ".broken.csv" }
+
+// PartialFolder is where Run works on out until it is whole.
+func PartialFolder(out string) string { return durable.PartialFolder(out) }
+
+// Run predicts the images and writes the table, as well as the list of broken
+// images, BrokenFile(Out), if there are any. decoder makes images of Size.
+//
+// The bytes do not depend on the number of workers or on interruptions: on an
+// error, when ctx is cancelled and when the process dies, the batches done stay
+// in PartialFolder(Out), and the next call with the same images, order and
+// settings checks them and goes on behind them. One with others begins anew.
+//
+// A broken image (unreadable, truncated, not a colour JPEG, refused by the
+// decoder) has nothing to predict from. Its row gets the mean of all other rows:
+// of all answers that do not look at the image it has the least expected square
+// error, and means of rows that obey the sum rules obey them. More than MaxBroken
+// such images are an error that names the first and the file in the partial folder
+// that lists all, and so are images of which none is good, and an answer that is
+// not a finite number.
+func Run(ctx context.Context, cfg Config, decoder data.Decoder, predictor Predictor) (Result, error) {
+	r := &run{cfg: cfg, decoder: decoder, predictor: predictor}
+	r.result.Broken = []Broken{} // as JSON a list, not null
+	if err := r.run(ctx); err != nil {
+		return Result{}, fmt.Errorf("predict %s: %w", cfg.Out, err)
+	}
+	return r.result, nil
+}
+
+type run struct {
+	cfg       Config
+	decoder   data.Decoder
+	predictor Predictor
+	result    Result
+	done      int // rows in the file
+}
+
+func (r *run) run(ctx context.Context) error {
+	cfg := &r.cfg
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	if err := errors.Join(durable.Vacant(cfg.Out), r.vacantList()); err != nil {
+		return err
+	}
+	plan, err := r.plan()
+	if err != nil {
+		return err
+	}
+	_, err = os.Lstat(PartialFolder(cfg.Out))
+	wasBegun := err == nil
+	return durable.Continue(cfg.Out, plan, func(path string, begun bool) error {
+		if wasBegun && !begun {
+			r.notice("beginning anew: %s held work on other images, with another model or with other settings", PartialFolder(cfg.Out))
+		}
+		return r.write(ctx, path, begun)
+	})
+}
+
+// listName is the list of broken images in the partial folder.
+const listName = "broken.csv"
+
+// vacantList refuses a list of broken images that stands where this call's will,
+// unless an earlier call died just behind writing it.
+func (r *run) vacantList() error {
+	list := BrokenFile(r.cfg.Out)
+	there, err := os.ReadFile(list)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), listName)); err == nil && err2 == nil && bytes.Equal(there, ours) {
+		return nil
+	}
+	return fmt.Errorf("%s exists already; choose another --out or remove it first", list)
+}
+
+// plan is what an earlier call must have been doing to be gone on with.
+func (r *run) plan() ([]byte, error) {
+	images, err := r.cfg.Images.Checksum()
+	if err != nil {
+		return nil, err
+	}
+	order := xxh3.New()
+	for _, i := range r.cfg.Order {
+		_ = binary.Write(order, binary.LittleEndian, int64(i)) // a hash takes all
+	}
+	return json.MarshalIndent(struct {
+		Images   string   `json:"images"`
+		Order    string   `json:"order"`
+		Rows     int      `json:"rows"`
+		Columns  []string `json:"columns"`
+		Size     int      `json:"size"`
+		Batch    int      `json:"batch"`
+		Project  bool     `json:"project"`
+		Settings any      `json:"settings"`
+	}{
+		fmt.Sprintf("%016x", images), fmt.Sprintf("%016x", order.Sum64()), len(r.cfg.Order),
+		r.cfg.Columns, r.cfg.Size, r.cfg.Batch, r.cfg.Project, r.cfg.Settings,
+	}, "", "  ")
+}
+
+func (r *run) notice(format string, args ...any) {
+	if r.cfg.Notice != nil {
+		r.cfg.Notice(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *run) progress() {
+	if r.cfg.Progress != nil {
+		r.cfg.Progress(r.done, len(r.cfg.Order))
+	}
+}
+
+// write makes the table path, beside which lie the rows predicted so far.
+func (r *run) write(ctx context.Context, path string, begun bool) (err error) {
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(path), rowsName), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	rows := rowFile{f, len(r.cfg.Columns), r.cfg.Batch, len(r.cfg.Order)}
+	if begun {
+		if err := r.takeOver(ctx, rows); err != nil {
+			return err
+		}
+	}
+	if err := f.Truncate(rows.offset(r.done)); err != nil {
+		return err
+	}
+	r.progress()
+	if err := r.predict(ctx, rows); err != nil {
+		return err
+	}
+	return r.finish(path, rows)
+}
+
+// takeOver counts the rows of an earlier call, as far as they are whole. What was
+// broken must still be.
+func (r *run) takeOver(ctx context.Context, rows rowFile) error {
+	var file []byte
+	dst := make([]byte, r.cfg.Size*r.cfg.Size*3)
+	for r.done < rows.total {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		block, err := rows.read(r.done)
+		if err != nil {
+			break // it is not all there
+		}
+		var broken []Broken
+		for i := range block.broken {
+			if !block.broken[i] {
+				continue
+			}
+			image := r.cfg.Order[r.done+i]
+			if file, err = r.cfg.Images.Decode(dst, image, r.decoder, file); err == nil {
+				break // it was mended
+			}
+			broken = append(broken, Broken{r.key(image).String(), err.Error()})
+		}
+		if len(broken) < block.count() {
+			break
+		}
+		r.result.Broken = append(r.result.Broken, broken...)
+		r.done += len(block.broken)
+	}
+	r.result.TakenOver = r.done
+	if r.done > 0 {
+		r.notice("going on with %s: %d of %d images are done", PartialFolder(r.cfg.Out), r.done, rows.total)
+	}
+	return nil
+}
+
+func (r *run) key(image int) key {
+	if ids := r.cfg.Images.IDs(); ids != nil {
+		return key{id: ids[image]}
+	}
+	return key{path: r.cfg.Images.Name(image)}
+}
+
+const pathColumn = "path"
+
+func (r *run) keyColumn() string {
+	if r.cfg.Images.IDs() != nil {
+		return data.IDColumn
+	}
+	return pathColumn
+}
+
+// A batch of images is on its way from the workers to the network.
+type batch struct {
+	first  int // row
+	n      int
+	pixels []byte   // room for Batch images
+	reason []string // of each image, "" of a good one
+	left   sync.WaitGroup
+}
+
+// A job is a few images of a batch for one worker.
+type job struct {
+	batch    *batch
+	from, to int
+}
+
+const (
+	// jobImages is how many images a worker decodes at a time: enough to make the
+	// hand-over cheap, few enough that all workers share the batch needed next.
+	jobImages = 8
+	// aheadBatches is how many batches are decoded ahead of the one predicted.
+	aheadBatches = 3
+)
+
+// predict appends the rows that are missing: workers decode the next batches while
+// the network answers one.
+//
+// A batch goes from free to ready and back, so that their number bounds the
+// memory. They are handed out in order, so that the one waited for is always
+// among those being worked on.
+func (r *run) predict(ctx context.Context, rows rowFile) error {
+	// Whatever ends this function also ends the goroutines, and it waits for them:
+	// they read the zip that the caller closes.
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+
+	image := r.cfg.Size * r.cfg.Size * 3
+	batches := min(1+aheadBatches, (rows.total-r.done+r.cfg.Batch-1)/r.cfg.Batch)
+	free, ready := make(chan *batch, batches), make(chan *batch, batches)
+	jobs := make(chan job, batches*((r.cfg.Batch+jobImages-1)/jobImages))
+	for range batches {
+		free <- &batch{pixels: make([]byte, r.cfg.Batch*image), reason: make([]string, r.cfg.Batch)}
+	}
+	next := r.done
+	workers.Go(func() {
+		defer close(jobs)
+		defer close(ready)
+		for ; next < rows.total; next += r.cfg.Batch {
+			select {
+			case b := <-free:
+				b.first, b.n = next, min(r.cfg.Batch, rows.total-next)
+				// Neither channel is ever full, so a batch begun is handed out whole.
+				for from := 0; from < b.n; from += jobImages {
+					b.left.Add(1)
+					jobs <- job{b, from, min(from+jobImages, b.n)}
+				}
+				ready <- b
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	for range r.cfg.Workers {
+		workers.Go(func() {
+			var file []byte
+			for j := range jobs {
+				if ctx.Err() == nil {
+					file = r.decode(j, image, file)
+				}
+				j.batch.left.Done()
+			}
+		})
+	}
+	for b := range ready {
+		b.left.Wait()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		block, err := r.answer(b, image)
+		if err != nil {
+			return err
+		}
+		if err := rows.write(b.first, block); err != nil {
+			return err
+		}
+		r.done += b.n
+		free <- b
+		r.progress()
+	}
+	return ctx.Err()
+}
+
+// decode does a job. It returns the buffer for files, which grows with the
+// largest.
+func (r *run) decode(j job, image int, file []byte) []byte {
+	for i := j.from; i < j.to; i++ {
+		dst := j.batch.pixels[i*image : (i+1)*image]
+		var err error
+		j.batch.reason[i] = ""
+		if file, err = r.cfg.Images.Decode(dst, r.cfg.Order[j.batch.first+i], r.decoder, file); err != nil {
+			clear(dst) // the batch is the same whatever was there before
+			j.batch.reason[i] = err.Error()
+		}
+	}
+	return file
+}
+
+// answer predicts a batch.
+func (r *run) answer(b *batch, image int) (block, error) {
+	_, probabilities, err := r.predictor.Predict(b.pixels[:b.n*image])
+	if err != nil {
+		return block{}, err
+	}
+	columns := len(r.cfg.Columns)
+	if len(probabilities) != b.n*columns {
+		return block{}, fmt.Errorf("%d answers to %d images: want %d each", len(probabilities), b.n, columns)
+	}
+	out := newBlock(b.n, columns)
+	copy(out.values, probabilities)
+	for i := range b.n {
+		row, name := out.row(i), r.key(r.cfg.Order[b.first+i])
+		if b.reason[i] != "" {
+			out.broken[i] = true
+			clear(row)
+			r.result.Broken = append(r.result.Broken, Broken{name.String(), b.reason[i]})
+			continue
+		}
+		for _, v := range row {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return block{}, fmt.Errorf("the model's answer to %v is %v; choose another checkpoint, or --precision float32", name, v)
+			}
+		}
+		if r.cfg.Project {
+			if err := data.ProjectTree(row); err != nil {
+				return block{}, fmt.Errorf("%v: %w", name, err)
+			}
+		}
+	}
+	return out, nil
+}
+
+// finish judges the whole and writes the table.
+func (r *run) finish(path string, rows rowFile) error {
+	broken := r.result.Broken
+	if len(broken) > 0 {
+		list := filepath.Join(filepath.Dir(path), listName)
+		text := r.brokenCSV()
+		if err := durable.WriteFile(list, text); err != nil {
+			return err
+		}
+		if len(broken) > r.cfg.MaxBroken {
+			return fmt.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with --max-broken %d; %s lists them all, and what is done stays there",
+				len(broken), rows.total, r.cfg.Images.Path(), first(broken), r.cfg.MaxBroken, len(broken), list)
+		}
+		if len(broken) == rows.total {
+			return fmt.Errorf("none of the %d images can be used (%s)", rows.total, first(broken))
+		}
+		if err := durable.WriteFile(BrokenFile(r.cfg.Out), text); err != nil {
+			return err
+		}
+	}
+	r.result.Rows = rows.total
+	mean, err := rows.mean()
+	if err != nil {
+		return err
+	}
+	return writeTable(path, extension(r.cfg.Out), r.keyColumn(), r.cfg.Columns, func(t table) error {
+		return rows.each(func(i int, values []float32, broken bool) error {
+			if broken {
+				values = mean
+			}
+			return t.add(r.key(r.cfg.Order[i]), values)
+		})
+	})
+}
+
+// brokenCSV is a table of the broken images, one line each.
+func (r *run) brokenCSV() []byte {
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	_ = w.Write([]string{r.keyColumn(), "reason"}) // a buffer takes all
+	for _, b := range r.result.Broken {
+		_ = w.Write([]string{b.Image, b.Reason})
+	}
+	w.Flush()
+	return out.Bytes()
+}
+
+// first lists the first few broken images for a message.
+func first(broken []Broken) string {
+	const most = 5
+	var s []string
+	for _, b := range broken[:min(len(broken), most)] {
+		s = append(s, b.String())
+	}
+	if len(broken) > most {
+		s = append(s, "…")
+	}
+	return strings.Join(s, "; ")
+}

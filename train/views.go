@@ -1,0 +1,100 @@
+package train
+
+import (
+	"fmt"
+	"slices"
+)
+
+// MaxViews is the number of ways in which a square can be laid on itself.
+const MaxViews = 8
+
+// Views is a Predictor that shows another one the first N of the eight views of
+// every image and gives the means of its logits and of its probabilities over
+// them. A galaxy has no up and no left, so a view is another picture of it.
+//
+// The views are quarter turns and mirror images, which move pixels and mix none.
+// Each is a batch of its own, so that memory does not grow with N.
+type Views struct {
+	Predictor
+	// Size is the height and width of the images, pixels.
+	Size int
+	// N is 1 (images as they are), 2 (and mirrored left to right), 4 (and both
+	// upside down) or 8 (and all of these turned by a quarter).
+	N int
+}
+
+// ValidateViews says which numbers of views there are when n is none of them:
+// only these, with every view, have the one that undoes it.
+func ValidateViews(n int) error {
+	if !slices.Contains([]int{1, 2, 4, MaxViews}, n) {
+		return fmt.Errorf("%d views: expected 1, 2, 4 or %d", n, MaxViews)
+	}
+	return nil
+}
+
+// Predict is Predictor's, of uint8 [N, Size, Size, 3].
+func (v Views) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if err := ValidateViews(v.N); err != nil {
+		return nil, nil, err
+	}
+	if side := v.Size * v.Size * 3; side == 0 || len(images)%side != 0 {
+		return nil, nil, fmt.Errorf("views: %d bytes of images: expected a multiple of %[2]d×%[2]d×3", len(images), v.Size)
+	}
+	if logits, probabilities, err = v.Predictor.Predict(images); err != nil || v.N == 1 {
+		return logits, probabilities, err
+	}
+	turned := make([]byte, len(images))
+	for view := 1; view < v.N; view++ {
+		turn(turned, images, v.Size, view)
+		l, p, err := v.Predictor.Predict(turned)
+		if err != nil {
+			return nil, nil, err
+		}
+		add(logits, l)
+		add(probabilities, p)
+	}
+	// A power of two: dividing by it is exact.
+	scale(logits, 1/float32(v.N))
+	scale(probabilities, 1/float32(v.N))
+	return logits, probabilities, nil
+}
+
+// turn fills dst with a view of every image of src, both uint8
+// [N, size, size, 3]. The bits of view say what is done, in this order: 4
+// exchanges rows and columns, 2 mirrors top to bottom, 1 left to right.
+func turn(dst, src []byte, size, view int) {
+	// Where the pixel of row y and column x comes from: start + y·down + x·right.
+	start, down, right := 0, size*3, 3
+	if view&4 != 0 {
+		down, right = right, down
+	}
+	if view&2 != 0 {
+		start, down = start+(size-1)*down, -down
+	}
+	if view&1 != 0 {
+		start, right = start+(size-1)*right, -right
+	}
+	image := size * size * 3
+	for from := 0; from < len(src); from += image {
+		out := dst[from : from+image]
+		for y := range size {
+			at := from + start + y*down
+			for range size {
+				copy(out[:3], src[at:at+3])
+				out, at = out[3:], at+right
+			}
+		}
+	}
+}
+
+func add(sum, x []float32) {
+	for i := range sum {
+		sum[i] += x[i]
+	}
+}
+
+func scale(x []float32, by float32) {
+	for i := range x {
+		x[i] *= by
+	}
+}

@@ -1,0 +1,133 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// lettered is an image of 3×3 pixels, abc/def/ghi, each in three channels that
+// differ.
+func lettered(rows string) []byte {
+	var out []byte
+	for _, letter := range []byte(strings.ReplaceAll(rows, "/", "")) {
+		out = append(out, letter, letter+100, letter^0x80)
+	}
+	return out
+}
+
+func TestTurn(t *testing.T) {
+	views := []string{
+		"abc/def/ghi", "cba/fed/ihg", // as it is, left to right
+		"ghi/def/abc", "ihg/fed/cba", // top to bottom, both (half a turn)
+		"adg/beh/cfi", "gda/heb/ifc", // rows for columns; and then as above, which
+		"cfi/beh/adg", "ifc/heb/gda", // gives the two quarter turns and a mirror image
+	}
+	src := slices.Concat(lettered(views[0]), lettered("jkl/mno/pqr"))
+	for view, want := range views {
+		dst := make([]byte, len(src))
+		turn(dst, src, 3, view)
+		if !bytes.Equal(dst[:27], lettered(want)) {
+			t.Errorf("view %d is not %s", view, want)
+		}
+		second := make([]byte, 27)
+		turn(second, src[27:], 3, view)
+		if !bytes.Equal(dst[27:], second) {
+			t.Errorf("view %d: the second image is not turned as a first", view)
+		}
+	}
+	// Of the first 1, 2, 4 and 8 any two in turn are one of them.
+	for _, n := range []int{1, 2, 4, MaxViews} {
+		for a := range n {
+			for b := range n {
+				once, twice := make([]byte, 27), make([]byte, 27)
+				turn(once, src[:27], 3, a)
+				turn(twice, once, 3, b)
+				if !slices.ContainsFunc(views[:n], func(v string) bool { return bytes.Equal(twice, lettered(v)) }) {
+					t.Errorf("views %d and then %d are none of the first %d", a, b, n)
+				}
+			}
+		}
+	}
+}
+
+// corner predicts the first pixel of every image, and its square.
+type corner struct {
+	size  int
+	calls int
+	err   error // of the third call
+}
+
+func (c *corner) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if c.calls++; c.calls == 3 && c.err != nil {
+		return nil, nil, c.err
+	}
+	for image := range slices.Chunk(images, c.size*c.size*3) {
+		x := float32(image[0])
+		logits, probabilities = append(logits, x, 2*x), append(probabilities, x*x, 1)
+	}
+	return logits, probabilities, nil
+}
+
+func TestViews(t *testing.T) {
+	images := slices.Concat(lettered("a c/   /g i"), lettered("AAA/AAA/AAA"))
+	before := slices.Clone(images)
+	// Every corner is the first pixel of two of the eight views.
+	for n, seen := range map[int]string{1: "a", 2: "ac", 4: "acgi", 8: "acgi"} {
+		var x, square float64
+		for _, letter := range []byte(seen) {
+			x += float64(letter) / float64(len(seen))
+			square += float64(letter) * float64(letter) / float64(len(seen))
+		}
+		want := [2][]float64{{x, 2 * x, 'A', 2 * 'A'}, {square, 1, 'A' * 'A', 1}}
+		inner := &corner{size: 3}
+		logits, probabilities, err := Views{inner, 3, n}.Predict(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range [2][]float32{logits, probabilities} {
+			for j := range want[i] {
+				if math.Abs(float64(got[j])-want[i][j]) > 1e-3 {
+					t.Errorf("%d views: %v, want %v", n, got, want[i])
+					break
+				}
+			}
+		}
+		if inner.calls != n {
+			t.Errorf("%d views: %d predictions", n, inner.calls)
+		}
+	}
+	if !bytes.Equal(images, before) {
+		t.Error("the images have changed")
+	}
+
+	full := errors.New("out of memory")
+	if _, _, err := (Views{&corner{size: 3, err: full}, 3, 4}).Predict(images); !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+	for _, c := range []struct {
+		views Views
+		want  string
+	}{
+		{Views{&corner{size: 3}, 3, 3}, "3 views: expected 1, 2, 4 or 8"},
+		{Views{&corner{size: 3}, 5, 2}, "54 bytes of images"},
+		{Views{&corner{size: 3}, 0, 2}, "54 bytes of images"},
+	} {
+		if _, _, err := c.views.Predict(images); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+	}
+}
+
+func BenchmarkTurn(b *testing.B) {
+	src := make([]byte, 64*64*64*3)
+	dst := make([]byte, len(src))
+	b.SetBytes(int64(len(src)))
+	for b.Loop() {
+		turn(dst, src, 64, 7)
+	}
+	b.ReportMetric(64*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+}
