@@ -85,15 +85,7 @@ func TestAverage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := NewInferenceGraph(cfg.Model, sigmoid, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inf, err := g.Open(SessionConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inf.Close()
+	inf := openInference(t, cfg.Model, nil)
 	if err := inf.Restore(prefix); err != nil {
 		t.Fatal(err)
 	}
