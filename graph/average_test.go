@@ -48,10 +48,18 @@ func TestAverage(t *testing.T) {
 		}
 		want[name] = make([]float64, len(first[name]))
 	}
-	for step := range int64(20) {
+	const steps = 3 * averageEvery
+	for step := range int64(steps) {
 		trainSteps(t, tr, cfg, step, step+1)
 		w := weightsOf(t, tr)
 		decay := min(.6, float64(step)/float64(9+step)) // .6 from step 14 on
+		switch {
+		case step < averageEvery:
+		case step%averageEvery == averageEvery-1:
+			decay = math.Pow(decay, averageEvery)
+		default:
+			decay = 1
+		}
 		for _, name := range probes {
 			for i := range want[name] {
 				want[name][i] = decay*want[name][i] + (1-decay)*float64(w[name+liveSuffix][i])
@@ -62,7 +70,7 @@ func TestAverage(t *testing.T) {
 		}
 	}
 	// The trained weights are those of a run without averages.
-	trainSteps(t, plain, cfg, 0, 20)
+	trainSteps(t, plain, cfg, 0, steps)
 	if a, b := weightsOf(t, tr)["head/kernel"+liveSuffix], weightsOf(t, plain)["head/kernel"]; !slices.Equal(a, b) {
 		t.Error("averaging changes what is trained")
 	}
@@ -77,15 +85,7 @@ func TestAverage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := NewInferenceGraph(cfg.Model, sigmoid, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inf, err := g.Open(SessionConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inf.Close()
+	inf := openInference(t, cfg.Model, nil)
 	if err := inf.Restore(prefix); err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func TestAverage(t *testing.T) {
 	if err := again.Restore(prefix); err != nil {
 		t.Fatal(err)
 	}
-	trainSteps(t, tr, cfg, 20, 22)
-	trainSteps(t, again, cfg, 20, 22)
+	trainSteps(t, tr, cfg, steps, steps+averageEvery)
+	trainSteps(t, again, cfg, steps, steps+averageEvery)
 	a, b := weightsOf(t, tr), weightsOf(t, again)
 	for name := range a {
 		if !slices.Equal(a[name], b[name]) {

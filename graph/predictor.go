@@ -10,10 +10,13 @@ import (
 // Predictor runs a network in inference mode, whatever session it lives in. Its
 // Predict may be called concurrently if Run may.
 type Predictor struct {
-	// Images is uint8 [-1, Size, Size, 3]; Logits and Probabilities are float32
-	// [-1, Outputs].
+	// Images is [-1, Size, Size, 3], of the dtype that Pixels says; Logits and
+	// Probabilities are float32 [-1, Outputs]. One of the two may be missing, its
+	// Op nil.
 	Images, Logits, Probabilities tf.Output
 	Size, Outputs                 int
+	// Pixels is what the network expects of its images.
+	Pixels Pixels
 	// Run is a session's.
 	Run func(feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error)
 
@@ -22,30 +25,87 @@ type Predictor struct {
 
 // Predict runs the network on N ≥ 1 images, uint8 [N, Size, Size, 3] in
 // row-major order, and returns logits and probabilities, each float32
-// [N, Outputs] in row-major order.
+// [N, Outputs] in row-major order, or nil for the one that the network lacks.
 func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
 	size := int64(p.Size)
 	n := int64(len(images)) / (size * size * 3)
 	if n == 0 || n*size*size*3 != int64(len(images)) {
 		return nil, nil, fmt.Errorf("predict: %d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
 	}
-	feed, err := uint8Tensor(images, n, size, size, 3)
+	feed, err := p.Pixels.tensor(images, n, size, size, 3)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: images: %w", err)
 	}
 	p.memory.fed(len(images))
-	got, err := p.Run(map[tf.Output]*tf.Tensor{p.Images: feed}, []tf.Output{p.Logits, p.Probabilities}, nil)
+	var fetches []tf.Output
+	for _, output := range []tf.Output{p.Logits, p.Probabilities} {
+		if output.Op != nil {
+			fetches = append(fetches, output)
+		}
+	}
+	got, err := p.Run(map[tf.Output]*tf.Tensor{p.Images: feed}, fetches, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
-	logits, err1 := floats(got[0])
-	probabilities, err2 := floats(got[1])
+	next := func(what string, output tf.Output) ([]float32, error) {
+		if output.Op == nil {
+			return nil, nil
+		}
+		values, err := floats(got[0])
+		got = got[1:]
+		// A loaded graph is free to give what its signature does not promise.
+		if want := int(n) * p.Outputs; err == nil && len(values) != want {
+			err = fmt.Errorf("%d %s: expected %d", len(values), what, want)
+		}
+		return values, err
+	}
+	logits, err1 := next("logits", p.Logits)
+	probabilities, err2 := next("probabilities", p.Probabilities)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
-	// A loaded graph is free to give what its signature does not promise.
-	if want := int(n) * p.Outputs; len(logits) != want || len(probabilities) != want {
-		return nil, nil, fmt.Errorf("predict: %d logits and %d probabilities: expected %d of each", len(logits), len(probabilities), want)
-	}
 	return logits, probabilities, nil
+}
+
+// Pixels names the range in which a network expects the values of its images,
+// and with it their dtype.
+type Pixels string
+
+// The ranges.
+const (
+	PixelsBytes  Pixels = ""       // uint8, 0 to 255
+	Pixels255    Pixels = "0..255" // float32
+	PixelsUnit   Pixels = "0..1"   // float32
+	PixelsSigned Pixels = "-1..1"  // float32
+)
+
+// Validate says which ranges there are.
+func (p Pixels) Validate() error {
+	switch p {
+	case PixelsBytes, Pixels255, PixelsUnit, PixelsSigned:
+		return nil
+	}
+	return fmt.Errorf("pixels %q: expected %s, %s or %s", string(p), Pixels255, PixelsUnit, PixelsSigned)
+}
+
+// tensor copies images into a tensor of the range.
+func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
+	scale, offset := float32(1), float32(0)
+	switch p {
+	case PixelsBytes:
+		return uint8Tensor(images, shape...)
+	case PixelsUnit:
+		scale = 1.0 / 255
+	case PixelsSigned:
+		scale, offset = 2.0/255, -1
+	}
+	var table [256]float32
+	for i := range table {
+		table[i] = float32(i)*scale + offset
+	}
+	values := make([]float32, len(images))
+	for i, b := range images {
+		values[i] = table[b]
+	}
+	return float32Tensor(values, shape...)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -48,6 +49,7 @@ type Trainer struct {
 	initSeed                                      tf.Output
 	train, init                                   *tf.Operation
 	begin                                         *tf.Operation // trains from the model's weights on
+	average                                       *tf.Operation // train, and then the average of the weights
 	reads                                         map[string]tf.Output
 	save                                          saver
 	restoreModel                                  saver
@@ -129,7 +131,8 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 			targets = append(targets, assign)
 		}
 	}
-	var begins []*tf.Operation
+	t.train = group(s, "train", targets)
+	var begins, averages []*tf.Operation
 	if r.live != "" {
 		after := s.SubScope("average").WithControlDependencies(targets...)
 		rest := op.Sub(s.SubScope("average_rest"), tg.Const(s.SubScope("one"), float32(1)), t.decay)
@@ -137,12 +140,11 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 			as := after.SubScope(v.Name)
 			live := op.ReadVariableOp(as, handles[v.Name+r.live], tf.Float)
 			far := op.Mul(as, op.Sub(as, t.reads[v.Name], live), rest)
-			targets = append(targets, op.AssignSubVariableOp(as, handles[v.Name], far))
+			averages = append(averages, op.AssignSubVariableOp(as, handles[v.Name], far))
 			begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), handles[v.Name+r.live], t.reads[v.Name]))
 		}
 	}
-	t.begin = group(s, "begin", begins)
-	t.train = group(s, "train", targets)
+	t.begin, t.average = group(s, "begin", begins), group(s, "average", averages)
 
 	t.initSeed = placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
@@ -210,11 +212,21 @@ func ValidateAverage(decay float64) error {
 	return nil
 }
 
-// averageDecay is the decay of the average's update after step updates: small at
-// first, so that the first weights, which are random, are soon forgotten. It is
-// that of TensorFlow's ExponentialMovingAverage, but 0 in the first update.
-func averageDecay(decay float64, step int64) float64 {
-	return min(decay, float64(step)/float64(9+step))
+// averageEvery is how many steps apart the average is brought up to date, by that
+// power of the decay, after its first that many steps: the weights move little
+// in between, and doing it in every step would cost a tenth of one.
+const averageEvery = 8
+
+// averageDecay is the decay of the average's update in the step that follows
+// step updates; due tells whether there is one. The decay is small at first, so
+// that the first weights, which are random, are soon forgotten. It is that of
+// TensorFlow's ExponentialMovingAverage, but 0 in the first update.
+func averageDecay(decay float64, step int64) (value float64, due bool) {
+	value = min(decay, float64(step)/float64(9+step))
+	if step < averageEvery {
+		return value, true
+	}
+	return math.Pow(value, averageEvery), (step+1)%averageEvery == 0
 }
 
 // StepInput is what one update is made of.
@@ -255,16 +267,23 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	seed, err1 := tf.NewTensor([]int64{in.Seed, in.Step})
 	step, err2 := tf.NewTensor(in.Step)
 	rate, err3 := tf.NewTensor(float32(in.LearningRate))
-	decay, err4 := tf.NewTensor(float32(averageDecay(t.cfg.Average, in.Step)))
+	target, decay := t.train, 0.0
+	if t.cfg.Average > 0 {
+		var due bool
+		if decay, due = averageDecay(t.cfg.Average, in.Step); due {
+			target = t.average
+		}
+	}
+	keep, err4 := tf.NewTensor(float32(decay))
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
 	}
-	feeds := map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels, t.seed: seed, t.step: step, t.rate: rate, t.decay: decay}
+	feeds := map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels, t.seed: seed, t.step: step, t.rate: rate, t.decay: keep}
 	if err := t.feedSize(feeds, in.Size); err != nil {
 		return StepOutput{}, fmt.Errorf("size of step %d: %w", in.Step, err)
 	}
 	got, err := t.sess.Run(feeds,
-		[]tf.Output{t.loss, t.norm}, []*tf.Operation{t.train})
+		[]tf.Output{t.loss, t.norm}, []*tf.Operation{target})
 	if err != nil {
 		return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
 	}

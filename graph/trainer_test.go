@@ -128,6 +128,26 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 	}
 }
 
+// openInference starts a network in inference mode; with weights nil its
+// variables are still to be restored.
+func openInference(t *testing.T, cfg Config, weights Weights) *Inference {
+	t.Helper()
+	g, err := NewInferenceGraph(cfg, sigmoid, weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inf, err := g.Open(SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := inf.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return inf
+}
+
 func TestFrozenEqualsVariables(t *testing.T) {
 	cfg := testTrainerConfig(64, 8)
 	tr := newTestTrainer(t, cfg)
@@ -146,16 +166,7 @@ func TestFrozenEqualsVariables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := NewInferenceGraph(cfg.Model, sigmoid, weights)
-	if err != nil {
-		t.Fatal(err)
-	}
-	inf, err := g.Open(SessionConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inf.Close()
-	got, _, err := inf.Predict(images)
+	got, _, err := openInference(t, cfg.Model, weights).Predict(images)
 	if err != nil {
 		t.Fatal(err)
 	}

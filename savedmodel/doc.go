@@ -23,6 +23,12 @@
 // batch; a file cut off below the crop is not noticed, as the rows below are not
 // read.
 //
+// # Models of other programs
+//
+// Load opens what other programs export, Keras' model.export for one, where
+// LoadConfig names the signature, the input and the outputs, as far as they
+// cannot be found, and the range of float32 pixels.
+//
 // # Layout
 //
 //	OUT/saved_model.pb                             graph and signatures

@@ -10,6 +10,8 @@ import (
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
+
+	"galaxy/graph"
 )
 
 // Whatever saved_model.pb holds, there is a usable signature or an error.
@@ -35,23 +37,25 @@ func FuzzReadSignature(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	read := func(t testing.TB, encoded []byte) (signature, error) {
+	read := func(t testing.TB, encoded []byte, cfg LoadConfig) (signature, error) {
 		t.Helper()
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, modelFile), encoded, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		return readSignature(dir)
+		return readSignature(dir, cfg)
 	}
-	if s, err := read(f, whole); err != nil || s.size != 32 || s.outputs != 37 {
+	if s, err := read(f, whole, LoadConfig{}); err != nil || s.size != 32 || s.outputs != 37 {
 		f.Fatalf("the seed gives %+v and %v", s, err)
 	}
 	f.Add(whole)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, encoded []byte) {
-		s, err := read(t, encoded)
-		if err == nil && (s.size < 1 || s.size > maxSize || s.outputs < 1) {
-			t.Errorf("got %+v", s)
+		for _, pixels := range []graph.Pixels{graph.PixelsBytes, graph.PixelsUnit} {
+			s, err := read(t, encoded, LoadConfig{Pixels: pixels})
+			if err == nil && (s.size < 1 || s.size > maxSize || s.outputs < 1 || s.images == "" && s.logits == "" && s.probabilities == "") {
+				t.Errorf("got %+v", s)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package savedmodel
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,15 +21,28 @@ import (
 	"galaxy/graph"
 )
 
-// LoadConfig says what a model must fit and how it is run.
+// LoadConfig says what a model must fit, which of its tensors are meant, and how
+// it is run. The zero value takes every model that Export writes.
 type LoadConfig struct {
 	// Size is the height and width of the images it will be given, pixels; 0
-	// takes any model.
+	// takes any model whose signature tells its own.
 	Size int
 	// Outputs is the number of answers expected of it; 0 takes any model.
 	Outputs int
 	// Session says how the graph is run.
 	Session graph.SessionConfig
+
+	// Signature names the signature to run; "" is SignatureImages.
+	Signature string
+	// Input names its input of images; "" is InputImages, or the only input.
+	Input string
+	// Logits and Probabilities name its outputs. "" is OutputLogits and
+	// OutputProbabilities, as far as there are such. Where neither is there or
+	// named, the only output is taken for probabilities.
+	Logits, Probabilities string
+	// Pixels is the range of values that a float32 input expects, which no
+	// signature tells. For a uint8 input it must be left out.
+	Pixels graph.Pixels
 }
 
 // Model is a loaded SavedModel. Its methods may be called concurrently. Its
@@ -39,10 +53,10 @@ type Model struct {
 }
 
 // Load opens a SavedModel, of Export or of anything else that writes the tag
-// "serve" and a signature serving_default from images, uint8
-// [-1, size, size, 3], to logits and probabilities, float32 [-1, outputs]. It
-// says which file is missing or damaged, and what a model of another kind has
-// instead.
+// "serve" (Keras' model.export does) and a signature from images, uint8 or float32
+// [-1, size, size, 3], to logits, probabilities or both, float32 [-1, outputs];
+// the size may be -1 as well. It says which file is missing or damaged, and what
+// a model of another kind has instead.
 //
 // A SavedModel is a program: load only what you trust.
 func Load(dir string, cfg LoadConfig) (*Model, error) {
@@ -54,19 +68,16 @@ func Load(dir string, cfg LoadConfig) (*Model, error) {
 }
 
 func load(dir string, cfg LoadConfig) (*Model, error) {
+	if err := cfg.Pixels.Validate(); err != nil {
+		return nil, err
+	}
 	// Read before TensorFlow does: it would report a missing variable at the
 	// first prediction only, and tfgo's Model does not show the signatures.
-	sig, err := readSignature(dir)
+	sig, err := readSignature(dir, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Size != 0 && cfg.Size != sig.size {
-		return nil, fmt.Errorf("it takes images of %[1]d×%[1]d pixels, the data has %[2]d×%[2]d; prepare the data at size %[1]d or choose another model", sig.size, cfg.Size)
-	}
-	if cfg.Outputs != 0 && cfg.Outputs != sig.outputs {
-		return nil, fmt.Errorf("it gives %d answers: expected %d; choose another model", sig.outputs, cfg.Outputs)
-	}
-	m := &Model{Predictor: graph.Predictor{Size: sig.size, Outputs: sig.outputs}}
+	m := &Model{Predictor: graph.Predictor{Size: sig.size, Outputs: sig.outputs, Pixels: cfg.Pixels}}
 	if m.metadata, err = readMetadata(dir); err != nil {
 		return nil, err
 	}
@@ -89,49 +100,118 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	return m, nil
 }
 
-// signature is what SignatureImages says of a model: the names of its tensors
-// and their sizes.
+// signature is what the signature to run says: the names of its tensors, those of
+// missing outputs empty, and their sizes.
 type signature struct {
 	images, logits, probabilities string
 	size, outputs                 int
 }
 
-// readSignature reads the signature to serve, checked.
-func readSignature(dir string) (signature, error) {
+// readSignature reads the signature to run, checked against cfg.
+func readSignature(dir string, cfg LoadConfig) (signature, error) {
 	meta, err := readMetaGraph(dir)
 	if err != nil {
 		return signature{}, err
 	}
-	def, ok := meta.SignatureDef[SignatureImages]
+	name := cmp.Or(cfg.Signature, SignatureImages)
+	def, ok := meta.SignatureDef[name]
 	if !ok {
-		return signature{}, fmt.Errorf("it has no signature %s, only %s; export it with galaxy", SignatureImages, list(meta.SignatureDef))
+		return signature{}, fmt.Errorf("it has no signature %s, only %s; name one of them (--signature), or export it with galaxy", name, list(meta.SignatureDef))
 	}
-	images, err := endpoint("input", def.Inputs, InputImages, typespb.DataType_DT_UINT8, 4)
+	var sig signature
+	if err := sig.read(def, cfg); err != nil {
+		return signature{}, fmt.Errorf("signature %s: %w", name, err)
+	}
+	if cfg.Size != 0 && cfg.Size != sig.size {
+		return signature{}, fmt.Errorf("it takes images of %[1]d×%[1]d pixels, the data has %[2]d×%[2]d; prepare the data at size %[1]d or choose another model", sig.size, cfg.Size)
+	}
+	if cfg.Outputs != 0 && cfg.Outputs != sig.outputs {
+		return signature{}, fmt.Errorf("it gives %d answers: expected %d; choose another model", sig.outputs, cfg.Outputs)
+	}
+	return sig, nil
+}
+
+func (s *signature) read(def *pb.SignatureDef, cfg LoadConfig) error {
+	input := cfg.Input
+	if input == "" {
+		input = InputImages
+		if _, ok := def.Inputs[input]; !ok && len(def.Inputs) == 1 {
+			input = list(def.Inputs)
+		}
+	}
+	if err := s.readInput(def.Inputs, input, cfg); err != nil {
+		return err
+	}
+	logits, probabilities := cfg.Logits, cfg.Probabilities
+	if _, ok := def.Outputs[OutputLogits]; ok && logits == "" {
+		logits = OutputLogits
+	}
+	if _, ok := def.Outputs[OutputProbabilities]; ok && probabilities == "" {
+		probabilities = OutputProbabilities
+	}
+	if logits == "" && probabilities == "" {
+		if len(def.Outputs) != 1 {
+			return fmt.Errorf("it has no output %s or %s, only %s; name the one that is (--probabilities or --logits)", OutputLogits, OutputProbabilities, list(def.Outputs))
+		}
+		probabilities = list(def.Outputs)
+	}
+	for _, o := range []struct {
+		name   string
+		tensor *string
+	}{{logits, &s.logits}, {probabilities, &s.probabilities}} {
+		if o.name == "" {
+			continue
+		}
+		if err := s.readOutput(def.Outputs, o.name, o.tensor); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readInput checks the images: their dtype against the pixels asked for, and
+// their shape.
+func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg LoadConfig) error {
+	info, err := endpoint("input", inputs, name, 4)
 	if err != nil {
-		return signature{}, err
+		return err
 	}
-	logits, err := endpoint("output", def.Outputs, OutputLogits, typespb.DataType_DT_FLOAT, 2)
-	if err != nil {
-		return signature{}, err
+	switch float := info.Dtype == typespb.DataType_DT_FLOAT; {
+	case !float && info.Dtype != typespb.DataType_DT_UINT8:
+		return fmt.Errorf("input %s is %v: expected DT_UINT8 or DT_FLOAT", name, info.Dtype)
+	case !float && cfg.Pixels != graph.PixelsBytes:
+		return fmt.Errorf("input %s is uint8: its pixels are 0 to 255, not %s; leave the range out", name, cfg.Pixels)
+	case float && cfg.Pixels == graph.PixelsBytes:
+		return fmt.Errorf("input %s is float32, and the signature does not tell in which range it expects pixels: say (--pixels) %s, %s or %s",
+			name, graph.Pixels255, graph.PixelsUnit, graph.PixelsSigned)
 	}
-	probabilities, err := endpoint("output", def.Outputs, OutputProbabilities, typespb.DataType_DT_FLOAT, 2)
-	if err != nil {
-		return signature{}, err
-	}
-	dims := images.TensorShape.Dim
+	dims := info.TensorShape.Dim
 	size := dims[1].Size
-	if dims[0].Size != -1 || size < 1 || size > maxSize || dims[2].Size != size || dims[3].Size != 3 {
-		return signature{}, fmt.Errorf("signature %s: input %s has the shape %s: expected [-1, size, size, 3]", SignatureImages, InputImages, shapeString(images))
+	if size == -1 { // a network for any size
+		size = int64(cfg.Size)
 	}
-	outputs := logits.TensorShape.Dim[1].Size
-	if outputs < 1 || probabilities.TensorShape.Dim[1].Size != outputs {
-		return signature{}, fmt.Errorf("signature %s: outputs %s and %s have the shapes %s and %s: expected [-1, outputs] of both",
-			SignatureImages, OutputLogits, OutputProbabilities, shapeString(logits), shapeString(probabilities))
+	if dims[0].Size != -1 || size < 1 || size > maxSize || dims[2].Size != dims[1].Size || dims[3].Size != 3 {
+		return fmt.Errorf("input %s has the shape %s: expected [-1, size, size, 3]", name, shapeString(info))
 	}
-	return signature{
-		images: images.GetName(), logits: logits.GetName(), probabilities: probabilities.GetName(),
-		size: int(size), outputs: int(outputs),
-	}, nil
+	s.images, s.size = info.GetName(), int(size)
+	return nil
+}
+
+// readOutput checks an output's dtype and shape, and that all have one width.
+func (s *signature) readOutput(outputs map[string]*pb.TensorInfo, name string, tensor *string) error {
+	info, err := endpoint("output", outputs, name, 2)
+	if err != nil {
+		return err
+	}
+	if info.Dtype != typespb.DataType_DT_FLOAT {
+		return fmt.Errorf("output %s is %v: expected DT_FLOAT", name, info.Dtype)
+	}
+	width := info.TensorShape.Dim[1].Size
+	if width < 1 || width > maxSize || s.outputs != 0 && int(width) != s.outputs {
+		return fmt.Errorf("output %s has the shape %s: expected [-1, outputs], of logits and probabilities alike", name, shapeString(info))
+	}
+	*tensor, s.outputs = info.GetName(), int(width)
+	return nil
 }
 
 // maxSize keeps size·size·3 far from overflowing, whatever a file says.
@@ -152,8 +232,11 @@ func caught(f func()) (err error) {
 	return nil
 }
 
-// output finds the tensor "operation:index"; it panics as tfgo does.
+// output finds the tensor "operation:index", none for ""; it panics as tfgo does.
 func output(m *tg.Model, tensor string) tf.Output {
+	if tensor == "" {
+		return tf.Output{}
+	}
 	name, index, _ := strings.Cut(tensor, ":")
 	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 {
@@ -205,18 +288,18 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 	return nil
 }
 
-// endpoint finds an input or output of the signature and checks its dtype and
-// number of dimensions.
-func endpoint(kind string, infos map[string]*pb.TensorInfo, name string, dtype typespb.DataType, rank int) (*pb.TensorInfo, error) {
+// endpoint finds an input or output of the signature and checks its number of
+// dimensions.
+func endpoint(kind string, infos map[string]*pb.TensorInfo, name string, rank int) (*pb.TensorInfo, error) {
 	info, ok := infos[name]
 	if !ok {
-		return nil, fmt.Errorf("signature %s has no %s %s, only %s", SignatureImages, kind, name, list(infos))
+		return nil, fmt.Errorf("it has no %s %s, only %s", kind, name, list(infos))
 	}
-	if info.Dtype != dtype {
-		return nil, fmt.Errorf("signature %s: %s %s is %v: expected %v", SignatureImages, kind, name, info.Dtype, dtype)
+	if info.GetName() == "" {
+		return nil, fmt.Errorf("%s %s is no single tensor: expected a dense one", kind, name)
 	}
 	if info.GetTensorShape().GetUnknownRank() || len(info.GetTensorShape().GetDim()) != rank {
-		return nil, fmt.Errorf("signature %s: %s %s has the shape %s: expected %d dimensions", SignatureImages, kind, name, shapeString(info), rank)
+		return nil, fmt.Errorf("%s %s has the shape %s: expected %d dimensions", kind, name, shapeString(info), rank)
 	}
 	return info, nil
 }

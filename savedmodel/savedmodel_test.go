@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
@@ -660,12 +662,12 @@ func TestLoadErrors(t *testing.T) {
 		{"another input", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
 			edit(t, dir, func(m *pb.SavedModel) {
 				s := m.MetaGraphs[0].SignatureDef["serving_default"]
-				s.Inputs = map[string]*pb.TensorInfo{"x": s.Inputs["images"]}
+				s.Inputs = map[string]*pb.TensorInfo{"x": s.Inputs["images"], "y": s.Inputs["images"]}
 			})
-		}, "no input images, only x"},
+		}, "no input images, only x, y"},
 		{"another dtype", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
-			edit(t, dir, func(m *pb.SavedModel) { m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].Dtype = 1 })
-		}, "input images is DT_FLOAT: expected DT_UINT8"},
+			edit(t, dir, func(m *pb.SavedModel) { m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].Dtype = 3 })
+		}, "input images is DT_INT32: expected DT_UINT8 or DT_FLOAT"},
 		{"another shape", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
 			edit(t, dir, func(m *pb.SavedModel) {
 				m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].TensorShape.Dim[3].Size = 1
@@ -679,6 +681,18 @@ func TestLoadErrors(t *testing.T) {
 		}, "gone"},
 		{"another size of images", frozen, savedmodel.LoadConfig{Size: 64}, nil, "takes images of 32×32 pixels, the data has 64×64"},
 		{"another number of answers", frozen, savedmodel.LoadConfig{Outputs: 37}, nil, "gives 5 answers: expected 37"},
+		{"a range of pixels for bytes", frozen, savedmodel.LoadConfig{Pixels: graph.PixelsUnit}, nil, "input images is uint8: its pixels are 0 to 255, not 0..1"},
+		{"an unknown range of pixels", frozen, savedmodel.LoadConfig{Pixels: "0..100"}, nil, `pixels "0..100": expected 0..255, 0..1 or -1..1`},
+		{"no such signature", frozen, savedmodel.LoadConfig{Signature: "serve"}, nil, "no signature serve, only serving_default, serving_jpeg"},
+		{"strings for images", frozen, savedmodel.LoadConfig{Signature: "serving_jpeg"}, nil, "input jpegs has the shape [-1]: expected 4 dimensions"},
+		{"no such input", frozen, savedmodel.LoadConfig{Input: "x"}, nil, "no input x, only images"},
+		{"no such logits", frozen, savedmodel.LoadConfig{Logits: "x"}, nil, "no output x, only logits, probabilities"},
+		{"no such probabilities", frozen, savedmodel.LoadConfig{Probabilities: "x"}, nil, "no output x, only logits, probabilities"},
+		{"an input of several tensors", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
+			edit(t, dir, func(m *pb.SavedModel) {
+				m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].Encoding = nil
+			})
+		}, "input images is no single tensor"},
 		{"threads below 0", frozen, savedmodel.LoadConfig{Session: graph.SessionConfig{Threads: -1}}, nil, "threads -1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -720,6 +734,128 @@ func TestLoadWithoutMetadata(t *testing.T) {
 	}
 	if _, _, err := m.Predict(make([]byte, size*size*3)); err != nil {
 		t.Error(err)
+	}
+}
+
+// thumbnails writes a SavedModel of another program: a signature "call" from x, of
+// the given dtype and sides, to the mean of each channel and, with both, to its
+// negative as well.
+func thumbnails(t *testing.T, dtype tf.DataType, side int64, outputs ...string) string {
+	t.Helper()
+	s := op.NewScope()
+	x := op.Placeholder(s.SubScope("x"), dtype, op.PlaceholderShape(tf.MakeShape(-1, side, side, 3)))
+	mean := op.Mean(s.SubScope("mean"), op.Cast(s.SubScope("cast"), x, tf.Float), op.Const(s.SubScope("axes"), []int32{1, 2}))
+	tensors := map[string]tf.Output{outputs[0]: mean}
+	if len(outputs) > 1 {
+		tensors[outputs[1]] = op.Neg(s.SubScope("neg"), mean)
+	}
+	g, err := s.Finalize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	def, err := graph.Def(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := func(x tf.Output, dtype tf.DataType, dims ...int64) *pb.TensorInfo {
+		shape := new(shapepb.TensorShapeProto)
+		for _, d := range dims {
+			shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: d})
+		}
+		return &pb.TensorInfo{Encoding: &pb.TensorInfo_Name{Name: x.Op.Name() + ":0"}, Dtype: typespb.DataType(dtype), TensorShape: shape}
+	}
+	signature := &pb.SignatureDef{
+		Inputs:  map[string]*pb.TensorInfo{"x": info(x, dtype, -1, side, side, 3)},
+		Outputs: map[string]*pb.TensorInfo{},
+	}
+	for name, x := range tensors {
+		signature.Outputs[name] = info(x, tf.Float, -1, 3)
+	}
+	model, err := proto.Marshal(&pb.SavedModel{SavedModelSchemaVersion: 1, MetaGraphs: []*pb.MetaGraphDef{{
+		MetaInfoDef:  &pb.MetaGraphDef_MetaInfoDef{Tags: []string{savedmodel.Tag}},
+		GraphDef:     def,
+		SignatureDef: map[string]*pb.SignatureDef{"call": signature},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "saved_model.pb"), model, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// A model of another program: its tensors are found or named, and its pixels are
+// those it expects.
+func TestForeign(t *testing.T) {
+	const side = 4
+	images := make([]byte, 2*side*side*3)
+	r := rand.New(rand.NewPCG(8, 8))
+	var mean [6]float64
+	for i := range images {
+		images[i] = uint8(r.IntN(256))
+		mean[i/(side*side*3)*3+i%3] += float64(images[i]) / (side * side)
+	}
+	scaled := func(scale, offset float64) (values []float32) {
+		for _, m := range mean {
+			values = append(values, float32(m*scale+offset))
+		}
+		return values
+	}
+	call := savedmodel.LoadConfig{Signature: "call", Size: side}
+	with := func(change func(*savedmodel.LoadConfig)) savedmodel.LoadConfig {
+		cfg := call
+		change(&cfg)
+		return cfg
+	}
+	bytes, unit, signed := scaled(1, 0), scaled(1.0/255, 0), scaled(2.0/255, -1)
+	for _, c := range []struct {
+		name                  string
+		dir                   string
+		cfg                   savedmodel.LoadConfig
+		logits, probabilities []float32
+	}{
+		{"one output is probabilities", thumbnails(t, tf.Uint8, side, "out"), call, nil, bytes},
+		{"one output is named logits", thumbnails(t, tf.Uint8, side, "out"), with(func(c *savedmodel.LoadConfig) { c.Logits = "out" }), bytes, nil},
+		{"one output is called logits", thumbnails(t, tf.Uint8, side, "logits"), call, bytes, nil},
+		{"one of two outputs", thumbnails(t, tf.Uint8, side, "a", "b"), with(func(c *savedmodel.LoadConfig) { c.Probabilities = "a" }), nil, bytes},
+		{"both outputs", thumbnails(t, tf.Uint8, side, "a", "b"), with(func(c *savedmodel.LoadConfig) { c.Logits, c.Probabilities = "b", "a" }), scaled(-1, 0), bytes},
+		{"any size", thumbnails(t, tf.Uint8, -1, "out"), call, nil, bytes},
+		{"floats to 255", thumbnails(t, tf.Float, side, "out"), with(func(c *savedmodel.LoadConfig) { c.Pixels = graph.Pixels255 }), nil, bytes},
+		{"floats to 1", thumbnails(t, tf.Float, side, "out"), with(func(c *savedmodel.LoadConfig) { c.Pixels = graph.PixelsUnit }), nil, unit},
+		{"floats from -1", thumbnails(t, tf.Float, side, "out"), with(func(c *savedmodel.LoadConfig) { c.Pixels = graph.PixelsSigned }), nil, signed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, err := savedmodel.Load(c.dir, c.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logits, probabilities, err := m.Predict(images)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range []struct {
+				name      string
+				got, want []float32
+			}{{"logits", logits, c.logits}, {"probabilities", probabilities, c.probabilities}} {
+				if len(x.got) != len(x.want) || len(x.want) > 0 && gap(t, x.got, x.want) > 1e-6 {
+					t.Errorf("%s are %v, want %v", x.name, x.got, x.want)
+				}
+			}
+		})
+	}
+	for _, c := range []struct {
+		name, dir, want string
+		cfg             savedmodel.LoadConfig
+	}{
+		{"which output", thumbnails(t, tf.Uint8, side, "a", "b"), "signature call: it has no output logits or probabilities, only a, b; name", call},
+		{"which range", thumbnails(t, tf.Float, side, "out"), "input x is float32, and the signature does not tell in which range it expects pixels: say (--pixels) 0..255, 0..1 or -1..1", call},
+		{"any size, but which", thumbnails(t, tf.Uint8, -1, "out"), "input x has the shape [-1, -1, -1, 3]", savedmodel.LoadConfig{Signature: "call"}},
+	} {
+		if _, err := savedmodel.Load(c.dir, c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
 	}
 }
 

@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"galaxy/data"
 	"galaxy/train/metric"
-	"galaxy/train/objective"
 )
 
 // Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
-// logits and probabilities, float32 [N, 37] in row-major order.
+// logits and probabilities, float32 [N, Target.Width()] in row-major order.
+// Logits may be nil where there is no loss to be computed of them.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
 }
@@ -26,11 +28,14 @@ type Evaluation struct {
 	Cache *data.Cache
 	Split data.Split
 	Batch int // images predicted at a time; 0 is EvalBatch
-	// Objective is what the predictor was trained for.
-	Objective *objective.Objective
-	// Baseline adds the scores of the constant predictor, which is fitted to
-	// the train split.
-	Baseline bool
+	// Target is what the predictor predicts, and Loss what it was trained with;
+	// nil where that is not known.
+	Target data.Target
+	Loss   metric.Loss
+	// Full adds what a run under way has no use for: intervals, the constant
+	// predictor, which is fitted to the train split, and the slices by size and
+	// brightness, which are measured in the images.
+	Full bool
 	// Progress, when set, is told how many of the images are done.
 	Progress func(done, total int)
 }
@@ -45,43 +50,82 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 			err = fmt.Errorf("evaluate the %v split: %w", e.Split, err)
 		}
 	}()
-	target := e.Objective.Config().Target()
 	var constant *metric.Constant
-	if e.Baseline {
-		constant, err = metric.FitConstant(func(yield func([]float32) bool) {
-			for _, i := range e.Cache.Indices(data.Train) {
-				if !yield(e.Cache.Labels(i)) {
-					return
-				}
-			}
-		})
-		if err != nil {
+	var traits *traits
+	if e.Full {
+		if constant, err = fitConstant(e.Cache, e.Target); err != nil {
 			return metric.Result{}, err
 		}
+		traits = newTraits(e.Cache.Manifest())
 	}
-	loader, err := data.NewLoader(e.Cache, data.LoaderConfig{Split: e.Split, Target: target, Batch: e.Batch, Once: true})
+	loader, err := data.NewLoader(e.Cache, data.LoaderConfig{Split: e.Split, Target: e.Target, Batch: e.Batch, Once: true})
 	if err != nil {
 		return metric.Result{}, err
 	}
 	defer loader.Close()
-	scores := metric.New(e.Objective, constant)
-	for done, total := 0, len(e.Cache.Labelled(e.Split, target)); ; {
+	evaluation := metric.New(e.Target, e.Loss, constant)
+	for done, total := 0, len(e.Cache.Labelled(e.Split, e.Target)); ; {
 		batch, err := loader.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return scores.Result()
+			break
 		}
 		if err != nil {
 			return metric.Result{}, err
+		}
+		// Beside the network's work, which has the other cores or a GPU.
+		var measuring sync.WaitGroup
+		if traits != nil {
+			measuring.Go(func() { traits.measure(batch.Images, batch.Len()) })
 		}
 		logits, probabilities, err := p.Predict(batch.Images)
+		measuring.Wait()
 		if err != nil {
 			return metric.Result{}, err
 		}
-		if err := scores.Add(logits, probabilities, batch.Labels); err != nil {
+		if err := evaluation.Add(logits, probabilities, batch.Labels); err != nil {
 			return metric.Result{}, err
 		}
 		if done += batch.Len(); e.Progress != nil {
 			e.Progress(done, total)
 		}
+	}
+	if !e.Full {
+		scores, err := evaluation.Scores()
+		return metric.Result{Scores: scores}, err
+	}
+	return evaluation.Result(traits.size, traits.brightness)
+}
+
+// fitConstant fits the constant predictor to the labels of the train split.
+func fitConstant(cache *data.Cache, target data.Target) (*metric.Constant, error) {
+	label := make([]float32, target.Width())
+	return metric.FitConstant(target, func(yield func([]float32) bool) {
+		for _, i := range cache.Labelled(data.Train, target) {
+			if target.Label(label, cache.Labels(i)); !yield(label) {
+				return
+			}
+		}
+	})
+}
+
+// traits is what the images tell of the galaxies, by which figures are sliced.
+type traits struct {
+	photometer       *data.Photometer
+	size, brightness metric.Trait
+}
+
+func newTraits(m data.Manifest) *traits {
+	return &traits{
+		photometer: data.NewPhotometer(m),
+		size:       metric.Trait{Name: "size", Unit: "px"},
+		brightness: metric.Trait{Name: "brightness", Unit: "levels"},
+	}
+}
+
+func (t *traits) measure(images []byte, n int) {
+	for image := range slices.Chunk(images, len(images)/n) {
+		p := t.photometer.Measure(image)
+		t.size.Values = append(t.size.Values, p.Radius)
+		t.brightness.Values = append(t.brightness.Values, p.Brightness)
 	}
 }

@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"galaxy/train/events"
+	"galaxy/train/metric"
 )
 
 // field is one named number of a metrics line.
@@ -33,15 +35,29 @@ func stepFields(r StepResult) []field {
 }
 
 func evaluationFields(r EvaluationResult) []field {
+	five := metric.Value(math.NaN())
+	if f := r.Scores.FiveClass; f != nil {
+		five = f.Accuracy
+	}
 	return []field{
 		{"kind", "evaluation"}, {"step", r.Step}, {"epoch", r.Epoch},
-		{"train_loss", r.TrainLoss}, {"validation_loss", r.Scores.Loss},
+		{"train_loss", r.TrainLoss}, {"validation_loss", defined(r.Scores.Loss)},
 		{"validation_rmse", r.Scores.RMSE},
-		{"validation_accuracy_argmax37", r.Scores.AccuracyArgmax37},
-		{"validation_question_accuracy", r.Scores.QuestionAccuracy},
+		{"validation_accuracy_argmax37", defined(r.Scores.AccuracyArgmax37)},
+		{"validation_question_accuracy", defined(r.Scores.QuestionAccuracy)},
+		{"validation_five_class_accuracy", defined(five)},
 		{"best", r.Best},
 		{"time", r.Time.UTC().Format(time.RFC3339Nano)},
 	}
+}
+
+// defined is a figure's number, nil for one that is not defined: null in JSON, an
+// empty cell in CSV, no point in TensorBoard.
+func defined(v metric.Value) any {
+	if v.IsZero() {
+		return nil
+	}
+	return float64(v)
 }
 
 // journal is a file that a run only appends to. A checkpoint notes its size; a
@@ -158,7 +174,7 @@ func csvLine(columns []string) func(fields []field) ([]byte, error) {
 		row := make([]string, len(columns))
 		for i, c := range columns {
 			for _, f := range fields {
-				if f.name == c {
+				if f.name == c && f.value != nil {
 					row[i] = fmt.Sprint(f.value)
 				}
 			}

@@ -278,7 +278,9 @@ func (r *run) step(b *data.Batch) (StepResult, error) {
 // evaluate scores the validation split and, when it is the best so far, keeps
 // the checkpoint.
 func (r *run) evaluate(ctx context.Context) error {
-	scores, err := Evaluate(ctx, r.trainer, Evaluation{Cache: r.Cache, Split: data.Validation, Objective: r.objective})
+	scores, err := Evaluate(ctx, r.trainer, Evaluation{
+		Cache: r.Cache, Split: data.Validation, Target: r.Config.Objective.Target(), Loss: r.objective,
+	})
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
 	}

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,6 +16,7 @@ import (
 	"galaxy/data"
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/internal/durable"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -31,8 +33,16 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
 			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
-			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "of the focal loss, for a SavedModel that does not tell"},
-			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "of the focal loss, for a SavedModel that does not tell"},
+			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},
+			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print the main figures only; questions, classes, calibration and slices are left out"},
+			&cli.StringFlag{Name: "signature", Category: catForeign, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
+			&cli.StringFlag{Name: "input", Category: catForeign, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
+			&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
+			&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
+			&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
+			&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "it was trained with: focal, crossentropy or mse", DefaultText: "not known, and not reported"},
+			&cli.Float64Flag{Name: "alpha", Category: catForeign, Value: focal.Default().Alpha, Usage: "of focal loss"},
+			&cli.Float64Flag{Name: "gamma", Category: catForeign, Value: focal.Default().Gamma, Usage: "of focal loss"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
 		},
@@ -42,10 +52,14 @@ func evalCommand() *cli.Command {
 
 // evaluated is the result of eval.
 type evaluated struct {
-	Model string `json:"model"`
-	Split string `json:"split"`
-	Step  int64  `json:"step"`
-	Views int    `json:"views"` // of each image
+	Galaxy string `json:"galaxy"` // version of this program
+	Model  string `json:"model"`
+	Step   int64  `json:"step"`
+	// CacheChecksum and SplitSeed tell, with Split, which galaxies were scored.
+	CacheChecksum string `json:"cache_checksum"`
+	SplitSeed     int64  `json:"split_seed"`
+	Split         string `json:"split"`
+	Views         int    `json:"views"` // of each image
 	// Projected tells that the probabilities were made to obey the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
@@ -70,76 +84,129 @@ func evalAction(c *cli.Context) (err error) {
 	if err := train.ValidateViews(c.Int("tta")); err != nil {
 		return usageError{fmt.Errorf("--tta: %w", err)}
 	}
+	other, err := foreignFlags(c)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := checkCSV(c); err != nil {
+		return err
+	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	foreign := objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: c.Float64("alpha"), Gamma: c.Float64("gamma")}
-	if err := foreign.Validate(); err != nil {
-		return usageError{err}
-	}
-	model, err := openModel(c.String("model"), cache, session, foreign)
+	model, err := openModel(c.String("model"), cache, session, other)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
 
-	trained := model.objective.Config()
-	if !reflect.DeepEqual(trained, foreign) && (c.IsSet("alpha") || c.IsSet("gamma")) {
-		return usageError{fmt.Errorf("--alpha and --gamma are for a SavedModel that does not tell its loss; %s was trained with the %v", c.String("model"), trained)}
-	}
 	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
-		if trained.Target() != data.Fractions {
-			return usageError{fmt.Errorf("--project: the model has the %s head, whose classes are not in the question tree", trained.Head)}
+		if model.target != data.Fractions {
+			return usageError{fmt.Errorf("--project: the model predicts the five %v, which are not in the question tree", model.target)}
 		}
 		model.Predictor = projected{model.Predictor}
 	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{
-		Cache: cache, Split: split, Batch: c.Int("batch"), Objective: model.objective, Baseline: true, Progress: bar.set,
+		Cache: cache, Split: split, Batch: c.Int("batch"), Target: model.target, Loss: model.loss, Full: true, Progress: bar.set,
 	})
 	if err := bar.close(err); err != nil {
 		return err
 	}
+	m := cache.Manifest()
 	result := evaluated{
-		Model: c.String("model"), Split: split.String(), Step: model.step, Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores,
+		Galaxy: galaxyVersion, Model: c.String("model"), Step: model.step,
+		CacheChecksum: m.Checksum, SplitSeed: m.SplitSeed, Split: split.String(),
+		Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores,
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
-	return report(c, result, func(w io.Writer) { printScores(w, result) })
+	if toCSV := c.String("csv"); toCSV != "" {
+		table, err := figuresCSV(scores.Figures())
+		if err != nil {
+			return err
+		}
+		if toCSV == "-" {
+			if _, err := c.App.Writer.Write(table); err != nil {
+				return fmt.Errorf("print figures: %w", err)
+			}
+			return nil
+		}
+		if err := durable.WriteFile(toCSV, table); err != nil {
+			return fmt.Errorf("write figures: %w", err)
+		}
+	}
+	return report(c, result, func(w io.Writer) { printEvaluation(w, result, c.Bool("brief")) })
 }
 
-func printScores(w io.Writer, r evaluated) {
-	how := ""
-	if r.Views > 1 {
-		how = fmt.Sprintf(", %d views of each", r.Views)
-	}
-	if r.Projected {
-		how += ", projected onto the question tree"
-	}
-	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, how, r.ImagesPerSecond)
-	fmt.Fprintf(w, "%-28s %10s %24s %10s\n", "", "model", "95 % interval", "constant")
-	row := func(name string, value float64, interval *metric.Interval, base float64) {
-		between := ""
-		if interval != nil {
-			between = fmt.Sprintf("%.4f to %.4f", interval[0], interval[1])
+// checkCSV refuses an output that cannot be written, before the work is done.
+func checkCSV(c *cli.Context) error {
+	switch name := c.String("csv"); {
+	case name == "":
+		return nil
+	case name != "-":
+		if err := durable.Vacant(name); err != nil {
+			return fmt.Errorf("--csv: %w", err)
 		}
-		fmt.Fprintf(w, "%-28s %10.4f %24s %10.4f\n", name, value, between, base)
+		return nil
+	case c.Bool("json"):
+		return usageError{errors.New("--csv - and --json both print on stdout: give --csv a file")}
 	}
-	row("RMSE of the 37 fractions", r.RMSE, &r.RMSEInterval, r.Baseline.RMSE)
-	row("accuracy, largest of 37", r.AccuracyArgmax37, &r.AccuracyArgmax37Interval, r.Baseline.AccuracyArgmax37)
-	row("accuracy over questions", r.QuestionAccuracy, nil, r.Baseline.QuestionAccuracy)
-	row("loss", r.Loss, nil, r.Baseline.Loss)
+	return nil
+}
+
+// foreign is what the flags tell of a SavedModel that does not tell itself.
+type foreign struct {
+	load savedmodel.LoadConfig
+	// loss is the one of independent answers; nil where it is not known.
+	loss *objective.Config
+	// names and losses are the flags that were given.
+	names, losses []string
+}
+
+func foreignFlags(c *cli.Context) (foreign, error) {
+	f := foreign{load: savedmodel.LoadConfig{
+		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
+		Pixels: graph.Pixels(c.String("pixels")),
+	}}
+	if err := f.load.Pixels.Validate(); err != nil {
+		return f, fmt.Errorf("--%w", err)
+	}
+	given := func(names ...string) (set []string) {
+		for _, name := range names {
+			if c.IsSet(name) {
+				set = append(set, "--"+name)
+			}
+		}
+		return set
+	}
+	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given("loss", "alpha", "gamma")
+	if len(f.losses) == 0 {
+		return f, nil
+	}
+	f.loss = &objective.Config{Head: objective.Answers, Loss: objective.Loss(c.String("loss"))}
+	if !c.IsSet("loss") {
+		f.loss.Loss = objective.Focal
+	}
+	if f.loss.Loss == objective.Focal || c.IsSet("alpha") {
+		f.loss.Alpha = c.Float64("alpha")
+	}
+	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
+		f.loss.Gamma = c.Float64("gamma")
+	}
+	return f, f.loss.Validate()
 }
 
 // model is a network to evaluate, from wherever it came.
 type model struct {
 	train.Predictor
-	objective *objective.Objective
-	step      int64
-	close     func() error
+	target data.Target
+	loss   metric.Loss // nil where it is not known
+	step   int64
+	close  func() error
 }
 
 // projected is a Predictor whose probabilities obey the sum rules; its logits,
@@ -158,15 +225,59 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 	return logits, probabilities, nil
 }
 
+// fromLogits is a Predictor of a network that gives logits only: its
+// probabilities are those that the logits stand for after training as Config
+// says, with the head answers or five.
+type fromLogits struct {
+	train.Predictor
+	trained objective.Config
+}
+
+func (f fromLogits) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if logits, _, err = f.Predictor.Predict(images); err != nil {
+		return nil, nil, err
+	}
+	probabilities = make([]float32, len(logits))
+	if f.trained.Head == objective.Five {
+		for i := 0; i < len(logits); i += data.CleanClasses {
+			softmax(probabilities[i:i+data.CleanClasses], logits[i:])
+		}
+		return logits, probabilities, nil
+	}
+	params := focal.Params{Alpha: 0.5} // whose posterior is the sigmoid
+	if f.trained.Loss == objective.Focal {
+		params = focal.Params{Alpha: f.trained.Alpha, Gamma: f.trained.Gamma}
+	}
+	for i, x := range logits {
+		probabilities[i] = float32(params.PosteriorAt(float64(x)))
+	}
+	return logits, probabilities, nil
+}
+
+// softmax fills p with exp(xⱼ) / Σ exp(xₖ) over its length.
+func softmax(p, logits []float32) {
+	x := logits[:len(p)]
+	largest, sum := slices.Max(x), 0.0
+	for _, v := range x {
+		sum += math.Exp(float64(v - largest))
+	}
+	for j, v := range x {
+		p[j] = float32(math.Exp(float64(v-largest)) / sum)
+	}
+}
+
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored
-// on cache. foreign is the loss of a SavedModel that does not tell its own.
-func openModel(dir string, cache *data.Cache, session graph.SessionConfig, foreign objective.Config) (model, error) {
+// on cache.
+func openModel(dir string, cache *data.Cache, session graph.SessionConfig, other foreign) (model, error) {
 	cfg, err := train.ReadConfig(dir)
 	if err == nil {
-		return openRun(dir, cfg, cache.Manifest(), session)
+		if len(other.names) > 0 {
+			return model{}, usageError{fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(other.names, ", "), dir)}
+		}
+		return openRun(dir, cfg, cache.Manifest(), session, other)
 	}
 	if exists(filepath.Join(dir, "saved_model.pb")) {
-		return openSavedModel(dir, cache.Manifest(), session, foreign)
+		return openSavedModel(dir, cache.Manifest(), session, other)
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return model{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
@@ -188,7 +299,7 @@ func sameData(m data.Manifest, crop int, splitSeed int64) error {
 	return nil
 }
 
-func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig) (model, error) {
+func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig, other foreign) (model, error) {
 	if cfg.Model.Size != m.Size {
 		return model{}, fmt.Errorf("run %s was trained at %d px, the cache has images of %d px: prepare one with --size %d",
 			dir, cfg.Model.Size, m.Size, cfg.Model.Size)
@@ -199,6 +310,9 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return model{}, fmt.Errorf("run %s: %w", dir, err)
+	}
+	if err := other.tells(dir, cfg.Objective); err != nil {
+		return model{}, err
 	}
 	best, err := train.BestCheckpoint(dir, cfg)
 	if err != nil {
@@ -215,30 +329,75 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	if err := inference.Restore(best.Prefix()); err != nil {
 		return model{}, errors.Join(err, inference.Close())
 	}
-	return model{Predictor: inference, objective: o, step: best.State.Step, close: inference.Close}, nil
+	return model{Predictor: inference, target: cfg.Objective.Target(), loss: o, step: best.State.Step, close: inference.Close}, nil
 }
 
-func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, trained objective.Config) (model, error) {
-	loaded, err := savedmodel.Load(dir, savedmodel.LoadConfig{Size: m.Size, Session: session})
+// tells refuses the flags of a loss for a model that tells its own.
+func (f foreign) tells(dir string, trained objective.Config) error {
+	if len(f.losses) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
+}
+
+func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, other foreign) (model, error) {
+	load := other.load
+	load.Size, load.Session = m.Size, session
+	loaded, err := savedmodel.Load(dir, load)
 	if err != nil {
 		return model{}, err
 	}
-	var step int64
-	if meta := loaded.Metadata(); meta == nil {
-		fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
-			"it is taken for one with the %v, and whether it was trained on these galaxies is not known\n", dir, trained)
-	} else {
-		step, trained = meta.Step, meta.Objective
-		if err := sameData(m, meta.Crop, meta.SplitSeed); err != nil {
-			return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
-		}
+	opened := model{Predictor: loaded, close: func() error { return nil }}
+	meta := loaded.Metadata()
+	if meta == nil {
+		return opened, opened.describe(dir, loaded, other)
 	}
-	o, err := objective.New(trained)
+	if err := sameData(m, meta.Crop, meta.SplitSeed); err != nil {
+		return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
+	}
+	o, err := objective.New(meta.Objective)
 	if err != nil {
 		return model{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 	}
 	if loaded.Outputs != o.Outputs() {
-		return model{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), trained.Head)
+		return model{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), meta.Objective.Head)
 	}
-	return model{Predictor: loaded, objective: o, step: step, close: func() error { return nil }}, nil
+	opened.target, opened.loss, opened.step = meta.Objective.Target(), o, meta.Step
+	return opened, other.tells(dir, meta.Objective)
+}
+
+// describe sets what a SavedModel of another program predicts, and says what is
+// not known of it.
+func (m *model) describe(dir string, loaded *savedmodel.Model, other foreign) error {
+	trained := objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy}
+	if other.loss != nil {
+		trained = *other.loss
+	}
+	switch loaded.Outputs {
+	case data.Answers:
+	case data.CleanClasses:
+		trained.Head = objective.Five
+	default:
+		return fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions or the %d %v", dir, loaded.Outputs, data.Answers, data.CleanClasses, data.Classes)
+	}
+	o, err := objective.New(trained)
+	if err != nil {
+		return usageError{err}
+	}
+	m.target = trained.Target()
+	hasLogits := loaded.Logits.Op != nil
+	known := "its loss is not known and not reported (--loss says it)"
+	switch {
+	case other.loss == nil:
+	case !hasLogits:
+		return usageError{fmt.Errorf("%s: SavedModel %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), dir)}
+	default:
+		m.loss, known = o, fmt.Sprintf("it is taken for one with the %v", trained)
+	}
+	if loaded.Probabilities.Op == nil {
+		m.Predictor = fromLogits{loaded, trained}
+	}
+	fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
+		"%s, and whether it was trained on these galaxies is not known\n", dir, known)
+	return nil
 }

@@ -97,6 +97,7 @@ const (
 	catRecipe    = "Recipe"
 	catAugment   = "Augmentation of training images"
 	catObjective = "Head and loss"
+	catForeign   = "A SavedModel of another program"
 	catOptimizer = "Optimizer"
 )
 

@@ -141,7 +141,11 @@ func (p *trainProgress) OnEvaluation(r train.EvaluationResult) error {
 	if r.Best {
 		best = " (best)"
 	}
+	accuracy := r.Scores.AccuracyArgmax37
+	if f := r.Scores.FiveClass; accuracy.IsZero() && f != nil {
+		accuracy = f.Accuracy
+	}
 	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %.3f%s",
-		r.Step, r.Epoch+1, r.TrainLoss, r.Scores.Loss, r.Scores.RMSE, r.Scores.AccuracyArgmax37, best)
+		r.Step, r.Epoch+1, r.TrainLoss, r.Scores.Loss, r.Scores.RMSE, accuracy, best)
 	return nil
 }

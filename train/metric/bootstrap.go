@@ -3,7 +3,9 @@ package metric
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
 )
 
 const (
@@ -13,37 +15,64 @@ const (
 	bootstrapSeed = 0x67616c617879
 )
 
-// bootstrap returns the 95 % percentile intervals of the means of a and b over
-// the same resampled indices. a and b are of one length, at least 1.
-func bootstrap(a, b []float64) (intervalA, intervalB Interval) {
-	random := rand.New(rand.NewPCG(bootstrapSeed, 0))
-	n := len(a)
-	meansA, meansB := make([]float64, resamples), make([]float64, resamples)
-	for r := range resamples {
-		var sumA, sumB float64
-		for range n {
-			i := random.IntN(n)
-			sumA += a[i]
-			sumB += b[i]
-		}
-		meansA[r], meansB[r] = sumA/float64(n), sumB/float64(n)
+// bootstrap fills in the 95 % percentile intervals of all figures of scores. Every
+// figure is computed from the same resamples: galaxies drawn with replacement, as
+// many as there are.
+func (s *scored) bootstrap(scores *Scores, by *sliced) {
+	figures := scores.figures()
+	values := make([][]float64, len(figures)) // [figure][resample]
+	for k := range values {
+		values[k] = make([]float64, resamples)
 	}
-	return percentiles(meansA), percentiles(meansB)
+	var workers sync.WaitGroup
+	count := runtime.GOMAXPROCS(0)
+	for first := range count {
+		workers.Go(func() {
+			times := make([]int32, len(s.examples))
+			for r := first; r < resamples; r += count {
+				// A generator for each resample: who draws it does not matter.
+				resample(rand.New(rand.NewPCG(bootstrapSeed, uint64(r))), times)
+				drawn := s.totals(by, times).scores()
+				for k, f := range drawn.figures() {
+					values[k][r] = f.value
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for k, f := range figures {
+		*f.interval = percentiles(values[k])
+	}
 }
 
-// percentiles returns the 2.5th and the 97.5th percentile of values, which it
-// sorts, by linear interpolation between the neighbouring order statistics
-// (numpy's default).
-func percentiles(values []float64) Interval {
-	slices.Sort(values)
-	at := func(share float64) float64 {
-		position := share * float64(len(values)-1)
-		i := int(math.Floor(position))
-		if i+1 >= len(values) {
-			return values[len(values)-1]
-		}
-		rest := position - float64(i)
-		return values[i]*(1-rest) + values[i+1]*rest
+// resample fills in how many times each example is drawn.
+func resample(random *rand.Rand, times []int32) {
+	clear(times)
+	n := uint32(len(times))
+	for range times {
+		times[random.Uint32N(n)]++
 	}
-	return Interval{at(0.025), at(0.975)}
+}
+
+// percentiles returns the 2.5th and the 97.5th percentile of those values that
+// are defined, nil where fewer than half of them are.
+func percentiles(values []float64) *Interval {
+	defined := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
+	if 2*len(defined) < len(values) || len(defined) == 0 {
+		return nil
+	}
+	slices.Sort(defined)
+	return &Interval{quantile(defined, 0.025), quantile(defined, 0.975)}
+}
+
+// quantile interpolates between the neighbouring order statistics of sorted
+// values (numpy's default).
+func quantile(sorted []float64, share float64) float64 {
+	position := share * float64(len(sorted)-1)
+	i := int(math.Floor(position))
+	if i+1 >= len(sorted) {
+		return sorted[len(sorted)-1]
+	}
+	rest := position - float64(i)
+	return sorted[i]*(1-rest) + sorted[i+1]*rest
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"galaxy/data"
 )
@@ -13,33 +14,40 @@ import (
 type Constant struct {
 	// Means are the column means of the rows it was fitted to: the constant
 	// with the smallest RMSE on them.
-	Means [data.Answers]float64
+	Means []float64
 
 	examples int
 	choices  choices
 }
 
-// FitConstant makes the constant predictor of the given label rows of 37 each,
-// which should be those of the train split. The rows are not kept. No rows,
-// rows of another length and values outside [0, 1] are errors.
-func FitConstant(rows iter.Seq[[]float32]) (*Constant, error) {
-	c := &Constant{}
-	var largest [data.Answers]float64 // how often a column is the row's largest
-	var within [data.Answers]float64  // how often, by who reached it, its question's largest
+// FitConstant makes the constant predictor of the given label rows of
+// target.Width() each, which should be those of the train split. The rows are not
+// kept. No rows, rows of another length and values outside [0, 1] are errors.
+func FitConstant(target data.Target, rows iter.Seq[[]float32]) (*Constant, error) {
+	width := target.Width()
+	c := &Constant{Means: make([]float64, width)}
+	largest := make([]float64, width)      // how often a column is the row's largest
+	var within [data.Answers]float64       // how often, by who reached it, its question's largest
+	var classes [data.CleanClasses]float64 // how often a clean class comes
 	for row := range rows {
-		if len(row) != data.Answers {
-			return nil, fmt.Errorf("fit constant predictor: row %d has %d labels; want %d", c.examples, len(row), data.Answers)
+		if len(row) != width {
+			return nil, fmt.Errorf("fit constant predictor: row %d has %d labels; want %d", c.examples, len(row), width)
 		}
 		for j, y := range row {
 			if !(y >= 0 && y <= 1) {
-				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; want a fraction from 0 to 1", c.examples, y, data.Columns()[j])
+				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; want a fraction from 0 to 1", c.examples, y, target.Names()[j])
 			}
 			c.Means[j] += float64(y)
 		}
-		truth := choose(row)
+		truth := truthOf(target, row)
 		largest[truth.column]++
-		for i, column := range truth.question {
-			within[column] += reached(row, i)
+		if target == data.Fractions {
+			for i, column := range truth.question {
+				within[column] += reached(row, i)
+			}
+		}
+		if truth.class != none {
+			classes[truth.class]++
 		}
 		c.examples++
 	}
@@ -49,24 +57,36 @@ func FitConstant(rows iter.Seq[[]float32]) (*Constant, error) {
 	for j := range c.Means {
 		c.Means[j] /= float64(c.examples)
 	}
-	c.choices.column = first(largest[:])
+	c.choices.column = first(largest)
 	for i := range tree {
 		q := &tree[i]
 		c.choices.question[i] = q.First + first(within[q.First:q.First+len(q.Answers)])
 	}
+	c.choices.class = none
+	clean := 0.0
+	for _, n := range classes {
+		clean += n
+	}
+	if clean > 0 {
+		c.choices.class = first(classes[:])
+		c.choices.confidence = classes[c.choices.class] / clean
+	}
 	return c, nil
 }
 
-// predict returns the logits with the smallest loss on the rows the constant was
-// fitted to and, as its probabilities, the column means. A column that nobody
-// chose would have an infinite logit, and an infinite loss as soon as somebody
-// does; it gets the fraction of half an example.
+// predict returns, as its probabilities, the column means and, where there is a
+// loss, the logits with the smallest loss on the rows the constant was fitted to.
+// A column that nobody chose would have an infinite logit, and an infinite loss
+// as soon as somebody does; it gets the fraction of half an example.
 func (c *Constant) predict(loss Loss) (logits, means []float32) {
 	least := 0.5 / float64(c.examples)
 	var inside []float64
 	for _, m := range c.Means {
 		means = append(means, float32(m))
-		inside = append(inside, min(max(m, least), 1-least))
+		inside = append(inside, math.Min(math.Max(m, least), 1-least))
+	}
+	if loss == nil {
+		return nil, means
 	}
 	for _, x := range loss.LogitsFor(inside) {
 		logits = append(logits, float32(x))

@@ -1,25 +1,29 @@
 // Package metric scores predicted vote fractions against those of the
-// catalogue.
+// catalogue, and predicted clean classes against those that follow from it.
 //
-//	constant, err := metric.FitConstant(trainRows)     // the baseline
-//	e := metric.New(loss, constant)
+//	constant, err := metric.FitConstant(target, trainRows) // the baseline
+//	e := metric.New(target, loss, constant)
 //	for … { err = e.Add(logits, probabilities, labels) } // batch by batch
-//	result, err := e.Result()
+//	scores, err := e.Scores()       // while a network is trained, or
+//	result, err := e.Result(traits…) // with intervals, baseline and slices
 //
-// All arrays are float32, row-major [n, 37], the columns as in Kaggle's file
-// (see package data). Sums are float64 and run in the order in which examples
-// were added, so results do not depend on how they were cut into batches. Per
-// example, 16 bytes are kept, for the intervals.
+// All arrays are float32, row-major [n, target.Width()]: the 37 columns as in
+// Kaggle's file, or the five clean classes (see package data). Sums are float64
+// and run in the order in which examples were added, so results do not depend on
+// how they were cut into batches. Per example, 344 bytes are kept.
 //
 // # The scores
 //
-// With y the labels, p the probabilities, N examples and 37 columns:
+// With y the labels, p the probabilities, N examples and C columns:
 //
-//   - rmse = √(Σᵢⱼ (pᵢⱼ − yᵢⱼ)² / (37·N)), the score of the Kaggle competition
-//     "Galaxy Zoo - The Galaxy Challenge" (2014). Smaller is better.
+//   - rmse = √(Σᵢⱼ (pᵢⱼ − yᵢⱼ)² / (C·N)); with the 37 columns the score of the
+//     Kaggle competition "Galaxy Zoo - The Galaxy Challenge" (2014). Smaller is
+//     better.
 //   - accuracy_argmax37: the share of examples whose largest column is the
 //     same in p and y; of equal columns the first counts. It is what Keras'
 //     categorical accuracy computes on soft labels.
+//   - The rmse of a question is taken over all examples and its own columns only.
+//     With c columns of question q, Σ c·rmse_q² = 37·rmse².
 //   - question_accuracy: of all the times a volunteer was asked a question, the
 //     share at which the answer most volunteers chose is the one with the
 //     largest probability: Σᵢq wᵢq·hitᵢq / Σᵢq wᵢq over examples i and
@@ -28,21 +32,62 @@
 //     the columns of questions 6 and 8 are taken over those who reached
 //     question 6: for question 6 it is 1 − Class1.3, and for question 8
 //     (1 − Class1.3)·Class6.1. Each question's own is beside it.
-//   - loss: the mean of the training loss over all examples and columns,
-//     computed in float64 from the logits.
+//   - loss: the mean of the training loss over all examples, in float64 from the
+//     logits; not defined without a loss.
+//
+// # Five classes
+//
+// They are scored on the examples that have a clean class (data.CleanClassOf of
+// the labels). The one predicted is that of the largest of five columns: 7.1
+// round, 7.2 in between, 7.3 cigar, 2.1 edge-on, 4.1 spiral. Each is the share
+// of all volunteers who went the whole way to that answer, so they can be
+// compared, and on the votes themselves the rule is always right: whichever
+// class's thresholds are reached, at least half of the volunteers are in its
+// column. The thresholds themselves would be no rule for predictions, which
+// reach them only where they are sure. A network of five columns predicts the
+// largest of them.
+//
+// From the confusion matrix, with TP, FP and FN of a class: precision
+// TP/(TP+FP), recall TP/(TP+FN), F1 = 2TP/(2TP+FP+FN); macro F1 is the mean over
+// the classes that occur or are predicted. What would be 0/0 is not defined.
+//
+// # Calibration
+//
+// The expected calibration error (Guo et al. 2017, arXiv 1706.04599, equation 3),
+// over M = 15 bins of equal width of the prediction:
+//
+//	ece = Σ_m |B_m|/n · |mean prediction in B_m − mean outcome in B_m|
+//
+// For the five classes the prediction is the confidence, the largest column's
+// share of the five, and the outcome whether the class is right. For the
+// fractions it is taken over all 37·N pairs of p and y. A bin holds its lower end
+// (Guo's holds its upper one), the last both.
 //
 // # Intervals
 //
-// rmse and accuracy_argmax37 come with a 95 % bootstrap interval: galaxies are
-// drawn with replacement, as many as there are, 1,000 times, with a fixed seed;
-// the interval goes from the 2.5th to the 97.5th percentile of the scores
-// (Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13). It
-// speaks of the choice of galaxies only, not of another training run.
+// Every figure comes with a 95 % bootstrap interval: galaxies are drawn with
+// replacement, as many as there are, 1,000 times, with a fixed seed, and every
+// figure is computed from the same resamples; the interval goes from the 2.5th to
+// the 97.5th percentile (Efron & Tibshirani 1993, "An Introduction to the
+// Bootstrap", chapter 13). Resamples in which a figure is not defined are left
+// out; where they are more than half there is no interval. It speaks of the
+// choice of galaxies only, not of another training run.
+//
+// An expected calibration error is a sum of absolute values and so never below
+// 0: noise alone lifts it, the more the fewer the examples, and the resamples,
+// noisier than the sample, once more. Its interval then lies high, and can lie
+// above the value.
 //
 // # The baseline
 //
 // A score is worth what it is above the best predictor that does not look at
-// the image. [Constant] answers the column means of the train split for rmse
-// and loss, and for the accuracies the column that is most often the largest
-// there, which is not always the one with the largest mean.
+// the image. [Constant] answers the column means of the train split for rmse,
+// calibration of the fractions and loss; for the accuracies the column that is
+// most often the largest there, which is not always the one with the largest
+// mean; and the most frequent clean class, with its share as the confidence.
+//
+// # Slices
+//
+// Result takes traits, numbers known of every example, and scores the quartiles of
+// each by themselves.
 package metric

@@ -6,20 +6,21 @@ import (
 	"math"
 	"slices"
 
+	"galaxy/data"
 	"galaxy/train/metric"
 )
 
-// crossEntropy is a loss; those that networks are trained with are
-// objective.Objectives.
+// crossEntropy is a loss; package objective has those that networks are trained
+// with.
 type crossEntropy struct{}
 
 func (crossEntropy) LossOf(logits, labels []float32) float64 {
-	total := 0.0
-	for j, y := range labels {
-		x := float64(logits[j])
-		total += math.Max(x, 0) - x*float64(y) + math.Log1p(math.Exp(-math.Abs(x)))
+	sum := 0.0
+	for j := range labels {
+		x, y := float64(logits[j]), float64(labels[j])
+		sum += math.Max(x, 0) - x*y + math.Log1p(math.Exp(-math.Abs(x)))
 	}
-	return total / float64(len(labels))
+	return sum / float64(len(labels))
 }
 
 func (crossEntropy) LogitsFor(means []float64) (logits []float64) {
@@ -36,15 +37,18 @@ func Example() {
 		r[0], r[1], r[13], r[14] = smooth, disk, 1-notOdd, notOdd
 		return r
 	}
-	constant, err := metric.FitConstant(slices.Values([][]float32{row(0.8, 0.2, 0.9), row(0.4, 0.6, 0.8)}))
+	constant, err := metric.FitConstant(data.Fractions, slices.Values([][]float32{row(0.8, 0.2, 0.9), row(0.4, 0.6, 0.8)}))
 	if err != nil {
 		log.Fatal(err)
 	}
 	loss := crossEntropy{}
-	evaluation := metric.New(loss, constant)
+	evaluation := metric.New(data.Fractions, loss, constant)
 
 	labels, probabilities := row(0.3, 0.7, 1), row(0.4, 0.6, 0.9)
-	logits := make([]float32, len(labels))
+	logits := make([]float32, len(probabilities))
+	for j, p := range probabilities {
+		logits[j] = float32(math.Log(max(float64(p), 1e-3) / (1 - float64(p))))
+	}
 	if err := evaluation.Add(logits, probabilities, labels); err != nil {
 		log.Fatal(err)
 	}

@@ -4,49 +4,44 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"galaxy/data"
 )
 
 // quadratic is a loss whose minimiser is known: (x − y)² at x = y.
 type quadratic struct{}
 
-func (quadratic) LossAt(logit, label float64) float64 { return (logit - label) * (logit - label) }
-func (quadratic) LogitFor(fraction float64) float64   { return fraction }
+func (quadratic) LossOf(logits, labels []float32) float64 {
+	return mean(logits, labels, func(x, y float64) float64 { return (x - y) * (x - y) })
+}
+func (quadratic) LogitsFor(means []float64) []float64 { return means }
 
 // entropy is binary cross-entropy, whose logit is infinite at 0 and 1.
 type entropy struct{}
 
-func (entropy) LossAt(x, y float64) float64 {
-	return math.Max(x, 0) - x*y + math.Log1p(math.Exp(-math.Abs(x)))
-}
-func (entropy) LogitFor(y float64) float64 { return math.Log(y / (1 - y)) }
-
-// mean is a Loss made of one for single columns.
-type mean struct {
-	column interface {
-		LossAt(logit, label float64) float64
-		LogitFor(label float64) float64
-	}
-}
-
-func (m mean) LossOf(logits, labels []float32) float64 {
-	total := 0.0
-	for j, y := range labels {
-		total += m.column.LossAt(float64(logits[j]), float64(y)) / float64(len(labels))
-	}
-	return total
-}
-
-func (m mean) LogitsFor(means []float64) (logits []float64) {
+func (entropy) LossOf(logits, labels []float32) float64 { return mean(logits, labels, entropyAt) }
+func (entropy) LogitsFor(means []float64) (logits []float64) {
 	for _, y := range means {
-		logits = append(logits, m.column.LogitFor(y))
+		logits = append(logits, math.Log(y/(1-y)))
 	}
 	return logits
+}
+
+func entropyAt(x, y float64) float64 {
+	return math.Max(x, 0) - x*y + math.Log1p(math.Exp(-math.Abs(x)))
+}
+
+func mean(logits, labels []float32, of func(x, y float64) float64) float64 {
+	total := 0.0
+	for j := range labels {
+		total += of(float64(logits[j]), float64(labels[j]))
+	}
+	return total / float64(len(labels))
 }
 
 // row makes 37 labels from the columns that are not 0.
@@ -84,7 +79,7 @@ func TestByHand(t *testing.T) {
 		row(map[int]float32{disk: 0.25, star: 0.75, 3: 0.5, 25: 0.5, odd: 1}))
 	logits := make([]float32, len(labels)) // all 0: the quadratic loss is the mean square of the labels
 
-	e := New(mean{quadratic{}}, nil)
+	e := New(data.Fractions, quadratic{}, nil)
 	if err := e.Add(logits, probabilities, labels); err != nil {
 		t.Fatal(err)
 	}
@@ -95,28 +90,31 @@ func TestByHand(t *testing.T) {
 	if result.Baseline != nil {
 		t.Error("a baseline of nothing")
 	}
-	near := func(name string, got, want float64) {
+	near := func(name string, got Value, want float64) {
 		t.Helper()
-		if !(math.Abs(got-want) <= 1e-12) {
-			t.Errorf("%s is %v, want %v", name, got, want)
-		}
+		nearly(t, name, float64(got), want)
 	}
 	if result.Examples != 2 {
 		t.Errorf("%d examples", result.Examples)
 	}
 	// Squared errors: twice 1/16; twice 1/16 and twice 1.
-	near("rmse", result.RMSE, math.Sqrt((2.0/16+2.0/16+2)/74))
+	near("rmse", Value(result.RMSE), math.Sqrt((2.0/16+2.0/16+2)/74))
 	// Largest column 14 in both; the model says 14 and 13.
 	near("accuracy_argmax37", result.AccuracyArgmax37, 0.5)
 	// Squared labels: 9/16 + 5·1/16 + 1/4 + 1/16 + 1, then 4·1/4 + 1.
 	near("loss", result.Loss, ((9+5+4+1+16)/16.0+2)/74)
 	// Reached, right: Q1 1+1, 1+0; Q2 .25+.5, all; Q3, Q4, Q5 .25, all;
 	// Q6 1+.5 (half said star), 1+0; Q7 .75, 0; Q8 none; Q9 .5, all.
-	want := []QuestionScore{{1, 0.5, 1}, {2, 1, 0.375}, {3, 1, 0.125}, {4, 1, 0.125}, {5, 1, 0.125},
-		{6, 1 / 1.5, 0.75}, {7, 0, 0.375}, {8, 0, 0}, {9, 1, 0.25}, {10, 0, 0}, {11, 0, 0}}
+	// Squared errors: Q1 two of 1/16 over 2·3 columns, Q6 two of 1 over 2·2, Q7
+	// two of 1/16 over 2·3.
+	never := math.NaN()
+	want := []struct{ accuracy, reached, rmse float64 }{
+		{0.5, 1, math.Sqrt(2.0 / 16 / 6)}, {1, 0.375, 0}, {1, 0.125, 0}, {1, 0.125, 0}, {1, 0.125, 0},
+		{1 / 1.5, 0.75, math.Sqrt(2.0 / 4)}, {0, 0.375, math.Sqrt(2.0 / 16 / 6)}, {never, 0, 0}, {1, 0.25, 0}, {never, 0, 0}, {never, 0, 0}}
 	for i, q := range result.Questions {
-		near("accuracy of a question", q.Accuracy, want[i].Accuracy)
-		near("share that reached it", q.Reached, want[i].Reached)
+		near("accuracy of a question", q.Accuracy, want[i].accuracy)
+		near("share that reached it", Value(q.Reached), want[i].reached)
+		near("rmse of a question", Value(q.RMSE), want[i].rmse)
 		if q.Question != i+1 {
 			t.Errorf("question %d at %d", q.Question, i)
 		}
@@ -124,10 +122,34 @@ func TestByHand(t *testing.T) {
 	near("question_accuracy", result.QuestionAccuracy, (1+0.75+0.75+1+0+0.5)/(2+0.75+0.75+1.5+0.75+0.5))
 	// Of two galaxies a resample has none, one or both of each in time:
 	// 25 %, 50 %, 25 %, so the interval spans both.
-	if result.AccuracyArgmax37Interval != (Interval{0, 1}) {
+	if *result.AccuracyArgmax37Interval != (Interval{0, 1}) {
 		t.Errorf("interval of the accuracy is %v", result.AccuracyArgmax37Interval)
 	}
-	near("upper end of the rmse", result.RMSEInterval[1], math.Sqrt((2.0/16+2)/37))
+	near("upper end of the rmse", Value(result.RMSEInterval[1]), math.Sqrt((2.0/16+2)/37))
+	// Question 9 is reached in the second galaxy alone, which a quarter of the
+	// resamples lack; its accuracy is 1 in the others.
+	if got := result.Questions[8].AccuracyInterval; got == nil || *got != (Interval{1, 1}) {
+		t.Errorf("interval of question 9 is %v", got)
+	}
+	if got := result.Questions[7].AccuracyInterval; got != nil {
+		t.Errorf("question 8 was never asked and has the interval %v", got)
+	}
+	// The first galaxy is round (1.1 ≥ .469, 7.1 ≥ .5) and taken for in between;
+	// the second has no clean class.
+	if f := result.FiveClass; f == nil || f.Examples != 1 || f.Confusion[data.Round][data.InBetween] != 1 {
+		t.Errorf("five classes: %+v", f)
+	}
+}
+
+// nearly compares two figures; two that are not defined are equal.
+func nearly(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, name string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-12) && !(math.IsNaN(got) && math.IsNaN(want)) {
+		t.Errorf("%s is %v, want %v", name, got, want)
+	}
 }
 
 // Question 8 is asked of those of 6.1, which is a share of those whom 1.3 did
@@ -163,7 +185,7 @@ func TestAgainstDirectForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 8).Draw(t, "examples")
 		labels, probabilities, logits := drawRows(t, "labels", n), drawRows(t, "probabilities", n), drawRows(t, "logits", n)
-		e := New(mean{entropy{}}, nil)
+		e := New(data.Fractions, entropy{}, nil)
 		for at := 0; at < n; { // cut into batches anyhow
 			end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
 			if err := e.Add(logits[37*at:37*end], probabilities[37*at:37*end], labels[37*at:37*end]); err != nil {
@@ -171,18 +193,19 @@ func TestAgainstDirectForms(t *testing.T) {
 			}
 			at = end
 		}
-		got, err := e.Result()
+		got, err := e.Scores()
 		if err != nil {
 			t.Fatal(err)
 		}
 
-		var square, loss, hits, weights, rights float64
+		var square, loss, hits, weights, rights, weighted float64
 		for k := range labels {
-			square += math.Pow(float64(probabilities[k]-labels[k]), 2)
-			loss += entropy{}.LossAt(float64(logits[k]), float64(labels[k]))
+			square += math.Pow(float64(probabilities[k])-float64(labels[k]), 2)
+			loss += entropyAt(float64(logits[k]), float64(labels[k]))
 		}
 		for q := range 11 {
-			var weight, right float64
+			var weight, right, squares float64
+			first, last := firstColumn[q], firstColumn[q+1]
 			for i := range n {
 				y, p := labels[37*i:37*i+37], probabilities[37*i:37*i+37]
 				w := 1.0
@@ -195,7 +218,9 @@ func TestAgainstDirectForms(t *testing.T) {
 				if q == 7 { // 6.1 is a share of those who reached question 6
 					w *= 1 - float64(y[star])
 				}
-				first, last := firstColumn[q], firstColumn[q+1]
+				for j := first; j < last; j++ {
+					squares += math.Pow(float64(p[j])-float64(y[j]), 2)
+				}
 				weight += w
 				if largestOf(y[first:last]) == largestOf(p[first:last]) {
 					right += w
@@ -205,40 +230,63 @@ func TestAgainstDirectForms(t *testing.T) {
 				}
 			}
 			score := got.Questions[q]
-			if weight > 0 && math.Abs(score.Accuracy-right/weight) > 1e-12 || math.Abs(score.Reached-weight/float64(n)) > 1e-12 {
-				t.Fatalf("question %d: got %+v, want accuracy %v, reached %v", q+1, score, right/weight, weight/float64(n))
-			}
+			nearly(t, "accuracy of a question", float64(score.Accuracy), right/weight)
+			nearly(t, "share that reached it", score.Reached, weight/float64(n))
+			nearly(t, "rmse of a question", score.RMSE, math.Sqrt(squares/float64(n*(last-first))))
+			weighted += float64(last-first) * score.RMSE * score.RMSE
 			weights, rights = weights+weight, rights+right
 		}
-		for _, c := range []struct {
-			name      string
-			got, want float64
-		}{
-			// Squares of float32 differences carry float32's rounding.
-			{"rmse", got.RMSE, math.Sqrt(square / float64(37*n))},
-			{"loss", got.Loss, loss / float64(37*n)},
-			{"accuracy_argmax37", got.AccuracyArgmax37, hits / float64(n)},
-			{"question_accuracy", got.QuestionAccuracy, rights / weights},
-		} {
-			if !(math.Abs(c.got-c.want) <= 1e-7) {
-				t.Fatalf("%s is %v, want %v", c.name, c.got, c.want)
-			}
-		}
+		nearly(t, "rmse", got.RMSE, math.Sqrt(square/float64(37*n)))
+		nearly(t, "rmse from those of the questions", got.RMSE, math.Sqrt(weighted/37))
+		nearly(t, "loss", float64(got.Loss), loss/float64(37*n))
+		nearly(t, "accuracy_argmax37", float64(got.AccuracyArgmax37), hits/float64(n))
+		nearly(t, "question_accuracy", float64(got.QuestionAccuracy), rights/weights)
+		nearly(t, "fraction_calibration", float64(got.FractionCalibration.Error), slowECE(probabilities, labels, got.FractionCalibration.Bins))
 
-		whole := New(mean{entropy{}}, nil)
+		whole := New(data.Fractions, entropy{}, nil)
 		if err := whole.Add(logits, probabilities, labels); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := whole.Result(); err != nil || !reflect.DeepEqual(got, again) {
-			t.Fatalf("in batches %+v, in one %+v (%v)", got, again, err)
+		again, err := whole.Scores()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := encoded(t, got), encoded(t, again); got != want {
+			t.Fatalf("in batches %s, in one %s", got, want)
 		}
 	})
+}
+
+// slowECE is Σ over bins of |mean prediction − mean outcome|, weighted by how many
+// predictions fall into the bin, from the bins' definition.
+func slowECE(predicted, observed []float32, bins []ReliabilityBin) float64 {
+	total, inBins := 0.0, 0
+	for _, b := range bins {
+		var p, y float64
+		n := 0
+		for k, v := range predicted {
+			if x := float64(v); x >= b.From && (x < b.To || b.To == 1) {
+				p += x
+				y += float64(observed[k])
+				n++
+			}
+		}
+		if n != b.Count || math.Abs(p/float64(n)-b.Predicted) > 1e-12 || math.Abs(y/float64(n)-b.Observed) > 1e-12 {
+			return math.Inf(1)
+		}
+		total += float64(n) / float64(len(predicted)) * math.Abs(p/float64(n)-y/float64(n))
+		inBins += n
+	}
+	if inBins != len(predicted) {
+		return math.Inf(1)
+	}
+	return total
 }
 
 func TestPerfect(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		labels := drawRows(t, "labels", 5)
-		e := New(mean{quadratic{}}, nil)
+		e := New(data.Fractions, quadratic{}, nil)
 		if err := e.Add(labels, labels, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +295,7 @@ func TestPerfect(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.RMSE != 0 || got.Loss != 0 || got.AccuracyArgmax37 != 1 || got.QuestionAccuracy != 1 ||
-			got.RMSEInterval != (Interval{}) || got.AccuracyArgmax37Interval != (Interval{1, 1}) {
+			*got.RMSEInterval != (Interval{}) || *got.AccuracyArgmax37Interval != (Interval{1, 1}) || got.FractionCalibration.Error != 0 {
 			t.Fatalf("scores of the labels themselves: %+v", got)
 		}
 	})
@@ -260,7 +308,7 @@ func TestConstantByHand(t *testing.T) {
 		row(map[int]float32{smooth: 0.75, disk: 0.25, between: 0.75, notOdd: 0.75, odd: 0.25}),
 		row(map[int]float32{disk: 1, notOdd: 1, notEdgeOn: 1}),
 	}
-	c, err := FitConstant(slices.Values(rows))
+	c, err := FitConstant(data.Fractions, slices.Values(rows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +323,7 @@ func TestConstantByHand(t *testing.T) {
 		t.Errorf("choices are %v", c.choices.question)
 	}
 
-	e := New(mean{quadratic{}}, c)
+	e := New(data.Fractions, quadratic{}, c)
 	test := row(map[int]float32{smooth: 1, round: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -296,7 +344,7 @@ func TestConstantByHand(t *testing.T) {
 	// columns besides 1.1, 1.2, 2.2, 6.1, 6.2, 7.1, 7.2.
 	zeros := 37 - 7
 	want := (square + float64(zeros)/36) / 37
-	if math.Abs(b.Loss-want) > 1e-7 {
+	if math.Abs(float64(b.Loss)-want) > 1e-7 {
 		t.Errorf("baseline loss is %v, want %v", b.Loss, want)
 	}
 }
@@ -306,13 +354,13 @@ func TestConstantIsTheBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "examples")
 		labels := drawRows(t, "labels", n)
-		c, err := FitConstant(slices.Chunk(labels, 37))
+		c, err := FitConstant(data.Fractions, slices.Chunk(labels, 37))
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := drawRows(t, "other constant", 1)
 		repeated := slices.Repeat(other, n)
-		e := New(mean{quadratic{}}, c)
+		e := New(data.Fractions, quadratic{}, c)
 		if err := e.Add(repeated, repeated, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -329,11 +377,11 @@ func TestConstantIsTheBest(t *testing.T) {
 
 // An answer nobody gave in the train split must not cost an infinite loss.
 func TestConstantLossIsFinite(t *testing.T) {
-	c, err := FitConstant(slices.Values([][]float32{row(map[int]float32{smooth: 1, notOdd: 1})}))
+	c, err := FitConstant(data.Fractions, slices.Values([][]float32{row(map[int]float32{smooth: 1, notOdd: 1})}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := New(mean{entropy{}}, c)
+	e := New(data.Fractions, entropy{}, c)
 	test := row(map[int]float32{star: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -343,55 +391,112 @@ func TestConstantLossIsFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One example: a fraction of 1/2 for columns of mean 0 and 1.
-	if math.Abs(got.Baseline.Loss-math.Ln2) > 1e-7 {
+	if math.Abs(float64(got.Baseline.Loss)-math.Ln2) > 1e-7 {
 		t.Errorf("loss is %v, want %v", got.Baseline.Loss, math.Ln2)
 	}
 }
 
-// For the mean of n values the interval is near mean ± 1.96·σ/√n.
+// For the mean of n values the interval is near mean ± 1.96·σ/√n, and so it is for
+// a share of some of them.
 func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	const n = 2000
-	hits, values := make([]float64, n), make([]float64, n)
-	for i := range n {
-		values[i] = random.ExpFloat64()
-		if random.Float64() < 0.7 {
-			hits[i] = 1
+	e := New(data.Classes, nil, nil)
+	var squares, hits, rounds []float64
+	for range n {
+		class, square := random.IntN(3), random.ExpFloat64()
+		answer := class
+		if random.Float64() > 0.7 {
+			answer = (class + 1) % 3
+		}
+		labels, p := make([]float32, 5), make([]float32, 5)
+		labels[class], p[answer] = 1, 1
+		// What is wrong besides does not change the largest column.
+		p[4] = -float32(math.Sqrt(square))
+		if err := e.Add(nil, p, labels); err != nil {
+			t.Fatal(err)
+		}
+		hit := 0.0
+		if answer == class {
+			hit = 1
+		}
+		squares = append(squares, float64(p[4])*float64(p[4])+2*(1-hit))
+		hits = append(hits, hit)
+		if class == 0 {
+			rounds = append(rounds, hit)
 		}
 	}
-	intervals := [2]Interval{}
-	intervals[0], intervals[1] = bootstrap(hits, values)
-	for k, sample := range [][]float64{hits, values} {
-		mean, variance := sum(sample)/n, 0.0
-		for _, v := range sample {
-			variance += (v - mean) * (v - mean) / (n - 1)
+	result, err := e.Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	square := *result.RMSEInterval
+	square[0], square[1] = square[0]*square[0]*5, square[1]*square[1]*5
+	for _, c := range []struct {
+		name   string
+		got    Interval
+		sample []float64
+	}{
+		{"mean square", square, squares},
+		{"accuracy", *result.FiveClass.AccuracyInterval, hits},
+		{"recall", *result.FiveClass.Classes[0].RecallInterval, rounds},
+	} {
+		m := sum(c.sample) / float64(len(c.sample))
+		variance := 0.0
+		for _, v := range c.sample {
+			variance += (v - m) * (v - m) / float64(len(c.sample)-1)
 		}
-		half := 1.96 * math.Sqrt(variance/n)
-		got := intervals[k]
+		half := 1.96 * math.Sqrt(variance/float64(len(c.sample)))
 		// A percentile of 1,000 resamples is itself known to about 6 % of half.
-		if math.Abs(got[0]-(mean-half)) > 0.2*half || math.Abs(got[1]-(mean+half)) > 0.2*half {
-			t.Errorf("interval %v, normal theory %v ± %v", got, mean, half)
+		if math.Abs(c.got[0]-(m-half)) > 0.2*half || math.Abs(c.got[1]-(m+half)) > 0.2*half {
+			t.Errorf("%s: interval %v, normal theory %v ± %v", c.name, c.got, m, half)
 		}
 	}
-	a, b := bootstrap(hits, values)
-	if a != intervals[0] || b != intervals[1] {
-		t.Error("a second call gives other intervals")
+	again, err := e.Result()
+	if err != nil || encoded(t, again) != encoded(t, result) {
+		t.Errorf("a second call gives other figures (%v)", err)
 	}
 }
 
+// encoded is figures as text, in which those that are not defined are equal.
+func encoded(t interface{ Fatal(...any) }, figures any) string {
+	text, err := json.Marshal(figures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func sum(values []float64) float64 {
+	total := 0.0
+	for _, v := range values {
+		total += v
+	}
+	return total
+}
+
 func TestPercentiles(t *testing.T) {
+	nan := math.NaN()
 	var values []float64
 	for i := range 41 { // 0, 1, … 40: percentile 2.5 is 1, 97.5 is 39
 		values = append(values, float64(40-i))
 	}
-	if got := percentiles(values); got != (Interval{1, 39}) {
-		t.Errorf("got %v", got)
-	}
-	if got := percentiles([]float64{4, 0}); math.Abs(got[0]-0.1) > 1e-15 || math.Abs(got[1]-3.9) > 1e-15 {
-		t.Errorf("between two values: %v", got)
-	}
-	if got := percentiles([]float64{7}); got != (Interval{7, 7}) {
-		t.Errorf("of one value: %v", got)
+	for _, c := range []struct {
+		name   string
+		values []float64
+		want   *Interval
+	}{
+		{"41 values", values, &Interval{1, 39}},
+		{"between two values", []float64{4, 0}, &Interval{0.1, 3.9}},
+		{"one value", []float64{7}, &Interval{7, 7}},
+		{"half are not defined", []float64{nan, 7, nan, 7}, &Interval{7, 7}},
+		{"most are not defined", []float64{nan, 7, nan}, nil},
+		{"none", nil, nil},
+	} {
+		got := percentiles(c.values)
+		if (got == nil) != (c.want == nil) || got != nil && (math.Abs(got[0]-c.want[0]) > 1e-15 || math.Abs(got[1]-c.want[1]) > 1e-15) {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 
@@ -410,7 +515,7 @@ func TestErrors(t *testing.T) {
 		{"infinite logit", "the logit of example 1, Class1.1, is +Inf", with(0, math.Inf(1)), good, good},
 		{"NaN label", "the label of example 1", good, good, with(3, math.NaN())},
 	} {
-		e := New(mean{quadratic{}}, nil)
+		e := New(data.Fractions, quadratic{}, nil)
 		if err := e.Add(good, good, good); err != nil {
 			t.Fatal(err)
 		}
@@ -421,74 +526,73 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: after the refusal there are %d examples (%v)", test.name, got.Examples, err)
 		}
 	}
-	if err := New(nil, nil).Add(good, good, good); err == nil {
-		t.Error("no loss is accepted")
+	e := New(data.Fractions, quadratic{}, nil)
+	if err := e.Add(good, good, good); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := New(mean{quadratic{}}, nil).Result(); err == nil {
+	if _, err := e.Result(Trait{Name: "size", Values: []float64{1, 2}}); err == nil || !strings.Contains(err.Error(), "2 values of size for 1 examples") {
+		t.Errorf("two sizes of one example: %v", err)
+	}
+	if _, err := New(data.Fractions, quadratic{}, nil).Result(); err == nil {
+		t.Error("scores of nothing")
+	}
+	if _, err := New(data.Fractions, quadratic{}, nil).Scores(); err == nil {
 		t.Error("scores of nothing")
 	}
 	for _, rows := range [][][]float32{nil, {good[1:]}, {good, with(2, 1.5)}, {with(2, -0.5)}, {with(2, math.NaN())}} {
-		if _, err := FitConstant(slices.Values(rows)); err == nil {
+		if _, err := FitConstant(data.Fractions, slices.Values(rows)); err == nil {
 			t.Errorf("a constant of %v", rows)
 		}
 	}
 }
 
-// The names are part of `galaxy eval --json`.
-func TestJSON(t *testing.T) {
-	raw, err := json.Marshal(Result{Scores: Scores{Questions: []QuestionScore{{Question: 1}}}, Baseline: &Scores{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var object map[string]any
-	if err := json.Unmarshal(raw, &object); err != nil {
-		t.Fatal(err)
-	}
-	scores := []string{"examples", "rmse", "rmse_interval", "accuracy_argmax37", "accuracy_argmax37_interval", "question_accuracy", "questions", "loss"}
-	for _, name := range append(scores, "baseline") {
-		if _, ok := object[name]; !ok {
-			t.Errorf("no %q in %s", name, raw)
-		}
-	}
-	for _, name := range scores {
-		if _, ok := object["baseline"].(map[string]any)[name]; !ok {
-			t.Errorf("no %q under baseline in %s", name, raw)
-		}
-	}
-	if without, err := json.Marshal(Result{}); err != nil || strings.Contains(string(without), "baseline") {
-		t.Errorf("without a baseline: %s, %v", without, err)
-	}
-}
-
-func BenchmarkResult(b *testing.B) {
+// benchmarkRows are n rows that obey the sum rules, so that some have a clean
+// class.
+func benchmarkRows(n int) []float32 {
 	random := rand.New(rand.NewPCG(1, 1))
-	const n = 6158 // a tenth of the real catalogue
 	rows := make([]float32, 37*n)
 	for i := range rows {
-		rows[i] = random.Float32()
+		rows[i] = float32(math.Pow(random.Float64(), 4))
 	}
-	e := New(mean{entropy{}}, nil)
+	for row := range slices.Chunk(rows, 37) {
+		if err := data.ProjectTree(row); err != nil {
+			panic(err)
+		}
+	}
+	return rows
+}
+
+// What galaxy eval adds to predicting: all figures with their intervals.
+func BenchmarkResult(b *testing.B) {
+	const n = 6158 // a tenth of the real catalogue
+	rows := benchmarkRows(n)
+	e := New(data.Fractions, entropy{}, nil)
 	if err := e.Add(rows, rows, rows); err != nil {
 		b.Fatal(err)
 	}
+	size := make([]float64, n)
+	for i := range size {
+		size[i] = float64(i * 7919 % n)
+	}
 	for b.Loop() {
-		if _, err := e.Result(); err != nil {
+		if _, err := e.Result(Trait{"size", "px", size}, Trait{"brightness", "", size}); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-func BenchmarkAdd(b *testing.B) {
-	rows := make([]float32, 37*64)
-	c, err := FitConstant(slices.Chunk(rows, 37))
-	if err != nil {
-		b.Fatal(err)
-	}
+// What the validation of a run adds to predicting.
+func BenchmarkScores(b *testing.B) {
+	const n = 6158
+	rows := benchmarkRows(n)
 	for b.Loop() {
-		e := New(mean{entropy{}}, c)
+		e := New(data.Fractions, entropy{}, nil)
 		if err := e.Add(rows, rows, rows); err != nil {
 			b.Fatal(err)
 		}
+		if _, err := e.Scores(); err != nil {
+			b.Fatal(err)
+		}
 	}
-	b.ReportMetric(float64(b.N)*64/b.Elapsed().Seconds(), "examples/s")
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "examples/s")
 }

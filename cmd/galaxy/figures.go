@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"galaxy/data"
+	"galaxy/train/metric"
+)
+
+// figuresCSV is a row for each figure: its name, its value, the ends of its 95 %
+// interval and the constant predictor's value. What is not defined is empty.
+func figuresCSV(figures []metric.Figure) ([]byte, error) {
+	number := func(x float64) string {
+		if math.IsNaN(x) {
+			return ""
+		}
+		return strconv.FormatFloat(x, 'g', -1, 64)
+	}
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	rows := [][]string{{"name", "value", "low", "high", "constant"}}
+	for _, f := range figures {
+		low, high := math.NaN(), math.NaN()
+		if f.Interval != nil {
+			low, high = f.Interval[0], f.Interval[1]
+		}
+		rows = append(rows, []string{f.Name, number(f.Value), number(low), number(high), number(f.Constant)})
+	}
+	if err := errors.Join(w.WriteAll(rows), w.Error()); err != nil {
+		return nil, fmt.Errorf("write figures as CSV: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// printEvaluation prints figures as tables, the main ones first.
+func printEvaluation(w io.Writer, r evaluated, brief bool) {
+	how := ""
+	if r.Views > 1 {
+		how = fmt.Sprintf(", %d views of each", r.Views)
+	}
+	if r.Projected {
+		how += ", projected onto the question tree"
+	}
+	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, how, r.ImagesPerSecond)
+	figures := map[string]metric.Figure{}
+	for _, f := range r.Figures() {
+		figures[f.Name] = f
+	}
+	printMain(w, figures)
+	if brief {
+		return
+	}
+	if r.Questions != nil {
+		printQuestions(w, r, figures)
+	}
+	if r.FiveClass != nil {
+		printClasses(w, r.FiveClass, figures)
+	}
+	printReliability(w, r)
+	printSlices(w, r, figures)
+}
+
+// table prints rows of cells in columns, all but the first aligned to the right.
+type table struct{ *tabwriter.Writer }
+
+func newTable(w io.Writer) table {
+	fmt.Fprintln(w)
+	return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)}
+}
+
+func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }
+
+// cells are a value, its interval, and the constant's.
+func cells(f metric.Figure, digits int) []string {
+	number := func(x float64) string {
+		if math.IsNaN(x) {
+			return "–"
+		}
+		return strconv.FormatFloat(x, 'f', digits, 64)
+	}
+	between := ""
+	if f.Interval != nil {
+		between = number(f.Interval[0]) + " to " + number(f.Interval[1])
+	}
+	return []string{number(f.Value), between, number(f.Constant)}
+}
+
+func printMain(w io.Writer, figures map[string]metric.Figure) {
+	t := newTable(w)
+	t.row("", "value", "95 % interval", "constant")
+	for _, line := range []struct{ text, name string }{
+		{"RMSE of the fractions", "rmse"},
+		{"accuracy, largest of 37", "accuracy_argmax37"},
+		{"accuracy over questions", "question_accuracy"},
+		{"calibration error of the fractions", "fraction_calibration.ece"},
+		{"loss", "loss"},
+		{"five classes: accuracy", "five_class.accuracy"},
+		{"five classes: macro F1", "five_class.macro_f1"},
+		{"five classes: calibration error", "five_class.calibration.ece"},
+	} {
+		if f, ok := figures[line.name]; ok && !math.IsNaN(f.Value) {
+			t.row(append([]string{line.text}, cells(f, 4)...)...)
+		}
+	}
+	t.Flush()
+}
+
+func printQuestions(w io.Writer, r evaluated, figures map[string]metric.Figure) {
+	t := newTable(w)
+	t.row("question", "asked of", "accuracy", "95 % interval", "constant", "RMSE", "95 % interval", "constant")
+	tree := data.Tree()
+	for i, q := range r.Questions {
+		name := "question." + strconv.Itoa(q.Question)
+		line := []string{strconv.Itoa(q.Question), fmt.Sprintf("%.1f %%", 100*q.Reached)}
+		line = append(line, cells(figures[name+".accuracy"], 3)...)
+		line = append(line, cells(figures[name+".rmse"], 4)...)
+		fmt.Fprintln(t, strings.Join(line, "\t")+"\t  "+tree[i].Text)
+	}
+	t.Flush()
+}
+
+func printClasses(w io.Writer, f *metric.FiveClassScores, figures map[string]metric.Figure) {
+	t := newTable(w)
+	head := []string{fmt.Sprintf("%d of a class, taken for", f.Examples)}
+	for _, c := range f.Classes {
+		head = append(head, c.Class)
+	}
+	t.row(append(head, "precision", "95 % interval", "recall", "95 % interval", "F1", "95 % interval")...)
+	for k, c := range f.Classes {
+		line := []string{c.Class}
+		for _, n := range f.Confusion[k] {
+			line = append(line, strconv.Itoa(n))
+		}
+		for _, figure := range []string{"precision", "recall", "f1"} {
+			line = append(line, cells(figures["five_class."+c.Class+"."+figure], 3)[:2]...)
+		}
+		t.row(line...)
+	}
+	t.Flush()
+}
+
+// printReliability prints the two reliability tables side by side: they have the
+// same bins.
+func printReliability(w io.Writer, r evaluated) {
+	t := newTable(w)
+	head := []string{"predicted share"}
+	var tables [][]metric.ReliabilityBin
+	if c := r.FractionCalibration; c != nil {
+		head, tables = append(head, "fractions", "predicted", "observed"), append(tables, c.Bins)
+	}
+	if f := r.FiveClass; f != nil {
+		head, tables = append(head, "classes", "predicted", "observed"), append(tables, f.Calibration.Bins)
+	}
+	t.row(head...)
+	ends := map[float64]float64{} // of the bins that are in a table, by their beginning
+	for _, b := range slices.Concat(tables...) {
+		ends[b.From] = b.To
+	}
+	for _, from := range slices.Sorted(maps.Keys(ends)) {
+		line := []string{fmt.Sprintf("%.3f to %.3f", from, ends[from])}
+		for _, bins := range tables {
+			three := []string{"", "", ""}
+			for _, b := range bins {
+				if b.From == from {
+					three = []string{strconv.Itoa(b.Count), fmt.Sprintf("%.3f", b.Predicted), fmt.Sprintf("%.3f", b.Observed)}
+				}
+			}
+			line = append(line, three...)
+		}
+		t.row(line...)
+	}
+	t.Flush()
+}
+
+func printSlices(w io.Writer, r evaluated, figures map[string]metric.Figure) {
+	if len(r.Slices) == 0 {
+		return
+	}
+	t := newTable(w)
+	t.row("quarter of the galaxies by", "number", "RMSE", "95 % interval", "constant", "accuracy", "95 % interval", "constant")
+	for _, s := range r.Slices {
+		name := fmt.Sprintf("slice.%s.%d", s.By, s.Quartile)
+		line := []string{fmt.Sprintf("%s, %.1f to %.1f %s", s.By, s.From, s.To, s.Unit), strconv.Itoa(s.Examples)}
+		line = append(line, cells(figures[name+".rmse"], 4)...)
+		line = append(line, cells(figures[name+".accuracy"], 3)...)
+		t.row(line...)
+	}
+	t.Flush()
+}

@@ -1,0 +1,162 @@
+package data
+
+import "math"
+
+// Photometry is what the pixels tell of the size and the faintness of the
+// galaxy in the middle of an image. The zero value stands for an image in whose
+// middle nothing stands out of the sky.
+//
+// The catalogue has no sizes and no magnitudes, and the pictures are no
+// measurements: they are colour composites, stretched by asinh to 8 bits a
+// channel (Lupton et al. 2004), and each was scaled to 0.02 Petrosian radii R90
+// a pixel (Willett et al. 2013), so that R90 takes 50 pixels in all of them.
+// Hence a Radius is relative, how concentrated the galaxy's light is: in seconds
+// of arc it is 0.02·R90 times as much, and the pictures do not tell R90. A
+// Brightness orders galaxies by their mean surface brightness; no constant turns
+// it into magnitudes. Compare them within one cache.
+type Photometry struct {
+	// Radius is the half-light radius in pixels of the original picture:
+	// √(A/π), where A is the area of the brightest pixels that together give
+	// half of the galaxy's light. For an ellipse it is the geometric mean of its
+	// half axes.
+	Radius float64
+	// Brightness is the mean level above the sky within that area, averaged over
+	// the three channels, on the scale from 0 to 255.
+	Brightness float64
+}
+
+const (
+	greyLevels = 3*255 + 1 // of the sum of three channels
+	// A pixel of the galaxy stands out of the sky by detection standard
+	// deviations of it, and by leastContrast grey levels where compression has
+	// made the sky smooth.
+	detection     = 3
+	leastContrast = 9
+)
+
+// A Photometer measures images of one size. It reuses its buffers, so it is for
+// one goroutine.
+type Photometer struct {
+	size   int
+	scale  float64  // pixels of the original a pixel of the image
+	grey   []uint16 // sums of the three channels
+	seen   []bool
+	object []int // pixels found so far
+}
+
+// NewPhotometer returns a photometer of the images of a cache.
+func NewPhotometer(m Manifest) *Photometer {
+	n := m.Size * m.Size
+	return &Photometer{
+		size: m.Size, scale: float64(m.Crop) / float64(m.Size),
+		grey: make([]uint16, n), seen: make([]bool, n), object: make([]int, 0, n),
+	}
+}
+
+// Measure measures one image, uint8 [Size, Size, 3]. The level of the sky is the
+// median of the image's frame, a sixteenth of the side wide, and its scatter is
+// taken from the median absolute deviation there, which a few stars do not
+// change. The galaxy is all that stands out of the sky and hangs together with
+// the brightest pixel of the middle eighth: a star or a neighbour that touches
+// it is taken for a part of it, and light too faint to stand out is lost.
+func (p *Photometer) Measure(image []byte) Photometry {
+	for i := range p.grey {
+		p.grey[i] = uint16(image[3*i]) + uint16(image[3*i+1]) + uint16(image[3*i+2])
+	}
+	sky, scatter := p.sky()
+	var pixels [greyLevels]int // of the galaxy, by their level
+	light := 0.0
+	for _, i := range p.find(sky + max(detection*scatter, leastContrast)) {
+		pixels[p.grey[i]]++
+		light += float64(p.grey[i]) - sky
+	}
+	if light == 0 {
+		return Photometry{}
+	}
+	area, sum := 0.0, 0.0
+	for level := greyLevels - 1; level >= 0 && sum < light/2; level-- {
+		if pixels[level] == 0 {
+			continue
+		}
+		above := float64(level) - sky
+		// Of the last level only as many as are missing.
+		n := min(float64(pixels[level]), (light/2-sum)/above)
+		area, sum = area+n, sum+n*above
+	}
+	return Photometry{Radius: p.scale * math.Sqrt(area/math.Pi), Brightness: sum / area / 3}
+}
+
+// sky returns the median of the frame's grey levels and their standard
+// deviation, which is 1.4826 median absolute deviations of a normal
+// distribution.
+func (p *Photometer) sky() (level, scatter float64) {
+	width := max(p.size/16, 1)
+	var counts, deviations [greyLevels]int
+	n := 0
+	for y := range p.size {
+		for x := range p.size {
+			if x == width && y >= width && y < p.size-width {
+				x = p.size - width
+			}
+			counts[p.grey[y*p.size+x]]++
+			n++
+		}
+	}
+	middle := median(&counts, n)
+	for g, c := range counts {
+		deviations[max(g-middle, middle-g)] += c
+	}
+	return float64(middle), 1.4826 * float64(median(&deviations, n))
+}
+
+// median returns the lower median of n values counted by value.
+func median(counts *[greyLevels]int, n int) int {
+	rank := (n - 1) / 2
+	for value, c := range counts {
+		if rank < c {
+			return value
+		}
+		rank -= c
+	}
+	return 0
+}
+
+// find returns the pixels above least that hang together, by their sides, with
+// the brightest of the middle eighth; none if that one is not above.
+func (p *Photometer) find(least float64) []int {
+	clear(p.seen)
+	p.object = p.object[:0]
+	add := func(i int) {
+		if !p.seen[i] && float64(p.grey[i]) > least {
+			p.seen[i] = true
+			p.object = append(p.object, i)
+		}
+	}
+	reach := max(p.size/16, 1)
+	brightest := p.size/2*p.size + p.size/2
+	for y := max(p.size/2-reach, 0); y < min(p.size/2+reach, p.size); y++ {
+		for x := max(p.size/2-reach, 0); x < min(p.size/2+reach, p.size); x++ {
+			if i := y*p.size + x; p.grey[i] > p.grey[brightest] {
+				brightest = i
+			}
+		}
+	}
+	add(brightest)
+	for k := 0; k < len(p.object); k++ {
+		i := p.object[k]
+		x, y := i%p.size, i/p.size
+		if x > 0 {
+			add(i - 1)
+		}
+		if x < p.size-1 {
+			add(i + 1)
+		}
+		if y > 0 {
+			add(i - p.size)
+		}
+		if y < p.size-1 {
+			add(i + p.size)
+		}
+	}
+	return p.object
+}

@@ -1,0 +1,210 @@
+package metric
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+)
+
+// Interval is the lower and the upper end of a 95 % bootstrap interval.
+type Interval [2]float64
+
+// Value is a figure that need not be defined, as the precision of a class that is
+// never predicted: it is then NaN, and null in JSON.
+type Value float64
+
+// IsZero tells that the figure is not defined, so that a field with omitzero is
+// left out.
+func (v Value) IsZero() bool { return math.IsNaN(float64(v)) }
+
+// MarshalJSON writes null for NaN.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.IsZero() {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(v))
+}
+
+// Scores is what the package comment describes. An interval is nil where none was
+// asked for, and where its figure is not defined.
+type Scores struct {
+	Examples     int       `json:"examples"`
+	RMSE         float64   `json:"rmse"`
+	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
+	// The largest of the 37 columns, over questions and of the loss.
+	AccuracyArgmax37         Value     `json:"accuracy_argmax37,omitzero"`
+	AccuracyArgmax37Interval *Interval `json:"accuracy_argmax37_interval,omitempty"`
+	QuestionAccuracy         Value     `json:"question_accuracy,omitzero"`
+	QuestionAccuracyInterval *Interval `json:"question_accuracy_interval,omitempty"`
+	Loss                     Value     `json:"loss"`
+	LossInterval             *Interval `json:"loss_interval,omitempty"`
+	// FractionCalibration and Questions are of 37 columns only.
+	FractionCalibration *Calibration    `json:"fraction_calibration,omitempty"`
+	Questions           []QuestionScore `json:"questions,omitempty"`
+	// FiveClass is nil where no galaxy has a clean class.
+	FiveClass *FiveClassScores `json:"five_class,omitempty"`
+	Slices    []SliceScores    `json:"slices,omitempty"`
+}
+
+// QuestionScore is of one question of the tree.
+type QuestionScore struct {
+	Question         int       `json:"question"` // 1 to 11
+	Reached          float64   `json:"reached"`  // mean share of volunteers who reached it
+	Accuracy         Value     `json:"accuracy"` // weighted by who reached it
+	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
+	RMSE             float64   `json:"rmse"` // over its columns
+	RMSEInterval     *Interval `json:"rmse_interval,omitempty"`
+}
+
+// Calibration tells how far predicted shares are what they say.
+type Calibration struct {
+	Error         Value            `json:"ece"` // expected calibration error
+	ErrorInterval *Interval        `json:"ece_interval,omitempty"`
+	Bins          []ReliabilityBin `json:"bins"` // those that are not empty
+}
+
+// ReliabilityBin is a row of a reliability table: of the Count predictions from
+// From to below To (or to 1, in the last bin), the mean, and the mean of what came
+// out.
+type ReliabilityBin struct {
+	From      float64 `json:"from"`
+	To        float64 `json:"to"`
+	Count     int     `json:"count"`
+	Predicted float64 `json:"predicted"`
+	Observed  float64 `json:"observed"`
+}
+
+func (b *ReliabilityBin) add(predicted, observed float64) {
+	b.Count++
+	b.Predicted += predicted
+	b.Observed += observed
+}
+
+// FiveClassScores are of the galaxies that have a clean class.
+type FiveClassScores struct {
+	Examples         int          `json:"examples"`
+	Accuracy         Value        `json:"accuracy"`
+	AccuracyInterval *Interval    `json:"accuracy_interval,omitempty"`
+	MacroF1          Value        `json:"macro_f1"`
+	MacroF1Interval  *Interval    `json:"macro_f1_interval,omitempty"`
+	Classes          []ClassScore `json:"classes"`
+	// Confusion counts galaxies by their class (row) and the one predicted
+	// (column), both in the order of Classes.
+	Confusion   [5][5]int   `json:"confusion"`
+	Calibration Calibration `json:"calibration"` // of the predicted class' share
+}
+
+// ClassScore is of one clean class.
+type ClassScore struct {
+	Class             string    `json:"class"`
+	Examples          int       `json:"examples"`  // galaxies of the class
+	Predicted         int       `json:"predicted"` // galaxies taken for it
+	Precision         Value     `json:"precision"`
+	PrecisionInterval *Interval `json:"precision_interval,omitempty"`
+	Recall            Value     `json:"recall"`
+	RecallInterval    *Interval `json:"recall_interval,omitempty"`
+	F1                Value     `json:"f1"`
+	F1Interval        *Interval `json:"f1_interval,omitempty"`
+}
+
+// SliceScores are of the examples in one quartile of a trait, those above From
+// (the first: from From on) up to To.
+type SliceScores struct {
+	By           string    `json:"by"`
+	Quartile     int       `json:"quartile"` // 1 to 4
+	From         float64   `json:"from"`
+	To           float64   `json:"to"`
+	Unit         string    `json:"unit"`
+	Examples     int       `json:"examples"`
+	RMSE         Value     `json:"rmse"`
+	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
+	// Accuracy is that of the largest column: of the 37, or of the five classes.
+	Accuracy         Value     `json:"accuracy"`
+	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
+}
+
+// Result is the scores of a model and, on the same examples, of the constant
+// predictor.
+type Result struct {
+	Scores
+	// Baseline is nil when New was given no Constant. It has no intervals.
+	Baseline *Scores `json:"baseline,omitempty"`
+}
+
+// Figure is one figure of a Result by itself.
+type Figure struct {
+	// Name is made of those in the JSON object, "five_class.round.recall".
+	Name string
+	// Value and Constant, the constant predictor's, are NaN where they are not
+	// defined.
+	Value, Constant float64
+	Interval        *Interval
+}
+
+// Figures lists all figures of r.
+func (r *Result) Figures() []Figure {
+	constants := map[string]float64{}
+	if r.Baseline != nil {
+		for _, f := range r.Baseline.figures() {
+			constants[f.name] = f.value
+		}
+	}
+	var all []Figure
+	for _, f := range r.figures() {
+		constant, ok := constants[f.name]
+		if !ok {
+			constant = math.NaN()
+		}
+		all = append(all, Figure{Name: f.name, Value: f.value, Constant: constant, Interval: *f.interval})
+	}
+	return all
+}
+
+// figure is one figure of a Scores, and where its interval belongs.
+type figure struct {
+	name     string
+	value    float64
+	interval **Interval
+}
+
+// figures lists all figures of s, always in the same order.
+func (s *Scores) figures() []figure {
+	var all []figure
+	add := func(name string, value Value, interval **Interval) {
+		all = append(all, figure{name, float64(value), interval})
+	}
+	add("rmse", Value(s.RMSE), &s.RMSEInterval)
+	if s.Questions != nil {
+		add("accuracy_argmax37", s.AccuracyArgmax37, &s.AccuracyArgmax37Interval)
+		add("question_accuracy", s.QuestionAccuracy, &s.QuestionAccuracyInterval)
+	}
+	add("loss", s.Loss, &s.LossInterval)
+	if c := s.FractionCalibration; c != nil {
+		add("fraction_calibration.ece", c.Error, &c.ErrorInterval)
+	}
+	for i := range s.Questions {
+		q := &s.Questions[i]
+		name := "question." + strconv.Itoa(q.Question)
+		add(name+".accuracy", q.Accuracy, &q.AccuracyInterval)
+		add(name+".rmse", Value(q.RMSE), &q.RMSEInterval)
+	}
+	if f := s.FiveClass; f != nil {
+		add("five_class.accuracy", f.Accuracy, &f.AccuracyInterval)
+		add("five_class.macro_f1", f.MacroF1, &f.MacroF1Interval)
+		for i := range f.Classes {
+			c := &f.Classes[i]
+			name := "five_class." + c.Class
+			add(name+".precision", c.Precision, &c.PrecisionInterval)
+			add(name+".recall", c.Recall, &c.RecallInterval)
+			add(name+".f1", c.F1, &c.F1Interval)
+		}
+		add("five_class.calibration.ece", f.Calibration.Error, &f.Calibration.ErrorInterval)
+	}
+	for i := range s.Slices {
+		p := &s.Slices[i]
+		name := "slice." + p.By + "." + strconv.Itoa(p.Quartile)
+		add(name+".rmse", p.RMSE, &p.RMSEInterval)
+		add(name+".accuracy", p.Accuracy, &p.AccuracyInterval)
+	}
+	return all
+}
