@@ -188,6 +188,9 @@ func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg
 	dims := info.TensorShape.Dim
 	size := dims[1].Size
 	if size == -1 { // a network for any size
+		if cfg.Size == 0 {
+			return fmt.Errorf("input %s takes images of any size; say of which, as by --size", name)
+		}
 		size = int64(cfg.Size)
 	}
 	if dims[0].Size != -1 || size < 1 || size > maxSize || dims[2].Size != dims[1].Size || dims[3].Size != 3 {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/internal/durable"
 	"galaxy/savedmodel"
@@ -27,7 +25,7 @@ func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "eval",
 		Usage: "score a run's best checkpoint or a SavedModel on labelled galaxies",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
@@ -35,17 +33,9 @@ func evalCommand() *cli.Command {
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},
 			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print the main figures only; questions, classes, calibration and slices are left out"},
-			&cli.StringFlag{Name: "signature", Category: catForeign, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
-			&cli.StringFlag{Name: "input", Category: catForeign, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
-			&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
-			&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
-			&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
-			&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "it was trained with: focal, crossentropy or mse", DefaultText: "not known, and not reported"},
-			&cli.Float64Flag{Name: "alpha", Category: catForeign, Value: focal.Default().Alpha, Usage: "of focal loss"},
-			&cli.Float64Flag{Name: "gamma", Category: catForeign, Value: focal.Default().Gamma, Usage: "of focal loss"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
-		},
+		}, foreignModelFlags()...),
 		Action: evalAction,
 	}
 }
@@ -158,48 +148,6 @@ func checkCSV(c *cli.Context) error {
 	return nil
 }
 
-// foreign is what the flags tell of a SavedModel that does not tell itself.
-type foreign struct {
-	load savedmodel.LoadConfig
-	// loss is the one of independent answers; nil where it is not known.
-	loss *objective.Config
-	// names and losses are the flags that were given.
-	names, losses []string
-}
-
-func foreignFlags(c *cli.Context) (foreign, error) {
-	f := foreign{load: savedmodel.LoadConfig{
-		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
-		Pixels: graph.Pixels(c.String("pixels")),
-	}}
-	if err := f.load.Pixels.Validate(); err != nil {
-		return f, fmt.Errorf("--%w", err)
-	}
-	given := func(names ...string) (set []string) {
-		for _, name := range names {
-			if c.IsSet(name) {
-				set = append(set, "--"+name)
-			}
-		}
-		return set
-	}
-	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given("loss", "alpha", "gamma")
-	if len(f.losses) == 0 {
-		return f, nil
-	}
-	f.loss = &objective.Config{Head: objective.Answers, Loss: objective.Loss(c.String("loss"))}
-	if !c.IsSet("loss") {
-		f.loss.Loss = objective.Focal
-	}
-	if f.loss.Loss == objective.Focal || c.IsSet("alpha") {
-		f.loss.Alpha = c.Float64("alpha")
-	}
-	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
-		f.loss.Gamma = c.Float64("gamma")
-	}
-	return f, f.loss.Validate()
-}
-
 // model is a network to evaluate, from wherever it came.
 type model struct {
 	train.Predictor
@@ -225,56 +173,15 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 	return logits, probabilities, nil
 }
 
-// fromLogits is a Predictor of a network that gives logits only: its
-// probabilities are those that the logits stand for after training as Config
-// says, with the head answers or five.
-type fromLogits struct {
-	train.Predictor
-	trained objective.Config
-}
-
-func (f fromLogits) Predict(images []byte) (logits, probabilities []float32, err error) {
-	if logits, _, err = f.Predictor.Predict(images); err != nil {
-		return nil, nil, err
-	}
-	probabilities = make([]float32, len(logits))
-	if f.trained.Head == objective.Five {
-		for i := 0; i < len(logits); i += data.CleanClasses {
-			softmax(probabilities[i:i+data.CleanClasses], logits[i:])
-		}
-		return logits, probabilities, nil
-	}
-	params := focal.Params{Alpha: 0.5} // whose posterior is the sigmoid
-	if f.trained.Loss == objective.Focal {
-		params = focal.Params{Alpha: f.trained.Alpha, Gamma: f.trained.Gamma}
-	}
-	for i, x := range logits {
-		probabilities[i] = float32(params.PosteriorAt(float64(x)))
-	}
-	return logits, probabilities, nil
-}
-
-// softmax fills p with exp(xⱼ) / Σ exp(xₖ) over its length.
-func softmax(p, logits []float32) {
-	x := logits[:len(p)]
-	largest, sum := slices.Max(x), 0.0
-	for _, v := range x {
-		sum += math.Exp(float64(v - largest))
-	}
-	for j, v := range x {
-		p[j] = float32(math.Exp(float64(v-largest)) / sum)
-	}
-}
-
 // openModel opens a run folder's best checkpoint or a SavedModel, to be scored
 // on cache.
 func openModel(dir string, cache *data.Cache, session graph.SessionConfig, other foreign) (model, error) {
 	cfg, err := train.ReadConfig(dir)
 	if err == nil {
-		if len(other.names) > 0 {
-			return model{}, usageError{fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(other.names, ", "), dir)}
+		if err := other.refuseRun(dir, cfg.Objective); err != nil {
+			return model{}, err
 		}
-		return openRun(dir, cfg, cache.Manifest(), session, other)
+		return openRun(dir, cfg, cache.Manifest(), session)
 	}
 	if exists(filepath.Join(dir, "saved_model.pb")) {
 		return openSavedModel(dir, cache.Manifest(), session, other)
@@ -299,7 +206,7 @@ func sameData(m data.Manifest, crop int, splitSeed int64) error {
 	return nil
 }
 
-func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig, other foreign) (model, error) {
+func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig) (model, error) {
 	if cfg.Model.Size != m.Size {
 		return model{}, fmt.Errorf("run %s was trained at %d px, the cache has images of %d px: prepare one with --size %d",
 			dir, cfg.Model.Size, m.Size, cfg.Model.Size)
@@ -310,9 +217,6 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return model{}, fmt.Errorf("run %s: %w", dir, err)
-	}
-	if err := other.tells(dir, cfg.Objective); err != nil {
-		return model{}, err
 	}
 	best, err := train.BestCheckpoint(dir, cfg)
 	if err != nil {
@@ -330,14 +234,6 @@ func openRun(dir string, cfg train.Config, m data.Manifest, session graph.Sessio
 		return model{}, errors.Join(err, inference.Close())
 	}
 	return model{Predictor: inference, target: cfg.Objective.Target(), loss: o, step: best.State.Step, close: inference.Close}, nil
-}
-
-// tells refuses the flags of a loss for a model that tells its own.
-func (f foreign) tells(dir string, trained objective.Config) error {
-	if len(f.losses) == 0 {
-		return nil
-	}
-	return usageError{fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
 }
 
 func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, other foreign) (model, error) {
@@ -369,22 +265,12 @@ func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, ot
 // describe sets what a SavedModel of another program predicts, and says what is
 // not known of it.
 func (m *model) describe(dir string, loaded *savedmodel.Model, other foreign) error {
-	trained := objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy}
-	if other.loss != nil {
-		trained = *other.loss
-	}
-	switch loaded.Outputs {
-	case data.Answers:
-	case data.CleanClasses:
-		trained.Head = objective.Five
-	default:
-		return fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions or the %d %v", dir, loaded.Outputs, data.Answers, data.CleanClasses, data.Classes)
-	}
-	o, err := objective.New(trained)
+	answers, o, err := other.answers(dir, loaded)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
-	m.target = trained.Target()
+	trained := o.Config()
+	m.Predictor, m.target = answers, trained.Target()
 	hasLogits := loaded.Logits.Op != nil
 	known := "its loss is not known and not reported (--loss says it)"
 	switch {
@@ -393,9 +279,6 @@ func (m *model) describe(dir string, loaded *savedmodel.Model, other foreign) er
 		return usageError{fmt.Errorf("%s: SavedModel %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), dir)}
 	default:
 		m.loss, known = o, fmt.Sprintf("it is taken for one with the %v", trained)
-	}
-	if loaded.Probabilities.Op == nil {
-		m.Predictor = fromLogits{loaded, trained}
 	}
 	fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
 		"%s, and whether it was trained on these galaxies is not known\n", dir, known)

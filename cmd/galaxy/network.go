@@ -11,7 +11,6 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
@@ -32,14 +31,18 @@ type network struct {
 }
 
 // openNetwork opens a run folder's best checkpoint, with constants for variables
-// and batch norm folded, or a SavedModel as it is. precision is for a run.
-func openNetwork(dir string, session graph.SessionConfig, precision graph.Precision) (network, error) {
+// and batch norm folded, or a SavedModel as it is. precision is for a run, other
+// for a SavedModel that does not tell itself.
+func openNetwork(dir string, session graph.SessionConfig, precision graph.Precision, other foreign) (network, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
 	case err == nil:
+		if err := other.refuseRun(dir, cfg.Objective); err != nil {
+			return network{}, err
+		}
 		return freezeRun(dir, cfg, session, precision)
 	case exists(filepath.Join(dir, "saved_model.pb")):
-		return openServed(dir, session)
+		return openServed(dir, session, other)
 	case errors.Is(err, fs.ErrNotExist):
 		return network{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
 	}
@@ -100,8 +103,10 @@ func readWeights(cfg graph.Config, posterior graph.Posterior, prefix string) (_ 
 	return inference.Weights()
 }
 
-func openServed(dir string, session graph.SessionConfig) (network, error) {
-	loaded, err := savedmodel.Load(dir, savedmodel.LoadConfig{Session: session})
+func openServed(dir string, session graph.SessionConfig, other foreign) (network, error) {
+	load := other.load
+	load.Session = session
+	loaded, err := savedmodel.Load(dir, load)
 	if err != nil {
 		return network{}, err
 	}
@@ -109,26 +114,29 @@ func openServed(dir string, session graph.SessionConfig) (network, error) {
 	if err != nil {
 		return network{}, fmt.Errorf("SavedModel %s: %w", dir, err)
 	}
-	n := network{Predictor: loaded, size: loaded.Size, served: true, identity: sums, close: func() error { return nil }}
+	n := network{Predictor: loaded, size: loaded.Size, served: true, close: func() error { return nil }}
+	var o *objective.Objective
 	if meta := loaded.Metadata(); meta != nil {
-		n.crop, n.step, n.columns = meta.Crop, meta.Step, meta.Answers
-	}
-	if len(n.columns) != loaded.Outputs {
-		if n.columns, err = columnNames(loaded.Outputs); err != nil {
-			return network{}, fmt.Errorf("SavedModel %s: %w", dir, err)
+		if err := other.tells(dir, meta.Objective); err != nil {
+			return network{}, err
 		}
+		n.crop, n.step = meta.Crop, meta.Step
+		if o, err = objective.New(meta.Objective); err != nil {
+			return network{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
+		}
+	} else if n.Predictor, o, err = other.answers(dir, loaded); err != nil {
+		return network{}, err
 	}
+	if loaded.Outputs != o.Outputs() {
+		return network{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), o.Config().Head)
+	}
+	n.columns = o.Config().Target().Names()
+	n.identity = struct {
+		Checksums map[string]string     `json:"files"`
+		Load      savedmodel.LoadConfig `json:"load"`
+		Objective objective.Config      `json:"objective"`
+	}{sums, other.load, o.Config()}
 	return n, nil
-}
-
-// columnNames names the answers of a network that does not, by their number.
-func columnNames(outputs int) ([]string, error) {
-	for _, target := range []data.Target{data.Fractions, data.Classes} {
-		if target.Width() == outputs {
-			return target.Names(), nil
-		}
-	}
-	return nil, fmt.Errorf("it gives %d answers: expected the %d %v or the %d %v", outputs, data.Answers, data.Fractions, data.CleanClasses, data.Classes)
 }
 
 // checksums is the xxh3, in hexadecimal, of every file of a folder by its path.

@@ -19,7 +19,7 @@ func predictCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "predict",
 		Usage: "write a model's answers to unlabelled images as a table, such as a Kaggle submission",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
 			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "take files of any name, depth and size; the table has their paths instead of GalaxyIDs"},
@@ -34,7 +34,8 @@ func predictCommand() *cli.Command {
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
 			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads of the network; 0 is one a core"},
-		},
+			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "as its signature tells"},
+		}, foreignModelFlags()...),
 		Action: predictAction,
 	}
 }
@@ -60,12 +61,19 @@ func predictAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
+	other, err := foreignFlags(c)
+	if err != nil {
+		return usageError{err}
+	}
+	if c.IsSet("size") {
+		other.load.Size, other.names = c.Int("size"), append(other.names, "--size")
+	}
 	images, matching, err := findImages(c)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, images.Close()) }()
-	model, err := openNetwork(c.String("model"), session, precision)
+	model, err := openNetwork(c.String("model"), session, precision, other)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/data"
+	"galaxy/focal"
+	"galaxy/graph"
+	"galaxy/savedmodel"
+	"galaxy/train"
+	"galaxy/train/objective"
+)
+
+// foreignModelFlags are those of every command that runs a SavedModel.
+func foreignModelFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "signature", Category: catForeign, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
+		&cli.StringFlag{Name: "input", Category: catForeign, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
+		&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
+		&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
+		&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
+		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "it was trained with: focal, crossentropy or mse", DefaultText: "not known, and not reported"},
+		&cli.Float64Flag{Name: "alpha", Category: catForeign, Value: focal.Default().Alpha, Usage: "of focal loss"},
+		&cli.Float64Flag{Name: "gamma", Category: catForeign, Value: focal.Default().Gamma, Usage: "of focal loss"},
+	}
+}
+
+// foreign is what the flags tell of a SavedModel that does not tell itself.
+type foreign struct {
+	load savedmodel.LoadConfig
+	// loss is the one of independent answers; nil where it is not known.
+	loss *objective.Config
+	// names and losses are the flags that were given.
+	names, losses []string
+}
+
+// foreignFlags reads what foreignModelFlags say.
+func foreignFlags(c *cli.Context) (foreign, error) {
+	f := foreign{load: savedmodel.LoadConfig{
+		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
+		Pixels: graph.Pixels(c.String("pixels")),
+	}}
+	if err := f.load.Pixels.Validate(); err != nil {
+		return f, fmt.Errorf("--%w", err)
+	}
+	given := func(names ...string) (set []string) {
+		for _, name := range names {
+			if c.IsSet(name) {
+				set = append(set, "--"+name)
+			}
+		}
+		return set
+	}
+	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given("loss", "alpha", "gamma")
+	if len(f.losses) == 0 {
+		return f, nil
+	}
+	f.loss = &objective.Config{Head: objective.Answers, Loss: objective.Loss(c.String("loss"))}
+	if !c.IsSet("loss") {
+		f.loss.Loss = objective.Focal
+	}
+	if f.loss.Loss == objective.Focal || c.IsSet("alpha") {
+		f.loss.Alpha = c.Float64("alpha")
+	}
+	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
+		f.loss.Gamma = c.Float64("gamma")
+	}
+	return f, f.loss.Validate()
+}
+
+// refuseRun refuses all of the flags for a run.
+func (f foreign) refuseRun(dir string, trained objective.Config) error {
+	if len(f.names) > 0 {
+		return usageError{fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(f.names, ", "), dir)}
+	}
+	return f.tells(dir, trained)
+}
+
+// tells refuses the flags of a loss for a model that tells its own.
+func (f foreign) tells(dir string, trained objective.Config) error {
+	if len(f.losses) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
+}
+
+// answers is what a SavedModel of another program predicts, with probabilities:
+// the objective, which is one of independent answers or classes, is a guess but
+// for what the flags say.
+func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor, *objective.Objective, error) {
+	trained := objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy}
+	if f.loss != nil {
+		trained = *f.loss
+	}
+	switch loaded.Outputs {
+	case data.Answers:
+	case data.CleanClasses:
+		trained.Head = objective.Five
+	default:
+		return nil, nil, fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions or the %d %v", dir, loaded.Outputs, data.Answers, data.CleanClasses, data.Classes)
+	}
+	o, err := objective.New(trained)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	if loaded.Probabilities.Op == nil {
+		return fromLogits{loaded, trained}, o, nil
+	}
+	return loaded, o, nil
+}
+
+// fromLogits is a Predictor of a network that gives logits only: its
+// probabilities are those that the logits stand for after training as Config
+// says, with the head answers or five.
+type fromLogits struct {
+	train.Predictor
+	trained objective.Config
+}
+
+func (f fromLogits) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if logits, _, err = f.Predictor.Predict(images); err != nil {
+		return nil, nil, err
+	}
+	probabilities = make([]float32, len(logits))
+	if f.trained.Head == objective.Five {
+		for i := 0; i < len(logits); i += data.CleanClasses {
+			softmax(probabilities[i:i+data.CleanClasses], logits[i:])
+		}
+		return logits, probabilities, nil
+	}
+	params := focal.Params{Alpha: 0.5} // whose posterior is the sigmoid
+	if f.trained.Loss == objective.Focal {
+		params = focal.Params{Alpha: f.trained.Alpha, Gamma: f.trained.Gamma}
+	}
+	for i, x := range logits {
+		probabilities[i] = float32(params.PosteriorAt(float64(x)))
+	}
+	return logits, probabilities, nil
+}
+
+// softmax fills p with exp(xⱼ) / Σ exp(xₖ) over its length.
+func softmax(p, logits []float32) {
+	x := logits[:len(p)]
+	largest, sum := slices.Max(x), 0.0
+	for _, v := range x {
+		sum += math.Exp(float64(v - largest))
+	}
+	for j, v := range x {
+		p[j] = float32(math.Exp(float64(v-largest)) / sum)
+	}
+}
