@@ -15,79 +15,84 @@ import (
 
 // predictFigures compare galaxy predict with Keras' predict fed by tf.data, on
 // the same JPEG files. Rates are of images a second, by the program's own clock
-// and over the whole process; ratios are taken in each turn, against the faster
-// of Keras' precisions.
+// and over the whole process; ratios, by the name of the Keras side, are taken in
+// each turn.
 type predictFigures struct {
 	Galaxies int               `json:"galaxies"`
 	Size     int               `json:"size"`
 	Batch    int               `json:"batch"`
 	Rate     map[string]spread `json:"images_per_second"`
 	Process  map[string]spread `json:"process_images_per_second"`
-	Faster   spread            `json:"speed_over_keras"`
-	Whole    spread            `json:"process_speed_over_keras"`
+	Faster   map[string]spread `json:"speed_over"`
+	Whole    map[string]spread `json:"process_speed_over"`
 }
 
 // predictBatch is the number of images predicted at a time, on both sides.
 const predictBatch = 64
 
-var kerasPrecisions = []string{"float32", "bfloat16"}
+// Keras' own precision is float32; mixed_bfloat16 has to be asked for.
+const kerasFloat32, kerasBFloat16 = "Keras, float32", "Keras, bfloat16"
 
 func (f predictFigures) print() {
 	fmt.Printf("| predict, %d JPEG files, %d px, batch %d | img/s | img/s, whole process |\n|---|---|---|\n", f.Galaxies, f.Size, f.Batch)
-	for _, name := range []string{ours, "Keras, float32", "Keras, bfloat16"} {
+	for _, name := range []string{ours, kerasFloat32, kerasBFloat16} {
 		fmt.Printf("| %s | %v | %v |\n", name, f.Rate[name], f.Process[name])
 	}
-	fmt.Printf("\npredict: speed %v × Keras' best, whole process %v\n\n", f.Faster, f.Whole)
+	for _, name := range []string{kerasFloat32, kerasBFloat16} {
+		fmt.Printf("\npredict: speed %v × %s, whole process %v\n", f.Faster[name], name, f.Whole[name])
+	}
+	fmt.Println()
 }
 
 // predict lets galaxy and Keras take turns.
 func (s settings) predict(ctx context.Context) (predictFigures, error) {
-	f := predictFigures{Galaxies: s.galaxies, Size: s.size, Batch: predictBatch, Rate: map[string]spread{}, Process: map[string]spread{}}
+	f := predictFigures{
+		Galaxies: s.galaxies, Size: s.size, Batch: predictBatch,
+		Rate: map[string]spread{}, Process: map[string]spread{}, Faster: map[string]spread{}, Whole: map[string]spread{},
+	}
 	run, err := s.shortRun(ctx, s.size)
 	if err != nil {
 		return f, err
 	}
 	images := filepath.Join(s.data(), "images_training_rev1")
 	rates, processes := map[string][]float64{}, map[string][]float64{}
-	var faster, whole []float64
-	for range s.rounds {
-		turn := func(name string, program string, args ...string) (own, process float64, err error) {
-			begin := time.Now()
-			raw, err := output(ctx, program, args...)
-			process = float64(s.galaxies) / time.Since(begin).Seconds()
-			var answer struct {
-				Seconds float64 `json:"seconds"`
-			}
-			if err == nil {
-				err = json.Unmarshal(raw, &answer)
-			}
-			own = float64(s.galaxies) / answer.Seconds
-			rates[name], processes[name] = append(rates[name], own), append(processes[name], process)
-			return own, process, err
+	faster, whole := map[string][]float64{}, map[string][]float64{}
+	turn := func(name, program string, args ...string) error {
+		begin := time.Now()
+		raw, err := output(ctx, program, args...)
+		process := float64(s.galaxies) / time.Since(begin).Seconds()
+		var answer struct {
+			Seconds float64 `json:"seconds"`
 		}
-		out := filepath.Join(s.work, "predicted.csv")
+		if err == nil {
+			err = json.Unmarshal(raw, &answer)
+		}
+		rates[name], processes[name] = append(rates[name], float64(s.galaxies)/answer.Seconds), append(processes[name], process)
+		return err
+	}
+	out := filepath.Join(s.work, "predicted.csv")
+	for round := range s.rounds {
 		if err := os.RemoveAll(out); err != nil {
 			return f, err
 		}
-		own, process, err := turn(ours, s.galaxy, "predict", "--json", "--model", run, "--images", images, "--out", out, "--batch", strconv.Itoa(predictBatch))
-		if err != nil {
+		if err := turn(ours, s.galaxy, "predict", "--json", "--model", run, "--images", images, "--out", out, "--batch", strconv.Itoa(predictBatch)); err != nil {
 			return f, err
 		}
-		var best, bestProcess float64
-		for _, precision := range kerasPrecisions {
-			k, kp, err := turn("Keras, "+precision, s.python, s.predictPeer, "--run", run, "--images", images,
-				"--batch", strconv.Itoa(predictBatch), "--precision", precision)
+		for name, precision := range map[string]string{kerasFloat32: "float32", kerasBFloat16: "bfloat16"} {
+			err := turn(name, s.python, s.predictPeer, "--run", run, "--images", images, "--batch", strconv.Itoa(predictBatch), "--precision", precision)
 			if err != nil {
 				return f, err
 			}
-			best, bestProcess = max(best, k), max(bestProcess, kp)
+			faster[name] = append(faster[name], rates[ours][round]/rates[name][round])
+			whole[name] = append(whole[name], processes[ours][round]/processes[name][round])
 		}
-		faster, whole = append(faster, own/best), append(whole, process/bestProcess)
 	}
 	for name := range rates {
 		f.Rate[name], f.Process[name] = spreadOf(rates[name]), spreadOf(processes[name])
 	}
-	f.Faster, f.Whole = spreadOf(faster), spreadOf(whole)
+	for name := range faster {
+		f.Faster[name], f.Whole[name] = spreadOf(faster[name]), spreadOf(whole[name])
+	}
 	return f, nil
 }
 
