@@ -57,7 +57,7 @@ var (
 		{"without-schedule", []string{"--schedule", "constant", "--warmup", "0"}},
 		{"without-ema", []string{"--ema", "0"}},
 		{"with-small-images-first", []string{"--sizes", "48:60%"}},
-		{"with-independent-answers", []string{"--head", "answers"}},
+		{"with-tree-head", []string{"--head", "tree"}},
 		{"with-focal-loss", []string{"--head", "answers", "--loss", "focal"}},
 		{"without-dropout", []string{"--dropout", "0"}},
 		{"without-decay", []string{"--weight-decay", "0"}},

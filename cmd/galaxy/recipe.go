@@ -20,9 +20,9 @@ var recipes = map[string]map[string]string{
 	},
 	// What did best by experiment on Galaxy Zoo's images.
 	"best": {
-		"head": "tree", "loss": "crossentropy", "batch": "64", "dropout": "0.2", "ema": "0.998", "sizes": "",
+		"head": "answers", "loss": "crossentropy", "batch": "64", "dropout": "0.2", "ema": "0.998", "sizes": "",
 		"rotate": "180", "flip": "true", "zoom": "1.2", "shift": "0.05",
-		"optimizer": "adamw", "schedule": "cosine", "lr": "0.001", "warmup": "5%",
+		"optimizer": "adamw", "schedule": "cosine", "lr": "0.002", "warmup": "5%",
 	},
 }
 
