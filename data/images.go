@@ -193,7 +193,7 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 			// Reading a pipe that happens to be called 1.jpg would wait for ever.
 			if !e.Type().IsRegular() {
 				if info, err := os.Stat(disk); err != nil {
-					return err
+					return fmt.Errorf("%w: mend the link or remove it", err)
 				} else if !info.Mode().IsRegular() {
 					return fmt.Errorf("%s is not a regular file", disk)
 				}
@@ -403,10 +403,11 @@ func findMember(z *zip.Reader, prefix, ext string) (*zip.File, error) {
 	return found, nil
 }
 
-// isJunk reports whether a member is a folder, hidden, or one of the shadow
-// files that a Mac adds to zips.
+// isJunk reports whether a member is a folder, hidden or in a hidden folder, or
+// one of the shadow files that a Mac adds to zips.
 func isJunk(name string) bool {
-	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(path.Base(name), ".")
+	name = strings.TrimPrefix(name, "./")
+	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
 }
 
 // checkMemberName refuses zip members that point out of the zip. Nothing is

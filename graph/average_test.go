@@ -200,7 +200,8 @@ func TestSizes(t *testing.T) {
 		{Sizes{{80, 10}}, "80 px"},
 		{Sizes{{32, 10}, {48, 10}}, "48 px from step 10 to 10"},
 		{Sizes{{32, 0}}, "from step 0 to 0"},
-		{Sizes{{32, 101}}, "a run of 100 steps"},
+		{Sizes{{32, 101}}, "the run's 100 steps"},
+		{Sizes{{32, 100}}, "to all pixels"},
 	} {
 		err := test.sizes.Validate(64, 100)
 		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {

@@ -66,11 +66,18 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
 	window := tg.Const(s, []int32{int32(crop), int32(crop)})
 	// Height and width, without the channels, as they come out of the decoder.
 	shape := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
+	var room tf.Output
 	if ratio > 1 {
+		rs := s.SubScope("Room")
+		room = op.Sub(rs, shape, tg.Const(rs, []int32{int32(crop * ratio), int32(crop * ratio)}))
 		up := s.SubScope("RoundUp")
 		shape = op.FloorDiv(up, op.AddV2(up, shape, tg.Const(up, int32(ratio-1))), tg.Const(up.SubScope("ratio"), int32(ratio)))
 	}
 	offset := op.FloorDiv(s, op.Sub(s, shape, window), tg.Const(s, int32(2)))
+	if ratio > 1 {
+		// A crop that is a pixel too large would be rounded away: below 0 it fails.
+		offset = op.Minimum(s.SubScope("Fits"), offset, room)
+	}
 	image := op.DecodeAndCropJpeg(s, contents,
 		op.ConcatV2(s, []tf.Output{offset, window}, tg.Const(s, int32(0))),
 		op.DecodeAndCropJpegChannels(3), op.DecodeAndCropJpegRatio(int64(ratio)),
@@ -247,6 +254,7 @@ var outputArgs = map[string]string{
 	"ExpandDims":        "output",
 	"ExtractJpegShape":  "image_shape",
 	"FloorDiv":          "z",
+	"Minimum":           "z",
 	"ResizeArea":        "resized_images",
 	"Round":             "y",
 	"Slice":             "output",

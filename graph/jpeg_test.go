@@ -326,6 +326,13 @@ func TestDecodeErrors(t *testing.T) {
 			}
 		})
 	}
+	// Where the decoder halves, sizes are rounded up: one pixel too few is too few.
+	for _, side := range [][2]int{{47, 60}, {60, 47}, {47, 47}} {
+		err := newDecoder(t, 48, 24).Decode(make([]byte, 24*24*3), encode(t, blob(side[0], side[1], 1)))
+		if err == nil || !strings.Contains(err.Error(), "smaller than the crop of 48×48") {
+			t.Errorf("%d×%d pixels: got %v", side[0], side[1], err)
+		}
+	}
 	for _, c := range [][2]int{{32, 33}, {0, 0}, {32, 0}, {-1, -2}} {
 		if _, err := graph.NewDecoder(c[0], c[1]); err == nil || !strings.Contains(err.Error(), "expected 1 ≤ size ≤ crop") {
 			t.Errorf("crop %d, size %d: got %v", c[0], c[1], err)

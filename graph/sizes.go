@@ -27,8 +27,8 @@ func (s Sizes) Validate(size int, total int64) error {
 		if p.Size < minSize || p.Size > size {
 			errs = append(errs, fmt.Errorf("sizes: %d px: expected %d px to the images' %d", p.Size, minSize, size))
 		}
-		if p.Until <= begin || p.Until > total {
-			errs = append(errs, fmt.Errorf("sizes: %d px from step %d to %d: expected phases that follow each other in a run of %d steps", p.Size, begin, p.Until, total))
+		if p.Until <= begin || p.Until >= total {
+			errs = append(errs, fmt.Errorf("sizes: %d px from step %d to %d: expected phases that follow each other and leave some of the run's %d steps to all pixels", p.Size, begin, p.Until, total))
 		}
 		begin = p.Until
 	}

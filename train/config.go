@@ -150,7 +150,7 @@ var flagOf = map[string]string{
 	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
 	"cache.split_seed": "data", "cache.crop": "data",
 	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
-	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer",
+	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "objective.weights": "class-weights",
 }
 
 // flagName is the flag that sets a field.
@@ -177,8 +177,16 @@ func differences(out *[]string, path string, run, asked reflect.Value) {
 		return
 	}
 	if !reflect.DeepEqual(run.Interface(), asked.Interface()) {
-		*out = append(*out, fmt.Sprintf("%s = %v (%s), where the run has %v", path, asked.Interface(), flagName(path), run.Interface()))
+		*out = append(*out, fmt.Sprintf("%s = %s (%s), where the run has %s", path, told(asked), flagName(path), told(run)))
 	}
+}
+
+// told is a value as people read it: what is empty is none.
+func told(v reflect.Value) string {
+	if text := fmt.Sprint(v.Interface()); text != "" && text != "[]" {
+		return text
+	}
+	return "none"
 }
 
 func mayChange(t reflect.Type, path string) []string {

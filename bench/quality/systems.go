@@ -47,7 +47,8 @@ var (
 		{A: oursBest, B: kerasTuned, Views: true},
 	}
 
-	// ablations are the best recipe's ingredients and the flags that leave each out.
+	// ablations are the best recipe's ingredients and the flags that leave each
+	// out or exchange it.
 	ablations = []struct {
 		name  string
 		flags []string
@@ -55,8 +56,9 @@ var (
 		{"without-augmentation", []string{"--rotate", "0", "--flip=false", "--shift", "0", "--zoom", "0"}},
 		{"without-schedule", []string{"--schedule", "constant", "--warmup", "0"}},
 		{"without-ema", []string{"--ema", "0"}},
-		{"without-sizes", []string{"--sizes", ""}},
-		{"with-focal-loss", []string{"--loss", "focal"}},
+		{"with-small-images-first", []string{"--sizes", "48:60%"}},
+		{"with-tree-head", []string{"--head", "tree"}},
+		{"with-focal-loss", []string{"--head", "answers", "--loss", "focal"}},
 		{"without-dropout", []string{"--dropout", "0"}},
 		{"without-decay", []string{"--weight-decay", "0"}},
 		{"without-clipping", []string{"--clip-norm", "0"}},

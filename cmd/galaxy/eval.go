@@ -141,6 +141,9 @@ func checkCSV(c *cli.Context) error {
 		if err := durable.Vacant(name); err != nil {
 			return fmt.Errorf("--csv: %w", err)
 		}
+		if folder := filepath.Dir(name); !exists(folder) {
+			return fmt.Errorf("--csv %s: there is no folder %s: make it, or name another", name, folder)
+		}
 		return nil
 	case c.Bool("json"):
 		return usageError{errors.New("--csv - and --json both print on stdout: give --csv a file")}

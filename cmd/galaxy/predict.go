@@ -90,7 +90,7 @@ func predictAction(c *cli.Context) (err error) {
 		crop = c.Int("crop")
 	}
 	switch {
-	case crop == 0:
+	case crop == 0 && !c.IsSet("crop"):
 		return usageError{fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
 	case crop > data.ImageSide && !c.Bool("paths"):
 		return usageError{fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
@@ -146,6 +146,9 @@ func checkPredict(c *cli.Context) (graph.SessionConfig, graph.Precision, error) 
 	}
 	if err := train.ValidateViews(c.Int("tta")); err != nil {
 		errs = append(errs, fmt.Errorf("--tta: %w", err))
+	}
+	if c.Int("max-broken") < 0 {
+		errs = append(errs, fmt.Errorf("--max-broken %d: expected 0 or more", c.Int("max-broken")))
 	}
 	if c.Int("batch") < 1 {
 		errs = append(errs, fmt.Errorf("--batch %d: expected at least 1", c.Int("batch")))

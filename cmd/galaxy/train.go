@@ -35,10 +35,10 @@ func trainCommand() *cli.Command {
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
-			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags below: original or best (docs/recipe.md)"},
+			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
 			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
-			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px for 40 % of the run, 48 px for 30 %, then all pixels"},
+			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
 			&cli.Float64Flag{Name: "dropout", Category: catRecipe, Value: 0.2, Usage: "share of the features left out before the head"},
 			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order, augmentation and dropout"},
@@ -52,7 +52,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "color", Category: catAugment, Usage: "multiply each colour channel by 1 ± up to a `SHARE`"},
 
 			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Answers), Usage: "answers (37 independent), tree (obeys the sum rules by construction) or five (the clean classes)"},
-			&cli.StringFlag{Name: "loss", Category: catObjective, Value: string(objective.Focal), Usage: "focal, crossentropy or mse"},
+			&cli.StringFlag{Name: "loss", Category: catObjective, Value: string(objective.Focal), Usage: "focal, crossentropy or mse", DefaultText: "focal; crossentropy with the heads tree and five"},
 			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
 			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
 			&cli.StringFlag{Name: "class-weights", Category: catObjective, Usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (five); five: or balanced"},
@@ -180,7 +180,12 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 
 func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, set func(string, func())) error {
 	set("head", func() { o.Head = objective.Head(c.String("head")) })
-	set("loss", func() { o.Loss = objective.Loss(c.String("loss")) })
+	set("loss", func() {
+		o.Loss = objective.Loss(c.String("loss"))
+		if !c.IsSet("loss") && o.Head != objective.Answers {
+			o.Loss = objective.CrossEntropy // focal loss is one of independent answers
+		}
+	})
 	if o.Loss == objective.Focal {
 		set("alpha", func() { o.Alpha = c.Float64("alpha") })
 		set("gamma", func() { o.Gamma = c.Float64("gamma") })
@@ -374,8 +379,15 @@ func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) 
 
 // describe says in a few lines what is about to be trained.
 func describe(cfg train.Config, cache *data.Cache) string {
+	more := ""
+	if len(cfg.Sizes) > 0 {
+		more += fmt.Sprintf(", %v", cfg.Sizes)
+	}
+	if cfg.EMA > 0 {
+		more += fmt.Sprintf(", averaged by %v", cfg.EMA)
+	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Objective.Target())) }
-	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d; %s, %s rate %.3g; augmentation: %v",
-		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch,
+	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d%s; %s, %s rate %.3g; augmentation: %v",
+		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment)
 }

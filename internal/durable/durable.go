@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -121,7 +122,8 @@ func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" 
 // another plan has been removed. Not all of what a power cut leaves need have
 // reached the disk: fill has to check what it goes on with.
 //
-// It is an error if another process works on the same folder.
+// It is an error if another process works on the same folder, or if the folder is
+// not one that a call has left.
 func Continue(out string, plan []byte, fill func(path string, begun bool) error) (err error) {
 	_, oldest, err := makeParent(out)
 	if err != nil {
@@ -146,13 +148,8 @@ func Continue(out string, plan []byte, fill func(path string, begun bool) error)
 	was, err := os.ReadFile(planFile)
 	begun := err == nil && bytes.Equal(was, plan)
 	if !begun {
-		// The plan goes first and comes last, so that it never stands beside
-		// the work on another one.
-		if err := errors.Join(remove(planFile), empty(partial)); err != nil {
+		if err := begin(partial, plan); err != nil {
 			return fmt.Errorf("begin %s: %w", partial, err)
-		}
-		if err := WriteFile(planFile, plan); err != nil {
-			return err
 		}
 	}
 	if err := fill(path, begun); err != nil {
@@ -162,6 +159,38 @@ func Continue(out string, plan []byte, fill func(path string, begun bool) error)
 		return err
 	}
 	return os.RemoveAll(partial)
+}
+
+// begin makes an empty partial folder of plan.
+//
+// There is a plan at all times, if an empty one, so that a folder without is
+// known not to be ours; and the new one comes last, so that it never stands
+// beside the work on another.
+func begin(partial string, plan []byte) error {
+	planFile := filepath.Join(partial, planName)
+	entries, err := os.ReadDir(partial)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	if len(names) > 0 && !slices.Contains(names, planName) && !slices.Equal(names, []string{filepath.Base(tempFile(planFile))}) {
+		return fmt.Errorf("it holds %s and no %s, so that it is not what an earlier call has left; move it away, or choose another --out", names[0], planName)
+	}
+	if err := WriteFile(planFile, nil); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name != planName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(partial, name)))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return WriteFile(planFile, plan)
 }
 
 // Lock locks a file or folder against other processes that lock it, until the
@@ -181,22 +210,6 @@ func Lock(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-func remove(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// empty removes what is in a folder.
-func empty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
-	}
-	return err
 }
 
 // makeParent makes the folders above out, which must be vacant. oldest is the
@@ -290,14 +303,18 @@ func Sync(path string) error {
 	return errors.Join(err, f.Close())
 }
 
+// tempFile is where WriteFile writes.
+func tempFile(path string) string {
+	dir, name := filepath.Split(filepath.Clean(path))
+	return filepath.Join(dir, "."+name+".tmp")
+}
+
 // WriteFile makes path a file of data, in place of one that may be there, with
 // the permissions of an ordinary new file. On an error the old file stands.
 // There must be one writer of a path at a time, because the temporary name is
 // always the same: a crash then leaves one file at most.
 func WriteFile(path string, data []byte) (err error) {
-	dir, name := filepath.Split(filepath.Clean(path))
-	dir = filepath.Clean(dir)
-	temp := filepath.Join(dir, "."+name+".tmp")
+	dir, temp := filepath.Dir(filepath.Clean(path)), tempFile(path)
 	f, err := os.Create(temp)
 	if err != nil {
 		return unwritable(path, dir, err)

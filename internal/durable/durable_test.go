@@ -263,6 +263,31 @@ func TestContinue(t *testing.T) {
 	wantError(t, Continue(blocked, nil, func(string, bool) error { return nil }), "blocked.partial is in the way")
 }
 
+// A folder of somebody else is left alone, whatever its name; what a crash leaves
+// of ours is not.
+func TestContinueLeavesOthersAlone(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	theirs := filepath.Join(PartialFolder(out), "theirs")
+	if err := os.MkdirAll(theirs, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(path string, begun bool) error { return os.WriteFile(path, nil, 0o666) }
+	wantError(t, Continue(out, []byte("plan"), fill), "holds theirs and no PLAN")
+	if !exists(theirs) || exists(out) {
+		t.Error("a folder of somebody else was removed, or used")
+	}
+	for _, left := range []string{".PLAN.tmp", "PLAN"} { // of a crash at the first plan
+		if err := errors.Join(os.RemoveAll(PartialFolder(out)), os.Mkdir(PartialFolder(out), 0o777),
+			os.WriteFile(filepath.Join(PartialFolder(out), left), nil, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(Continue(out, []byte("plan"), fill), os.Remove(out)); err != nil {
+			t.Errorf("with %s left: %v", left, err)
+		}
+	}
+}
+
 func TestContinueFile(t *testing.T) {
 	parent := t.TempDir()
 	out := filepath.Join(parent, "sub", "out.csv")

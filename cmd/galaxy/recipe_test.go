@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Every recipe sets flags that there are, to values that they take, and none that
+// the command line gives.
+func TestRecipes(t *testing.T) {
+	for name, recipe := range recipes {
+		command := trainCommand()
+		command.Action = func(c *cli.Context) error {
+			if err := applyRecipe(c); err != nil {
+				return err
+			}
+			for flag, want := range recipe {
+				if flag == "lr" {
+					want = "0.25"
+				}
+				if got := fmt.Sprint(c.Value(flag)); !c.IsSet(flag) || got != want {
+					t.Errorf("%s: --%s is %s, want %s", name, flag, got, want)
+				}
+			}
+			return nil
+		}
+		app := &cli.App{Commands: []*cli.Command{command}, Writer: io.Discard}
+		if err := app.Run([]string{"galaxy", "train", "--recipe", name, "--lr", "0.25"}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
