@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -41,7 +40,7 @@ type TrainerConfig struct {
 type Trainer struct {
 	cfg  TrainerConfig
 	sess *tf.Session
-	vars []Variable // the model's, then the trained ones it averages, then the optimizer's slots
+	vars []Variable // the model's, then the optimizer's slots, then the trained ones that the model averages
 
 	images, labels, seed, size, rate, step, decay tf.Output
 	evaluation                                    Predictor
@@ -99,10 +98,11 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	for _, v := range r.variables {
 		find(v.Name)
 	}
+	var lives []Variable // which begin sets, and no initialiser
 	for _, v := range r.variables {
 		if live := v.Name + r.live; r.live != "" {
 			find(live)
-			t.vars = append(t.vars, Variable{Name: live, Shape: v.Shape, init: v.init})
+			lives = append(lives, Variable{Name: live, Shape: v.Shape})
 		}
 	}
 	t.restoreModel = newSaver(s.SubScope("restore_model"), r.variables, handles, t.reads)
@@ -149,13 +149,11 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t.initSeed = placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
 	for _, v := range t.vars {
-		if r.live != "" && strings.HasSuffix(v.Name, r.live) {
-			continue // which begin sets
-		}
 		is := s.SubScope("init").SubScope(v.Name)
 		inits = append(inits, op.AssignVariableOp(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed)))
 	}
 	t.init = group(s, "init", inits)
+	t.vars = append(t.vars, lives...)
 	t.save = newSaver(s.SubScope("save"), t.vars, handles, t.reads)
 	if err := errors.Join(s.Err(), missing); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
@@ -175,8 +173,8 @@ func (t *Trainer) Close() error {
 	return nil
 }
 
-// Variables lists the model's variables, the weights that it averages if it does,
-// and then the optimizer's slots.
+// Variables lists the model's variables, then the optimizer's slots, and then the
+// trained weights that the model averages if it does.
 func (t *Trainer) Variables() []Variable { return slices.Clone(t.vars) }
 
 // Init gives every variable its first value, a pure function of (seed, name),
