@@ -161,9 +161,10 @@ func (a Augment) draw(s *op.Scope, images, seed tf.Output) draws {
 	return draws{a, op.Unpack(s, scaled, drawCount, op.UnpackAxis(1))}
 }
 
-// move applies flips, rotation, zoom and shift to x, float32 [N, size, size, 3].
-func (d draws) move(s *op.Scope, x tf.Output) tf.Output {
-	if !d.moves() || s.Err() != nil {
+// move applies flips, rotation, zoom and shift to x, float32 [N, size, size, 3],
+// once the galaxies lie as aligned says (nil: as they are).
+func (d draws) move(s *op.Scope, x tf.Output, aligned *pose) tf.Output {
+	if !d.moves() && aligned == nil || s.Err() != nil {
 		return x
 	}
 	shape, err := x.Shape().ToSlice()
@@ -175,28 +176,48 @@ func (d draws) move(s *op.Scope, x tf.Output) tf.Output {
 	mul := func(a, b tf.Output) tf.Output { return op.Mul(s.SubScope("mul"), a, b) }
 	neg := func(a tf.Output) tf.Output { return op.Neg(s.SubScope("neg"), a) }
 	add := func(a, b tf.Output) tf.Output { return op.AddV2(s.SubScope("add"), a, b) }
-	one := tg.Const(s, float32(1))
 	centre := tg.Const(s, float32(size-1)/2)
-	// 1 + 2·⌊v⌋ is −1 below 0 and 1 from there on, and so without flips as well.
-	sign := func(v tf.Output) tf.Output {
-		down := op.Floor(s.SubScope("floor"), v)
-		return add(one, add(down, down))
-	}
+	toX, toY := centre, centre // where the centre goes
 	// The kernel wants the way back: which point of the input each pixel of the
-	// output is taken from, F · R(−angle) · (p − shift) / zoom.
-	shrink := op.Exp(s, neg(d.values[drawZoom]))
-	cos := mul(op.Cos(s, d.values[drawAngle]), shrink)
-	sin := mul(op.Sin(s, d.values[drawAngle]), shrink)
-	flipX, flipY := sign(d.values[drawFlipX]), sign(d.values[drawFlipY])
-	toX, toY := add(centre, d.values[drawShiftX]), add(centre, d.values[drawShiftY]) // where the centre goes
-	row := func(a, b tf.Output) []tf.Output {
-		return []tf.Output{a, b, add(centre, neg(add(mul(a, toX), mul(b, toY))))}
+	// output is taken from, A · F · R(−angle) · (p − shift) / zoom, where A is
+	// the way back from aligned.
+	var matrix [2][2]tf.Output
+	if d.moves() {
+		one := tg.Const(s, float32(1))
+		// 1 + 2·⌊v⌋ is −1 below 0 and 1 from there on, and so without flips as well.
+		sign := func(v tf.Output) tf.Output {
+			down := op.Floor(s.SubScope("floor"), v)
+			return add(one, add(down, down))
+		}
+		shrink := op.Exp(s, neg(d.values[drawZoom]))
+		cos := mul(op.Cos(s, d.values[drawAngle]), shrink)
+		sin := mul(op.Sin(s, d.values[drawAngle]), shrink)
+		flipX, flipY := sign(d.values[drawFlipX]), sign(d.values[drawFlipY])
+		toX, toY = add(centre, d.values[drawShiftX]), add(centre, d.values[drawShiftY])
+		matrix = [2][2]tf.Output{{mul(flipX, cos), neg(mul(flipX, sin))}, {mul(flipY, sin), mul(flipY, cos)}}
 	}
-	matrix := append(row(mul(flipX, cos), neg(mul(flipX, sin))), row(mul(flipY, sin), mul(flipY, cos))...)
-	none := op.ZerosLike(s, shrink) // an affine map: no perspective
-	transforms := op.Pack(s, append(matrix, none, none), op.PackAxis(1))
+	if aligned != nil {
+		shrink := op.Inv(s, aligned.zoom)
+		cos, sin := mul(aligned.cos, shrink), mul(aligned.sin, shrink)
+		way := [2][2]tf.Output{{cos, neg(sin)}, {sin, cos}}
+		if m := matrix; d.moves() {
+			for i := range way {
+				for j := range m {
+					matrix[i][j] = add(mul(way[i][0], m[0][j]), mul(way[i][1], m[1][j]))
+				}
+			}
+		} else {
+			matrix = way
+		}
+	}
+	var transforms []tf.Output
+	for _, r := range matrix {
+		transforms = append(transforms, r[0], r[1], add(centre, neg(add(mul(r[0], toX), mul(r[1], toY)))))
+	}
+	none := op.ZerosLike(s, transforms[0]) // an affine map: no perspective
 	// In float32: the kernel rounds uint8 down, and has no bfloat16 on a GPU.
-	return op.ImageProjectiveTransformV3(s, x, transforms, tg.Const(s, []int32{size, size}), tg.Const(s, float32(0)),
+	return op.ImageProjectiveTransformV3(s, x, op.Pack(s, append(transforms, none, none), op.PackAxis(1)),
+		tg.Const(s, []int32{size, size}), tg.Const(s, float32(0)),
 		"BILINEAR", op.ImageProjectiveTransformV3FillMode("NEAREST"))
 }
 

@@ -82,7 +82,13 @@ func (n *network) normalise(s *op.Scope, images, seed tf.Output) tf.Output {
 	}
 	augment := s.SubScope("augment")
 	drawn := n.augment.draw(augment.SubScope("draw"), images, seed)
-	x := drawn.move(augment.SubScope("move"), tg.Cast(s, images, tf.Float))
+	x := tg.Cast(s, images, tf.Float)
+	var aligned *pose
+	if n.cfg.Align {
+		p := findPose(s.SubScope("pose"), x)
+		aligned = &p
+	}
+	x = drawn.move(augment.SubScope("move"), x, aligned)
 	if n.size.Op != nil {
 		// Half is the mean of four pixels exactly; in between it is bilinear.
 		x = op.ResizeBilinear(s, x, op.Pack(s, []tf.Output{n.size, n.size}), op.ResizeBilinearHalfPixelCenters(true))

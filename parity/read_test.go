@@ -38,7 +38,7 @@ func TestSavedModels(t *testing.T) {
 	const size, crop, count = 64, 207, 3
 	prefix := seasoned(t)
 	rng := rand.New(rand.NewPCG(21, 0))
-	model := graph.Config{Size: size, Outputs: outputs, Precision: graph.Float32, Mean: channelMean, Std: channelStd}
+	model := graph.Config{Size: size, Outputs: outputs, Precision: graph.Float32, Align: true, Mean: channelMean, Std: channelStd}
 	posterior := focal.Default().Posterior
 
 	files, decoded := encodeJPEGs(t, rng, count, crop, size)

@@ -113,6 +113,7 @@ class Original:
             config = json.load(f)
         schedule, objective = config["schedule"], config["objective"]
         beyond = [name for name, is_so in [
+            ("alignment", config["model"].get("align")),
             ("augmentation", any(v for k, v in config["augment"].items() if (k, v) != ("zoom", 1))),
             ("a moving average", config["ema"]), ("image sizes", config.get("sizes")),
             ("another head or loss", (objective["head"], objective["loss"]) != ("answers", "focal")),

@@ -53,14 +53,15 @@ var (
 		name  string
 		flags []string
 	}{
+		{"without-alignment", []string{"--align=false", "--rotate", "180"}},
 		{"without-augmentation", []string{"--rotate", "0", "--flip=false", "--shift", "0", "--zoom", "0"}},
 		{"without-schedule", []string{"--schedule", "constant", "--warmup", "0"}},
-		{"without-ema", []string{"--ema", "0"}},
+		{"with-ema", []string{"--ema", "0.998"}},
 		{"with-small-images-first", []string{"--sizes", "48:60%"}},
 		{"with-tree-head", []string{"--head", "tree"}},
 		{"with-focal-loss", []string{"--head", "answers", "--loss", "focal"}},
-		{"without-dropout", []string{"--dropout", "0"}},
-		{"without-decay", []string{"--weight-decay", "0"}},
+		{"with-dropout", []string{"--dropout", "0.2"}},
+		{"with-decay", []string{"--weight-decay", "0.05"}},
 		{"without-clipping", []string{"--clip-norm", "0"}},
 	}
 )

@@ -15,14 +15,14 @@ var recipes = map[string]map[string]string{
 	// The Keras design that this project began from, as far as its documents
 	// tell: ResNet34 with dropout, focal loss, a constant rate.
 	"original": {
-		"head": "answers", "loss": "focal", "batch": "64", "dropout": "0.2", "ema": "0", "sizes": "",
+		"head": "answers", "loss": "focal", "batch": "64", "align": "false", "dropout": "0.2", "ema": "0", "sizes": "",
 		"optimizer": "adamw", "weight-decay": "0", "clip-norm": "0", "schedule": "constant", "lr": "0.001", "warmup": "0",
 	},
 	// What did best by experiment on Galaxy Zoo's images.
 	"best": {
-		"head": "answers", "loss": "crossentropy", "batch": "64", "dropout": "0.2", "ema": "0.998", "sizes": "",
-		"rotate": "180", "flip": "true", "zoom": "1.2", "shift": "0.05",
-		"optimizer": "adamw", "schedule": "cosine", "lr": "0.002", "warmup": "5%",
+		"head": "answers", "loss": "crossentropy", "batch": "64", "align": "true", "dropout": "0", "ema": "0", "sizes": "",
+		"rotate": "15", "flip": "true", "zoom": "1.2", "shift": "0.05",
+		"optimizer": "adamw", "weight-decay": "0", "schedule": "cosine", "lr": "0.002", "warmup": "5%",
 	},
 }
 

@@ -40,6 +40,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
+			&cli.BoolFlag{Name: "align", Category: catRecipe, Usage: "level the major axis of every galaxy and bring it closer to one size, in the exported model too"},
 			&cli.Float64Flag{Name: "dropout", Category: catRecipe, Value: 0.2, Usage: "share of the features left out before the head"},
 			&cli.Int64Flag{Name: "seed", Category: catRecipe, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "of weights, order, augmentation and dropout"},
 
@@ -159,6 +160,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	}
 	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	set("ema", func() { cfg.EMA = c.Float64("ema") })
+	set("align", func() { cfg.Model.Align = c.Bool("align") })
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
 	configureAugment(c, &cfg.Augment, set)
 	if err := configureObjective(c, cache, &cfg.Objective, set); err != nil {
@@ -380,6 +382,9 @@ func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) 
 // describe says in a few lines what is about to be trained.
 func describe(cfg train.Config, cache *data.Cache) string {
 	more := ""
+	if cfg.Model.Align {
+		more += ", aligned"
+	}
 	if len(cfg.Sizes) > 0 {
 		more += fmt.Sprintf(", %v", cfg.Sizes)
 	}

@@ -1,0 +1,101 @@
+package graph
+
+import (
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// How Config.Align measures a galaxy. Lengths are shares of the image's side.
+const (
+	poseSide      = 32       // moments are taken of images of about this many pixels
+	poseThreshold = 3.0      // of 255: light above the sky that counts
+	poseFirst     = 1.0 / 8  // width of the first window
+	poseNarrowest = 1.0 / 20 // and the limits of all later ones
+	poseWidest    = 1.0 / 4
+	poseRounds    = 6    // each halves what is missing of the width's square
+	poseWidth     = 0.17 // of a galaxy that keeps its size
+	// poseRescaled is the share of the logarithm of size that is taken away: small
+	// galaxies show less, and people saw them small.
+	poseRescaled = 0.7
+	poseSmallest = 2.0 / 3 // limits of the factor
+	poseLargest  = 2.5
+)
+
+// pose is the way in which the galaxies of a batch lie, float32 [N] each: the
+// cosine and sine of the angle of the major axis, from right to down, and the
+// factor by which the galaxy is to be enlarged.
+type pose struct{ cos, sin, zoom tf.Output }
+
+// findPose measures the galaxies in the middle of x, float32 [N, size, size, 3] on
+// the scale 0…255, by adaptive moments (Bernstein & Jarvis 2002,
+// astro-ph/0107431) with a round window: the second moments of the light above
+// the sky, weighted with a Gaussian that is as wide as the galaxy is found to be,
+// so that neighbours do not count. Where there is no light, the angle is 0.
+func findPose(s *op.Scope, x tf.Output) pose {
+	shape, err := x.Shape().ToSlice()
+	if err != nil {
+		s.UpdateErr("AvgPool", fmt.Errorf("shape of the images: %w", err))
+		return pose{}
+	}
+	number := func(v float64) tf.Output { return tg.Const(s.SubScope("number"), float32(v)) }
+	mul := func(a, b tf.Output) tf.Output { return op.Mul(s.SubScope("mul"), a, b) }
+	add := func(a, b tf.Output) tf.Output { return op.AddV2(s.SubScope("add"), a, b) }
+	sub := func(a, b tf.Output) tf.Output { return op.Sub(s.SubScope("sub"), a, b) }
+	over := func(a, b tf.Output) tf.Output { return op.DivNoNan(s.SubScope("over"), a, b) }
+
+	// Light on a coarser grid, as a row of pixels for each image.
+	k := max(1, shape[1]/poseSide)
+	pooled := op.AvgPool(s, x, []int64{1, k, k, 1}, []int64{1, k, k, 1}, "VALID")
+	side := shape[1] / k
+	light := op.Reshape(s, op.Mean(s, pooled, tg.Const(s, []int32{3})), tg.Const(s, []int32{-1, int32(side * side)}))
+	var border []int32
+	var radius2, cross, plus []float32
+	centre := float32(shape[1]-1) / 2
+	for row := range side {
+		for column := range side {
+			if row == 0 || column == 0 || row == side-1 || column == side-1 {
+				border = append(border, int32(row*side+column))
+			}
+			// The place of the pooled pixel's middle, as a share of the side.
+			at := func(i int64) float32 { return (float32(i*k) + float32(k-1)/2 - centre) / float32(shape[1]) }
+			u, v := at(column), at(row)
+			radius2, cross, plus = append(radius2, u*u+v*v), append(cross, 2*u*v), append(plus, u*u-v*v)
+		}
+	}
+	weights := func(name string, values []float32) tf.Output {
+		return op.Reshape(s.SubScope(name), tg.Const(s.SubScope(name), values), tg.Const(s.SubScope(name).SubScope("shape"), []int32{1, -1}))
+	}
+	r2, uv, uu := weights("radius2", radius2), weights("cross", cross), weights("plus", plus)
+
+	// The sky: the median of the border, which a bright neighbour does not move.
+	edge := op.GatherV2(s.SubScope("border"), light, tg.Const(s, border), tg.Const(s.SubScope("axis"), int32(1)))
+	half := len(border) / 2
+	upper, _ := op.TopKV2(s, edge, tg.Const(s.SubScope("half"), int32(half)))
+	sky := op.Slice(s, upper, tg.Const(s.SubScope("begin"), []int32{0, int32(half - 1)}), tg.Const(s.SubScope("count"), []int32{-1, 1}))
+	light = op.Relu(s, sub(light, add(sky, number(poseThreshold))))
+
+	sum := func(w, weight tf.Output) tf.Output {
+		return op.Sum(s.SubScope("sum"), mul(w, weight), tg.Const(s.SubScope("over_pixels"), int32(1)), op.SumKeepDims(true))
+	}
+	one := tg.Const(s.SubScope("one"), []float32{1})
+	width2 := add(op.ZerosLike(s, sky), number(poseFirst*poseFirst))
+	var seen, total tf.Output
+	for range poseRounds {
+		window := op.Exp(s.SubScope("window"), op.Neg(s.SubScope("exponent"), over(r2, add(width2, width2))))
+		seen = mul(light, window)
+		total = sum(seen, one)
+		width2 = op.ClipByValue(s.SubScope("width"), over(sum(seen, r2), total), number(poseNarrowest*poseNarrowest), number(poseWidest*poseWidest))
+	}
+	squeeze := func(v tf.Output) tf.Output {
+		return op.Squeeze(s.SubScope("squeeze"), v, op.SqueezeAxis([]int64{1}))
+	}
+	angle := mul(number(0.5), op.Atan2(s, squeeze(sum(seen, uv)), squeeze(sum(seen, uu))))
+	zoom := op.Pow(s, over(number(poseWidth), op.Sqrt(s, squeeze(width2))), number(poseRescaled))
+	return pose{
+		cos: op.Cos(s, angle), sin: op.Sin(s, angle),
+		zoom: op.ClipByValue(s.SubScope("limits"), zoom, number(poseSmallest), number(poseLargest)),
+	}
+}
