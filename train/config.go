@@ -129,7 +129,7 @@ func refuseChanges(run, asked Config) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	if run.Cache.Checksum != asked.Cache.Checksum && run.Model.Size == asked.Model.Size {
+	if run.Cache.Checksum != asked.Cache.Checksum {
 		return fmt.Errorf("--data %s is another cache than the run was trained on (%s): give that one, wherever it is now", asked.Cache.Path, run.Cache.Path)
 	}
 	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+

@@ -15,10 +15,8 @@ import (
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/internal/durable"
-	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/metric"
-	"galaxy/train/objective"
 )
 
 func evalCommand() *cli.Command {
@@ -86,23 +84,27 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	model, err := openModel(c.String("model"), cache, session, other)
+	other.load.Size = cache.Manifest().Size
+	model, err := openNetwork(c.String("model"), session, "", other)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
+	if err := model.fits(c.String("model"), cache.Manifest(), other); err != nil {
+		return err
+	}
 
 	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
-		if model.target != data.Fractions {
-			return usageError{fmt.Errorf("--project: the model predicts the five %v, which are not in the question tree", model.target)}
+		if model.target() != data.Fractions {
+			return usageError{fmt.Errorf("--project: the model predicts the five %v, which are not in the question tree", model.target())}
 		}
 		model.Predictor = projected{model.Predictor}
 	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
 	scores, err := train.Evaluate(c.Context, model, train.Evaluation{
-		Cache: cache, Split: split, Batch: c.Int("batch"), Target: model.target, Loss: model.loss, Full: true, Progress: bar.set,
+		Cache: cache, Split: split, Batch: c.Int("batch"), Target: model.target(), Loss: model.loss, Full: true, Progress: bar.set,
 	})
 	if err := bar.close(err); err != nil {
 		return err
@@ -151,15 +153,6 @@ func checkCSV(c *cli.Context) error {
 	return nil
 }
 
-// model is a network to evaluate, from wherever it came.
-type model struct {
-	train.Predictor
-	target data.Target
-	loss   metric.Loss // nil where it is not known
-	step   int64
-	close  func() error
-}
-
 // projected is a Predictor whose probabilities obey the sum rules; its logits,
 // and so the loss, are the network's.
 type projected struct{ train.Predictor }
@@ -176,114 +169,31 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 	return logits, probabilities, nil
 }
 
-// openModel opens a run folder's best checkpoint or a SavedModel, to be scored
-// on cache.
-func openModel(dir string, cache *data.Cache, session graph.SessionConfig, other foreign) (model, error) {
-	cfg, err := train.ReadConfig(dir)
-	if err == nil {
-		if err := other.refuseRun(dir, cfg.Objective); err != nil {
-			return model{}, err
-		}
-		return openRun(dir, cfg, cache.Manifest(), session)
+// fits checks that a network is one for the cache's galaxies: else the figures
+// would be those of another question, or of galaxies that it was trained on. What
+// a foreign network does not tell is said on stderr.
+func (n network) fits(dir string, m data.Manifest, other foreign) error {
+	what := "run " + dir
+	if n.served {
+		what = "SavedModel " + dir
 	}
-	if exists(filepath.Join(dir, "saved_model.pb")) {
-		return openSavedModel(dir, cache.Manifest(), session, other)
-	}
-	if errors.Is(err, os.ErrNotExist) {
-		return model{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
-	}
-	return model{}, err
-}
-
-// sameData checks that a cache was prepared as the one a model was trained on:
-// else the figures would be those of another question, or of galaxies that the
-// model was trained on.
-func sameData(m data.Manifest, crop int, splitSeed int64) error {
-	if m.Crop != crop {
-		return fmt.Errorf("it was trained on the middle %d px of the images, the cache has the middle %d px: prepare one with --crop %d", crop, m.Crop, crop)
-	}
-	if m.SplitSeed != splitSeed {
-		return fmt.Errorf("it was trained on the split of seed %d, the cache has that of seed %d, so some of its galaxies were trained on: prepare one with --split-seed %d",
-			splitSeed, m.SplitSeed, splitSeed)
-	}
-	return nil
-}
-
-func openRun(dir string, cfg train.Config, m data.Manifest, session graph.SessionConfig) (model, error) {
-	if cfg.Model.Size != m.Size {
-		return model{}, fmt.Errorf("run %s was trained at %d px, the cache has images of %d px: prepare one with --size %d",
-			dir, cfg.Model.Size, m.Size, cfg.Model.Size)
-	}
-	if err := sameData(m, cfg.Cache.Crop, cfg.Cache.SplitSeed); err != nil {
-		return model{}, fmt.Errorf("run %s: %w", dir, err)
-	}
-	o, err := objective.New(cfg.Objective)
-	if err != nil {
-		return model{}, fmt.Errorf("run %s: %w", dir, err)
-	}
-	best, err := train.BestCheckpoint(dir, cfg)
-	if err != nil {
-		return model{}, err
-	}
-	g, err := graph.NewInferenceGraph(cfg.Model, o.Posterior, nil)
-	if err != nil {
-		return model{}, err
-	}
-	inference, err := g.Open(session)
-	if err != nil {
-		return model{}, err
-	}
-	if err := inference.Restore(best.Prefix()); err != nil {
-		return model{}, errors.Join(err, inference.Close())
-	}
-	return model{Predictor: inference, target: cfg.Objective.Target(), loss: o, step: best.State.Step, close: inference.Close}, nil
-}
-
-func openSavedModel(dir string, m data.Manifest, session graph.SessionConfig, other foreign) (model, error) {
-	load := other.load
-	load.Size, load.Session = m.Size, session
-	loaded, err := savedmodel.Load(dir, load)
-	if err != nil {
-		return model{}, err
-	}
-	opened := model{Predictor: loaded, close: func() error { return nil }}
-	meta := loaded.Metadata()
-	if meta == nil {
-		return opened, opened.describe(dir, loaded, other)
-	}
-	if err := sameData(m, meta.Crop, meta.SplitSeed); err != nil {
-		return model{}, fmt.Errorf("SavedModel %s: %w", dir, err)
-	}
-	o, err := objective.New(meta.Objective)
-	if err != nil {
-		return model{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
-	}
-	if loaded.Outputs != o.Outputs() {
-		return model{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), meta.Objective.Head)
-	}
-	opened.target, opened.loss, opened.step = meta.Objective.Target(), o, meta.Step
-	return opened, other.tells(dir, meta.Objective)
-}
-
-// describe sets what a SavedModel of another program predicts, and says what is
-// not known of it.
-func (m *model) describe(dir string, loaded *savedmodel.Model, other foreign) error {
-	answers, o, err := other.answers(dir, loaded)
-	if err != nil {
-		return err
-	}
-	trained := o.Config()
-	m.Predictor, m.target = answers, trained.Target()
-	hasLogits := loaded.Logits.Op != nil
-	known := "its loss is not known and not reported (--loss says it)"
 	switch {
-	case other.loss == nil:
-	case !hasLogits:
-		return usageError{fmt.Errorf("%s: SavedModel %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), dir)}
-	default:
-		m.loss, known = o, fmt.Sprintf("it is taken for one with the %v", trained)
+	case n.size != m.Size:
+		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.size, m.Size, n.size)
+	case n.foreign && other.loss != nil && n.loss == nil:
+		return usageError{fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
+	case n.foreign:
+		known := "its loss is not known and not reported (--loss says it)"
+		if n.loss != nil {
+			known = fmt.Sprintf("it is taken for one with the %v", n.trained.Config())
+		}
+		fmt.Fprintf(os.Stderr, "%s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
+			"%s, and whether it was trained on these galaxies is not known\n", what, known)
+	case m.Crop != n.crop:
+		return fmt.Errorf("%s was trained on the middle %d px of the images, the cache has the middle %d px: prepare one with --crop %d", what, n.crop, m.Crop, n.crop)
+	case m.SplitSeed != n.splitSeed:
+		return fmt.Errorf("%s was trained on the split of seed %d, the cache has that of seed %d, so some of its galaxies were trained on: prepare one with --split-seed %d",
+			what, n.splitSeed, m.SplitSeed, n.splitSeed)
 	}
-	fmt.Fprintf(os.Stderr, "SavedModel %s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
-		"%s, and whether it was trained on these galaxies is not known\n", dir, known)
 	return nil
 }

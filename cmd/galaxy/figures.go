@@ -99,7 +99,7 @@ func printMain(w io.Writer, figures map[string]metric.Figure) {
 	t := newTable(w)
 	t.row("", "value", "95 % interval", "constant")
 	for _, line := range []struct{ text, name string }{
-		{"RMSE of the fractions", "rmse"},
+		{"RMSE", "rmse"},
 		{"accuracy, largest of 37", "accuracy_argmax37"},
 		{"accuracy over questions", "question_accuracy"},
 		{"calibration error of the fractions", "fraction_calibration.ece"},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -109,48 +108,25 @@ func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor,
 		return nil, nil, usageError{err}
 	}
 	if loaded.Probabilities.Op == nil {
-		return fromLogits{loaded, trained}, o, nil
+		return fromLogits{loaded, o}, o, nil
 	}
 	return loaded, o, nil
 }
 
 // fromLogits is a Predictor of a network that gives logits only: its
-// probabilities are those that the logits stand for after training as Config
-// says, with the head answers or five.
+// probabilities are those that the logits stand for after training as the
+// objective says.
 type fromLogits struct {
 	train.Predictor
-	trained objective.Config
+	trained *objective.Objective
 }
 
 func (f fromLogits) Predict(images []byte) (logits, probabilities []float32, err error) {
 	if logits, _, err = f.Predictor.Predict(images); err != nil {
 		return nil, nil, err
 	}
-	probabilities = make([]float32, len(logits))
-	if f.trained.Head == objective.Five {
-		for i := 0; i < len(logits); i += data.CleanClasses {
-			softmax(probabilities[i:i+data.CleanClasses], logits[i:])
-		}
-		return logits, probabilities, nil
-	}
-	params := focal.Params{Alpha: 0.5} // whose posterior is the sigmoid
-	if f.trained.Loss == objective.Focal {
-		params = focal.Params{Alpha: f.trained.Alpha, Gamma: f.trained.Gamma}
-	}
-	for i, x := range logits {
-		probabilities[i] = float32(params.PosteriorAt(float64(x)))
+	for row := range slices.Chunk(logits, f.trained.Outputs()) {
+		probabilities = append(probabilities, f.trained.PosteriorOf(row)...)
 	}
 	return logits, probabilities, nil
-}
-
-// softmax fills p with exp(xⱼ) / Σ exp(xₖ) over its length.
-func softmax(p, logits []float32) {
-	x := logits[:len(p)]
-	largest, sum := slices.Max(x), 0.0
-	for _, v := range x {
-		sum += math.Exp(float64(v - largest))
-	}
-	for j, v := range x {
-		p[j] = float32(math.Exp(float64(v-largest)) / sum)
-	}
 }

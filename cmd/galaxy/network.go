@@ -11,28 +11,37 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
+	"galaxy/train/metric"
 	"galaxy/train/objective"
 )
 
-// network is a model to predict with where there is no cache.
+// network is a model to predict with, from wherever it came.
 type network struct {
 	train.Predictor
-	size    int      // height and width of its images, pixels
-	crop    int      // side of the centre that they show, pixels; 0 of a model that does not tell
-	columns []string // names of its answers
-	step    int64
-	served  bool // a SavedModel, which is run as it is
+	size      int   // height and width of its images, pixels
+	crop      int   // side of the centre that they show, pixels; 0 of a model that does not tell
+	splitSeed int64 // of the cache that it was trained on
+	step      int64
+	served    bool // a SavedModel, which is run as it is
+	foreign   bool // a SavedModel that does not tell how it was trained
+	// trained is what it was trained for, a guess where it does not tell.
+	trained *objective.Objective
+	// loss is trained's; nil where that is not known, or lacks the logits.
+	loss metric.Loss
 	// identity is all that its answers depend on, as JSON.
 	identity any
 	close    func() error
 }
 
-// openNetwork opens a run folder's best checkpoint, with constants for variables
-// and batch norm folded, or a SavedModel as it is. precision is for a run, other
-// for a SavedModel that does not tell itself.
+func (n network) target() data.Target { return n.trained.Config().Target() }
+
+// openNetwork opens a run folder's best checkpoint or a SavedModel. A run is
+// opened as it was trained, or, with a precision, with constants for variables and
+// batch norm folded. other is for a SavedModel that does not tell itself.
 func openNetwork(dir string, session graph.SessionConfig, precision graph.Precision, other foreign) (network, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
@@ -40,16 +49,16 @@ func openNetwork(dir string, session graph.SessionConfig, precision graph.Precis
 		if err := other.refuseRun(dir, cfg.Objective); err != nil {
 			return network{}, err
 		}
-		return freezeRun(dir, cfg, session, precision)
+		return openRun(dir, cfg, session, precision)
 	case exists(filepath.Join(dir, "saved_model.pb")):
-		return openServed(dir, session, other)
+		return openSavedModel(dir, session, other)
 	case errors.Is(err, fs.ErrNotExist):
 		return network{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
 	}
 	return network{}, err
 }
 
-func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precision graph.Precision) (network, error) {
+func openRun(dir string, cfg train.Config, session graph.SessionConfig, precision graph.Precision) (network, error) {
 	o, err := objective.New(cfg.Objective)
 	if err != nil {
 		return network{}, fmt.Errorf("run %s: %w", dir, err)
@@ -58,25 +67,18 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 	if err != nil {
 		return network{}, err
 	}
-	weights, err := readWeights(cfg.Model, o.Posterior, best.Prefix())
-	if err != nil {
-		return network{}, err
+	var inference *graph.Inference
+	if precision == "" {
+		inference, err = restored(cfg.Model, o.Posterior, best.Prefix(), session)
+	} else {
+		inference, err = frozen(&cfg.Model, o.Posterior, best.Prefix(), session, precision)
 	}
-	gpu, err := graph.HasGPU()
-	if err != nil {
-		return network{}, err
-	}
-	cfg.Model.Precision = precision.Resolve(gpu)
-	g, err := graph.NewInferenceGraph(cfg.Model, o.Posterior, weights)
-	if err != nil {
-		return network{}, err
-	}
-	inference, err := g.Open(session)
 	if err != nil {
 		return network{}, err
 	}
 	return network{
-		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, columns: cfg.Objective.Target().Names(), step: best.State.Step,
+		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
+		trained: o, loss: o,
 		identity: struct {
 			Checksums map[string]string `json:"checkpoint"`
 			Model     graph.Config      `json:"model"`
@@ -86,24 +88,46 @@ func freezeRun(dir string, cfg train.Config, session graph.SessionConfig, precis
 	}, nil
 }
 
-// readWeights reads the values of a network's variables from a bundle.
-func readWeights(cfg graph.Config, posterior graph.Posterior, prefix string) (_ graph.Weights, err error) {
+// restored opens a network with the variables of a bundle.
+func restored(cfg graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig) (*graph.Inference, error) {
 	g, err := graph.NewInferenceGraph(cfg, posterior, nil)
 	if err != nil {
 		return nil, err
 	}
-	inference, err := g.Open(graph.SessionConfig{})
+	inference, err := g.Open(session)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, inference.Close()) }()
 	if err := inference.Restore(prefix); err != nil {
-		return nil, err
+		return nil, errors.Join(err, inference.Close())
 	}
-	return inference.Weights()
+	return inference, nil
 }
 
-func openServed(dir string, session graph.SessionConfig, other foreign) (network, error) {
+// frozen opens a network with the weights of a bundle as constants, in a precision
+// that it notes in cfg.
+func frozen(cfg *graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig, precision graph.Precision) (*graph.Inference, error) {
+	variables, err := restored(*cfg, posterior, prefix, graph.SessionConfig{})
+	if err != nil {
+		return nil, err
+	}
+	weights, err := variables.Weights()
+	if err := errors.Join(err, variables.Close()); err != nil {
+		return nil, err
+	}
+	gpu, err := graph.HasGPU()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Precision = precision.Resolve(gpu)
+	g, err := graph.NewInferenceGraph(*cfg, posterior, weights)
+	if err != nil {
+		return nil, err
+	}
+	return g.Open(session)
+}
+
+func openSavedModel(dir string, session graph.SessionConfig, other foreign) (network, error) {
 	load := other.load
 	load.Session = session
 	loaded, err := savedmodel.Load(dir, load)
@@ -115,27 +139,32 @@ func openServed(dir string, session graph.SessionConfig, other foreign) (network
 		return network{}, fmt.Errorf("SavedModel %s: %w", dir, err)
 	}
 	n := network{Predictor: loaded, size: loaded.Size, served: true, close: func() error { return nil }}
-	var o *objective.Objective
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return network{}, err
 		}
-		n.crop, n.step = meta.Crop, meta.Step
-		if o, err = objective.New(meta.Objective); err != nil {
+		n.crop, n.splitSeed, n.step = meta.Crop, meta.SplitSeed, meta.Step
+		if n.trained, err = objective.New(meta.Objective); err != nil {
 			return network{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}
-	} else if n.Predictor, o, err = other.answers(dir, loaded); err != nil {
-		return network{}, err
+		n.loss = n.trained
+	} else {
+		n.foreign = true
+		if n.Predictor, n.trained, err = other.answers(dir, loaded); err != nil {
+			return network{}, err
+		}
+		if other.loss != nil && loaded.Logits.Op != nil {
+			n.loss = n.trained
+		}
 	}
-	if loaded.Outputs != o.Outputs() {
-		return network{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, o.Outputs(), o.Config().Head)
+	if loaded.Outputs != n.trained.Outputs() {
+		return network{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, n.trained.Outputs(), n.trained.Config().Head)
 	}
-	n.columns = o.Config().Target().Names()
 	n.identity = struct {
 		Checksums map[string]string     `json:"files"`
 		Load      savedmodel.LoadConfig `json:"load"`
 		Objective objective.Config      `json:"objective"`
-	}{sums, other.load, o.Config()}
+	}{sums, other.load, n.trained.Config()}
 	return n, nil
 }
 

@@ -78,9 +78,9 @@ func predictAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
-	tree := len(model.columns) == data.Answers
+	tree := model.target() == data.Fractions
 	if c.IsSet("sample") && !tree {
-		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), len(model.columns))}
+		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), model.trained.Outputs())}
 	}
 	if model.served && c.IsSet("precision") {
 		return usageError{fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
@@ -106,7 +106,7 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: images, Order: matching.Images, Columns: model.columns, Size: model.size,
+		Out: out, Images: images, Order: matching.Images, Columns: model.target().Names(), Size: model.size,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: tree && !c.Bool("raw"), MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any    `json:"model"`

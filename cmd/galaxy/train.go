@@ -83,14 +83,13 @@ func trainCommand() *cli.Command {
 }
 
 func trainAction(c *cli.Context) (err error) {
-	if err := checkArguments(c, "data", "out"); err != nil {
+	needed := []string{"data", "out"}
+	if c.Bool("resume") { // the run, if there is one, tells the cache
+		needed = []string{"out"}
+	}
+	if err := checkArguments(c, needed...); err != nil {
 		return err
 	}
-	cache, err := data.Open(c.String("data"))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, cache.Close()) }()
 	out := c.String("out")
 	cfg, resumed := train.Config{}, false
 	if c.Bool("resume") {
@@ -101,6 +100,22 @@ func trainAction(c *cli.Context) (err error) {
 			return err
 		}
 	}
+	if resumed && !c.IsSet("data") {
+		if err := c.Set("data", cfg.Cache.Path); err != nil {
+			return err
+		}
+	}
+	if err := checkArguments(c, "data"); err != nil {
+		return err
+	}
+	cache, err := data.Open(c.String("data"))
+	if errors.Is(err, fs.ErrNotExist) && resumed {
+		err = fmt.Errorf("%w; if the run's cache has moved, give its folder with --data", err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
 	if !resumed {
 		if err := applyRecipe(c); err != nil {
 			return usageError{err}

@@ -255,6 +255,44 @@ func (o *Objective) LossOf(logits, labels []float32) float64 {
 	return total / float64(len(labels))
 }
 
+// PosteriorOf returns the probabilities that the logits of one example stand for
+// after training with Loss, worked out in float64: both have Outputs values.
+func (o *Objective) PosteriorOf(logits []float32) []float32 {
+	out := make([]float32, len(logits))
+	products := make([]float64, len(logits))
+	for _, g := range o.groups {
+		x, p := logits[g.first:g.first+g.count], products[g.first:g.first+g.count]
+		if g.count == 1 {
+			p[0] = o.config.focal().PosteriorAt(float64(x[0]))
+		} else {
+			logSum := logSumExp(x)
+			for k, v := range x {
+				p[k] = math.Exp(float64(v) - logSum)
+			}
+		}
+		if smoothing := o.config.Smoothing; smoothing > 0 {
+			sum := 0.0
+			for k := range p {
+				p[k] = max(0, p[k]-smoothing*g.even())
+				sum += p[k]
+			}
+			if g.count == 1 {
+				sum = 1 - smoothing
+			}
+			for k := range p {
+				p[k] = min(1, p[k]/sum)
+			}
+		}
+		for k := range p {
+			if g.parent != data.Root {
+				p[k] *= products[g.parent]
+			}
+			out[g.first+k] = float32(p[k])
+		}
+	}
+	return out
+}
+
 // LogitsFor returns the logits at which the mean loss over examples is smallest
 // whose labels have the given means, all inside (0, 1).
 func (o *Objective) LogitsFor(means []float64) []float64 {

@@ -137,10 +137,15 @@ func TestGraphAgainstTwin(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
 				rows, width := rapid.IntRange(1, 4).Draw(r, "rows"), b.Outputs()
 				labels, logits := drawLabels(r, c.Head, rows), drawLogits(r, rows*width, 12)
-				got, _ := b.run(t, logits, labels)
+				got, probabilities := b.run(t, logits, labels)
 				want := 0.0
 				for i := 0; i < len(labels); i += width {
 					want += b.LossOf(logits[i:i+width], labels[i:i+width]) / float64(rows)
+					for j, p := range b.PosteriorOf(logits[i : i+width]) {
+						if !(math.Abs(probabilities[i+j]-float64(p)) <= 2e-6) {
+							r.Fatalf("probability %d is %v, want %v", j, probabilities[i+j], p)
+						}
+					}
 				}
 				if !(math.Abs(got-want) <= 2e-5*want+1e-7) {
 					r.Fatalf("loss is %v, want %v", got, want)
