@@ -282,7 +282,7 @@ func TestAugmentIsIndependentOfDropout(t *testing.T) {
 // nodes of augmentation, and only the training pass has those.
 func TestAugmentOffAddsNoNode(t *testing.T) {
 	nodes := func(a Augment) map[string]string {
-		r, err := buildReplica(TrainerConfig{Model: testConfig(32, Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid})
+		r, err := buildReplica(TrainerConfig{Model: testConfig(32, Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

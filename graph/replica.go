@@ -5,7 +5,6 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
-	tg "github.com/galeone/tfgo"
 )
 
 // Nodes of a replica that the graph around it finds by name. The inputs and
@@ -33,9 +32,10 @@ type replica struct {
 	live string
 }
 
-// buildReplica builds a replica for cfg's batches.
-func buildReplica(c TrainerConfig) (_ *replica, err error) {
-	s := tg.NewRoot()
+// buildReplica builds a replica for cfg's batches, to run on a GPU or a CPU.
+func buildReplica(c TrainerConfig, gpu bool) (_ *replica, err error) {
+	g := tf.NewGraph()
+	s := op.NewScopeWithGraph(g)
 	defer recoverBuild(s, &err)
 	cfg := c.Model
 	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
@@ -72,13 +72,17 @@ func buildReplica(c TrainerConfig) (_ *replica, err error) {
 		}
 	}
 	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{value}, reads)
+	if s.Err() == nil && !gpu {
+		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, gradients); err != nil {
+			return nil, err
+		}
+	}
 	if s.Err() == nil {
 		for i, v := range trainable {
 			named(s, gradientPrefix+v.Name, gradients[i])
 		}
 	}
-	g, err := s.Finalize()
-	if err != nil {
+	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
 	r.variables = vars.list

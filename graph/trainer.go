@@ -69,7 +69,11 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if cfg.Batch*final*final < 2 {
 		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples in a batch", cfg.Batch, cfg.Model.Size)
 	}
-	r, err := buildReplica(cfg)
+	gpu, err := HasGPU()
+	if err != nil {
+		return nil, err
+	}
+	r, err := buildReplica(cfg, gpu)
 	if err != nil {
 		return nil, err
 	}
