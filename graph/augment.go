@@ -197,18 +197,17 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *pose) tf.Output {
 		matrix = [2][2]tf.Output{{mul(flipX, cos), neg(mul(flipX, sin))}, {mul(flipY, sin), mul(flipY, cos)}}
 	}
 	if aligned != nil {
-		shrink := op.Inv(s, aligned.zoom)
+		shrink := op.Reciprocal(s, aligned.zoom)
 		cos, sin := mul(aligned.cos, shrink), mul(aligned.sin, shrink)
 		way := [2][2]tf.Output{{cos, neg(sin)}, {sin, cos}}
-		if m := matrix; d.moves() {
-			for i := range way {
-				for j := range m {
-					matrix[i][j] = add(mul(way[i][0], m[0][j]), mul(way[i][1], m[1][j]))
+		if d.moves() {
+			for i, row := range way {
+				for j := range row {
+					way[i][j] = add(mul(row[0], matrix[0][j]), mul(row[1], matrix[1][j]))
 				}
 			}
-		} else {
-			matrix = way
 		}
+		matrix = way
 	}
 	var transforms []tf.Output
 	for _, r := range matrix {

@@ -43,7 +43,7 @@ func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Outp
 	for i, gradient := range gradients {
 		out[i] = gradient
 		cast := nodes[gradient.Op.Name()]
-		if cast.Op != "Cast" || output(cast.Input[0]).DataType() != tf.Bfloat16 {
+		if cast.Op != "Cast" || tf.DataType(cast.Attr["SrcT"].GetType()) != tf.Bfloat16 {
 			continue
 		}
 		conv := nodes[cast.Input[0]]
@@ -76,7 +76,7 @@ func patches(s *op.Scope, x tf.Output, shape []int64, stride int64) tf.Output {
 	if stride > 1 {
 		return op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")
 	}
-	// The same on all threads.
+	// ExtractImagePatches does this on one thread.
 	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
 	size := tg.Const(s.SubScope("size"), shape)
 	var shifted []tf.Output

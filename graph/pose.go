@@ -15,13 +15,11 @@ const (
 	poseFirst     = 1.0 / 8  // width of the first window
 	poseNarrowest = 1.0 / 20 // and the limits of all later ones
 	poseWidest    = 1.0 / 4
-	poseRounds    = 6    // each halves what is missing of the width's square
+	poseRounds    = 6    // near the end each halves what is missing of the width's square
 	poseWidth     = 0.17 // of a galaxy that keeps its size
 	// poseRescaled is the share of the logarithm of size that is taken away: small
 	// galaxies show less, and people saw them small.
 	poseRescaled = 0.7
-	poseSmallest = 2.0 / 3 // limits of the factor
-	poseLargest  = 2.5
 )
 
 // pose is the way in which the galaxies of a batch lie, float32 [N] each: the
@@ -33,7 +31,8 @@ type pose struct{ cos, sin, zoom tf.Output }
 // the scale 0…255, by adaptive moments (Bernstein & Jarvis 2002,
 // astro-ph/0107431) with a round window: the second moments of the light above
 // the sky, weighted with a Gaussian that is as wide as the galaxy is found to be,
-// so that neighbours do not count. Where there is no light, the angle is 0.
+// so that neighbours do not count. Where there is no light, the angle is 0 and
+// the width the narrowest.
 func findPose(s *op.Scope, x tf.Output) pose {
 	shape, err := x.Shape().ToSlice()
 	if err != nil {
@@ -93,9 +92,8 @@ func findPose(s *op.Scope, x tf.Output) pose {
 		return op.Squeeze(s.SubScope("squeeze"), v, op.SqueezeAxis([]int64{1}))
 	}
 	angle := mul(number(0.5), op.Atan2(s, squeeze(sum(seen, uv)), squeeze(sum(seen, uu))))
-	zoom := op.Pow(s, over(number(poseWidth), op.Sqrt(s, squeeze(width2))), number(poseRescaled))
 	return pose{
 		cos: op.Cos(s, angle), sin: op.Sin(s, angle),
-		zoom: op.ClipByValue(s.SubScope("limits"), zoom, number(poseSmallest), number(poseLargest)),
+		zoom: op.Pow(s, over(number(poseWidth), op.Sqrt(s, squeeze(width2))), number(poseRescaled)),
 	}
 }

@@ -73,7 +73,7 @@ func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
 }
 
 // normalise turns uint8 pixels into (pixel/255 − mean) / std in the dtype of
-// the convolutions, augmented if n is to.
+// the convolutions, levelled if Config.Align says so and augmented if n is to.
 func (n *network) normalise(s *op.Scope, images, seed tf.Output) tf.Output {
 	var scale, offset [3]float32
 	for i := range 3 {

@@ -15,8 +15,7 @@ import (
 // TrainerConfig is all that a Trainer is built from.
 type TrainerConfig struct {
 	Model Config
-	// Augment varies the images of training steps; evaluation sees them as they
-	// are.
+	// Augment varies the images of training steps; evaluation sees them without.
 	Augment   Augment
 	Loss      Loss
 	Posterior Posterior

@@ -130,7 +130,11 @@ func refuseChanges(run, asked Config) error {
 		return nil
 	}
 	if run.Cache.Checksum != asked.Cache.Checksum {
-		return fmt.Errorf("--data %s is another cache than the run was trained on (%s): give that one, wherever it is now", asked.Cache.Path, run.Cache.Path)
+		where := "give the one of " + run.Cache.Path + ", wherever it is now"
+		if run.Cache.Path == asked.Cache.Path {
+			where = "it was prepared anew since; prepare it again as it was, or begin a new run"
+		}
+		return fmt.Errorf("%s is another cache than the run was trained on: %s", asked.Cache.Path, where)
 	}
 	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+
 		"leave these flags out to resume, or begin a new run (its first weights can come from this one: --init-from); "+

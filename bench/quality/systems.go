@@ -60,8 +60,8 @@ var (
 		{"with-small-images-first", []string{"--sizes", "48:60%"}},
 		{"with-tree-head", []string{"--head", "tree"}},
 		{"with-focal-loss", []string{"--head", "answers", "--loss", "focal"}},
-		{"with-dropout", []string{"--dropout", "0.2"}},
-		{"with-decay", []string{"--weight-decay", "0.05"}},
+		{"without-dropout", []string{"--dropout", "0"}},
+		{"without-decay", []string{"--weight-decay", "0"}},
 		{"without-clipping", []string{"--clip-norm", "0"}},
 	}
 )

@@ -180,9 +180,9 @@ func (n network) fits(dir string, m data.Manifest, other foreign) error {
 	switch {
 	case n.size != m.Size:
 		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.size, m.Size, n.size)
-	case n.foreign && other.loss != nil && n.loss == nil:
+	case n.untold && other.loss != nil && n.loss == nil:
 		return usageError{fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
-	case n.foreign:
+	case n.untold:
 		known := "its loss is not known and not reported (--loss says it)"
 		if n.loss != nil {
 			known = fmt.Sprintf("it is taken for one with the %v", n.trained.Config())

@@ -27,13 +27,13 @@ type network struct {
 	splitSeed int64 // of the cache that it was trained on
 	step      int64
 	served    bool // a SavedModel, which is run as it is
-	foreign   bool // a SavedModel that does not tell how it was trained
+	untold    bool // a SavedModel that does not tell how it was trained
 	// trained is what it was trained for, a guess where it does not tell.
 	trained *objective.Objective
 	// loss is trained's; nil where that is not known, or lacks the logits.
 	loss metric.Loss
 	// identity is all that its answers depend on, as JSON.
-	identity any
+	identity func() (any, error)
 	close    func() error
 }
 
@@ -67,23 +67,28 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 	if err != nil {
 		return network{}, err
 	}
-	var inference *graph.Inference
-	if precision == "" {
-		inference, err = restored(cfg.Model, o.Posterior, best.Prefix(), session)
-	} else {
-		inference, err = frozen(&cfg.Model, o.Posterior, best.Prefix(), session, precision)
+	open := restored
+	if precision != "" {
+		gpu, err := graph.HasGPU()
+		if err != nil {
+			return network{}, err
+		}
+		open, cfg.Model.Precision = frozen, precision.Resolve(gpu)
 	}
+	inference, err := open(cfg.Model, o.Posterior, best.Prefix(), session)
 	if err != nil {
 		return network{}, err
 	}
 	return network{
 		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
 		trained: o, loss: o,
-		identity: struct {
-			Checksums map[string]string `json:"checkpoint"`
-			Model     graph.Config      `json:"model"`
-			Objective objective.Config  `json:"objective"`
-		}{best.State.Checksums, cfg.Model, cfg.Objective},
+		identity: func() (any, error) {
+			return struct {
+				Checksums map[string]string `json:"checkpoint"`
+				Model     graph.Config      `json:"model"`
+				Objective objective.Config  `json:"objective"`
+			}{best.State.Checksums, cfg.Model, cfg.Objective}, nil
+		},
 		close: inference.Close,
 	}, nil
 }
@@ -104,10 +109,9 @@ func restored(cfg graph.Config, posterior graph.Posterior, prefix string, sessio
 	return inference, nil
 }
 
-// frozen opens a network with the weights of a bundle as constants, in a precision
-// that it notes in cfg.
-func frozen(cfg *graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig, precision graph.Precision) (*graph.Inference, error) {
-	variables, err := restored(*cfg, posterior, prefix, graph.SessionConfig{})
+// frozen opens a network with the weights of a bundle as constants.
+func frozen(cfg graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig) (*graph.Inference, error) {
+	variables, err := restored(cfg, posterior, prefix, graph.SessionConfig{})
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +119,7 @@ func frozen(cfg *graph.Config, posterior graph.Posterior, prefix string, session
 	if err := errors.Join(err, variables.Close()); err != nil {
 		return nil, err
 	}
-	gpu, err := graph.HasGPU()
-	if err != nil {
-		return nil, err
-	}
-	cfg.Precision = precision.Resolve(gpu)
-	g, err := graph.NewInferenceGraph(*cfg, posterior, weights)
+	g, err := graph.NewInferenceGraph(cfg, posterior, weights)
 	if err != nil {
 		return nil, err
 	}
@@ -134,10 +133,6 @@ func openSavedModel(dir string, session graph.SessionConfig, other foreign) (net
 	if err != nil {
 		return network{}, err
 	}
-	sums, err := checksums(dir)
-	if err != nil {
-		return network{}, fmt.Errorf("SavedModel %s: %w", dir, err)
-	}
 	n := network{Predictor: loaded, size: loaded.Size, served: true, close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
@@ -149,7 +144,7 @@ func openSavedModel(dir string, session graph.SessionConfig, other foreign) (net
 		}
 		n.loss = n.trained
 	} else {
-		n.foreign = true
+		n.untold = true
 		if n.Predictor, n.trained, err = other.answers(dir, loaded); err != nil {
 			return network{}, err
 		}
@@ -160,11 +155,17 @@ func openSavedModel(dir string, session graph.SessionConfig, other foreign) (net
 	if loaded.Outputs != n.trained.Outputs() {
 		return network{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, n.trained.Outputs(), n.trained.Config().Head)
 	}
-	n.identity = struct {
-		Checksums map[string]string     `json:"files"`
-		Load      savedmodel.LoadConfig `json:"load"`
-		Objective objective.Config      `json:"objective"`
-	}{sums, other.load, n.trained.Config()}
+	n.identity = func() (any, error) {
+		sums, err := checksums(dir)
+		if err != nil {
+			return nil, fmt.Errorf("SavedModel %s: %w", dir, err)
+		}
+		return struct {
+			Checksums map[string]string     `json:"files"`
+			Load      savedmodel.LoadConfig `json:"load"`
+			Objective objective.Config      `json:"objective"`
+		}{sums, other.load, n.trained.Config()}, nil
+	}
 	return n, nil
 }
 

@@ -95,6 +95,10 @@ func predictAction(c *cli.Context) (err error) {
 	case crop > data.ImageSide && !c.Bool("paths"):
 		return usageError{fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
 	}
+	identity, err := model.identity()
+	if err != nil {
+		return err
+	}
 	decoder, err := graph.NewDecoder(crop, model.size)
 	if err != nil {
 		return usageError{err}
@@ -113,7 +117,7 @@ func predictAction(c *cli.Context) (err error) {
 			Decoder string `json:"decoder"`
 			Crop    int    `json:"crop"`
 			Views   int    `json:"views"`
-		}{model.identity, decoder.String(), crop, c.Int("tta")},
+		}{identity, decoder.String(), crop, c.Int("tta")},
 		Progress: func(done, total int) {
 			if !begun {
 				bar.from(done)

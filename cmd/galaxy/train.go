@@ -29,7 +29,7 @@ func trainCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Category: catRun, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "out", Category: catRun, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
-			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint; start afresh where there is none"},
+			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint, on its own cache without --data; start afresh where there is none"},
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
 			&cli.IntFlag{Name: "threads", Category: catRun, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
 
@@ -83,16 +83,9 @@ func trainCommand() *cli.Command {
 }
 
 func trainAction(c *cli.Context) (err error) {
-	needed := []string{"data", "out"}
-	if c.Bool("resume") { // the run, if there is one, tells the cache
-		needed = []string{"out"}
-	}
-	if err := checkArguments(c, needed...); err != nil {
-		return err
-	}
 	out := c.String("out")
 	cfg, resumed := train.Config{}, false
-	if c.Bool("resume") {
+	if c.Bool("resume") && out != "" {
 		switch cfg, err = train.ReadConfig(out); {
 		case err == nil:
 			resumed = true
@@ -100,16 +93,17 @@ func trainAction(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	if resumed && !c.IsSet("data") {
+	own := resumed && c.String("data") == "" // the cache that the run tells
+	if own {
 		if err := c.Set("data", cfg.Cache.Path); err != nil {
 			return err
 		}
 	}
-	if err := checkArguments(c, "data"); err != nil {
+	if err := checkArguments(c, "data", "out"); err != nil {
 		return err
 	}
 	cache, err := data.Open(c.String("data"))
-	if errors.Is(err, fs.ErrNotExist) && resumed {
+	if errors.Is(err, fs.ErrNotExist) && own {
 		err = fmt.Errorf("%w; if the run's cache has moved, give its folder with --data", err)
 	}
 	if err != nil {

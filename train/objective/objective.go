@@ -134,7 +134,7 @@ func (c Config) Target() data.Target {
 }
 
 // Objective is a Config that is known to make sense. Its methods Loss and
-// Posterior build graphs; LossOf and LogitsFor are their twins in float64.
+// Posterior build graphs; LossOf, PosteriorOf and LogitsFor are their twins in float64.
 type Objective struct {
 	config  Config
 	groups  []group
