@@ -22,7 +22,7 @@ var recipes = map[string]map[string]string{
 	"best": {
 		"head": "answers", "loss": "crossentropy", "batch": "64", "align": "true", "dropout": "0.2", "ema": "0", "sizes": "",
 		"rotate": "45", "flip": "true", "zoom": "1.3", "shift": "0.05",
-		"optimizer": "adamw", "weight-decay": "0.1", "schedule": "cosine", "lr": "0.002", "warmup": "5%",
+		"optimizer": "adamw", "weight-decay": "0.1", "schedule": "cosine", "lr": "0.001", "warmup": "5%",
 	},
 }
 
