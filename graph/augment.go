@@ -126,9 +126,9 @@ type draws struct {
 	values []tf.Output
 }
 
-// draw takes the parameters for images, [N, size, size, 3], from seed, int64 [2]:
-// each is uniform in ± its largest value.
-func (a Augment) draw(s *op.Scope, images, seed tf.Output) draws {
+// draw takes the parameters for images, [N, size, size, 3], from r: each is uniform
+// in ± its largest value.
+func (a Augment) draw(s *op.Scope, images tf.Output, r random) draws {
 	if !a.moves() && !a.colours() || s.Err() != nil {
 		return draws{}
 	}
@@ -150,12 +150,12 @@ func (a Augment) draw(s *op.Scope, images, seed tf.Output) draws {
 	} {
 		largest[i] = float32(v)
 	}
-	// Dropout draws from seed itself: the same key would tie what it drops to
+	// Dropout draws from the seed itself: the same key would tie what it drops to
 	// how the images are turned.
 	h := fnv.New64a()
 	h.Write([]byte("augment")) // a hash never fails to be written to
-	key := op.AddV2(s.SubScope("key"), seed, tg.Const(s, []int64{int64(h.Sum64()), 0}))
-	uniform := op.StatelessRandomUniform(s, tg.Const(s, []int64{shape[0], drawCount}), key) // in [0, 1)
+	key := op.AddV2(s.SubScope("key"), r.seed, tg.Const(s, []int64{int64(h.Sum64()), 0}))
+	uniform := r.uniform(s, key, images, drawCount)
 	either := op.Sub(s, op.AddV2(s.SubScope("twice"), uniform, uniform), tg.Const(s, float32(1)))
 	scaled := op.Mul(s, either, tg.Const(s, largest))
 	return draws{a, op.Unpack(s, scaled, drawCount, op.UnpackAxis(1))}

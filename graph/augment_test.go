@@ -31,7 +31,7 @@ func augmented(t *testing.T, cfg Config, pixels []byte, examples ...drawn) [][]f
 	s := tg.NewRoot()
 	images := placeholder(s, "images", tf.Uint8, n, size, size, 3)
 	seed := placeholder(s, "seed", tf.Int64, 2)
-	x := (&network{cfg: cfg, training: true, augment: everything}).normalise(s.SubScope("normalise"), images, seed)
+	x := (&network{cfg: cfg, training: true, augment: everything}).normalise(s.SubScope("normalise"), images, random{seed: seed})
 	g := graphtest.Finalize(t, s)
 	in, err := uint8Tensor(pixels, n, size, size, 3)
 	if err != nil {
@@ -189,7 +189,7 @@ func sampled(t *testing.T, a Augment, n, size int64, seed, step int64) [][]float
 	t.Helper()
 	s := tg.NewRoot()
 	images := placeholder(s, "images", tf.Uint8, n, size, size, 3)
-	d := a.draw(s.SubScope("draw"), images, tg.Const(s, []int64{seed, step}))
+	d := a.draw(s.SubScope("draw"), images, random{seed: tg.Const(s, []int64{seed, step})})
 	var columns [][]float32
 	for _, v := range graphtest.Run(t, graphtest.Finalize(t, s), nil, d.values...) {
 		columns = append(columns, v.Value().([]float32))
@@ -282,7 +282,7 @@ func TestAugmentIsIndependentOfDropout(t *testing.T) {
 // nodes of augmentation, and only the training pass has those.
 func TestAugmentOffAddsNoNode(t *testing.T) {
 	nodes := func(a Augment) map[string]string {
-		r, err := buildReplica(TrainerConfig{Model: testConfig(32, Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, false)
+		r, err := buildReplica(TrainerConfig{Model: testConfig(32, Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, share{4, 1, 1}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,7 @@ func TestReplicaFilterGradients(t *testing.T) {
 		{BFloat16, false, 1 + 11 + 1 + 5}, {BFloat16, true, 0}, {Float32, false, 0},
 	} {
 		cfg := testConfig(64, c.precision)
-		r, err := buildReplica(TrainerConfig{Model: cfg, Batch: 2, Loss: squaredError, Posterior: sigmoid}, c.gpu)
+		r, err := buildReplica(TrainerConfig{Model: cfg, Batch: 2, Loss: squaredError, Posterior: sigmoid}, share{2, 1, 1}, c.gpu)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,10 +47,14 @@ func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *Inf
 	if weights != nil {
 		n.params = frozen{scope: s, weights: weights}
 	}
-	inf.Logits = named(s, nodeLogits, n.logits(s.SubScope("network"), inf.Images, tf.Output{}))
+	inf.Logits = named(s, nodeLogits, n.logits(s.SubScope("network"), inf.Images, random{}))
 	inf.Probabilities = named(s, nodeProbabilities, posterior(s.SubScope("posterior"), inf.Logits))
 	if weights == nil {
-		sv := newSaver(s.SubScope("save"), vars.list, vars.handles, vars.reads)
+		handles := map[string][]tf.Output{}
+		for name, handle := range vars.handles {
+			handles[name] = []tf.Output{handle}
+		}
+		sv := newSaver(s.SubScope("save"), vars.list, handles, vars.reads)
 		inf.Variables, inf.reads = vars.list, vars.reads
 		inf.Prefix, inf.Save, inf.Restored = sv.prefix, sv.saving, sv.assigned
 	}

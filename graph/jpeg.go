@@ -16,6 +16,7 @@ import (
 	opdefpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/op_def_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
@@ -110,7 +111,7 @@ func NewDecoder(crop, size int) (*Decoder, error) {
 	}
 	// Everything runs in the calling thread: one image is too little work to
 	// share out, and the callers are many. It saves about a tenth of the time.
-	options, err := sessionOptions(1, -1)
+	options, err := encode(&pb.ConfigProto{IntraOpParallelismThreads: 1, InterOpParallelismThreads: -1})
 	if err != nil {
 		return nil, fmt.Errorf("start jpeg decoder: %w", err)
 	}

@@ -95,7 +95,8 @@ func globalNorm(s *op.Scope, updates []update) tf.Output {
 	for i, u := range updates {
 		squares[i] = op.L2Loss(s.SubScope("square"), u.gradient) // half the sum of squares
 	}
-	sum := op.AddN(s, squares)
+	// Not AddN: the order of its sum changes from one session to the next.
+	sum := op.Sum(s, op.Pack(s, squares), tg.Const(s.SubScope("axis"), int32(0)))
 	return op.Sqrt(s, op.Mul(s, sum, tg.Const(s, float32(2))))
 }
 

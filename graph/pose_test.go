@@ -181,7 +181,7 @@ func TestAlignedImagesAgree(t *testing.T) {
 	n := int64(len(angles))
 	s := tg.NewRoot()
 	images := placeholder(s, "images", tf.Uint8, -1, size, size, 3)
-	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), images, tf.Output{})
+	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), images, random{})
 	in, err := uint8Tensor(pixels, n, size, size, 3)
 	if err != nil {
 		t.Fatal(err)

@@ -5,89 +5,174 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
 )
 
-// Nodes of a replica that the graph around it finds by name. The inputs and
-// results are also what a model's callers know them as.
+// Nodes of a replica that the graph around it feeds or finds by name.
 const (
-	nodeImages        = "images"          // uint8 [batch, size, size, 3]
-	nodeLabels        = "labels"          // float32 [batch, outputs]
-	nodeSeed          = "seed"            // int64 [2]
-	nodeTrainSize     = "train_size"      // int32 [], only with TrainerConfig.Resize
-	nodeEvalImages    = "eval_images"     // uint8 [-1, size, size, 3]
-	nodeLogits        = "logits"          // float32 [-1, outputs], of eval_images
-	nodeProbabilities = "probabilities"   // float32 [-1, outputs], of eval_images
-	nodeLoss          = "loss"            // float32 []
-	gradientPrefix    = "gradient/"       // + variable name: float32, its shape
-	averagePrefix     = "moving_average/" // + variable name: its new value
+	// Inputs; the last three are there where they are used.
+	nodeImages     = "images"        // uint8 [examples, size, size, 3]
+	nodeLabels     = "labels"        // float32 [examples, outputs]
+	nodeSeed       = "seed"          // int64 [2]
+	nodeStep       = "step"          // int64 []
+	nodeRate       = "learning_rate" // float32 []
+	nodeEvalImages = "eval_images"   // uint8 [-1, size, size, 3]
+	nodeRow        = "row"           // int32 [], of the batch: that of the first example
+	nodeDecay      = "average_decay" // float32 []
+	nodeTrainSize  = "train_size"    // int32 []
+
+	// Results.
+	nodeLoss          = "loss"          // float32 [], of the whole batch
+	nodeNorm          = "gradient_norm" // float32 [], the same
+	nodeLogits        = "logits"        // float32 [-1, outputs], of eval_images
+	nodeProbabilities = "probabilities" // float32 [-1, outputs], of eval_images
+
+	// Targets; the last four are there where they are used.
+	nodeTrain   = "update"     // of the weights, with the last of the micro-batches
+	nodeAverage = "average"    // update, and then the average of the weights
+	nodeBegin   = "begin"      // trains from the model's weights on
+	nodeFirst   = "accumulate" // the first micro-batch of an update
+	nodeMore    = "accumulate_more"
 )
 
-// replica is the serialised graph of one device's share of a training step:
-// forward pass, loss, gradients and new moving averages, without the updates.
+// replicaPrefix and its number are the scope of a replica in the graph around it.
+const replicaPrefix = "replica_"
+
+// replica is the serialised graph of one device's share of a training step, from
+// images to updates: forward pass, loss, gradients, the means of those over
+// micro-batches and replicas, updates. Replicas that begin with the same weights
+// keep the same weights.
 type replica struct {
-	def       []byte
-	variables []Variable
-	// live ends the names of the variables that are trained where those of the
-	// model are averages of them, and is "" where they are the same.
-	live string
+	def []byte
+	// model, slots and live are the variables: the model's, the optimizer's, and
+	// those that are trained where the model's are averages of them.
+	model, slots, live []Variable
 }
 
-// buildReplica builds a replica for cfg's batches, to run on a GPU or a CPU.
-func buildReplica(c TrainerConfig, gpu bool) (_ *replica, err error) {
+// share is one replica's part of a batch.
+type share struct {
+	examples   int // of a micro-batch
+	replicas   int
+	accumulate int // micro-batches of a replica
+}
+
+// whole tells whether the replica sees all of a batch at once.
+func (s share) whole() bool { return s.replicas*s.accumulate == 1 }
+
+// buildReplica builds a replica for its share of cfg's batches, to run on GPUs or
+// CPUs.
+func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error) {
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g)
 	defer recoverBuild(s, &err)
 	cfg := c.Model
 	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
-	images := placeholder(s, nodeImages, tf.Uint8, int64(c.Batch), size, size, 3)
-	labels := placeholder(s, nodeLabels, tf.Float, int64(c.Batch), outputs)
-	seed := placeholder(s, nodeSeed, tf.Int64, 2)
+	images := placeholder(s, nodeImages, tf.Uint8, int64(part.examples), size, size, 3)
+	labels := placeholder(s, nodeLabels, tf.Float, int64(part.examples), outputs)
+	step := placeholder(s, nodeStep, tf.Int64)
+	rate := placeholder(s, nodeRate, tf.Float)
 	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 
-	r := &replica{}
 	vars := newVariables(s, "")
 	trained := vars
 	if c.Average > 0 {
-		r.live = liveSuffix
-		trained = newVariables(s, r.live)
+		trained = newVariables(s, liveSuffix)
 	}
 	train := &network{cfg: cfg, params: trained, training: true, augment: c.Augment, stats: map[string]tf.Output{}}
+	draw := random{seed: placeholder(s, nodeSeed, tf.Int64, 2)}
+	if !part.whole() {
+		draw.row, draw.batch = placeholder(s, nodeRow, tf.Int32), int64(c.Batch)
+	}
 	if c.Resize {
 		train.size = placeholder(s, nodeTrainSize, tf.Int32)
 	}
-	trainLogits := train.logits(s.SubScope("train"), images, seed)
-	value := named(s, nodeLoss, c.Loss(s.SubScope("train_loss"), trainLogits, labels))
+	trainLogits := train.logits(s.SubScope("train"), images, draw)
+	loss := c.Loss(s.SubScope("train_loss"), trainLogits, labels)
 
 	eval := &network{cfg: cfg, params: vars}
-	logits := named(s, nodeLogits, eval.logits(s.SubScope("eval"), evalImages, tf.Output{}))
+	logits := named(s, nodeLogits, eval.logits(s.SubScope("eval"), evalImages, random{}))
 	named(s, nodeProbabilities, c.Posterior(s.SubScope("posterior"), logits))
 
-	var reads []tf.Output
-	var trainable []Variable
+	// The values that replicas and micro-batches have to agree on.
+	var values []tf.Output
 	for _, v := range vars.list {
 		if v.Trainable {
-			reads, trainable = append(reads, trained.reads[v.Name]), append(trainable, v)
-		} else {
-			named(s, averagePrefix+v.Name, train.stats[v.Name])
+			values = append(values, trained.reads[v.Name])
 		}
 	}
-	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{value}, reads)
+	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{loss}, values)
 	if s.Err() == nil && !gpu {
 		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, gradients); err != nil {
 			return nil, err
 		}
 	}
-	if s.Err() == nil {
-		for i, v := range trainable {
-			named(s, gradientPrefix+v.Name, gradients[i])
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("build replica: %w", err)
+	}
+	values = append(gradients, loss)
+	for _, v := range vars.list {
+		if !v.Trainable {
+			values = append(values, train.stats[v.Name])
 		}
+	}
+	values = accumulate(s, part.accumulate, values)
+	values = allReduce(s.SubScope("all_reduce"), part.replicas, values)
+
+	// The updates.
+	r := &replica{model: vars.list}
+	var updates []update
+	for _, v := range vars.list {
+		if !v.Trainable {
+			continue
+		}
+		u := update{variable: v, handle: trained.handles[v.Name], read: trained.reads[v.Name], gradient: values[len(updates)]}
+		for _, suffix := range c.Optimizer.slots() {
+			slot := Variable{Name: v.Name + suffix, Shape: v.Shape}
+			handle, _ := newVariable(s, slot)
+			u.slots, r.slots = append(u.slots, handle), append(r.slots, slot)
+		}
+		updates = append(updates, u)
+	}
+	values = values[len(updates):]
+	named(s, nodeLoss, values[0])
+	values = values[1:]
+	norm := named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
+	targets := c.Optimizer.apply(s.SubScope("optimizer"), updates, rate, step, norm)
+	for _, v := range vars.list {
+		if !v.Trainable {
+			targets = append(targets, op.AssignVariableOp(s.SubScope("assign_average"), trained.handles[v.Name], values[0]))
+			values = values[1:]
+		}
+	}
+	group(s, nodeTrain, targets)
+	if c.Average > 0 {
+		r.live = averageWeights(s, vars, trained, targets)
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
-	r.variables = vars.list
 	r.def, err = serialise(g)
 	return r, err
+}
+
+// averageWeights adds the average of the trained weights, for after an update, and
+// returns the variables that are trained.
+func averageWeights(s *op.Scope, model, trained *variables, updates []*tf.Operation) (live []Variable) {
+	after := s.SubScope("average_weights").WithControlDependencies(updates...)
+	decay := placeholder(s, nodeDecay, tf.Float)
+	rest := op.Sub(s.SubScope("average_rest"), tg.Const(s.SubScope("one"), float32(1)), decay)
+	var begins, averages []*tf.Operation
+	for _, v := range model.list {
+		as := after.SubScope(v.Name)
+		now := op.ReadVariableOp(as, trained.handles[v.Name], tf.Float)
+		far := op.Mul(as, op.Sub(as, model.reads[v.Name], now), rest)
+		averages = append(averages, op.AssignSubVariableOp(as, model.handles[v.Name], far))
+		begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), trained.handles[v.Name], model.reads[v.Name]))
+		live = append(live, Variable{Name: v.Name + liveSuffix, Shape: v.Shape})
+	}
+	group(s, nodeBegin, begins)
+	group(s, nodeAverage, averages)
+	return live
 }
 
 // imported finds the nodes of a replica inside the graph it was imported into.
@@ -97,24 +182,32 @@ type imported struct {
 	err    *error
 }
 
-// importReplica imports r into g under prefix, on device ("" leaves the choice
-// to TensorFlow). The first node looked for and not found sets *err.
-func importReplica(g *tf.Graph, r *replica, prefix, device string, err *error) imported {
-	if e := g.ImportWithOptions(r.def, tf.GraphImportOptions{Prefix: prefix, Device: device}); e != nil && *err == nil {
-		*err = fmt.Errorf("import replica on %q: %w", device, e)
+// importReplica imports r into g under prefix, on device, with nodes of g in place
+// of its inputs. The first node looked for and not found sets *err.
+func importReplica(g *tf.Graph, r *replica, prefix, device string, inputs map[string]tf.Output, err *error) imported {
+	options := tf.GraphImportOptions{Prefix: prefix, Device: device}
+	for name, input := range inputs {
+		options.AddInputMapping(name, 0, input)
+	}
+	if e := g.ImportWithOptions(r.def, options); e != nil && *err == nil {
+		*err = fmt.Errorf("import replica on %s: %w", device, e)
 	}
 	return imported{g, prefix, err}
 }
 
-func (i imported) output(name string) tf.Output {
+func (i imported) operation(name string) *tf.Operation {
 	o := i.graph.Operation(i.prefix + "/" + name)
-	if o == nil {
-		if *i.err == nil {
-			*i.err = fmt.Errorf("replica has no node %q", name)
-		}
-		return tf.Output{}
+	if o == nil && *i.err == nil {
+		*i.err = fmt.Errorf("replica has no node %q", name)
 	}
-	return o.Output(0)
+	return o
+}
+
+func (i imported) output(name string) tf.Output {
+	if o := i.operation(name); o != nil {
+		return o.Output(0)
+	}
+	return tf.Output{}
 }
 
 func placeholder(s *op.Scope, name string, dtype tf.DataType, shape ...int64) tf.Output {

@@ -50,10 +50,10 @@ type params interface {
 }
 
 // logits returns float32 [N, Outputs] for images uint8 [N, Size, Size, 3].
-// seed (int64 [2]) keys augmentation and dropout of a training pass and is not
-// read otherwise.
-func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
-	x := n.normalise(s.SubScope("normalise"), images, seed)
+// Augmentation and dropout of a training pass draw from r; it is not read
+// otherwise.
+func (n *network) logits(s *op.Scope, images tf.Output, r random) tf.Output {
+	x := n.normalise(s.SubScope("normalise"), images, r)
 	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", "stem/bn", 7, 3, stages[0].filters, 2)
 	x = op.Relu(s.SubScope("stem_relu"), x)
 	x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
@@ -69,19 +69,19 @@ func (n *network) logits(s *op.Scope, images, seed tf.Output) tf.Output {
 			in = stage.filters
 		}
 	}
-	return n.head(s.SubScope("head"), x, in, seed)
+	return n.head(s.SubScope("head"), x, in, r)
 }
 
 // normalise turns uint8 pixels into (pixel/255 − mean) / std in the dtype of
 // the convolutions, levelled if Config.Align says so and augmented if n is to.
-func (n *network) normalise(s *op.Scope, images, seed tf.Output) tf.Output {
+func (n *network) normalise(s *op.Scope, images tf.Output, r random) tf.Output {
 	var scale, offset [3]float32
 	for i := range 3 {
 		scale[i] = float32(1 / (255 * n.cfg.Std[i]))
 		offset[i] = float32(-n.cfg.Mean[i] / n.cfg.Std[i])
 	}
 	augment := s.SubScope("augment")
-	drawn := n.augment.draw(augment.SubScope("draw"), images, seed)
+	drawn := n.augment.draw(augment.SubScope("draw"), images, r)
 	x := tg.Cast(s, images, tf.Float)
 	var aligned *pose
 	if n.cfg.Align {
@@ -123,11 +123,11 @@ func (n *network) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in
 // head averages over the picture and, after dropout, maps the features to
 // logits, all in float32: the sums run over enough terms for bfloat16's eight
 // bits to show.
-func (n *network) head(s *op.Scope, x tf.Output, in int64, seed tf.Output) tf.Output {
+func (n *network) head(s *op.Scope, x tf.Output, in int64, r random) tf.Output {
 	x = tg.Cast(s, x, tf.Float)
 	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))
 	if n.training && n.cfg.Dropout > 0 {
-		x = dropout(s.SubScope("dropout"), x, n.cfg.Dropout, seed)
+		x = dropout(s.SubScope("dropout"), x, n.cfg.Dropout, r)
 	}
 	outputs := int64(n.cfg.Outputs)
 	kernel := n.params.weight(Variable{
@@ -139,12 +139,36 @@ func (n *network) head(s *op.Scope, x tf.Output, in int64, seed tf.Output) tf.Ou
 }
 
 // dropout sets a share rate of x to zero and scales the rest by 1/(1−rate)
-// (Srivastava et al. 2014). The mask is a pure function of seed, int64 [2].
-func dropout(s *op.Scope, x tf.Output, rate float64, seed tf.Output) tf.Output {
-	uniform := op.StatelessRandomUniform(s, op.Shape(s, x), seed)
+// (Srivastava et al. 2014). x is float32 [N, features].
+func dropout(s *op.Scope, x tf.Output, rate float64, r random) tf.Output {
+	uniform := r.uniform(s, r.seed, x, x.Shape().Size(1))
 	keep := op.GreaterEqual(s, uniform, tg.Const(s, float32(rate)))
 	scale := op.Mul(s, tg.Cast(s, keep, tf.Float), tg.Const(s.SubScope("scale"), float32(1/(1-rate))))
 	return op.Mul(s.SubScope("apply"), x, scale)
+}
+
+// random is where a training pass draws from.
+type random struct {
+	// seed is int64 [2]: what is drawn is a pure function of it.
+	seed tf.Output
+	// row, int32 [], is that of the pass's first example in a batch of so many: an
+	// example is varied in the same way on whatever device it is, and whatever the
+	// micro-batch. Without it the pass has the whole batch.
+	row   tf.Output
+	batch int64
+}
+
+// uniform draws float32 [N, columns] from [0, 1) for the N rows of x. key, int64
+// [2], is the seed or derived from it.
+func (r random) uniform(s *op.Scope, key, x tf.Output, columns int64) tf.Output {
+	rows := x.Shape().Size(0)
+	if r.row.Op == nil {
+		return op.StatelessRandomUniform(s, tg.Const(s, []int64{rows, columns}), key)
+	}
+	all := op.StatelessRandomUniform(s, tg.Const(s, []int64{r.batch, columns}), key)
+	rs := s.SubScope("rows")
+	begin := op.Pack(rs, []tf.Output{r.row, tg.Const(rs, int32(0))})
+	return op.Slice(rs, all, begin, tg.Const(rs.SubScope("size"), []int32{int32(rows), int32(columns)}))
 }
 
 func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {

@@ -142,7 +142,7 @@ func TestNormalise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), tg.Const(s, in), tf.Output{})
+	x := (&network{cfg: cfg}).normalise(s.SubScope("normalise"), tg.Const(s, in), random{})
 	got, err := floats(graphtest.Run(t, graphtest.Finalize(t, s), nil, x)[0])
 	if err != nil {
 		t.Fatal(err)
@@ -158,9 +158,9 @@ func TestNormalise(t *testing.T) {
 func TestDropout(t *testing.T) {
 	const n, rate = 20_000, .3
 	s := tg.NewRoot()
-	x := op.Fill(s, tg.Const(s, []int32{n}), tg.Const(s, float32(2)))
+	x := op.Fill(s, tg.Const(s, []int32{n, 1}), tg.Const(s, float32(2)))
 	seed := placeholder(s, "seed", tf.Int64, 2)
-	y := dropout(s.SubScope("dropout"), x, rate, seed)
+	y := dropout(s.SubScope("dropout"), x, rate, random{seed: seed})
 	g := graphtest.Finalize(t, s)
 	draw := func(key, step int64) []float32 {
 		k, err := tf.NewTensor([]int64{key, step})

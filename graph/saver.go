@@ -21,8 +21,9 @@ type saver struct {
 	assigned *tf.Operation
 }
 
-// newSaver adds SaveV2 and RestoreV2 ops for vars, under their names.
-func newSaver(s *op.Scope, vars []Variable, handles, reads map[string]tf.Output) saver {
+// newSaver adds SaveV2 and RestoreV2 ops for vars, under their names. What is read
+// goes to all handles of a variable.
+func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, reads map[string]tf.Output) saver {
 	names := make([]string, len(vars))
 	slices := make([]string, len(vars)) // "" asks for the whole tensor
 	dtypes := make([]tf.DataType, len(vars))
@@ -37,15 +38,24 @@ func newSaver(s *op.Scope, vars []Variable, handles, reads map[string]tf.Output)
 	if s.Err() != nil {
 		return sv
 	}
-	assigns := make([]*tf.Operation, len(vars))
+	var assigns []*tf.Operation
 	for i, v := range vars {
 		// Without the check another shape would be assigned, and fail in the
 		// middle of the first step.
 		value := op.EnsureShape(s.SubScope("shape"), restored[i], tf.MakeShape(v.Shape...))
-		assigns[i] = op.AssignVariableOp(s.SubScope("assign"), handles[v.Name], value)
+		assigns = append(assigns, assign(s.SubScope("assign"), handles[v.Name], value)...)
 	}
 	sv.assigned = group(s, "restored", assigns)
 	return sv
+}
+
+// assign gives all of the variables behind handles a value, each where it is.
+func assign(s *op.Scope, handles []tf.Output, value tf.Output) []*tf.Operation {
+	ops := make([]*tf.Operation, len(handles))
+	for i, handle := range handles {
+		ops[i] = op.AssignVariableOp(s.SubScope("copy").WithDevice(handle.Op.Device()), handle, value)
+	}
+	return ops
 }
 
 func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error {

@@ -1,10 +1,10 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
-	"slices"
+	"strconv"
+	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
@@ -20,6 +20,8 @@ type SessionConfig struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at
 	// the same time; 0 is one a core.
 	Threads int
+
+	devices []string // that have to be there; nil is all that TensorFlow makes by itself
 }
 
 // Validate checks the fields and says what was expected and what came.
@@ -35,37 +37,33 @@ func (c SessionConfig) Options() (*tf.SessionOptions, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	return sessionOptions(int32(c.Threads), int32(c.Threads))
+	config := &pb.ConfigProto{IntraOpParallelismThreads: int32(c.Threads), InterOpParallelismThreads: int32(c.Threads)}
+	if c.devices != nil {
+		cpus, gpus := 1, false
+		for _, d := range c.devices {
+			gpus = gpus || IsGPU(d)
+			if n, ok := strings.CutPrefix(d, "/device:CPU:"); ok {
+				i, err := strconv.Atoi(n)
+				if err != nil {
+					return nil, fmt.Errorf("device %s: %w", d, err)
+				}
+				cpus = max(cpus, i+1)
+			}
+		}
+		config.DeviceCount = map[string]int32{"CPU": int32(cpus)}
+		if !gpus {
+			config.DeviceCount["GPU"] = 0 // leaves their memory to others
+		}
+	}
+	return encode(config)
 }
 
-// sessionOptions sets the number of threads inside an op and of ops at the same
-// time; 0 is one a core, and −1 of the latter runs all in the calling thread.
-func sessionOptions(intra, inter int32) (*tf.SessionOptions, error) {
-	config, err := proto.Marshal(&pb.ConfigProto{IntraOpParallelismThreads: intra, InterOpParallelismThreads: inter})
+func encode(config *pb.ConfigProto) (*tf.SessionOptions, error) {
+	raw, err := proto.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encode session options: %w", err)
 	}
-	return &tf.SessionOptions{Config: config}, nil
-}
-
-// Devices lists the devices that TensorFlow finds.
-func Devices() (_ []tf.Device, err error) {
-	sess, err := newSession(tf.NewGraph(), SessionConfig{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, sess.Close()) }()
-	devices, err := sess.ListDevices()
-	if err != nil {
-		return nil, fmt.Errorf("list devices: %w", err)
-	}
-	return devices, nil
-}
-
-// HasGPU tells whether TensorFlow finds a GPU.
-func HasGPU() (bool, error) {
-	devices, err := Devices()
-	return slices.ContainsFunc(devices, func(d tf.Device) bool { return d.Type == "GPU" }), err
+	return &tf.SessionOptions{Config: raw}, nil
 }
 
 func newSession(g *tf.Graph, c SessionConfig) (*tf.Session, error) {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,8 +29,18 @@ type TrainerConfig struct {
 	Average float64
 	// Resize lets StepInput.Size train a step on smaller images.
 	Resize bool
-	// Batch is the number of examples in every training step.
+	// Batch is the number of examples in every training step. Replicas and
+	// micro-batches have equal parts of it.
 	Batch int
+	// Devices has one replica of the training step each, such as "/device:GPU:1";
+	// none is what AutoDevices finds. Batch norm works on each replica's examples
+	// by themselves; gradients, loss and moving averages are the means over all,
+	// and the weights are the same everywhere.
+	Devices []string
+	// Accumulate is the number of micro-batches that a replica sees one after the
+	// other before an update, which takes less memory than seeing them at once; 0
+	// and 1 are all at once.
+	Accumulate int
 	// Session says how the graph is run.
 	Session SessionConfig
 }
@@ -41,17 +52,20 @@ type Trainer struct {
 	sess *tf.Session
 	vars []Variable // the model's, then the optimizer's slots, then the trained ones that the model averages
 
-	images, labels, seed, size, rate, step, decay tf.Output
-	evaluation                                    Predictor
-	loss, norm                                    tf.Output
-	initSeed                                      tf.Output
-	train, init                                   *tf.Operation
-	begin                                         *tf.Operation // trains from the model's weights on
-	average                                       *tf.Operation // train, and then the average of the weights
-	reads                                         map[string]tf.Output
-	save                                          saver
-	restoreModel                                  saver
-	memory                                        memory
+	part      share
+	replicas  []imported // on TrainerConfig.Devices
+	placement []Placed
+
+	images, labels, seed, row, size, rate, step, decay tf.Output
+	evaluation                                         Predictor // on the first device
+	loss, norm                                         tf.Output
+	initSeed                                           tf.Output
+	train, first, more, begin, average                 *tf.Operation // of all replicas
+	init                                               *tf.Operation
+	reads                                              map[string]tf.Output // of the first
+	save                                               saver
+	restoreModel                                       saver
+	memory                                             memory
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
@@ -60,113 +74,145 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if err := errors.Join(cfg.Model.Validate(), cfg.Augment.Validate(), cfg.Optimizer.Validate(), ValidateAverage(cfg.Average), cfg.Session.Validate()); err != nil {
 		return nil, err
 	}
+	part, err := cfg.share()
+	if err != nil {
+		return nil, err
+	}
 	// Batch norm needs two values of each channel to have a variance.
 	final := (cfg.Model.Size + 31) / 32
 	if cfg.Resize {
 		final = 1
 	}
-	if cfg.Batch*final*final < 2 {
-		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples in a batch", cfg.Batch, cfg.Model.Size)
+	if part.examples*final*final < 2 {
+		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples at a time", part.examples, cfg.Model.Size)
 	}
-	gpu, err := HasGPU()
-	if err != nil {
-		return nil, err
+	if len(cfg.Devices) == 0 {
+		if cfg.Devices, err = AutoDevices.Resolve(); err != nil {
+			return nil, err
+		}
 	}
-	r, err := buildReplica(cfg, gpu)
+	r, err := buildReplica(cfg, part, IsGPU(cfg.Devices[0]))
 	if err != nil {
 		return nil, err
 	}
 	g := tf.NewGraph()
-	s := op.NewScopeWithGraph(g)
+	s := op.NewScopeWithGraph(g).WithDevice(hostDevice)
 	defer recoverBuild(s, &err)
-	t := &Trainer{cfg: cfg, vars: slices.Clone(r.variables)}
-	var missing error
-	rep := importReplica(g, r, "replica_0", "", &missing)
-	t.images, t.labels, t.seed = rep.output(nodeImages), rep.output(nodeLabels), rep.output(nodeSeed)
-	t.evaluation.Images, t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeEvalImages), rep.output(nodeLogits), rep.output(nodeProbabilities)
-	t.evaluation.Size, t.evaluation.Outputs = cfg.Model.Size, cfg.Model.Outputs
-	t.loss = rep.output(nodeLoss)
-	t.rate = placeholder(s, "learning_rate", tf.Float)
-	t.step = placeholder(s, "step", tf.Int64)
-	t.decay = placeholder(s, "average_decay", tf.Float)
+	t := &Trainer{cfg: cfg, part: part, vars: slices.Concat(r.model, r.slots, r.live)}
+	model := cfg.Model
+	size, outputs, n := int64(model.Size), int64(model.Outputs), len(cfg.Devices)
+	t.images = placeholder(s, nodeImages, tf.Uint8, int64(n*part.examples), size, size, 3)
+	t.labels = placeholder(s, nodeLabels, tf.Float, int64(n*part.examples), outputs)
+	t.seed = placeholder(s, nodeSeed, tf.Int64, 2)
+	t.step = placeholder(s, nodeStep, tf.Int64)
+	t.rate = placeholder(s, nodeRate, tf.Float)
+	inputs := map[string]tf.Output{nodeSeed: t.seed, nodeStep: t.step, nodeRate: t.rate}
+	t.evaluation.Images = placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
+	t.evaluation.Size, t.evaluation.Outputs = model.Size, model.Outputs
+	inputs[nodeEvalImages] = t.evaluation.Images
+	if cfg.Average > 0 {
+		t.decay = placeholder(s, nodeDecay, tf.Float)
+		inputs[nodeDecay] = t.decay
+	}
 	if cfg.Resize {
-		t.size = rep.output(nodeTrainSize)
+		t.size = placeholder(s, nodeTrainSize, tf.Int32)
+		inputs[nodeTrainSize] = t.size
 	}
-
+	images, labels := split(s.SubScope("split_images"), t.images, n), split(s.SubScope("split_labels"), t.labels, n)
+	if !part.whole() {
+		t.row = placeholder(s, nodeRow, tf.Int32)
+	}
+	var missing error
+	t.replicas = make([]imported, n)
+	for i, device := range cfg.Devices {
+		inputs[nodeImages], inputs[nodeLabels] = images[i], labels[i]
+		if !part.whole() {
+			rs := s.SubScope("row")
+			inputs[nodeRow] = op.AddV2(rs, t.row, tg.Const(rs, int32(i*part.examples)))
+		}
+		t.replicas[i] = importReplica(g, r, fmt.Sprintf("%s%d", replicaPrefix, i), device, inputs, &missing)
+	}
+	rep := t.replicas[0]
+	t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeLogits), rep.output(nodeProbabilities)
+	t.loss, t.norm = rep.output(nodeLoss), rep.output(nodeNorm)
+	all := func(name string) *tf.Operation {
+		var ops []*tf.Operation
+		for _, rep := range t.replicas {
+			ops = append(ops, rep.operation(name))
+		}
+		if missing != nil {
+			return nil
+		}
+		return group(s, name, ops)
+	}
+	t.train = all(nodeTrain)
+	if part.accumulate > 1 {
+		t.first, t.more = all(nodeFirst), all(nodeMore)
+	}
+	if cfg.Average > 0 {
+		t.begin, t.average = all(nodeBegin), all(nodeAverage)
+	}
 	t.reads = map[string]tf.Output{}
-	handles := map[string]tf.Output{}
-	find := func(name string) {
-		handles[name], t.reads[name] = rep.output(handleNode(name)), rep.output(readNode(name))
-	}
-	for _, v := range r.variables {
-		find(v.Name)
-	}
-	var lives []Variable // which begin sets, and no initialiser
-	for _, v := range r.variables {
-		if live := v.Name + r.live; r.live != "" {
-			find(live)
-			lives = append(lives, Variable{Name: live, Shape: v.Shape})
+	handles := map[string][]tf.Output{}
+	for _, v := range t.vars {
+		t.reads[v.Name] = rep.output(readNode(v.Name))
+		for _, rep := range t.replicas {
+			handles[v.Name] = append(handles[v.Name], rep.output(handleNode(v.Name)))
 		}
-	}
-	t.restoreModel = newSaver(s.SubScope("restore_model"), r.variables, handles, t.reads)
-	var updates []update
-	for _, v := range r.variables {
-		if !v.Trainable {
-			continue
-		}
-		u := update{variable: v, handle: handles[v.Name+r.live], read: t.reads[v.Name+r.live], gradient: rep.output(gradientPrefix + v.Name)}
-		for _, suffix := range cfg.Optimizer.slots() {
-			slot := Variable{Name: v.Name + suffix, Shape: v.Shape}
-			handles[slot.Name], t.reads[slot.Name] = newVariable(s, slot)
-			u.slots = append(u.slots, handles[slot.Name])
-			t.vars = append(t.vars, slot)
-		}
-		updates = append(updates, u)
 	}
 	if missing != nil {
 		return nil, missing
 	}
-	t.norm = globalNorm(s.SubScope("global_norm"), updates)
-	targets := cfg.Optimizer.apply(s.SubScope("optimizer"), updates, t.rate, t.step, t.norm)
-	for _, v := range r.variables {
-		if !v.Trainable {
-			assign := op.AssignVariableOp(s.SubScope("assign_average"), handles[v.Name+r.live], rep.output(averagePrefix+v.Name))
-			targets = append(targets, assign)
-		}
-	}
-	t.train = group(s, "train", targets)
-	var begins, averages []*tf.Operation
-	if r.live != "" {
-		after := s.SubScope("average").WithControlDependencies(targets...)
-		rest := op.Sub(s.SubScope("average_rest"), tg.Const(s.SubScope("one"), float32(1)), t.decay)
-		for _, v := range r.variables {
-			as := after.SubScope(v.Name)
-			live := op.ReadVariableOp(as, handles[v.Name+r.live], tf.Float)
-			far := op.Mul(as, op.Sub(as, t.reads[v.Name], live), rest)
-			averages = append(averages, op.AssignSubVariableOp(as, handles[v.Name], far))
-			begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), handles[v.Name+r.live], t.reads[v.Name]))
-		}
-	}
-	t.begin, t.average = group(s, "begin", begins), group(s, "average", averages)
 
+	// First values are drawn on the host, so that they are the same on every
+	// device, and every kind of device.
 	t.initSeed = placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
-	for _, v := range t.vars {
+	for _, v := range slices.Concat(r.model, r.slots) {
 		is := s.SubScope("init").SubScope(v.Name)
-		inits = append(inits, op.AssignVariableOp(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed)))
+		inits = append(inits, assign(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed))...)
 	}
 	t.init = group(s, "init", inits)
-	t.vars = append(t.vars, lives...)
+	t.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, t.reads)
 	t.save = newSaver(s.SubScope("save"), t.vars, handles, t.reads)
-	if err := errors.Join(s.Err(), missing); err != nil {
+	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
 	}
+	if t.placement, err = placementOf(g, cfg.Devices); err != nil {
+		return nil, fmt.Errorf("build training graph: %w", err)
+	}
+	cfg.Session.devices = cfg.Devices
 	if t.sess, err = newSession(g, cfg.Session); err != nil {
 		return nil, err
 	}
 	t.evaluation.Run = t.sess.Run
 	return t, nil
 }
+
+// share is one replica's part of the batch.
+func (cfg TrainerConfig) share() (share, error) {
+	part := share{replicas: max(1, len(cfg.Devices)), accumulate: max(1, cfg.Accumulate)}
+	parts := part.replicas * part.accumulate
+	switch {
+	case cfg.Accumulate < 0:
+		return part, fmt.Errorf("accumulate %d: expected 0 or more", cfg.Accumulate)
+	case cfg.Batch < 1 || cfg.Batch%parts != 0:
+		return part, fmt.Errorf("batch of %d, shared by %d devices in %d micro-batches each: expected a multiple of %d", cfg.Batch, part.replicas, part.accumulate, parts)
+	}
+	part.examples = cfg.Batch / parts
+	return part, nil
+}
+
+// split cuts x into n equal parts along its first dimension.
+func split(s *op.Scope, x tf.Output, n int) []tf.Output {
+	if n == 1 {
+		return []tf.Output{x}
+	}
+	return op.Split(s, tg.Const(s, int32(0)), x, int64(n))
+}
+
+// Placement tells how many ops of the graph are on which device, and for what.
+func (t *Trainer) Placement() []Placed { return slices.Clone(t.placement) }
 
 // Close ends the session. The Trainer must not be used afterwards.
 func (t *Trainer) Close() error {
@@ -195,6 +241,9 @@ func (t *Trainer) Init(seed int64) error {
 
 // trainFromModel sets the weights that are trained to the model's.
 func (t *Trainer) trainFromModel() error {
+	if t.begin == nil {
+		return nil
+	}
 	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.begin}); err != nil {
 		return fmt.Errorf("initialise the weights that are averaged: %w", err)
 	}
@@ -252,41 +301,59 @@ type StepOutput struct {
 	GradientNorm float64
 }
 
-// Step makes one update in one session run.
+// Step makes one update, in one session run for each micro-batch.
 func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	m := t.cfg.Model
-	batch, size, outputs := int64(t.cfg.Batch), int64(m.Size), int64(m.Outputs)
-	images, err := uint8Tensor(in.Images, batch, size, size, 3)
-	if err != nil {
-		return StepOutput{}, fmt.Errorf("images of step %d: %w", in.Step, err)
+	size, outputs := int64(m.Size), int64(m.Outputs)
+	if err := t.checkInput(in); err != nil {
+		return StepOutput{}, fmt.Errorf("step %d: %w", in.Step, err)
 	}
-	labels, err := float32Tensor(in.Labels, batch, outputs)
-	if err != nil {
-		return StepOutput{}, fmt.Errorf("labels of step %d: %w", in.Step, err)
-	}
-	t.memory.fed(len(in.Images) + 4*len(in.Labels))
 	seed, err1 := tf.NewTensor([]int64{in.Seed, in.Step})
 	step, err2 := tf.NewTensor(in.Step)
 	rate, err3 := tf.NewTensor(float32(in.LearningRate))
-	target, decay := t.train, 0.0
+	feeds := map[tf.Output]*tf.Tensor{t.seed: seed, t.step: step, t.rate: rate}
+	last := t.train
+	var err4, err5 error
 	if t.cfg.Average > 0 {
-		var due bool
-		if decay, due = averageDecay(t.cfg.Average, in.Step); due {
-			target = t.average
+		decay, due := averageDecay(t.cfg.Average, in.Step)
+		if due {
+			last = t.average
 		}
+		feeds[t.decay], err4 = tf.NewTensor(float32(decay))
 	}
-	keep, err4 := tf.NewTensor(float32(decay))
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if t.cfg.Resize {
+		feeds[t.size], err5 = tf.NewTensor(int32(cmp.Or(in.Size, m.Size)))
+	}
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
 	}
-	feeds := map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels, t.seed: seed, t.step: step, t.rate: rate, t.decay: keep}
-	if err := t.feedSize(feeds, in.Size); err != nil {
-		return StepOutput{}, fmt.Errorf("size of step %d: %w", in.Step, err)
-	}
-	got, err := t.sess.Run(feeds,
-		[]tf.Output{t.loss, t.norm}, []*tf.Operation{target})
-	if err != nil {
-		return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
+	rows := t.part.replicas * t.part.examples // of a micro-batch
+	pixels, answers := rows*m.Size*m.Size*3, rows*m.Outputs
+	var got []*tf.Tensor
+	for i := range t.part.accumulate {
+		images, err1 := uint8Tensor(in.Images[i*pixels:(i+1)*pixels], int64(rows), size, size, 3)
+		labels, err2 := float32Tensor(in.Labels[i*answers:(i+1)*answers], int64(rows), outputs)
+		feeds[t.images], feeds[t.labels] = images, labels
+		var err3 error
+		if !t.part.whole() {
+			feeds[t.row], err3 = tf.NewTensor(int32(i * rows))
+		}
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
+		}
+		t.memory.fed(pixels + 4*answers)
+		var err error
+		switch i {
+		case t.part.accumulate - 1:
+			got, err = t.sess.Run(feeds, []tf.Output{t.loss, t.norm}, []*tf.Operation{last})
+		case 0:
+			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.first})
+		default:
+			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.more})
+		}
+		if err != nil {
+			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
+		}
 	}
 	loss, err1 := floats(got[0])
 	norm, err2 := floats(got[1])
@@ -296,18 +363,18 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	return StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}, nil
 }
 
-func (t *Trainer) feedSize(feeds map[tf.Output]*tf.Tensor, size int) (err error) {
-	full := t.cfg.Model.Size
-	if size == 0 {
-		size = full
+func (t *Trainer) checkInput(in StepInput) error {
+	m := t.cfg.Model
+	if got, want := len(in.Images), t.cfg.Batch*m.Size*m.Size*3; got != want {
+		return fmt.Errorf("%d bytes of images: expected %d for %d of %d pixels", got, want, t.cfg.Batch, m.Size)
 	}
-	if size < minSize || size > full || size != full && !t.cfg.Resize {
-		return fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, full)
+	if got, want := len(in.Labels), t.cfg.Batch*m.Outputs; got != want {
+		return fmt.Errorf("%d labels: expected %d", got, want)
 	}
-	if t.cfg.Resize {
-		feeds[t.size], err = tf.NewTensor(int32(size))
+	if size := cmp.Or(in.Size, m.Size); size < minSize || size > m.Size || size != m.Size && !t.cfg.Resize {
+		return fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, m.Size)
 	}
-	return err
+	return nil
 }
 
 // Predict runs the network in inference mode on any number of images, uint8

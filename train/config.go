@@ -38,7 +38,7 @@ type Config struct {
 
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  graph.Schedule  `json:"schedule"`
-	// Batch is the number of examples a step, at least 1.
+	// Batch is the number of examples a step, at least 1, on all devices together.
 	Batch int `json:"batch"`
 	// Seed keys the first weights, the order of the examples, augmentation and
 	// dropout. The split is the cache's and does not follow it.
@@ -58,6 +58,11 @@ type Config struct {
 	LogEvery int64 `json:"log_every" resume:"may change"`
 	// Keep is the number of checkpoints kept beside the latest and the best.
 	Keep int `json:"keep" resume:"may change"`
+	// Devices says where the replicas of a step are. On another number of them batch
+	// norm sees other groups of examples.
+	Devices graph.Devices `json:"devices,omitempty" resume:"may change"`
+	// Accumulate is the number of micro-batches of a replica in a step; 0 is 1.
+	Accumulate int `json:"accumulate,omitempty" resume:"may change"`
 	// Threads is the number of CPU threads; 0 is one a core. Another number
 	// may change the last bits of every sum.
 	Threads int `json:"threads" resume:"may change"`
@@ -81,7 +86,7 @@ type CacheRef struct {
 // was expected and what came.
 func (c Config) Validate() error {
 	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate(),
-		graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
+		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
 	atLeast := func(name string, value, least int64) {
 		if value < least {
 			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))
@@ -93,6 +98,7 @@ func (c Config) Validate() error {
 	atLeast("checkpoint-every", c.CheckpointEvery, 0)
 	atLeast("log-every", c.LogEvery, 1)
 	atLeast("keep", int64(c.Keep), 0)
+	atLeast("accumulate", int64(c.Accumulate), 0)
 	atLeast("threads", int64(c.Threads), 0)
 	return errors.Join(errs...)
 }

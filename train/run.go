@@ -139,9 +139,14 @@ func (r *run) open() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
+	devices, err := cfg.Devices.Resolve()
+	if err != nil {
+		return err
+	}
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
-		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch, Session: graph.SessionConfig{Threads: cfg.Threads},
+		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
+		Devices: devices, Accumulate: cfg.Accumulate, Session: graph.SessionConfig{Threads: cfg.Threads},
 	})
 	if err != nil {
 		return err

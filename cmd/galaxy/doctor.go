@@ -207,7 +207,7 @@ func librariesIn(maps string) []string {
 }
 
 func listDevices() ([]deviceFound, error) {
-	devices, err := graph.Devices()
+	devices, err := graph.FindDevices()
 	var found []deviceFound
 	for _, d := range devices {
 		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})

@@ -31,12 +31,14 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catRun, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
 			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint, on its own cache without --data; start afresh where there is none"},
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
+			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
+			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
 			&cli.IntFlag{Name: "threads", Category: catRun, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
 			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
-			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step"},
+			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step, on all devices together"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
@@ -115,11 +117,12 @@ func trainAction(c *cli.Context) (err error) {
 			return usageError{err}
 		}
 	}
-	if err := configure(c, cache, &cfg, resumed); err != nil {
+	devices, err := configure(c, cache, &cfg, resumed)
+	if err != nil {
 		return usageError{err}
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
-	progress.print("%s", describe(cfg, cache))
+	progress.print("%s", describe(cfg, devices, cache))
 	summary, err := train.Run(c.Context, train.Options{
 		Dir: out, Config: cfg, Cache: cache, Resume: c.Bool("resume"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
@@ -143,8 +146,9 @@ func exists(path string) bool {
 }
 
 // configure sets what the flags say in cfg: every flag, by its default where it
-// is not given, or only those that are given when cfg is a resumed run's.
-func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed bool) error {
+// is not given, or only those that are given when cfg is a resumed run's. It
+// returns the names of the devices.
+func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed bool) (devices []string, err error) {
 	set := func(name string, apply func()) {
 		if !resumed || c.IsSet(name) {
 			apply()
@@ -153,7 +157,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	set("recipe", func() { cfg.Recipe = c.String("recipe") })
 	path, err := filepath.Abs(c.String("data"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m := cache.Manifest()
 	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop}
@@ -161,19 +165,21 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
 	set("precision", func() { cfg.Model.Precision = graph.Precision(c.String("precision")) })
 	if err := cfg.Model.Precision.Validate(); err != nil {
-		return err
+		return nil, err
 	}
-	gpu, err := graph.HasGPU()
+	set("devices", func() { cfg.Devices = graph.Devices(c.String("devices")) })
+	set("accumulate", func() { cfg.Accumulate = c.Int("accumulate") })
+	devices, err = cfg.Devices.Resolve()
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("--devices: %w", err)
 	}
-	cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
+	cfg.Model.Precision = cfg.Model.Precision.Resolve(graph.IsGPU(devices[0]))
 	set("ema", func() { cfg.EMA = c.Float64("ema") })
 	set("align", func() { cfg.Model.Align = c.Bool("align") })
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
 	configureAugment(c, &cfg.Augment, set)
 	if err := configureObjective(c, cache, &cfg.Objective, set); err != nil {
-		return err
+		return nil, err
 	}
 	cfg.Model.Outputs = cfg.Objective.Target().Width()
 	set("batch", func() { cfg.Batch = c.Int("batch") })
@@ -184,9 +190,9 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	set("keep", func() { cfg.Keep = c.Int("keep") })
 	configureOptimizer(c, cfg, set)
 	if err := checkKinds(c, *cfg); err != nil {
-		return err
+		return nil, err
 	}
-	return configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set)
+	return devices, configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set)
 }
 
 func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, set func(string, func())) error {
@@ -389,7 +395,7 @@ func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) 
 }
 
 // describe says in a few lines what is about to be trained.
-func describe(cfg train.Config, cache *data.Cache) string {
+func describe(cfg train.Config, devices []string, cache *data.Cache) string {
 	more := ""
 	if cfg.Model.Align {
 		more += ", aligned"
@@ -400,8 +406,16 @@ func describe(cfg train.Config, cache *data.Cache) string {
 	if cfg.EMA > 0 {
 		more += fmt.Sprintf(", averaged by %v", cfg.EMA)
 	}
+	shared := ""
+	if n, m := len(devices), max(1, cfg.Accumulate); n*m > 1 {
+		shared = fmt.Sprintf(" (%d devices × %d micro-batches × %d)", n, m, cfg.Batch/(n*m))
+	}
+	where := strings.ReplaceAll(strings.Join(devices, ", "), "/device:", "")
+	if auto := cfg.Devices == graph.AutoDevices || cfg.Devices == ""; auto && !graph.IsGPU(devices[0]) {
+		where += " (there is no GPU)"
+	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Objective.Target())) }
-	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d%s; %s, %s rate %.3g; augmentation: %v",
-		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch, more,
-		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment)
+	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
+		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch, shared, more,
+		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)
 }

@@ -1,0 +1,94 @@
+package graph
+
+import (
+	"fmt"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// accumulate returns the means of values, float32, over n micro-batches, the last
+// of which is the run that fetches them. For the runs before it there are the
+// targets nodeFirst and nodeMore.
+func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
+	if n == 1 || s.Err() != nil {
+		return values
+	}
+	scope := s.SubScope("accumulated")
+	share := tg.Const(scope.SubScope("share"), float32(1)/float32(n))
+	means := make([]tf.Output, len(values))
+	var first, more []*tf.Operation
+	for i, value := range values {
+		vs := scope.SubScope("value")
+		shape, err := value.Shape().ToSlice()
+		if err != nil {
+			s.UpdateErr("VarHandleOp", fmt.Errorf("shape of %s: %w", value.Op.Name(), err))
+			return nil
+		}
+		sum := op.VarHandleOp(vs, tf.Float, tf.MakeShape(shape...), op.VarHandleOpSharedName(fmt.Sprintf("accumulated/%d", i)))
+		first = append(first, op.AssignVariableOp(vs, sum, value))
+		more = append(more, op.AssignAddVariableOp(vs, sum, value))
+		means[i] = op.Mul(vs, op.AddV2(vs, op.ReadVariableOp(vs, sum, tf.Float), value), share)
+	}
+	group(s, nodeFirst, first)
+	group(s, nodeMore, more)
+	return means
+}
+
+// collectives is the number of all-reduces of a step. A few big buffers travel
+// faster than many small ones; more than one lets the first set out while the
+// backward pass still works on the rest.
+const collectives = 4
+
+// allReduce returns the means of values, float32, over the replicas, all of which
+// build the same.
+func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
+	if replicas == 1 || s.Err() != nil {
+		return values
+	}
+	counts := make([]int64, len(values))
+	var total int64
+	for i, value := range values {
+		shape, err := value.Shape().ToSlice()
+		if err != nil {
+			s.UpdateErr("CollectiveReduceV2", fmt.Errorf("shape of %s: %w", value.Op.Name(), err))
+			return nil
+		}
+		counts[i] = elements(shape)
+		total += counts[i]
+	}
+	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
+	size, group := number(replicas), number(1)
+	means := make([]tf.Output, len(values))
+	// The backward pass ends with the first values: the last are ready first.
+	end := len(values)
+	var before []*tf.Operation
+	for bucket := range collectives {
+		begin, count := end, int64(0)
+		for begin > 0 && (bucket == collectives-1 || count < total/collectives) {
+			begin--
+			count += counts[begin]
+		}
+		bs := s.SubScope("bucket")
+		flat := bs.SubScope("flat")
+		var rows []tf.Output
+		for _, value := range values[begin:end] {
+			rows = append(rows, op.Reshape(flat, value, tg.Const(flat.SubScope("all"), []int32{-1})))
+			flat = bs.SubScope("flat")
+		}
+		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
+		// One after the other: on several GPUs NCCL waits for ever where two
+		// devices begin in different orders.
+		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, group, number(bucket+1), nil, "Add", "Div")
+		before = []*tf.Operation{mean.Op}
+		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))
+		for i, part := range parts {
+			shape, _ := values[begin+i].Shape().ToSlice()
+			ps := bs.SubScope("shaped")
+			means[begin+i] = op.Reshape(ps, part, tg.Const(ps.SubScope("shape"), append([]int64{}, shape...)))
+		}
+		end = begin
+	}
+	return means
+}

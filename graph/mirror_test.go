@@ -1,0 +1,246 @@
+package graph
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/graphtest"
+)
+
+func cpus(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("/device:CPU:%d", i))
+	}
+	return names
+}
+
+// lossesOf makes n steps, of rates that rise as in a warm-up, and returns the losses.
+func lossesOf(t *testing.T, tr *Trainer, from, n int64) (losses []float64) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		images, labels := testBatch(tr.cfg, uint64(i))
+		out, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, out.Loss)
+	}
+	return losses
+}
+
+// nudge moves every weight of the model up by one unit in the last place.
+func nudge(t *testing.T, tr *Trainer) {
+	t.Helper()
+	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope("nudge").WithDevice(hostDevice)
+	var ops []*tf.Operation
+	for _, v := range tr.vars {
+		if v.Trainable {
+			vs := s.SubScope("value")
+			up := op.Bitcast(vs.SubScope("back"), op.AddV2(vs, op.Bitcast(vs, tr.reads[v.Name], tf.Int32), tg.Const(vs, int32(1))), tf.Float)
+			for _, r := range tr.replicas {
+				ops = append(ops, assign(vs, []tf.Output{r.output(handleNode(v.Name))}, up)...)
+			}
+		}
+	}
+	if _, err := tr.sess.Run(nil, nil, []*tf.Operation{group(s, "all", ops)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func largestGap(a, b []float64) (gap float64) {
+	for i := range a {
+		gap = max(gap, math.Abs(a[i]-b[i]))
+	}
+	return gap
+}
+
+// replicasAgree checks that every variable has the same bits on all devices.
+func replicasAgree(t *testing.T, tr *Trainer) {
+	t.Helper()
+	var first Weights
+	for i, r := range tr.replicas {
+		reads := map[string]tf.Output{}
+		for _, v := range tr.vars {
+			reads[v.Name] = r.output(readNode(v.Name))
+		}
+		w, err := readWeights(tr.sess, slices.Sorted(maps.Keys(reads)), reads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = w
+		}
+		for name := range w {
+			if !slices.Equal(w[name], first[name]) {
+				t.Errorf("%s of replica %d is not that of replica 0", name, i)
+			}
+		}
+	}
+}
+
+// Several devices compute what one computes in as many micro-batches; after 50
+// steps they are no further apart than twice what lies between two runs of one
+// side that began with weights one unit in the last place apart.
+func TestMirroredEqualsMicroBatches(t *testing.T) {
+	for _, c := range []struct {
+		devices int
+		kind    Optimizer
+	}{
+		{2, Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2}},
+		{4, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1}},
+	} {
+		t.Run(fmt.Sprintf("%d %s", c.devices, c.kind.Kind), func(t *testing.T) {
+			alone := testTrainerConfig(32, 8*c.devices)
+			alone.Devices, alone.Optimizer, alone.Accumulate = cpus(1), c.kind, c.devices
+			mirrored := alone
+			mirrored.Devices, mirrored.Accumulate = cpus(c.devices), 1
+			one, all := newTestTrainer(t, alone), newTestTrainer(t, mirrored)
+			a, b := lossesOf(t, one, 0, 50), lossesOf(t, all, 0, 50)
+			if gap := largestGap(a[:10], b[:10]); !(gap < 1e-5) {
+				t.Errorf("the first losses differ by %v:\nin micro-batches %v\non devices       %v", gap, a[:10], b[:10])
+			}
+			if err := one.Init(1); err != nil {
+				t.Fatal(err)
+			}
+			nudge(t, one)
+			gap, limit := largestGap(a, b), 2*largestGap(a, lossesOf(t, one, 0, 50))
+			t.Logf("largest difference of the losses %.3g, by one unit in the last place %.3g", gap, limit/2)
+			if !(gap <= limit) {
+				t.Errorf("losses differ by %v: expected at most %v", gap, limit)
+			}
+			replicasAgree(t, all)
+		})
+	}
+}
+
+// What is drawn for an example of a batch does not follow how the batch is shared
+// out, and a checkpoint of one number of devices goes on with another. Averaging
+// weights is part of what must agree.
+func TestMirroredGoesOnElsewhere(t *testing.T) {
+	cfg := testTrainerConfig(32, 8)
+	cfg.Augment, cfg.Model.Dropout, cfg.Average = Augment{Rotate: 180, Flip: true, Color: .1}, .3, .9
+	cfg.Devices = cpus(2)
+	two := newTestTrainer(t, cfg)
+	lossesOf(t, two, 0, 3)
+	prefix := filepath.Join(t.TempDir(), "variables")
+	if err := two.Save(prefix); err != nil {
+		t.Fatal(err)
+	}
+	want := lossesOf(t, two, 3, 3)
+	replicasAgree(t, two)
+	for _, devices := range []int{1, 2} {
+		cfg.Devices, cfg.Accumulate = cpus(devices), 2/devices
+		other := newTestTrainer(t, cfg)
+		if err := other.Restore(prefix); err != nil {
+			t.Fatal(err)
+		}
+		replicasAgree(t, other)
+		got := lossesOf(t, other, 3, 3)
+		if gap := largestGap(got, want); !(gap < 1e-6) {
+			t.Errorf("%d devices after a restore: losses %v, expected %v", devices, got, want)
+		}
+	}
+}
+
+// The rows of a replica are those of the whole batch.
+func TestRandomRows(t *testing.T) {
+	s := tg.NewRoot()
+	x := op.Fill(s.SubScope("x"), tg.Const(s.SubScope("x"), []int32{2, 3}), tg.Const(s.SubScope("x").SubScope("zero"), float32(0)))
+	all := op.Fill(s.SubScope("all"), tg.Const(s.SubScope("all"), []int32{6, 3}), tg.Const(s.SubScope("all").SubScope("zero"), float32(0)))
+	key := tg.Const(s.SubScope("key"), []int64{1, 2})
+	outputs := []tf.Output{random{seed: key}.uniform(s.SubScope("whole"), key, all, 3)}
+	for i := range int32(3) {
+		r := random{seed: key, batch: 6, row: tg.Const(s.SubScope("row"), 2*i)}
+		outputs = append(outputs, r.uniform(s.SubScope("part"), key, x, 3))
+	}
+	got := graphtest.Run(t, graphtest.Finalize(t, s), nil, outputs...)
+	whole := got[0].Value().([][]float32)
+	for i, part := range got[1:] {
+		if part := part.Value().([][]float32); !slices.Equal(part[0], whole[2*i]) || !slices.Equal(part[1], whole[2*i+1]) {
+			t.Errorf("rows %d and %d: %v, of the whole batch %v", 2*i, 2*i+1, part, whole[2*i:2*i+2])
+		}
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	cfg := testTrainerConfig(32, 8)
+	cfg.Devices, cfg.Average, cfg.Resize = cpus(2), .9, true
+	tr := newTestTrainer(t, cfg)
+	collectives := 0
+	for _, o := range tr.replicas[0].graph.Operations() {
+		if o.Type() == "CollectiveReduceV2" {
+			collectives++
+		}
+	}
+	if want := 4 * 2; collectives != want {
+		t.Errorf("%d all-reduces on 2 devices: expected %d", collectives, want)
+	}
+	counts := map[string][]int{}
+	for _, p := range tr.Placement() {
+		if p.Part == "other" {
+			t.Errorf("%d ops on %s are of no part", p.Ops, p.Device)
+		}
+		counts[p.Part] = append(counts[p.Part], p.Ops)
+	}
+	counts["update"][0] -= 3 // the targets of all replicas together, on the host
+	for _, part := range []string{"forward", "gradients", "all-reduce", "update", "variables"} {
+		if n := counts[part]; len(n) < 2 || n[0] != n[1] {
+			t.Errorf("%s: %v ops, expected as many on each of 2 devices", part, n)
+		}
+	}
+
+	def, err := Def(tr.replicas[0].graph)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, op, device string }{
+		{"replica_1/backward/", "Conv2DBackpropFilter", ""}, // what a gradient built in the outer graph would be
+		{"replica_1/train/", "Conv2D", "/device:CPU:0"},
+		{"replica_0/optimizer/", "ResourceApplyKerasMomentum", "/device:CPU:1"},
+		{"images", "Placeholder", "/device:CPU:1"},
+		{"save/", "SaveV2", ""},
+	} {
+		i := slices.IndexFunc(def.Node, func(n *nodepb.NodeDef) bool { return n.Op == c.op && strings.HasPrefix(n.Name, c.name) })
+		if i < 0 {
+			t.Fatalf("there is no %s under %s", c.op, c.name)
+		}
+		was := def.Node[i].Device
+		def.Node[i].Device = c.device
+		if _, err := placement(def.Node, cfg.Devices); err == nil || !strings.Contains(err.Error(), def.Node[i].Name) || !strings.Contains(err.Error(), was) {
+			t.Errorf("%s on %q: got %v, expected an error that names it and %s", def.Node[i].Name, c.device, err, was)
+		}
+		def.Node[i].Device = was
+	}
+	if _, err := placement(def.Node, cfg.Devices); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShare(t *testing.T) {
+	for _, c := range []struct {
+		batch, devices, accumulate int
+		want                       string
+	}{
+		{7, 2, 0, "multiple of 2"},
+		{2, 4, 1, "multiple of 4"},
+		{12, 2, 4, "multiple of 8"},
+		{8, 1, -1, "accumulate -1"},
+		{4, 4, 1, "at least 2 examples"},
+	} {
+		cfg := testTrainerConfig(32, c.batch)
+		cfg.Devices, cfg.Accumulate = cpus(c.devices), c.accumulate
+		if tr, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, %v, expected an error with %q", c, tr, err, c.want)
+		}
+	}
+}

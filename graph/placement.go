@@ -1,0 +1,124 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+)
+
+// Placed is a number of a training graph's ops that do one thing on one device.
+type Placed struct {
+	Device string `json:"device"`
+	Part   string `json:"part"`
+	Ops    int    `json:"ops"`
+}
+
+// parts are the parts of a training graph, in the order of a step, and the scopes
+// at the root of a replica, or of the graph around it, that belong to each.
+var parts = []struct {
+	name   string
+	scopes []string
+}{
+	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeEvalImages, "split_images", "split_labels"}},
+	{"variables", []string{"variable"}},
+	{"forward", []string{"train", "train_loss"}},
+	{"gradients", []string{"backward", "filter_gradients"}},
+	{"micro-batches", []string{"accumulated", nodeFirst, nodeMore}},
+	{"all-reduce", []string{"all_reduce"}},
+	{"update", []string{"global_norm", nodeNorm, nodeLoss, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
+	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
+	{"first values", []string{"init", "init_seed"}},
+	{"checkpoints", []string{"save", "restore_model"}},
+}
+
+// partOf names the part of a node by its first scope, which may have a number.
+func partOf(name string) string {
+	scope, _, _ := strings.Cut(name, "/")
+	base := scope
+	if i := strings.LastIndexByte(scope, '_'); i >= 0 && strings.Trim(scope[i+1:], "0123456789") == "" {
+		base = scope[:i]
+	}
+	for _, p := range parts {
+		if slices.Contains(p.scopes, scope) || slices.Contains(p.scopes, base) {
+			return p.name
+		}
+	}
+	return "other"
+}
+
+// placement counts the ops of a training graph by device and part, and is an error
+// where one is not where it belongs: everything of replica i on device i, all else
+// on the host, but for the copies of values from the host into a variable, which
+// are where that is. TensorFlow would put what has no device on the first GPU.
+func placement(nodes []*nodepb.NodeDef, devices []string) ([]Placed, error) {
+	byName := map[string]*nodepb.NodeDef{}
+	for _, n := range nodes {
+		byName[n.Name] = n
+	}
+	counts := map[Placed]int{}
+	var wrong []string
+	for _, n := range nodes {
+		want, name := hostDevice, n.Name
+		var i int
+		if replica, rest, ok := strings.Cut(n.Name, "/"); ok {
+			if _, err := fmt.Sscanf(replica, replicaPrefix+"%d", &i); err == nil && i < len(devices) {
+				want, name = devices[i], rest
+			}
+		}
+		if handle := byName[firstInput(n)]; n.Op == "AssignVariableOp" && handle != nil && want == hostDevice {
+			want = handle.Device
+		}
+		if n.Device != want {
+			at := n.Device
+			if at == "" {
+				at = "no device"
+			}
+			wrong = append(wrong, fmt.Sprintf("%s (%s) is on %s, not on %s", n.Name, n.Op, at, want))
+		}
+		counts[Placed{Device: n.Device, Part: partOf(name)}]++
+	}
+	if len(wrong) > 0 {
+		return nil, fmt.Errorf("%d ops are misplaced: %s", len(wrong), strings.Join(wrong[:min(3, len(wrong))], "; "))
+	}
+	var placed []Placed
+	for p, n := range counts {
+		p.Ops = n
+		placed = append(placed, p)
+	}
+	rank := func(p Placed) int {
+		for i, part := range parts {
+			if part.name == p.Part {
+				return i
+			}
+		}
+		return len(parts)
+	}
+	slices.SortFunc(placed, func(a, b Placed) int {
+		if a.Device != b.Device {
+			return slices.Index(devices, a.Device) - slices.Index(devices, b.Device)
+		}
+		return rank(a) - rank(b)
+	})
+	return placed, nil
+}
+
+// firstInput is the name of the node that a node's first input comes from.
+func firstInput(n *nodepb.NodeDef) string {
+	if len(n.Input) == 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(n.Input[0], ":")
+	return name
+}
+
+// placementOf is the placement of a graph.
+func placementOf(g *tf.Graph, devices []string) ([]Placed, error) {
+	def, err := Def(g)
+	if err != nil {
+		return nil, err
+	}
+	return placement(def.Node, devices)
+}
