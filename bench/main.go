@@ -38,6 +38,8 @@ type settings struct {
 	memorySteps          int
 	memoryBatch          int
 	jit                  bool
+	alone, devices       string // whose steps the part mirror compares
+	mirrorBatch          int
 	only, precisions     []string
 }
 
@@ -58,7 +60,10 @@ func main() {
 	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
-	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, and intake, predict or submission")
+	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, and intake, predict, submission or mirror")
+	flag.StringVar(&s.alone, "alone", "cpu", "mirror: one device, as galaxy train --devices takes it; its batch is -batch")
+	flag.StringVar(&s.devices, "devices", "cpu:2", "mirror: several devices")
+	flag.IntVar(&s.mirrorBatch, "mirror-batch", 0, "mirror: examples of a step on several devices; 0 is -batch")
 	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
@@ -78,6 +83,7 @@ type figures struct {
 	Submission *submissionFigures `json:"submission,omitempty"`
 	Files      *fileFigures       `json:"files,omitempty"`
 	Steps      []stepFigures      `json:"steps,omitempty"`
+	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
 	Memory     *memoryFigures     `json:"memory,omitempty"`
 }
 
@@ -86,7 +92,7 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		return errors.New("expected -steps of 5 or more, -memory-steps of 600 or more and -rounds of 1 or more")
 	}
 	for _, part := range s.only {
-		if parts := []string{"files", "step", "memory", "intake", "predict", "submission"}; !slices.Contains(parts, part) {
+		if parts := []string{"files", "step", "memory", "intake", "predict", "submission", "mirror"}; !slices.Contains(parts, part) {
 			return fmt.Errorf("-only %s: expected some of %s", part, strings.Join(parts, ", "))
 		}
 	}
@@ -126,7 +132,7 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		submission.print()
 		f.Submission = &submission
 	}
-	if !slices.ContainsFunc(s.only, func(part string) bool { return slices.Contains([]string{"files", "step", "memory"}, part) }) {
+	if !slices.ContainsFunc(s.only, func(part string) bool { return slices.Contains([]string{"files", "step", "memory", "mirror"}, part) }) {
 		return writeFigures(jsonPath, f)
 	}
 	// All these parts need the caches, so they are always made.
@@ -146,6 +152,16 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 			}
 			figures.print()
 			f.Steps = append(f.Steps, figures)
+		}
+	}
+	if slices.Contains(s.only, "mirror") {
+		for _, precision := range s.precisions {
+			figures, err := s.mirror(ctx, precision)
+			if err != nil {
+				return err
+			}
+			figures.print()
+			f.Mirror = append(f.Mirror, figures)
 		}
 	}
 	if slices.Contains(s.only, "memory") {

@@ -57,7 +57,7 @@ func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigu
 			steps[name] = append(steps[name], median(t.steps))
 			firsts[name] = append(firsts[name], t.first)
 		}
-		t, err := s.timeOurs(ctx, precision, round)
+		t, err := s.timeOurs(ctx, precision, round, s.batch)
 		if err != nil {
 			return f, err
 		}
@@ -86,12 +86,13 @@ func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigu
 	return f, nil
 }
 
-func (s settings) timeOurs(ctx context.Context, precision string, round int) (timing, error) {
+func (s settings) timeOurs(ctx context.Context, precision string, round, batch int, flags ...string) (timing, error) {
 	run := filepath.Join(s.work, fmt.Sprintf("run-%s-%d", precision, round))
 	defer func() { _ = os.RemoveAll(run) }() // or else with the folder of all runs
 	begin := time.Now()
-	if _, err := output(ctx, s.galaxy, "train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
-		"--batch", strconv.Itoa(s.batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"); err != nil {
+	args := append([]string{"train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
+		"--batch", strconv.Itoa(batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"}, flags...)
+	if _, err := output(ctx, s.galaxy, args...); err != nil {
 		return timing{}, err
 	}
 	lines, err := readSteps(filepath.Join(run, "metrics.jsonl"))

@@ -20,12 +20,12 @@
 //
 // # How a training graph comes about
 //
-// One replica (forward pass, loss, gradients, the new moving averages) is built
-// in a graph of its own, serialised, and imported under a device name into the
-// graph that runs. Gradient nodes made by TensorFlow's C API carry no device,
-// so importing is the only way to place them; it is also what lets several
-// devices run the same replica. The update ops, which read the replica's
-// gradients by name, are added to the outer graph.
+// One replica (forward pass, loss, gradients, their means over replicas, updates)
+// is built in a graph of its own, serialised, and imported under a device name for
+// each of TrainerConfig.Devices into the graph that runs. Gradient nodes made by
+// TensorFlow's C API carry no device, so importing is the only way to place them.
+// Around the replicas are the inputs, which are split on the host, and what reads
+// and writes checkpoints.
 //
 // # Errors
 //

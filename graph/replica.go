@@ -2,10 +2,13 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+	"google.golang.org/protobuf/proto"
 )
 
 // Nodes of a replica that the graph around it feeds or finds by name.
@@ -38,9 +41,9 @@ const (
 // replicaPrefix and its number are the scope of a replica in the graph around it.
 const replicaPrefix = "replica_"
 
-// replica is the serialised graph of one device's share of a training step, from
-// images to updates: forward pass, loss, gradients, the means of those over
-// micro-batches and replicas, updates. Replicas that begin with the same weights
+// replica is the serialised graph of one device's share of a training step, but for
+// its inputs, from images to updates: forward pass, loss, gradients, the means of
+// those over micro-batches and replicas, updates. Replicas that begin with the same weights
 // keep the same weights.
 type replica struct {
 	def []byte
@@ -151,8 +154,16 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
-	r.def, err = serialise(g)
-	return r, err
+	def, err := Def(g)
+	if err != nil {
+		return nil, err
+	}
+	// Inputs come from outside: importing would leave theirs behind, unused.
+	def.Node = slices.DeleteFunc(def.Node, func(n *nodepb.NodeDef) bool { return n.Op == "Placeholder" })
+	if r.def, err = proto.Marshal(def); err != nil {
+		return nil, fmt.Errorf("encode replica: %w", err)
+	}
+	return r, nil
 }
 
 // averageWeights adds the average of the trained weights, for after an update, and

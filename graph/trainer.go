@@ -197,7 +197,11 @@ func (cfg TrainerConfig) share() (share, error) {
 	case cfg.Accumulate < 0:
 		return part, fmt.Errorf("accumulate %d: expected 0 or more", cfg.Accumulate)
 	case cfg.Batch < 1 || cfg.Batch%parts != 0:
-		return part, fmt.Errorf("batch of %d, shared by %d devices in %d micro-batches each: expected a multiple of %d", cfg.Batch, part.replicas, part.accumulate, parts)
+		in := ""
+		if part.accumulate > 1 {
+			in = fmt.Sprintf(" in %d micro-batches each", part.accumulate)
+		}
+		return part, fmt.Errorf("batch of %d on %d devices%s: expected a multiple of %d", cfg.Batch, part.replicas, in, parts)
 	}
 	part.examples = cfg.Batch / parts
 	return part, nil

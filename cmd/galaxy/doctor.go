@@ -25,9 +25,16 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "say what was found on this machine, what is wrong and how to mend it",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "graph", Usage: "show which ops of a training step are on which device instead"},
+			&cli.StringFlag{Name: "devices", Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "with --graph: `DEVICES` as galaxy train takes them"},
+		},
 		Action: func(c *cli.Context) error {
 			if err := checkArguments(c); err != nil {
 				return err
+			}
+			if c.Bool("graph") {
+				return reportPlacement(c)
 			}
 			e := examine()
 			d := diagnosis{OK: true, examination: e, Findings: judge(e)}

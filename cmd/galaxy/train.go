@@ -408,7 +408,11 @@ func describe(cfg train.Config, devices []string, cache *data.Cache) string {
 	}
 	shared := ""
 	if n, m := len(devices), max(1, cfg.Accumulate); n*m > 1 {
-		shared = fmt.Sprintf(" (%d devices × %d micro-batches × %d)", n, m, cfg.Batch/(n*m))
+		shared = fmt.Sprintf(" (%d devices × ", n)
+		if m > 1 {
+			shared += fmt.Sprintf("%d micro-batches × ", m)
+		}
+		shared += fmt.Sprintf("%d)", cfg.Batch/(n*m))
 	}
 	where := strings.ReplaceAll(strings.Join(devices, ", "), "/device:", "")
 	if auto := cfg.Devices == graph.AutoDevices || cfg.Devices == ""; auto && !graph.IsGPU(devices[0]) {

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/graph"
+	"galaxy/train/objective"
+)
+
+// reportPlacement prints where the ops of a training step on --devices are. The
+// graph is that of galaxy train --recipe best, on images of 64 px; the network's
+// size and the recipe change the numbers, not the places.
+func reportPlacement(c *cli.Context) (err error) {
+	devices, err := graph.Devices(c.String("devices")).Resolve()
+	if err != nil {
+		return usageError{fmt.Errorf("--devices: %w", err)}
+	}
+	o, err := objective.New(objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy})
+	if err != nil {
+		return err
+	}
+	trainer, err := graph.NewTrainer(graph.TrainerConfig{
+		Model: graph.Config{
+			Size: 64, Outputs: o.Outputs(), Precision: graph.Auto.Resolve(graph.IsGPU(devices[0])), Dropout: 0.2, Align: true, Std: [3]float64{1, 1, 1},
+		},
+		Augment: graph.Augment{Rotate: 45, Flip: true, Zoom: 1.3, Shift: 0.05},
+		Loss:    o.Loss, Posterior: o.Posterior,
+		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.1, ClipNorm: 1},
+		Batch:     2 * len(devices), Devices: devices,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trainer.Close()) }()
+	placed := trainer.Placement()
+	result := struct {
+		Devices   []string       `json:"devices"`
+		Placement []graph.Placed `json:"placement"`
+	}{devices, placed}
+	return report(c, result, func(w io.Writer) { printPlacement(w, placed) })
+}
+
+// printPlacement prints a row for every part of the graph and a column for every
+// device.
+func printPlacement(w io.Writer, placed []graph.Placed) {
+	var devices, parts []string
+	counts := map[[2]string]int{}
+	for _, p := range placed {
+		if !slices.Contains(devices, p.Device) {
+			devices = append(devices, p.Device)
+		}
+		if !slices.Contains(parts, p.Part) {
+			parts = append(parts, p.Part)
+		}
+		counts[[2]string{p.Part, p.Device}] += p.Ops
+	}
+	fmt.Fprint(w, "ops of a training step, and of what is around it, by device")
+	t := newTable(w)
+	header := []string{""}
+	for _, d := range devices {
+		header = append(header, strings.TrimPrefix(d, "/device:"))
+	}
+	t.row(header...)
+	for _, part := range parts {
+		cells := []string{part}
+		for _, d := range devices {
+			text := "–"
+			if n := counts[[2]string{part, d}]; n > 0 {
+				text = strconv.Itoa(n)
+			}
+			cells = append(cells, text)
+		}
+		t.row(cells...)
+	}
+	t.Flush()
+}
