@@ -54,6 +54,8 @@ func (c SessionConfig) Options() (*tf.SessionOptions, error) {
 		if !gpus {
 			config.DeviceCount["GPU"] = 0 // leaves their memory to others
 		}
+		// An op without a kernel for GPUs then runs on the host.
+		config.AllowSoftPlacement = gpus
 	}
 	return encode(config)
 }
