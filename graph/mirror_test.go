@@ -120,7 +120,12 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 			if gap := largestGap(a[:10], b[:10]); !(gap < 1e-5) {
 				t.Errorf("the first losses differ by %v:\nin micro-batches %v\non devices       %v", gap, a[:10], b[:10])
 			}
-			gap, limit := largestGap(a, b), 0.0
+			replicasAgree(t, all)
+			gap := largestGap(a, b)
+			if gap == 0 {
+				return // as two devices and two micro-batches are: there is one order of a sum of two
+			}
+			limit := 0.0
 			for _, side := range []struct {
 				tr     *Trainer
 				losses []float64
@@ -135,7 +140,6 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 			if !(gap <= limit) {
 				t.Errorf("losses differ by %v: expected at most %v", gap, limit)
 			}
-			replicasAgree(t, all)
 		})
 	}
 }

@@ -167,7 +167,11 @@ func TestDropout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return graphtest.Run(t, g, graphtest.Feeds{seed: k}, y)[0].Value().([]float32)
+		values, err := floats(graphtest.Run(t, g, graphtest.Feeds{seed: k}, y)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values
 	}
 	a := draw(1, 1)
 	zeros := 0
@@ -338,10 +342,10 @@ func TestTrainerRefuses(t *testing.T) {
 	cfg := testTrainerConfig(32, 4)
 	tr := newTestTrainer(t, cfg)
 	images, labels := testBatch(cfg, 1)
-	if _, err := tr.Step(StepInput{Images: images[1:], Labels: labels}); err == nil || !strings.Contains(err.Error(), "images of step 0") {
+	if _, err := tr.Step(StepInput{Images: images[1:], Labels: labels}); err == nil || !strings.Contains(err.Error(), "bytes of images") {
 		t.Errorf("got %v, expected an error about the images", err)
 	}
-	if _, err := tr.Step(StepInput{Images: images, Labels: labels[1:]}); err == nil || !strings.Contains(err.Error(), "labels of step 0") {
+	if _, err := tr.Step(StepInput{Images: images, Labels: labels[1:]}); err == nil || !strings.Contains(err.Error(), "labels: expected") {
 		t.Errorf("got %v, expected an error about the labels", err)
 	}
 	if err := tr.Restore(t.TempDir() + "/nothing"); err == nil || !strings.Contains(err.Error(), "restore variables from") {
