@@ -59,7 +59,7 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 		total += counts[i]
 	}
 	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, group := number(replicas), number(1)
+	size, key := number(replicas), number(1)
 	means := make([]tf.Output, len(values))
 	// The backward pass ends with the first values: the last are ready first.
 	end := len(values)
@@ -71,22 +71,21 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 			count += counts[begin]
 		}
 		bs := s.SubScope("bucket")
-		flat := bs.SubScope("flat")
 		var rows []tf.Output
 		for _, value := range values[begin:end] {
-			rows = append(rows, op.Reshape(flat, value, tg.Const(flat.SubScope("all"), []int32{-1})))
-			flat = bs.SubScope("flat")
+			fs := bs.SubScope("flat")
+			rows = append(rows, op.Reshape(fs, value, tg.Const(fs, []int32{-1})))
 		}
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
 		// devices begin in different orders.
-		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, group, number(bucket+1), nil, "Add", "Div")
+		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1), nil, "Add", "Div")
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))
 		for i, part := range parts {
 			shape, _ := values[begin+i].Shape().ToSlice()
 			ps := bs.SubScope("shaped")
-			means[begin+i] = op.Reshape(ps, part, tg.Const(ps.SubScope("shape"), append([]int64{}, shape...)))
+			means[begin+i] = op.Reshape(ps, part, tg.Const(ps.SubScope("shape"), shape))
 		}
 		end = begin
 	}

@@ -43,8 +43,8 @@ const replicaPrefix = "replica_"
 
 // replica is the serialised graph of one device's share of a training step, but for
 // its inputs, from images to updates: forward pass, loss, gradients, the means of
-// those over micro-batches and replicas, updates. Replicas that begin with the same weights
-// keep the same weights.
+// those over micro-batches and replicas, updates. Replicas that begin with the same
+// weights keep the same weights.
 type replica struct {
 	def []byte
 	// model, slots and live are the variables: the model's, the optimizer's, and
