@@ -189,22 +189,29 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	return t, nil
 }
 
-// share is one replica's part of the batch.
-func (cfg TrainerConfig) share() (share, error) {
-	part := share{replicas: max(1, len(cfg.Devices)), accumulate: max(1, cfg.Accumulate)}
-	parts := part.replicas * part.accumulate
+// MicroBatch is the number of examples that one of so many devices sees at a time,
+// in accumulate micro-batches of which 0 is 1. A batch that cannot be shared out
+// evenly is an error.
+func MicroBatch(batch, devices, accumulate int) (int, error) {
+	parts := devices * max(1, accumulate)
 	switch {
-	case cfg.Accumulate < 0:
-		return part, fmt.Errorf("accumulate %d: expected 0 or more", cfg.Accumulate)
-	case cfg.Batch < 1 || cfg.Batch%parts != 0:
+	case accumulate < 0:
+		return 0, fmt.Errorf("accumulate %d: expected 0 or more", accumulate)
+	case batch < 1 || batch%parts != 0:
 		in := ""
-		if part.accumulate > 1 {
-			in = fmt.Sprintf(" in %d micro-batches each", part.accumulate)
+		if accumulate > 1 {
+			in = fmt.Sprintf(" in %d micro-batches each", accumulate)
 		}
-		return part, fmt.Errorf("batch of %d on %d devices%s: expected a multiple of %d", cfg.Batch, part.replicas, in, parts)
+		return 0, fmt.Errorf("batch of %d on %d devices%s: expected a multiple of %d", batch, devices, in, parts)
 	}
-	part.examples = cfg.Batch / parts
-	return part, nil
+	return batch / parts, nil
+}
+
+// share is one replica's part of the batch.
+func (cfg TrainerConfig) share() (part share, err error) {
+	part = share{replicas: max(1, len(cfg.Devices)), accumulate: max(1, cfg.Accumulate)}
+	part.examples, err = MicroBatch(cfg.Batch, part.replicas, cfg.Accumulate)
+	return part, err
 }
 
 // split cuts x into n equal parts along its first dimension.

@@ -192,7 +192,11 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	if err := checkKinds(c, *cfg); err != nil {
 		return nil, err
 	}
-	return devices, configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set)
+	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
+		return nil, err
+	}
+	_, err = graph.MicroBatch(cfg.Batch, len(devices), cfg.Accumulate)
+	return devices, err
 }
 
 func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, set func(string, func())) error {
