@@ -47,7 +47,7 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 	if replicas == 1 || s.Err() != nil {
 		return values
 	}
-	counts := make([]int64, len(values))
+	shapes, counts := make([][]int64, len(values)), make([]int64, len(values))
 	var total int64
 	for i, value := range values {
 		shape, err := value.Shape().ToSlice()
@@ -55,7 +55,7 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 			s.UpdateErr("CollectiveReduceV2", fmt.Errorf("shape of %s: %w", value.Op.Name(), err))
 			return nil
 		}
-		counts[i] = elements(shape)
+		shapes[i], counts[i] = shape, elements(shape)
 		total += counts[i]
 	}
 	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
@@ -83,9 +83,8 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))
 		for i, part := range parts {
-			shape, _ := values[begin+i].Shape().ToSlice()
 			ps := bs.SubScope("shaped")
-			means[begin+i] = op.Reshape(ps, part, tg.Const(ps.SubScope("shape"), shape))
+			means[begin+i] = op.Reshape(ps, part, tg.Const(ps.SubScope("shape"), shapes[begin+i]))
 		}
 		end = begin
 	}
