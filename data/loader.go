@@ -16,6 +16,11 @@ type LoaderConfig struct {
 	Batch  int    // examples a batch, at least 1
 	Seed   int64  // of the order of examples in each epoch
 
+	// Parts is the number of equal parts of a batch, for as many processes that
+	// train together, and Part is the one that the loader gives; 0 of 0 is all of
+	// it. Together the parts are the batches that one loader would give.
+	Part, Parts int
+
 	// Position is the number of batches already consumed since the start of
 	// training, as told by Loader.Position: the loader goes on behind them
 	// without reading them again. 0 starts from the beginning.
@@ -77,11 +82,14 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	if config.Split >= splits {
 		return nil, fmt.Errorf("load: unknown %v", config.Split)
 	}
+	config.Parts = max(1, config.Parts)
 	indices := cache.Labelled(config.Split, config.Target)
 	n := len(indices)
 	switch {
 	case config.Batch < 1:
 		return nil, fmt.Errorf("load: batch is %d examples; want at least 1", config.Batch)
+	case config.Part < 0 || config.Part >= config.Parts || config.Batch%config.Parts != 0 || config.Once && config.Parts > 1:
+		return nil, fmt.Errorf("load: part %d of %d of a batch of %d; want a part that there is, of a batch that can be shared out evenly, and all of it in one pass", config.Part, config.Parts, config.Batch)
 	case config.Position < 0:
 		return nil, fmt.Errorf("load: position is %d; want 0 or more", config.Position)
 	case n == 0:
@@ -102,7 +110,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	if config.Once {
 		l.steps = (n + config.Batch - 1) / config.Batch
 	}
-	room := min(config.Batch, n)
+	room := min(config.Batch/config.Parts, n)
 	for range prefetch {
 		l.free <- &Batch{
 			Images: make([]byte, room*cache.row),
@@ -200,7 +208,9 @@ func (l *Loader) fill(ctx context.Context) {
 				permutation(order, l.config.Seed, epoch)
 				shuffled = epoch
 			}
-			for _, i := range order[first : first+l.config.Batch] {
+			share := l.config.Batch / l.config.Parts
+			first += l.config.Part * share
+			for _, i := range order[first : first+share] {
 				which = append(which, l.indices[i])
 			}
 		}

@@ -36,7 +36,8 @@ func wantBatch(c *Cache, config LoaderConfig, position int64) Batch {
 	order := make([]int32, len(indices))
 	permutation(order, config.Seed, epoch)
 	b := Batch{Epoch: int(epoch)}
-	for _, k := range order[step*int64(config.Batch):][:config.Batch] {
+	batch, share := order[step*int64(config.Batch):][:config.Batch], config.Batch/max(1, config.Parts)
+	for _, k := range batch[config.Part*share:][:share] {
 		i := indices[k]
 		image, err := imageOf(c, i)
 		if err != nil {
@@ -81,7 +82,10 @@ func TestLoaderResumesAnywhere(t *testing.T) {
 		if n == 0 {
 			return // the labels of test caches are few
 		}
-		config.Batch = rapid.IntRange(1, n).Draw(t, "batch")
+		config.Parts = rapid.IntRange(0, min(n, 4)).Draw(t, "parts")
+		parts := max(1, config.Parts)
+		config.Part = rapid.IntRange(0, parts-1).Draw(t, "part")
+		config.Batch = parts * rapid.IntRange(1, n/parts).Draw(t, "share")
 		l, err := NewLoader(c, config)
 		if err != nil {
 			t.Fatal(err)
@@ -214,6 +218,10 @@ func TestNewLoaderErrors(t *testing.T) {
 		{LoaderConfig{Split: Train}, []string{"batch is 0"}},
 		{LoaderConfig{Split: 3, Batch: 1}, []string{"unknown split(3)"}},
 		{LoaderConfig{Split: Train, Batch: 1, Position: -1}, []string{"position is -1"}},
+		{LoaderConfig{Split: Train, Batch: 4, Part: 2, Parts: 2}, []string{"part 2 of 2"}},
+		{LoaderConfig{Split: Train, Batch: 4, Part: -1, Parts: 2}, []string{"part -1 of 2"}},
+		{LoaderConfig{Split: Train, Batch: 5, Parts: 2}, []string{"batch of 5", "shared out evenly"}},
+		{LoaderConfig{Split: Train, Batch: 4, Parts: 2, Once: true}, []string{"all of it in one pass"}},
 		{LoaderConfig{Split: Train, Batch: train + 1}, []string{"train split", "fewer than a batch", "smaller batch"}},
 	} {
 		_, err := NewLoader(c, l.config)
