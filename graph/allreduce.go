@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -41,10 +42,27 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 // backward pass still works on the rest.
 const collectives = 4
 
+// meeting is how replicas meet.
+type meeting struct {
+	replicas int // of all workers
+	gpu      bool
+	timeout  time.Duration // 0 is none
+}
+
+// reduce is the collective op that takes means over the replicas.
+func (m meeting) reduce(s *op.Scope, x, size, key, instance tf.Output) tf.Output {
+	attrs := []op.CollectiveReduceV2Attr{op.CollectiveReduceV2TimeoutSeconds(float32(m.timeout.Seconds()))}
+	if m.gpu {
+		// Without being asked to, GPUs send everything through the host.
+		attrs = append(attrs, op.CollectiveReduceV2CommunicationHint("nccl"))
+	}
+	return op.CollectiveReduceV2(s, x, size, key, instance, nil, "Add", "Div", attrs...)
+}
+
 // allReduce returns the means of values, float32, over the replicas, all of which
 // build the same.
-func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
-	if replicas == 1 || s.Err() != nil {
+func allReduce(s *op.Scope, m meeting, values []tf.Output) []tf.Output {
+	if m.replicas == 1 || s.Err() != nil {
 		return values
 	}
 	shapes, counts := make([][]int64, len(values)), make([]int64, len(values))
@@ -59,7 +77,7 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 		total += counts[i]
 	}
 	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, key := number(replicas), number(1)
+	size, key := number(m.replicas), number(replicaGroup)
 	means := make([]tf.Output, len(values))
 	// The backward pass ends with the first values: the last are ready first.
 	end := len(values)
@@ -79,7 +97,7 @@ func allReduce(s *op.Scope, replicas int, values []tf.Output) []tf.Output {
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
 		// devices begin in different orders.
-		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1), nil, "Add", "Div")
+		mean := m.reduce(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1))
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))
 		for i, part := range parts {

@@ -75,7 +75,10 @@ func (d Devices) parse() (kind string, numbers []int, err error) {
 
 // Resolve returns the names of the devices, such as "/device:GPU:0", of those
 // that TensorFlow finds. One that is not there is an error that lists what is.
-func (d Devices) Resolve() ([]string, error) { return d.among(FindDevices) }
+// session is what FindDevices needs.
+func (d Devices) Resolve(session SessionConfig) ([]string, error) {
+	return d.among(func() ([]tf.Device, error) { return FindDevices(session) })
+}
 
 func (d Devices) among(find func() ([]tf.Device, error)) ([]string, error) {
 	kind, numbers, err := d.parse()
@@ -130,9 +133,10 @@ func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, 
 	return "GPU", numbers, nil
 }
 
-// FindDevices lists the devices that TensorFlow finds.
-func FindDevices() (_ []tf.Device, err error) {
-	sess, err := newSession(tf.NewGraph(), SessionConfig{})
+// FindDevices lists the devices that TensorFlow finds. session is that of the work
+// that follows: all sessions of a process have the threads of its first one.
+func FindDevices(session SessionConfig) (_ []tf.Device, err error) {
+	sess, err := newSession(tf.NewGraph(), session)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +148,11 @@ func FindDevices() (_ []tf.Device, err error) {
 	return devices, nil
 }
 
-// HasGPU tells whether TensorFlow finds a GPU.
-func HasGPU() (bool, error) {
-	devices, err := FindDevices()
+// HasGPU tells whether TensorFlow finds a GPU. session is what FindDevices needs.
+func HasGPU(session SessionConfig) (bool, error) {
+	devices, err := FindDevices(session)
 	return slices.ContainsFunc(devices, func(d tf.Device) bool { return d.Type == "GPU" }), err
 }
 
 // IsGPU tells whether a device's name, as Devices.Resolve returns it, is a GPU's.
-func IsGPU(device string) bool { return strings.HasPrefix(device, "/device:GPU:") }
+func IsGPU(device string) bool { return strings.Contains(device, "/device:GPU:") }

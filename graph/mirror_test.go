@@ -240,12 +240,12 @@ func TestPlacement(t *testing.T) {
 		}
 		was := def.Node[i].Device
 		def.Node[i].Device = c.device
-		if _, err := placement(def.Node, cfg.Devices); err == nil || !strings.Contains(err.Error(), def.Node[i].Name) || !strings.Contains(err.Error(), was) {
+		if _, err := placement(def.Node, hostDevice, cfg.Devices); err == nil || !strings.Contains(err.Error(), def.Node[i].Name) || !strings.Contains(err.Error(), was) {
 			t.Errorf("%s on %q: got %v, expected an error that names it and %s", def.Node[i].Name, c.device, err, was)
 		}
 		def.Node[i].Device = was
 	}
-	if _, err := placement(def.Node, cfg.Devices); err != nil {
+	if _, err := placement(def.Node, hostDevice, cfg.Devices); err != nil {
 		t.Error(err)
 	}
 }

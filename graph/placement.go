@@ -22,16 +22,17 @@ var parts = []struct {
 	name   string
 	scopes []string
 }{
-	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeEvalImages, "split_images", "split_labels"}},
+	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeStop, nodeEvalImages, "split_images", "split_labels"}},
 	{"variables", []string{"variable"}},
 	{"forward", []string{"train", "train_loss"}},
 	{"gradients", []string{"backward", "filter_gradients"}},
 	{"micro-batches", []string{"accumulated", nodeFirst, nodeMore}},
 	{"all-reduce", []string{"all_reduce"}},
-	{"update", []string{"global_norm", nodeNorm, nodeLoss, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
+	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
 	{"first values", []string{"init", "init_seed"}},
 	{"checkpoints", []string{"save", "restore_model"}},
+	{"workers", []string{"share"}},
 }
 
 // partOf names the part of a node by its first scope, which may have a number.
@@ -53,7 +54,7 @@ func partOf(name string) string {
 // where one is not where it belongs: everything of replica i on device i, all else
 // on the host, but for the copies of values from the host into a variable, which
 // are where that is. TensorFlow would put what has no device on the first GPU.
-func placement(nodes []*nodepb.NodeDef, devices []string) ([]Placed, error) {
+func placement(nodes []*nodepb.NodeDef, host string, devices []string) ([]Placed, error) {
 	byName := map[string]*nodepb.NodeDef{}
 	for _, n := range nodes {
 		byName[n.Name] = n
@@ -61,14 +62,14 @@ func placement(nodes []*nodepb.NodeDef, devices []string) ([]Placed, error) {
 	counts := map[Placed]int{}
 	var wrong []string
 	for _, n := range nodes {
-		want, name := hostDevice, n.Name
+		want, name := host, n.Name
 		var i int
 		if replica, rest, ok := strings.Cut(n.Name, "/"); ok {
 			if _, err := fmt.Sscanf(replica, replicaPrefix+"%d", &i); err == nil && i < len(devices) {
 				want, name = devices[i], rest
 			}
 		}
-		if handle := byName[firstInput(n)]; n.Op == "AssignVariableOp" && handle != nil && want == hostDevice {
+		if handle := byName[firstInput(n)]; n.Op == "AssignVariableOp" && handle != nil && want == host {
 			want = handle.Device
 		}
 		if n.Device != want {
@@ -115,10 +116,10 @@ func firstInput(n *nodepb.NodeDef) string {
 }
 
 // placementOf is the placement of a graph.
-func placementOf(g *tf.Graph, devices []string) ([]Placed, error) {
+func placementOf(g *tf.Graph, host string, devices []string) ([]Placed, error) {
 	def, err := Def(g)
 	if err != nil {
 		return nil, err
 	}
-	return placement(def.Node, devices)
+	return placement(def.Node, host, devices)
 }

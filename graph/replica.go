@@ -13,7 +13,7 @@ import (
 
 // Nodes of a replica that the graph around it feeds or finds by name.
 const (
-	// Inputs; the last three are there where they are used.
+	// Inputs; the last four are there where they are used.
 	nodeImages     = "images"        // uint8 [examples, size, size, 3]
 	nodeLabels     = "labels"        // float32 [examples, outputs]
 	nodeSeed       = "seed"          // int64 [2]
@@ -23,10 +23,12 @@ const (
 	nodeRow        = "row"           // int32 [], of the batch: that of the first example
 	nodeDecay      = "average_decay" // float32 []
 	nodeTrainSize  = "train_size"    // int32 []
+	nodeStop       = "stop"          // float32 [], of a worker
 
 	// Results.
 	nodeLoss          = "loss"          // float32 [], of the whole batch
 	nodeNorm          = "gradient_norm" // float32 [], the same
+	nodeStopped       = "stopped"       // float32 [], the mean of stop over the workers, where there are several
 	nodeLogits        = "logits"        // float32 [-1, outputs], of eval_images
 	nodeProbabilities = "probabilities" // float32 [-1, outputs], of eval_images
 
@@ -55,7 +57,7 @@ type replica struct {
 // share is one replica's part of a batch.
 type share struct {
 	examples   int // of a micro-batch
-	replicas   int
+	replicas   int // of all workers
 	accumulate int // micro-batches of a replica
 }
 
@@ -119,7 +121,12 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		}
 	}
 	values = accumulate(s, part.accumulate, values)
-	values = allReduce(s.SubScope("all_reduce"), part.replicas, values)
+	meets := meeting{replicas: part.replicas, gpu: gpu}
+	if c.Cluster != nil {
+		meets.timeout = c.Cluster.worker.Timeout
+		values = append(values, placeholder(s, nodeStop, tf.Float))
+	}
+	values = allReduce(s.SubScope("all_reduce"), meets, values)
 
 	// The updates.
 	r := &replica{model: vars.list}
@@ -148,6 +155,9 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		}
 	}
 	group(s, nodeTrain, targets)
+	if c.Cluster != nil {
+		named(s, nodeStopped, values[0])
+	}
 	if c.Average > 0 {
 		r.live = averageWeights(s, vars, trained, targets)
 	}

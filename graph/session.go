@@ -22,6 +22,7 @@ type SessionConfig struct {
 	Threads int
 
 	devices []string // that have to be there; nil is all that TensorFlow makes by itself
+	cluster *Cluster // that the devices are in; nil is this process alone
 }
 
 // Validate checks the fields and says what was expected and what came.
@@ -34,6 +35,22 @@ func (c SessionConfig) Validate() error {
 
 // Options is the configuration as the bindings take it.
 func (c SessionConfig) Options() (*tf.SessionOptions, error) {
+	config, err := c.proto()
+	if err != nil {
+		return nil, err
+	}
+	if c.cluster == nil {
+		return encode(config)
+	}
+	options, err := encode(c.cluster.session(config))
+	if err == nil {
+		options.Target = c.cluster.target
+	}
+	return options, err
+}
+
+// proto is the configuration of a session, or of a cluster's server.
+func (c SessionConfig) proto() (*pb.ConfigProto, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -42,7 +59,7 @@ func (c SessionConfig) Options() (*tf.SessionOptions, error) {
 		cpus, gpus := 1, false
 		for _, d := range c.devices {
 			gpus = gpus || IsGPU(d)
-			if n, ok := strings.CutPrefix(d, "/device:CPU:"); ok {
+			if _, n, ok := strings.Cut(d, "/device:CPU:"); ok {
 				i, err := strconv.Atoi(n)
 				if err != nil {
 					return nil, fmt.Errorf("device %s: %w", d, err)
@@ -57,7 +74,7 @@ func (c SessionConfig) Options() (*tf.SessionOptions, error) {
 		// An op without a kernel for GPUs then runs on the host.
 		config.AllowSoftPlacement = gpus
 	}
-	return encode(config)
+	return config, nil
 }
 
 func encode(config *pb.ConfigProto) (*tf.SessionOptions, error) {

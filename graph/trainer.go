@@ -29,8 +29,8 @@ type TrainerConfig struct {
 	Average float64
 	// Resize lets StepInput.Size train a step on smaller images.
 	Resize bool
-	// Batch is the number of examples in every training step. Replicas and
-	// micro-batches have equal parts of it.
+	// Batch is the number of examples in every training step. Workers, replicas
+	// and micro-batches have equal parts of it.
 	Batch int
 	// Devices has one replica of the training step each, such as "/device:GPU:1";
 	// none is what AutoDevices finds. Batch norm works on each replica's examples
@@ -43,6 +43,9 @@ type TrainerConfig struct {
 	Accumulate int
 	// Session says how the graph is run.
 	Session SessionConfig
+	// Cluster, when set, has the other workers, which build the same Trainer for
+	// as many devices and make the same steps.
+	Cluster *Cluster
 }
 
 // Trainer is a training graph with the session that runs it. Its methods must
@@ -56,16 +59,16 @@ type Trainer struct {
 	replicas  []imported // on TrainerConfig.Devices
 	placement []Placed
 
-	images, labels, seed, row, size, rate, step, decay tf.Output
-	evaluation                                         Predictor // on the first device
-	loss, norm                                         tf.Output
-	initSeed                                           tf.Output
-	train, first, more, begin, average                 *tf.Operation // of all replicas
-	init                                               *tf.Operation
-	reads                                              map[string]tf.Output // of the first
-	save                                               saver
-	restoreModel                                       saver
-	memory                                             memory
+	images, labels, seed, row, size, rate, step, decay, stop tf.Output
+	evaluation                                               Predictor // on the first device
+	loss, norm, stopped                                      tf.Output
+	initSeed                                                 tf.Output
+	train, first, more, begin, average                       *tf.Operation // of all replicas
+	init, share                                              *tf.Operation
+	reads                                                    map[string]tf.Output // of the first
+	save                                                     saver
+	restoreModel                                             saver
+	memory                                                   memory
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
@@ -87,8 +90,17 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples at a time", part.examples, cfg.Model.Size)
 	}
 	if len(cfg.Devices) == 0 {
-		if cfg.Devices, err = AutoDevices.Resolve(); err != nil {
+		if cfg.Devices, err = AutoDevices.Resolve(cfg.Session); err != nil {
 			return nil, err
+		}
+	}
+	host := hostDevice
+	if cfg.Cluster != nil {
+		job := cfg.Cluster.job()
+		host = job + hostDevice
+		cfg.Devices = slices.Clone(cfg.Devices)
+		for i := range cfg.Devices {
+			cfg.Devices[i] = job + cfg.Devices[i]
 		}
 	}
 	r, err := buildReplica(cfg, part, IsGPU(cfg.Devices[0]))
@@ -96,7 +108,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		return nil, err
 	}
 	g := tf.NewGraph()
-	s := op.NewScopeWithGraph(g).WithDevice(hostDevice)
+	s := op.NewScopeWithGraph(g).WithDevice(host)
 	defer recoverBuild(s, &err)
 	t := &Trainer{cfg: cfg, part: part, vars: slices.Concat(r.model, r.slots, r.live)}
 	model := cfg.Model
@@ -113,6 +125,10 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if cfg.Average > 0 {
 		t.decay = placeholder(s, nodeDecay, tf.Float)
 		inputs[nodeDecay] = t.decay
+	}
+	if cfg.Cluster != nil {
+		t.stop = placeholder(s, nodeStop, tf.Float)
+		inputs[nodeStop] = t.stop
 	}
 	if cfg.Resize {
 		t.size = placeholder(s, nodeTrainSize, tf.Int32)
@@ -135,6 +151,9 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	rep := t.replicas[0]
 	t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeLogits), rep.output(nodeProbabilities)
 	t.loss, t.norm = rep.output(nodeLoss), rep.output(nodeNorm)
+	if cfg.Cluster != nil {
+		t.stopped = rep.output(nodeStopped)
+	}
 	all := func(name string) *tf.Operation {
 		var ops []*tf.Operation
 		for _, rep := range t.replicas {
@@ -175,13 +194,16 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t.init = group(s, "init", inits)
 	t.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, t.reads)
 	t.save = newSaver(s.SubScope("save"), t.vars, handles, t.reads)
+	if cfg.Cluster != nil {
+		t.share = cfg.Cluster.broadcast(s.SubScope("share"), t.vars, handles, t.reads)
+	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
 	}
-	if t.placement, err = placementOf(g, cfg.Devices); err != nil {
+	if t.placement, err = placementOf(g, host, cfg.Devices); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
 	}
-	cfg.Session.devices = cfg.Devices
+	cfg.Session.devices, cfg.Session.cluster = cfg.Devices, cfg.Cluster
 	if t.sess, err = newSession(g, cfg.Session); err != nil {
 		return nil, err
 	}
@@ -209,7 +231,7 @@ func MicroBatch(batch, devices, accumulate int) (int, error) {
 
 // share is one replica's part of the batch.
 func (cfg TrainerConfig) share() (part share, err error) {
-	part = share{replicas: max(1, len(cfg.Devices)), accumulate: max(1, cfg.Accumulate)}
+	part = share{replicas: max(1, len(cfg.Devices)) * cfg.Cluster.Workers(), accumulate: max(1, cfg.Accumulate)}
 	part.examples, err = MicroBatch(cfg.Batch, part.replicas, cfg.Accumulate)
 	return part, err
 }
@@ -292,8 +314,8 @@ func averageDecay(decay float64, step int64) (value float64, due bool) {
 
 // StepInput is what one update is made of.
 type StepInput struct {
-	Images []byte    // uint8 [Batch, Size, Size, 3]
-	Labels []float32 // [Batch, Outputs]
+	Images []byte    // uint8 [Batch / workers, Size, Size, 3]
+	Labels []float32 // [Batch / workers, Outputs]
 	// Step is the number of updates made before this one.
 	Step int64
 	// Seed keys the step's randomness, augmentation and dropout, together with
@@ -303,6 +325,9 @@ type StepInput struct {
 	// Size is the height and width to which the images are shrunk before the
 	// step, pixels; 0 is Config.Size. Others need TrainerConfig.Resize.
 	Size int
+	// Stop asks all workers to stop after this step; without a Cluster it says
+	// nothing.
+	Stop bool
 }
 
 // StepOutput is all that comes back from an update.
@@ -310,6 +335,20 @@ type StepOutput struct {
 	Loss float64 // before the update, mean over the batch
 	// GradientNorm is the global norm of the gradients before clipping.
 	GradientNorm float64
+	// Stop tells whether a worker has asked to stop.
+	Stop bool
+}
+
+// Share gives the chief's variables to all workers, each of which has to call it.
+// Without a Cluster there is nothing to do.
+func (t *Trainer) Share() error {
+	if t.share == nil {
+		return nil
+	}
+	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.share}); err != nil {
+		return fmt.Errorf("share the weights of the chief: %w", t.cfg.Cluster.explain(err))
+	}
+	return nil
 }
 
 // Step makes one update, in one session run for each micro-batch.
@@ -335,10 +374,21 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	if t.cfg.Resize {
 		feeds[t.size], err5 = tf.NewTensor(int32(cmp.Or(in.Size, m.Size)))
 	}
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	fetches := []tf.Output{t.loss, t.norm}
+	var err6 error
+	if t.cfg.Cluster != nil {
+		fetches = append(fetches, t.stopped)
+		stop := float32(0)
+		if in.Stop {
+			stop = 1
+		}
+		feeds[t.stop], err6 = tf.NewTensor(stop)
+	}
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
 	}
-	rows := t.part.replicas * t.part.examples // of a micro-batch
+	rows := len(t.replicas) * t.part.examples // of a micro-batch
+	first := t.cfg.Cluster.Index() * t.cfg.Batch / t.cfg.Cluster.Workers()
 	pixels, answers := rows*m.Size*m.Size*3, rows*m.Outputs
 	var got []*tf.Tensor
 	for i := range t.part.accumulate {
@@ -347,7 +397,7 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 		feeds[t.images], feeds[t.labels] = images, labels
 		var err3 error
 		if !t.part.whole() {
-			feeds[t.row], err3 = tf.NewTensor(int32(i * rows))
+			feeds[t.row], err3 = tf.NewTensor(int32(first + i*rows))
 		}
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
@@ -356,14 +406,14 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 		var err error
 		switch i {
 		case t.part.accumulate - 1:
-			got, err = t.sess.Run(feeds, []tf.Output{t.loss, t.norm}, []*tf.Operation{last})
+			got, err = t.sess.Run(feeds, fetches, []*tf.Operation{last})
 		case 0:
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.first})
 		default:
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.more})
 		}
 		if err != nil {
-			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
+			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, t.cfg.Cluster.explain(err))
 		}
 	}
 	loss, err1 := floats(got[0])
@@ -371,15 +421,23 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
 	}
-	return StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}, nil
+	out := StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}
+	if len(got) > 2 {
+		stopped, err := floats(got[2])
+		if err != nil {
+			return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
+		}
+		out.Stop = stopped[0] > 0
+	}
+	return out, nil
 }
 
 func (t *Trainer) checkInput(in StepInput) error {
-	m := t.cfg.Model
-	if got, want := len(in.Images), t.cfg.Batch*m.Size*m.Size*3; got != want {
-		return fmt.Errorf("%d bytes of images: expected %d for %d of %d pixels", got, want, t.cfg.Batch, m.Size)
+	m, batch := t.cfg.Model, t.cfg.Batch/t.cfg.Cluster.Workers()
+	if got, want := len(in.Images), batch*m.Size*m.Size*3; got != want {
+		return fmt.Errorf("%d bytes of images: expected %d for %d of %d pixels", got, want, batch, m.Size)
 	}
-	if got, want := len(in.Labels), t.cfg.Batch*m.Outputs; got != want {
+	if got, want := len(in.Labels), batch*m.Outputs; got != want {
 		return fmt.Errorf("%d labels: expected %d", got, want)
 	}
 	if size := cmp.Or(in.Size, m.Size); size < minSize || size > m.Size || size != m.Size && !t.cfg.Resize {

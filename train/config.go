@@ -17,7 +17,8 @@ import (
 
 // Config is everything that decides what a run computes; RUN/config.json holds
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
-// at and when; a resumed run may have others.
+// at and when; a resumed run may have others. Those under 'workers:"may differ"'
+// are nobody else's business where several workers train together.
 type Config struct {
 	// Recipe is the name of the defaults that the run began with, "" for none:
 	// the fields below say all that counts.
@@ -53,24 +54,24 @@ type Config struct {
 	// CheckpointEvery is the number of steps between checkpoints; there is
 	// always one after the last step, at a stop signal, and after every
 	// evaluation that is the best so far. 0 is only those.
-	CheckpointEvery int64 `json:"checkpoint_every" resume:"may change"`
+	CheckpointEvery int64 `json:"checkpoint_every" resume:"may change" workers:"may differ"`
 	// LogEvery is the number of steps between lines of metrics; at least 1.
-	LogEvery int64 `json:"log_every" resume:"may change"`
+	LogEvery int64 `json:"log_every" resume:"may change" workers:"may differ"`
 	// Keep is the number of checkpoints kept beside the latest and the best.
-	Keep int `json:"keep" resume:"may change"`
+	Keep int `json:"keep" resume:"may change" workers:"may differ"`
 	// Devices says where the replicas of a step are. On another number of them batch
 	// norm sees other groups of examples.
-	Devices graph.Devices `json:"devices,omitempty" resume:"may change"`
+	Devices graph.Devices `json:"devices,omitempty" resume:"may change" workers:"may differ"`
 	// Accumulate is the number of micro-batches of a replica in a step; 0 is 1.
 	Accumulate int `json:"accumulate,omitempty" resume:"may change"`
 	// Threads is the number of CPU threads; 0 is one a core. Another number
 	// may change the last bits of every sum.
-	Threads int `json:"threads" resume:"may change"`
+	Threads int `json:"threads" resume:"may change" workers:"may differ"`
 }
 
 // CacheRef names the cache a run was trained on.
 type CacheRef struct {
-	Path string `json:"path" resume:"may change"`
+	Path string `json:"path" resume:"may change" workers:"may differ"`
 	// Checksum is that of the cache's manifest, which stands for all its
 	// bytes.
 	Checksum string `json:"checksum"`
@@ -102,6 +103,9 @@ func (c Config) Validate() error {
 	atLeast("threads", int64(c.Threads), 0)
 	return errors.Join(errs...)
 }
+
+// session is how graphs are run.
+func (c Config) session() graph.SessionConfig { return graph.SessionConfig{Threads: c.Threads} }
 
 const configName = "config.json"
 
@@ -151,7 +155,7 @@ func refuseChanges(run, asked Config) error {
 // configurations differ in.
 func changes(run, asked Config) []string {
 	var out []string
-	differences(&out, "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	differences(&out, "resume", "the run", "", reflect.ValueOf(run), reflect.ValueOf(asked))
 	return out
 }
 
@@ -177,17 +181,19 @@ func fieldName(path string, f reflect.StructField) string {
 	return strings.TrimPrefix(path+"."+name, ".")
 }
 
-func differences(out *[]string, path string, run, asked reflect.Value) {
+// differences lists the fields without the tag in which asked is not as whose has
+// them.
+func differences(out *[]string, tag, whose, path string, run, asked reflect.Value) {
 	if run.Kind() == reflect.Struct {
 		for i := range run.NumField() {
-			if f := run.Type().Field(i); f.Tag.Get("resume") == "" {
-				differences(out, fieldName(path, f), run.Field(i), asked.Field(i))
+			if f := run.Type().Field(i); f.Tag.Get(tag) == "" {
+				differences(out, tag, whose, fieldName(path, f), run.Field(i), asked.Field(i))
 			}
 		}
 		return
 	}
 	if !reflect.DeepEqual(run.Interface(), asked.Interface()) {
-		*out = append(*out, fmt.Sprintf("%s = %s (%s), where the run has %s", path, told(asked), flagName(path), told(run)))
+		*out = append(*out, fmt.Sprintf("%s = %s (%s), where %s has %s", path, told(asked), flagName(path), whose, told(run)))
 	}
 }
 

@@ -28,6 +28,11 @@ type Options struct {
 	Config Config
 	// Cache is open and the one that Config.Cache names.
 	Cache *data.Cache
+	// Cluster, when set, has other processes that Run with the same Config at the
+	// same time. The chief alone has a use for Dir: it reads and writes the run.
+	Cluster *graph.Cluster
+	// Version is the program's, which all workers have to be of.
+	Version string
 	// Resume goes on from the last checkpoint in Dir, or starts afresh where
 	// there is none. Without it Dir must not exist.
 	Resume    bool
@@ -78,29 +83,19 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 		return Summary{}, err
 	}
 	err = r.loop(ctx)
+	if err == nil || errors.Is(err, ErrStopped) {
+		err = errors.Join(err, r.part())
+	}
 	return Summary{Step: r.state.Step, Best: r.state.Best}, err
 }
 
+// chief tells whether this process has the run's folder.
+func (r *run) chief() bool { return r.Cluster.Index() == 0 }
+
 // open finds out where the run begins: at a checkpoint, or afresh.
-func (r *run) open() error {
-	_, err := os.Stat(r.Dir)
-	r.fresh = errors.Is(err, fs.ErrNotExist)
-	switch {
-	case r.fresh || err != nil:
-		if err := durable.Vacant(r.Dir); err != nil {
-			return fmt.Errorf("make run folder: %w", err)
-		}
-	case !r.Resume:
-		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", r.Dir)
-	default:
-		was, err := ReadConfig(r.Dir)
-		if err != nil {
-			return fmt.Errorf("resume: %w", err)
-		}
-		if err := refuseChanges(was, r.Config); err != nil {
-			return err
-		}
-		if err := r.lock(); err != nil {
+func (r *run) open() (err error) {
+	if r.chief() {
+		if err := r.openFolder(); err != nil {
 			return err
 		}
 	}
@@ -118,6 +113,40 @@ func (r *run) open() error {
 		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
 	}
 	r.state = checkpoint.State{Files: map[string]int64{}}
+	if r.chief() {
+		if err := r.openCheckpoint(); err != nil {
+			return err
+		}
+	}
+	return r.agree()
+}
+
+// openFolder finds out whether the run's folder is there, and the run's.
+func (r *run) openFolder() error {
+	_, err := os.Stat(r.Dir)
+	r.fresh = errors.Is(err, fs.ErrNotExist)
+	switch {
+	case r.fresh || err != nil:
+		if err := durable.Vacant(r.Dir); err != nil {
+			return fmt.Errorf("make run folder: %w", err)
+		}
+	case !r.Resume:
+		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", r.Dir)
+	default:
+		was, err := ReadConfig(r.Dir)
+		if err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
+		if err := refuseChanges(was, r.Config); err != nil {
+			return err
+		}
+		return r.lock()
+	}
+	return nil
+}
+
+// openCheckpoint finds the one to go on from, if there is one.
+func (r *run) openCheckpoint() error {
 	last, err := r.store.Latest()
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
@@ -139,34 +168,56 @@ func (r *run) open() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
-	devices, err := cfg.Devices.Resolve()
+	devices, err := cfg.Devices.Resolve(cfg.session())
 	if err != nil {
 		return err
 	}
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: devices, Accumulate: cfg.Accumulate, Session: graph.SessionConfig{Threads: cfg.Threads},
+		Devices: devices, Accumulate: cfg.Accumulate, Session: cfg.session(), Cluster: r.Cluster,
 	})
 	if err != nil {
 		return err
 	}
-	if r.last != nil {
+	switch {
+	case !r.chief():
+	case r.last != nil:
 		err = r.trainer.Restore(r.last.Prefix())
-	} else if err = r.trainer.Init(cfg.Seed); err == nil && cfg.InitFrom != "" {
-		err = initFrom(r.trainer, cfg.InitFrom)
+	default:
+		if err = r.trainer.Init(cfg.Seed); err == nil && cfg.InitFrom != "" {
+			err = initFrom(r.trainer, cfg.InitFrom)
+		}
 	}
 	if err != nil {
 		return err
 	}
+	if err := r.trainer.Share(); err != nil {
+		return err
+	}
 	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
 		Split: data.Train, Target: cfg.Objective.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
+		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
 	})
 	return err
 }
 
 // start opens what the run writes.
-func (r *run) start() (err error) {
+func (r *run) start() error {
+	r.observers = []Observer{finite{}}
+	if r.chief() {
+		if err := r.startFolder(); err != nil {
+			return err
+		}
+	}
+	r.observers = append(r.observers, r.Observers...)
+	if r.Started != nil {
+		r.Started(r.state.Step)
+	}
+	return nil
+}
+
+func (r *run) startFolder() (err error) {
 	if r.config, err = json.MarshalIndent(r.Config, "", "  "); err != nil {
 		return fmt.Errorf("encode configuration: %w", err)
 	}
@@ -184,13 +235,8 @@ func (r *run) start() (err error) {
 	if r.journals, err = openJournals(r.Dir, r.Config.LogEvery, r.state.Files); err != nil {
 		return err
 	}
-	r.observers = []Observer{finite{}}
 	for _, j := range r.journals {
 		r.observers = append(r.observers, j)
-	}
-	r.observers = append(r.observers, r.Observers...)
-	if r.Started != nil {
-		r.Started(r.state.Step)
 	}
 	return nil
 }
@@ -221,10 +267,14 @@ func (r *run) close() error {
 // it is resumed.
 func (r *run) loop(ctx context.Context) error {
 	total := r.Config.Schedule.Total
+	work := ctx
+	if r.Cluster != nil {
+		work = context.WithoutCancel(ctx) // one worker stops where all do
+	}
 	for {
 		if r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, total) {
-			if err := r.evaluate(ctx); err != nil {
-				return r.stopped(ctx, err)
+			if err := r.evaluate(work, ctx); err != nil {
+				return r.stopped(err)
 			}
 		}
 		if due(r.state.Step, r.Config.CheckpointEvery, total) {
@@ -236,12 +286,12 @@ func (r *run) loop(ctx context.Context) error {
 			return nil
 		}
 		begin, waited := time.Now(), r.loader.DataWait()
-		batch, err := r.loader.Next(ctx)
+		batch, err := r.loader.Next(work)
 		if err != nil {
-			return r.stopped(ctx, err)
+			return r.stopped(err)
 		}
 		wait := r.loader.DataWait() - waited
-		result, err := r.step(batch)
+		result, stop, err := r.step(batch, ctx.Err() != nil)
 		if err != nil {
 			return err
 		}
@@ -250,6 +300,9 @@ func (r *run) loop(ctx context.Context) error {
 			if err := o.OnStep(result); err != nil {
 				return err
 			}
+		}
+		if stop {
+			return r.stopped(ErrStopped)
 		}
 	}
 }
@@ -260,15 +313,16 @@ func due(step, every, total int64) bool {
 	return step == total || every > 0 && step > 0 && step%every == 0
 }
 
-// step makes one update of the weights and of the run's state.
-func (r *run) step(b *data.Batch) (StepResult, error) {
+// step makes one update of the weights and of the run's state. stop asks the
+// workers of a cluster to stop after it, and comes back when one of them has.
+func (r *run) step(b *data.Batch, stop bool) (_ StepResult, stopped bool, err error) {
 	rate := r.Config.Schedule.At(r.state.Step)
 	out, err := r.trainer.Step(graph.StepInput{
 		Images: b.Images, Labels: b.Labels, Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
-		Size: r.Config.Sizes.At(r.state.Step),
+		Size: r.Config.Sizes.At(r.state.Step), Stop: stop,
 	})
 	if err != nil {
-		return StepResult{}, err
+		return StepResult{}, false, err
 	}
 	r.state.Step++
 	r.state.Position = r.loader.Position()
@@ -277,13 +331,18 @@ func (r *run) step(b *data.Batch) (StepResult, error) {
 	return StepResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.Epoch, Loss: out.Loss, GradientNorm: out.GradientNorm,
 		LearningRate: rate, Examples: b.Len(), IDs: b.IDs,
-	}, nil
+	}, out.Stop, nil
 }
 
 // evaluate scores the validation split and, when it is the best so far, keeps
-// the checkpoint.
-func (r *run) evaluate(ctx context.Context) error {
-	scores, err := Evaluate(ctx, r.trainer, Evaluation{
+// the checkpoint. The workers of a cluster all do it, rather than wait for one:
+// the end of signals stops them in the same batch.
+func (r *run) evaluate(ctx, signals context.Context) error {
+	var predictor Predictor = r.trainer
+	if r.Cluster != nil {
+		predictor = lockstep{r.trainer, r.Cluster, func() bool { return signals.Err() != nil }}
+	}
+	scores, err := Evaluate(ctx, predictor, Evaluation{
 		Cache: r.Cache, Split: data.Validation, Target: r.Config.Objective.Target(), Loss: r.objective,
 	})
 	if err != nil {
@@ -307,16 +366,16 @@ func (r *run) evaluate(ctx context.Context) error {
 		return nil
 	}
 	r.state.Best = &checkpoint.Best{Step: r.state.Step, RMSE: scores.RMSE}
-	if err := r.save(); err != nil {
+	if err := r.save(); err != nil || !r.chief() {
 		return err
 	}
 	return r.store.MarkBest(r.state.Step)
 }
 
-// stopped turns err into ErrStopped, after saving what has been done, when it
-// came from the end of ctx.
-func (r *run) stopped(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
+// stopped turns err into ErrStopped, after saving what has been done, when it is
+// that of a context that has ended, or another worker's.
+func (r *run) stopped(err error) error {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrStopped) {
 		return err
 	}
 	if r.state.Step == 0 {
@@ -325,12 +384,15 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	if err := r.save(); err != nil {
 		return err
 	}
+	if !r.chief() {
+		return fmt.Errorf("%w (the chief saves what has been done)", ErrStopped)
+	}
 	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
 }
 
 // save makes a checkpoint of the updates made so far, if there is none yet.
 func (r *run) save() error {
-	if r.saved == r.state.Step {
+	if r.saved == r.state.Step || !r.chief() {
 		return nil
 	}
 	state := r.state

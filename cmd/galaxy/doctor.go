@@ -214,7 +214,7 @@ func librariesIn(maps string) []string {
 }
 
 func listDevices() ([]deviceFound, error) {
-	devices, err := graph.FindDevices()
+	devices, err := graph.FindDevices(graph.SessionConfig{})
 	var found []deviceFound
 	for _, d := range devices {
 		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})

@@ -46,7 +46,7 @@ func exportAction(c *cli.Context) error {
 		if err := cfg.Model.Precision.Validate(); err != nil {
 			return usageError{err}
 		}
-		gpu, err := graph.HasGPU()
+		gpu, err := graph.HasGPU(graph.SessionConfig{})
 		if err != nil {
 			return err
 		}

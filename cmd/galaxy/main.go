@@ -99,6 +99,7 @@ const (
 	catObjective = "Head and loss"
 	catForeign   = "A SavedModel of another program"
 	catOptimizer = "Optimizer"
+	catCluster   = "Several machines"
 )
 
 // usageError is a mistake in the command line itself.
@@ -151,6 +152,8 @@ func addVariable(f cli.Flag, name string) {
 	case *cli.IntFlag:
 		f.EnvVars = append(f.EnvVars, name)
 	case *cli.Int64Flag:
+		f.EnvVars = append(f.EnvVars, name)
+	case *cli.DurationFlag:
 		f.EnvVars = append(f.EnvVars, name)
 	case *cli.Float64Flag:
 		f.EnvVars = append(f.EnvVars, name)

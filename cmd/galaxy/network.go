@@ -69,7 +69,7 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 	}
 	open := restored
 	if precision != "" {
-		gpu, err := graph.HasGPU()
+		gpu, err := graph.HasGPU(session)
 		if err != nil {
 			return network{}, err
 		}

@@ -18,7 +18,7 @@ import (
 // graph is that of galaxy train --recipe best, on images of 64 px; the network's
 // size and the recipe change the numbers, not the places.
 func reportPlacement(c *cli.Context) (err error) {
-	devices, err := graph.Devices(c.String("devices")).Resolve()
+	devices, err := graph.Devices(c.String("devices")).Resolve(graph.SessionConfig{})
 	if err != nil {
 		return usageError{fmt.Errorf("--devices: %w", err)}
 	}

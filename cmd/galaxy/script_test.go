@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,7 +24,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"timeless": timeless, "jsonkeys": jsonKeys,
+			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts,
 		},
 	})
 }
@@ -33,6 +35,17 @@ func timeless(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := regexp.MustCompile(`"(images_per_second|step_seconds|data_wait_seconds|time)":[^,}]*`).ReplaceAllString(ts.ReadFile(name), "")
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
+}
+
+// freePorts NAME… sets variables to ports of the loopback address that nobody
+// listened on a moment ago.
+func freePorts(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		ts.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	}
 }
 

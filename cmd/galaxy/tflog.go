@@ -265,6 +265,9 @@ var tfKnown = []struct{ source, text, say string }{
 	{"op_kernel.cc", "OP_REQUIRES failed", ""},
 	{"local_rendezvous.cc", "Local rendezvous is aborting", ""},
 	{"executor.cc", "Executor start aborting", ""},
+	// The step that a worker's end breaks off returns the same error.
+	{"ring_alg.cc", "Aborting", ""},
+	{"base_collective_executor.cc", "StartAbort", ""},
 	// prepare names broken images by their ids.
 	{"jpeg_mem.cc", "", ""},
 	// The CUDA build on a machine without a GPU: normal, but the user should know.

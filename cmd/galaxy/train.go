@@ -26,7 +26,7 @@ func trainCommand() *cli.Command {
 		Usage: "train ResNet34 from random weights",
 		Description: "Durations are steps (500), epochs (2epochs) or shares of the run (5%).\n" +
 			"With --resume, flags that are left out are as the run began.",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "data", Category: catRun, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
 			&cli.StringFlag{Name: "out", Category: catRun, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
 			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint, on its own cache without --data; start afresh where there is none"},
@@ -79,21 +79,44 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints; 0 is only the best and the last"},
 			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
 			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
-		},
+		}, clusterFlags()...),
 		Action: trainAction,
 	}
 }
 
 func trainAction(c *cli.Context) (err error) {
 	out := c.String("out")
-	cfg, resumed := train.Config{}, false
-	if c.Bool("resume") && out != "" {
-		switch cfg, err = train.ReadConfig(out); {
+	worker, err := workerOf(c)
+	if err != nil {
+		return usageError{err}
+	}
+	chief := worker == nil || worker.Index == 0
+	var begun *train.Config
+	if c.Bool("resume") && out != "" && chief {
+		switch cfg, err := train.ReadConfig(out); {
 		case err == nil:
-			resumed = true
+			begun = &cfg
 		case !errors.Is(err, fs.ErrNotExist) || exists(out):
 			return err
 		}
+	}
+	var needed []string
+	if begun == nil && (chief || !c.Bool("resume")) {
+		needed = append(needed, "data")
+	}
+	if chief {
+		needed = append(needed, "out")
+	}
+	if err := checkArguments(c, needed...); err != nil {
+		return err
+	}
+	cluster, begun, err := joinCluster(c, worker, begun)
+	if err != nil {
+		return err
+	}
+	cfg, resumed := train.Config{}, begun != nil
+	if resumed {
+		cfg = *begun
 	}
 	own := resumed && c.String("data") == "" // the cache that the run tells
 	if own {
@@ -101,7 +124,7 @@ func trainAction(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	if err := checkArguments(c, "data", "out"); err != nil {
+	if err := checkArguments(c, "data"); err != nil { // where the chief was to tell and has none
 		return err
 	}
 	cache, err := data.Open(c.String("data"))
@@ -117,14 +140,14 @@ func trainAction(c *cli.Context) (err error) {
 			return usageError{err}
 		}
 	}
-	devices, err := configure(c, cache, &cfg, resumed)
+	devices, err := configure(c, cache, &cfg, cluster, resumed)
 	if err != nil {
 		return usageError{err}
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
-	progress.print("%s", describe(cfg, devices, cache))
+	progress.print("%s", describe(cfg, cluster, devices, cache))
 	summary, err := train.Run(c.Context, train.Options{
-		Dir: out, Config: cfg, Cache: cache, Resume: c.Bool("resume"),
+		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, Version: galaxyVersion, Resume: c.Bool("resume"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 	})
 	if err := progress.close(err); err != nil {
@@ -135,6 +158,10 @@ func trainAction(c *cli.Context) (err error) {
 		train.Summary
 	}{out, summary}
 	return report(c, result, func(w io.Writer) {
+		if !chief {
+			fmt.Fprintf(w, "trained %d steps as worker %d; the chief, worker 0, has the run\n", summary.Step, worker.Index)
+			return
+		}
 		fmt.Fprintf(w, "trained %d steps; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
 			summary.Step, summary.Best.RMSE, summary.Best.Step, out, c.String("data"))
 	})
@@ -148,7 +175,7 @@ func exists(path string) bool {
 // configure sets what the flags say in cfg: every flag, by its default where it
 // is not given, or only those that are given when cfg is a resumed run's. It
 // returns the names of the devices.
-func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed bool) (devices []string, err error) {
+func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *graph.Cluster, resumed bool) (devices []string, err error) {
 	set := func(name string, apply func()) {
 		if !resumed || c.IsSet(name) {
 			apply()
@@ -168,8 +195,12 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 		return nil, err
 	}
 	set("devices", func() { cfg.Devices = graph.Devices(c.String("devices")) })
+	set("threads", func() { cfg.Threads = c.Int("threads") })
+	if cluster != nil { // which was joined with these, before a run was known
+		cfg.Devices, cfg.Threads = graph.Devices(c.String("devices")), c.Int("threads")
+	}
 	set("accumulate", func() { cfg.Accumulate = c.Int("accumulate") })
-	devices, err = cfg.Devices.Resolve()
+	devices, err = cfg.Devices.Resolve(graph.SessionConfig{Threads: cfg.Threads})
 	if err != nil {
 		return nil, fmt.Errorf("--devices: %w", err)
 	}
@@ -185,7 +216,6 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	set("batch", func() { cfg.Batch = c.Int("batch") })
 	set("seed", func() { cfg.Seed = c.Int64("seed") })
 	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
-	set("threads", func() { cfg.Threads = c.Int("threads") })
 	set("log-every", func() { cfg.LogEvery = c.Int64("log-every") })
 	set("keep", func() { cfg.Keep = c.Int("keep") })
 	configureOptimizer(c, cfg, set)
@@ -195,7 +225,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, resumed boo
 	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
 		return nil, err
 	}
-	_, err = graph.MicroBatch(cfg.Batch, len(devices), cfg.Accumulate)
+	_, err = graph.MicroBatch(cfg.Batch, cluster.Workers()*len(devices), cfg.Accumulate)
 	return devices, err
 }
 
@@ -399,7 +429,7 @@ func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) 
 }
 
 // describe says in a few lines what is about to be trained.
-func describe(cfg train.Config, devices []string, cache *data.Cache) string {
+func describe(cfg train.Config, cluster *graph.Cluster, devices []string, cache *data.Cache) string {
 	more := ""
 	if cfg.Model.Align {
 		more += ", aligned"
@@ -411,12 +441,15 @@ func describe(cfg train.Config, devices []string, cache *data.Cache) string {
 		more += fmt.Sprintf(", averaged by %v", cfg.EMA)
 	}
 	shared := ""
-	if n, m := len(devices), max(1, cfg.Accumulate); n*m > 1 {
-		shared = fmt.Sprintf(" (%d devices × ", n)
+	if w, n, m := cluster.Workers(), len(devices), max(1, cfg.Accumulate); w*n*m > 1 {
+		if w > 1 {
+			shared = fmt.Sprintf("%d workers × ", w)
+		}
+		shared += fmt.Sprintf("%d devices × ", n)
 		if m > 1 {
 			shared += fmt.Sprintf("%d micro-batches × ", m)
 		}
-		shared += fmt.Sprintf("%d)", cfg.Batch/(n*m))
+		shared = fmt.Sprintf(" (%s%d)", shared, cfg.Batch/(w*n*m))
 	}
 	where := strings.ReplaceAll(strings.Join(devices, ", "), "/device:", "")
 	if auto := cfg.Devices == graph.AutoDevices || cfg.Devices == ""; auto && !graph.IsGPU(devices[0]) {

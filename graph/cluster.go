@@ -1,0 +1,440 @@
+package graph
+
+/*
+#include <stdlib.h>
+#include <tensorflow/c/c_api.h>
+int listen_on(const unsigned char *ip, int port);
+*/
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+	"google.golang.org/protobuf/proto"
+)
+
+// Worker is one of the processes that train together.
+type Worker struct {
+	// Cluster has the addresses, host:port, of all workers, in one order
+	// everywhere. The first is the chief.
+	Cluster []string
+	Index   int // in Cluster
+	// Listen is the IP address of this machine that the worker listens on; "" is
+	// that of its host in Cluster, and 0.0.0.0 all there are.
+	Listen string
+	// Timeout is how long workers wait for each other, at the start and in a step;
+	// 0 is DefaultTimeout.
+	Timeout time.Duration
+}
+
+// DefaultTimeout is Worker.Timeout where nothing else is asked for.
+const DefaultTimeout = 5 * time.Minute
+
+// ParseTFConfig reads the environment variable TF_CONFIG of TensorFlow's
+// MultiWorkerMirroredStrategy, a JSON object like
+//
+//	{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
+//
+// A job "chief" of one address is worker 0, in front of the others. Without a
+// text, or with one process in the cluster, nil is returned.
+func ParseTFConfig(text string) (*Worker, error) {
+	wrong := func(format string, args ...any) (*Worker, error) {
+		return nil, fmt.Errorf("TF_CONFIG: %s; expected "+
+			`{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}`, fmt.Sprintf(format, args...))
+	}
+	var c struct {
+		Cluster map[string][]string `json:"cluster"`
+		Task    struct {
+			Type  string       `json:"type"`
+			Index *json.Number `json:"index"` // some launchers write a string
+		} `json:"task"`
+	}
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		return wrong("%v", err)
+	}
+	if len(c.Cluster) == 0 {
+		return nil, nil
+	}
+	for job := range c.Cluster {
+		if job != "chief" && job != "worker" {
+			return wrong("there is a job %q, but only chief and worker train here", job)
+		}
+	}
+	chiefs, workers := c.Cluster["chief"], c.Cluster["worker"]
+	if len(chiefs) > 1 {
+		return wrong("%d chiefs", len(chiefs))
+	}
+	if c.Task.Index == nil {
+		return wrong("the task has no index")
+	}
+	index, err := strconv.Atoi(c.Task.Index.String())
+	if err != nil {
+		return wrong("task index %s", c.Task.Index)
+	}
+	job, ok := c.Cluster[c.Task.Type]
+	if !ok || index < 0 || index >= len(job) {
+		return wrong("there is no task %q %d in the cluster", c.Task.Type, index)
+	}
+	if c.Task.Type == "worker" {
+		index += len(chiefs)
+	}
+	w := &Worker{Cluster: slices.Concat(chiefs, workers), Index: index}
+	if err := w.Validate(); err != nil {
+		return wrong("%v", err)
+	}
+	if len(w.Cluster) == 1 {
+		return nil, nil
+	}
+	return w, nil
+}
+
+// Validate says what is wrong with the way w is written.
+func (w Worker) Validate() error {
+	if w.Index < 0 || w.Index >= len(w.Cluster) {
+		return fmt.Errorf("worker %d: expected 0 to %d, as the cluster has %d workers", w.Index, len(w.Cluster)-1, len(w.Cluster))
+	}
+	if w.Listen != "" {
+		if _, err := netip.ParseAddr(w.Listen); err != nil {
+			return fmt.Errorf("listen %q: expected an IP address of this machine, or 0.0.0.0 for all of them", w.Listen)
+		}
+	}
+	if w.Timeout < 0 {
+		return fmt.Errorf("timeout %v: expected more than 0", w.Timeout)
+	}
+	for i, address := range w.Cluster {
+		host, port, err := net.SplitHostPort(address)
+		n, notNumber := strconv.Atoi(port)
+		if err != nil || notNumber != nil || host == "" || n < 1 || n > 65535 {
+			return fmt.Errorf("worker %d has the address %q: expected host:port, such as 10.0.0.4:2222", i, address)
+		}
+		if j := slices.Index(w.Cluster, address); j < i {
+			return fmt.Errorf("workers %d and %d have the same address %s", j, i, address)
+		}
+	}
+	return nil
+}
+
+// Cluster is the workers that train together, as one of them sees it: the gRPC
+// server and the collective operations of TensorFlow. What they send is neither
+// encrypted nor authenticated.
+type Cluster struct {
+	worker  Worker
+	config  *pb.ConfigProto
+	target  string
+	devices []string
+
+	gatherings map[int]gathering // by length
+}
+
+// The groups of devices that collectives join; a key is used once in a process.
+const (
+	replicaGroup = 1 // all replicas
+	hostGroup    = 2 // the CPUs of the workers
+
+	// firstBroadcast is the instance of the first variable in hostGroup; those
+	// before are gatherings.
+	firstBroadcast = 1000
+)
+
+// JoinCluster starts the server of this worker, with the devices that
+// Devices.Resolve has named, and waits until all others have theirs. It lives as
+// long as the process, as TensorFlow cannot stop it.
+func JoinCluster(ctx context.Context, w Worker, devices []string, session SessionConfig) (*Cluster, error) {
+	if err := w.Validate(); err != nil {
+		return nil, err
+	}
+	if w.Timeout == 0 {
+		w.Timeout = DefaultTimeout
+	}
+	if err := w.listen(); err != nil {
+		return nil, err
+	}
+	session.devices = devices
+	config, err := session.proto()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{worker: w, config: config, gatherings: map[int]gathering{}}
+	for _, d := range devices {
+		c.devices = append(c.devices, c.job()+d)
+	}
+	// gRPC would send what is for the neighbour to a proxy for the web.
+	for _, name := range []string{"grpc_proxy", "http_proxy", "https_proxy"} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.start(); err != nil {
+		return nil, err
+	}
+	return c, c.wait(ctx)
+}
+
+// Index is the number of this worker; 0 is the chief, and a process without a
+// cluster.
+func (c *Cluster) Index() int {
+	if c == nil {
+		return 0
+	}
+	return c.worker.Index
+}
+
+// Workers is the number of workers; 1 without a cluster.
+func (c *Cluster) Workers() int {
+	if c == nil {
+		return 1
+	}
+	return len(c.worker.Cluster)
+}
+
+// Name tells people which worker number i is.
+func (c *Cluster) Name(i int) string {
+	return fmt.Sprintf("worker %d (%s)", i, c.worker.Cluster[i])
+}
+
+// job is the beginning of the names of this worker's devices.
+func (c *Cluster) job() string { return fmt.Sprintf("/job:worker/replica:0/task:%d", c.worker.Index) }
+
+// listen makes the server that is started next listen on w.Listen alone.
+func (w Worker) listen() error {
+	host, text, err := net.SplitHostPort(w.Cluster[w.Index])
+	if err != nil {
+		return err
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return err
+	}
+	if w.Listen != "" {
+		host = w.Listen
+	}
+	found, err := net.LookupIP(host)
+	if err != nil {
+		return fmt.Errorf("address of worker %d, which is this one: %w", w.Index, err)
+	}
+	ip := found[0]
+	if i := slices.IndexFunc(found, func(ip net.IP) bool { return ip.To4() != nil }); i >= 0 {
+		ip = found[i]
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), text))
+	if err != nil {
+		return fmt.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine where the cluster or --listen names it", w.Index, err)
+	}
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if !ip.IsUnspecified() && C.listen_on((*C.uchar)(unsafe.Pointer(unsafe.SliceData(ip.To16()))), C.int(port)) == 0 {
+		return errors.New("on this system TensorFlow listens on all addresses of the machine: say --listen 0.0.0.0 where that is no harm")
+	}
+	return nil
+}
+
+// start starts the server.
+func (c *Cluster) start() error {
+	tasks := map[int32]string{}
+	for i, address := range c.worker.Cluster {
+		tasks[int32(i)] = address
+	}
+	def, err := proto.Marshal(&pb.ServerDef{
+		Cluster: &pb.ClusterDef{Job: []*pb.JobDef{{Name: "worker", Tasks: tasks}}},
+		JobName: "worker", TaskIndex: int32(c.worker.Index), Protocol: "grpc",
+		DefaultSessionConfig: c.session(c.config),
+	})
+	if err != nil {
+		return fmt.Errorf("encode server: %w", err)
+	}
+	status := C.TF_NewStatus()
+	defer C.TF_DeleteStatus(status)
+	raw := C.CBytes(def)
+	defer C.free(raw)
+	server := C.TF_NewServer(raw, C.size_t(len(def)), status)
+	if C.TF_GetCode(status) == C.TF_OK {
+		C.TF_ServerStart(server, status)
+	}
+	if C.TF_GetCode(status) != C.TF_OK {
+		return fmt.Errorf("start the server of %s: %s", c.Name(c.worker.Index), C.GoString(C.TF_Message(status)))
+	}
+	c.target = C.GoString(C.TF_ServerTarget(server))
+	return nil
+}
+
+// session is the configuration of a session on the cluster's server.
+func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
+	config = proto.Clone(config).(*pb.ConfigProto)
+	config.Experimental = &pb.ConfigProto_Experimental{CollectiveGroupLeader: "/job:worker/replica:0/task:0"}
+	// A session has to do with the others through collectives alone.
+	config.DeviceFilters = []string{fmt.Sprintf("/job:worker/task:%d", c.worker.Index)}
+	return config
+}
+
+// wait waits until all workers listen.
+func (c *Cluster) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.worker.Timeout, fmt.Errorf("waited for %v", c.worker.Timeout))
+	defer cancel()
+	for {
+		absent := c.absent(ctx)
+		if len(absent) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", strings.Join(absent, ", "), context.Cause(ctx))
+		}
+	}
+}
+
+// dialTimeout is how long a worker has to answer a call, seconds.
+const dialTimeout = 3 * time.Second
+
+// absent names the workers that do not listen, and why.
+func (c *Cluster) absent(ctx context.Context) []string {
+	why := make([]string, c.Workers())
+	var calls sync.WaitGroup
+	for i, address := range c.worker.Cluster {
+		if i == c.worker.Index {
+			continue
+		}
+		calls.Go(func() {
+			dialer := net.Dialer{Timeout: dialTimeout}
+			conn, err := dialer.DialContext(ctx, "tcp", address)
+			if err == nil {
+				err = conn.Close()
+			}
+			if err != nil {
+				why[i] = fmt.Sprintf("%s does not answer (%v)", c.Name(i), err)
+			}
+		})
+	}
+	calls.Wait()
+	return slices.DeleteFunc(why, func(s string) bool { return s == "" })
+}
+
+// explain names the workers that are gone as the reason of an error in work that
+// all did together.
+func (c *Cluster) explain(err error) error {
+	if c == nil {
+		return err
+	}
+	// A process that dies may still have its port for a moment.
+	for range 10 {
+		if absent := c.absent(context.Background()); len(absent) > 0 {
+			return fmt.Errorf("%s; start all workers again with --resume to go on from the last checkpoint", strings.Join(absent, ", "))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+// broadcast adds an op that gives the chief's values of the variables to all
+// workers, and from there to all devices.
+func (c *Cluster) broadcast(s *op.Scope, vars []Variable, handles map[string][]tf.Output, reads map[string]tf.Output) *tf.Operation {
+	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
+	size, key, timeout := number(c.Workers()), number(hostGroup), float32(c.worker.Timeout.Seconds())
+	var done []*tf.Operation
+	for i, v := range vars {
+		instance := number(firstBroadcast + i)
+		vs := s.SubScope("variable")
+		if i > 0 {
+			// One after the other: together they would be in memory twice.
+			vs = vs.WithControlDependencies(done[len(done)-1])
+		}
+		if c.Index() == 0 {
+			done = append(done, op.CollectiveBcastSendV2(vs, op.Identity(vs, reads[v.Name]), size, key, instance, op.CollectiveBcastSendV2TimeoutSeconds(timeout)).Op)
+			continue
+		}
+		value := op.CollectiveBcastRecvV2(vs, size, key, instance, tg.Const(vs.SubScope("shape"), v.Shape), tf.Float, op.CollectiveBcastRecvV2TimeoutSeconds(timeout))
+		done = append(done, group(vs, "received", assign(vs, handles[v.Name], value)))
+	}
+	return group(s, "shared", done)
+}
+
+// Gather returns what every worker has given, by the workers' numbers. All have to
+// call it in the same order, and none twice at a time.
+func (c *Cluster) Gather(payload []byte) ([][]byte, error) {
+	lengths, err := c.gather([]int32{int32(len(payload))})
+	if err != nil {
+		return nil, err
+	}
+	row := make([]int32, slices.Max(lengths))
+	for i, b := range payload {
+		row[i] = int32(b)
+	}
+	if len(row) == 0 {
+		return make([][]byte, c.Workers()), nil
+	}
+	all, err := c.gather(row)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, c.Workers())
+	for i, length := range lengths {
+		for _, b := range all[i*len(row):][:length] {
+			out[i] = append(out[i], byte(b))
+		}
+	}
+	return out, nil
+}
+
+// gathering is the graph and session that gather rows of one length.
+type gathering struct {
+	sess     *tf.Session
+	row, all tf.Output // int32 [n], [workers * n]
+}
+
+// gather concatenates the rows, equally long, of all workers.
+func (c *Cluster) gather(row []int32) ([]int32, error) {
+	g, ok := c.gatherings[len(row)]
+	if !ok {
+		var err error
+		if g, err = c.newGathering(len(row)); err != nil {
+			return nil, err
+		}
+		c.gatherings[len(row)] = g
+	}
+	value, err := tf.NewTensor(row)
+	if err != nil {
+		return nil, err
+	}
+	got, err := g.sess.Run(map[tf.Output]*tf.Tensor{g.row: value}, []tf.Output{g.all}, nil)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return got[0].Value().([]int32), nil
+}
+
+func (c *Cluster) newGathering(length int) (_ gathering, err error) {
+	g := tf.NewGraph()
+	s := op.NewScopeWithGraph(g).WithDevice(c.job() + hostDevice)
+	defer recoverBuild(s, &err)
+	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
+	row := placeholder(s, "row", tf.Int32, int64(length))
+	// A key stands for one shape.
+	key := number(len(c.gatherings) + 1)
+	all := op.CollectiveGatherV2(s, row, number(c.Workers()), number(hostGroup), key, nil,
+		op.CollectiveGatherV2TimeoutSeconds(float32(c.worker.Timeout.Seconds())))
+	if err := s.Err(); err != nil {
+		return gathering{}, fmt.Errorf("build gather: %w", err)
+	}
+	sess, err := newSession(g, SessionConfig{devices: c.devices, cluster: c})
+	return gathering{sess, row, all}, err
+}

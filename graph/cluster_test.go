@@ -1,0 +1,344 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zeebo/xxh3"
+)
+
+func TestParseTFConfig(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{``, "nil"},
+		{`{}`, "nil"},
+		{`{"cluster": {}, "task": {"type": "worker", "index": 0}}`, "nil"},
+		{`{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}`, "nil"},
+		{`{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}`, "nil"},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}`, "1 of [a:1 b:1]"},
+		{`{"cluster": {"worker": ["a:1", "[::1]:2"]}, "task": {"type": "worker", "index": "0"}, "environment": "cloud"}`, "0 of [a:1 [::1]:2]"},
+		{`{"cluster": {"chief": ["a:1"], "worker": ["b:1", "c:1"]}, "task": {"type": "worker", "index": 1}}`, "2 of [a:1 b:1 c:1]"},
+		{`{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}`, "0 of [a:1 b:1]"},
+		{`worker`, "!invalid character"},
+		{`{"cluster": ["a:1"]}`, "!cannot unmarshal"},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}}`, "!the task has no index"},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}`, `!no task "worker" 2`},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": -1}}`, `!no task "worker" -1`},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0.5}}`, "!task index 0.5"},
+		{`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}`, `!no task "chief" 0`},
+		{`{"cluster": {"chief": ["a:1", "b:1"]}, "task": {"type": "chief", "index": 0}}`, "!2 chiefs"},
+		{`{"cluster": {"worker": ["a:1", "b:1"], "ps": ["c:1"]}, "task": {"type": "ps", "index": 0}}`, `!a job "ps"`},
+		{`{"cluster": {"worker": ["a:1", "b"]}, "task": {"type": "worker", "index": 0}}`, `!worker 1 has the address "b"`},
+		{`{"cluster": {"worker": ["a:1", "b:0"]}, "task": {"type": "worker", "index": 0}}`, `!"b:0"`},
+		{`{"cluster": {"worker": ["a:1", ":2"]}, "task": {"type": "worker", "index": 0}}`, `!":2"`},
+		{`{"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}`, "!workers 0 and 1 have the same address a:1"},
+	} {
+		w, err := ParseTFConfig(c.text)
+		got := "nil"
+		if w != nil {
+			got = fmt.Sprintf("%d of %v", w.Index, w.Cluster)
+		}
+		if want, isError := strings.CutPrefix(c.want, "!"); isError {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "TF_CONFIG") {
+				t.Errorf("%s: got %v, %v, expected an error with %q", c.text, got, err, want)
+			}
+		} else if err != nil || got != c.want {
+			t.Errorf("%s: got %s, %v, expected %s", c.text, got, err, c.want)
+		}
+	}
+}
+
+func FuzzParseTFConfig(f *testing.F) {
+	f.Add(`{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}`)
+	f.Add(`{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": "0"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if w, err := ParseTFConfig(text); err == nil && w != nil {
+			if err := w.Validate(); err != nil || len(w.Cluster) < 2 {
+				t.Errorf("%+v came of it: %v", w, err)
+			}
+		}
+	})
+}
+
+func TestJoinClusterRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	ports := freePorts(t, 2)
+	here := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	for _, c := range []struct {
+		name   string
+		worker Worker
+		want   string
+	}{
+		{"a port in use", Worker{Cluster: []string{taken.Addr().String(), here}}, "address already in use"},
+		{"a host that is another's", Worker{Cluster: []string{"192.0.2.1:2222", here}}, "expected a free port, and an address of this machine"},
+		{"a host without an address", Worker{Cluster: []string{"galaxy.invalid:2222", here}}, "address of worker 0, which is this one"},
+		{"no such worker", Worker{Cluster: []string{here}, Index: 1}, "expected 0 to 0"},
+		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
+		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},
+		{"others that are not there", Worker{Cluster: []string{here, fmt.Sprintf("127.0.0.1:%d", ports[1])}, Timeout: time.Second}, "worker 1 (127.0.0.1:" + strconv.Itoa(ports[1]) + ") does not answer"},
+	} {
+		begin := time.Now()
+		if _, err := JoinCluster(t.Context(), c.worker, cpus(1), SessionConfig{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, expected an error with %q", c.name, err, c.want)
+		}
+		if took := time.Since(begin); took > 30*time.Second {
+			t.Errorf("%s: it took %v", c.name, took)
+		}
+	}
+}
+
+// freePorts returns ports of the loopback address that nobody listened on a moment
+// ago.
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+// workerTask is what a process of TestCluster does: train as one of several
+// workers, or, without a Worker, on two devices.
+type workerTask struct {
+	Worker Worker
+	Steps  int64
+	Die    int64 // at the step of this number, as by kill -9; 0 does not
+	Out    string
+}
+
+// workerResult is what it has come to.
+type workerResult struct {
+	Gathered [][]string
+	Losses   []float64
+	Weights  map[string]string // XXH3 of each
+	Exposed  bool              // listens on another address than it was told to
+	Err      string
+	Took     time.Duration // from the last step that went well to the error
+}
+
+const workerVariable = "GALAXY_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	text := os.Getenv(workerVariable)
+	if text == "" {
+		os.Exit(m.Run())
+	}
+	var task workerTask
+	err := json.Unmarshal([]byte(text), &task)
+	if err == nil {
+		var raw []byte
+		if raw, err = json.Marshal(task.run()); err == nil {
+			err = os.WriteFile(task.Out, raw, 0o644)
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (task workerTask) run() (r workerResult) {
+	last := time.Now()
+	cfg := testTrainerConfig(32, 8)
+	cfg.Model.Dropout, cfg.Augment, cfg.Average, cfg.Devices = .2, Augment{Rotate: 180, Flip: true}, .9, cpus(2)
+	cfg.Session.Threads = 1
+	err := func() (err error) {
+		if task.Worker.Cluster != nil {
+			cfg.Devices = cpus(1)
+			if cfg.Cluster, err = task.join(cfg, &r); err != nil {
+				return err
+			}
+		}
+		c := cfg.Cluster
+		tr, err := NewTrainer(cfg)
+		if err != nil {
+			return err
+		}
+		if c.Index() == 0 { // the others have no values before Share
+			if err := tr.Init(1); err != nil {
+				return err
+			}
+		}
+		if err := tr.Share(); err != nil {
+			return err
+		}
+		for i := range task.Steps {
+			images, labels := testBatch(cfg, uint64(i))
+			n, m := len(images)/c.Workers(), len(labels)/c.Workers()
+			if i == task.Die-1 {
+				os.Exit(0) // without a word to the others
+			}
+			out, err := tr.Step(StepInput{
+				Images: images[c.Index()*n:][:n], Labels: labels[c.Index()*m:][:m], Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1),
+				Stop: c.Index() == 1 && i == task.Steps-1,
+			})
+			if err != nil {
+				return err
+			}
+			if out.Stop != (c != nil && i == task.Steps-1) {
+				return fmt.Errorf("stop is %v after step %d", out.Stop, i)
+			}
+			r.Losses, last = append(r.Losses, out.Loss), time.Now()
+		}
+		w, err := tr.Weights()
+		r.Weights = sums(w)
+		return err
+	}()
+	if err != nil {
+		r.Err, r.Took = err.Error(), time.Since(last)
+	}
+	return r
+}
+
+// join joins the cluster and looks at what it is like.
+func (task workerTask) join(cfg TrainerConfig, r *workerResult) (*Cluster, error) {
+	c, err := JoinCluster(context.Background(), task.Worker, cfg.Devices, cfg.Session)
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(task.Worker.Cluster[task.Worker.Index])
+	if err != nil {
+		return nil, err
+	}
+	if conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.2", port)); err == nil {
+		r.Exposed = true
+		conn.Close()
+	}
+	for _, payload := range []string{"", strings.Repeat("ab\x00\n", 100*(c.Index()+1)), strconv.Itoa(c.Index()), ""} {
+		all, err := c.Gather([]byte(payload))
+		if err != nil {
+			return nil, err
+		}
+		var told []string
+		for _, b := range all {
+			told = append(told, string(b))
+		}
+		r.Gathered = append(r.Gathered, told)
+	}
+	return c, nil
+}
+
+func sums(w Weights) map[string]string {
+	out := map[string]string{}
+	for name, values := range w {
+		h := xxh3.New()
+		for _, x := range values {
+			_ = binary.Write(h, binary.LittleEndian, x)
+		}
+		out[name] = fmt.Sprintf("%016x", h.Sum64())
+	}
+	return out
+}
+
+// runTasks runs tasks in processes of their own. That of one that dies is empty.
+func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
+	t.Helper()
+	dir := t.TempDir()
+	results, logs := make([]workerResult, len(tasks)), make([]bytes.Buffer, len(tasks))
+	var processes []*exec.Cmd
+	for i, task := range tasks {
+		task.Out = filepath.Join(dir, strconv.Itoa(i))
+		raw, err := json.Marshal(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := exec.CommandContext(t.Context(), os.Args[0])
+		// A proxy of the environment is no way to the neighbour.
+		p.Env = append(os.Environ(), workerVariable+"="+string(raw), "http_proxy=http://127.0.0.1:9")
+		p.Stdout, p.Stderr = &logs[i], &logs[i]
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		processes = append(processes, p)
+	}
+	for i, p := range processes {
+		if err := p.Wait(); err != nil {
+			t.Errorf("process %d: %v\n%s", i, err, &logs[i])
+		}
+		if tasks[i].Die > 0 {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, strconv.Itoa(i)))
+		if err == nil {
+			err = json.Unmarshal(raw, &results[i])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return results
+}
+
+// twoWorkers are the tasks of two workers; the second dies at a step.
+func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
+	var addresses []string
+	for _, port := range freePorts(t, 2) {
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	for i := range addresses {
+		tasks = append(tasks, workerTask{Worker: Worker{Cluster: addresses, Index: i, Timeout: time.Minute}, Steps: steps})
+	}
+	tasks[1].Die = die
+	return tasks
+}
+
+// Two processes compute what one does on two devices, to the last bit: there is one
+// order of a sum of two.
+func TestCluster(t *testing.T) {
+	const steps = 10
+	alone := runTasks(t, workerTask{Steps: steps})[0]
+	if alone.Err != "" {
+		t.Fatal(alone.Err)
+	}
+	long := strings.Repeat("ab\x00\n", 100)
+	gathered := [][]string{{"", ""}, {long, long + long}, {"0", "1"}, {"", ""}}
+	for i, r := range runTasks(t, twoWorkers(t, steps, 0)...) {
+		if r.Err != "" {
+			t.Fatalf("worker %d: %s", i, r.Err)
+		}
+		if r.Exposed {
+			t.Errorf("worker %d listens on more than 127.0.0.1", i)
+		}
+		if !slices.EqualFunc(r.Gathered, gathered, slices.Equal) {
+			t.Errorf("worker %d gathered %q, expected %q", i, r.Gathered, gathered)
+		}
+		if !slices.Equal(r.Losses, alone.Losses) {
+			t.Errorf("worker %d has the losses %v, one process has %v", i, r.Losses, alone.Losses)
+		}
+		if len(r.Weights) == 0 || !maps.Equal(r.Weights, alone.Weights) {
+			t.Errorf("worker %d ends with other weights than one process", i)
+		}
+	}
+}
+
+// A worker that dies ends the others' step, by its name.
+func TestClusterLosesWorker(t *testing.T) {
+	r := runTasks(t, twoWorkers(t, 6, 4)...)[0]
+	if len(r.Losses) != 3 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "does not answer") || !strings.Contains(r.Err, "--resume") {
+		t.Errorf("worker 0 made %d steps and ended with %q, expected 3 steps and an error that names worker 1", len(r.Losses), r.Err)
+	}
+	if r.Took > 30*time.Second {
+		t.Errorf("worker 0 took %v to tell", r.Took)
+	}
+}

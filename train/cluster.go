@@ -1,0 +1,151 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"galaxy/graph"
+	"galaxy/train/checkpoint"
+)
+
+// Begun tells every worker of a cluster what run the chief goes on with, which has
+// its folder: begun is the chief's configuration of it, nil for a new one and on
+// all others. resume is whether this worker was asked to go on with a run, which
+// all are, or none. Without a cluster it returns begun.
+func Begun(c *graph.Cluster, resume bool, begun *Config) (*Config, error) {
+	if c == nil {
+		return begun, nil
+	}
+	type greeting struct {
+		Resume bool
+		Begun  *Config
+	}
+	all, err := gather(c, greeting{resume, begun})
+	if err != nil {
+		return nil, err
+	}
+	for i, g := range all {
+		if g.Resume != all[0].Resume {
+			return nil, fmt.Errorf("%s and %s were not both started with --resume: start all workers alike", c.Name(0), c.Name(i))
+		}
+	}
+	return all[0].Begun, nil
+}
+
+// agree compares what the workers are about to train, and gives all of them the
+// chief's state.
+func (r *run) agree() error {
+	if r.Cluster == nil {
+		return nil
+	}
+	type plan struct {
+		Version    string
+		TensorFlow string
+		Config     Config
+		Devices    int
+		State      checkpoint.State
+	}
+	devices, err := r.Config.Devices.Resolve(r.Config.session())
+	if err != nil {
+		return err
+	}
+	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, len(devices), r.state})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, p := range all {
+		var differ []string
+		if was, is := all[0].Version, p.Version; was != is {
+			differ = append(differ, fmt.Sprintf("galaxy %s, where the chief has %s", is, was))
+		}
+		if was, is := all[0].TensorFlow, p.TensorFlow; was != is {
+			differ = append(differ, fmt.Sprintf("TensorFlow %s, where the chief has %s", is, was))
+		}
+		if was, is := all[0].Devices, p.Devices; was != is {
+			differ = append(differ, fmt.Sprintf("%d devices (--devices), where the chief has %d", is, was))
+		}
+		differences(&differ, "workers", "the chief", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(p.Config))
+		if len(differ) > 0 {
+			errs = append(errs, fmt.Errorf("%s is about to train something else than %s:\n  %s\nstart all workers with the same flags",
+				r.Cluster.Name(i), r.Cluster.Name(0), strings.Join(differ, "\n  ")))
+		}
+	}
+	r.state = all[0].State
+	return errors.Join(errs...)
+}
+
+// protocol is the version of what workers tell each other.
+const protocol = 1
+
+// gather gives what every worker has to tell to all of them.
+func gather[T any](c *graph.Cluster, own T) ([]T, error) {
+	type message struct {
+		Protocol int
+		Told     json.RawMessage
+	}
+	told, err := json.Marshal(own)
+	if err != nil {
+		return nil, fmt.Errorf("tell the other workers: %w", err)
+	}
+	raw, err := json.Marshal(message{protocol, told})
+	if err != nil {
+		return nil, fmt.Errorf("tell the other workers: %w", err)
+	}
+	got, err := c.Gather(raw)
+	if err != nil {
+		return nil, fmt.Errorf("hear from the other workers: %w", err)
+	}
+	all := make([]T, len(got))
+	for i, raw := range got {
+		var m message
+		if err := json.Unmarshal(raw, &m); err != nil || m.Protocol != protocol {
+			return nil, fmt.Errorf("%s is of another version of galaxy: start all workers with the same one", c.Name(i))
+		}
+		if err := json.Unmarshal(m.Told, &all[i]); err != nil {
+			return nil, fmt.Errorf("%s is of another version of galaxy: start all workers with the same one (%w)", c.Name(i), err)
+		}
+	}
+	return all, nil
+}
+
+// lockstep is the predictor of a cluster's evaluation: all workers stop in the same
+// batch when one is to stop.
+type lockstep struct {
+	Predictor
+	cluster *graph.Cluster
+	stop    func() bool
+}
+
+func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err error) {
+	all, err := gather(l.cluster, l.stop())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, stop := range all {
+		if stop {
+			return nil, nil, ErrStopped
+		}
+	}
+	return l.Predictor.Predict(images)
+}
+
+// linger is how long a worker stays after the others have made their last step: what
+// it has sent may still be on its way.
+const linger = time.Second
+
+// part keeps this worker until all others have come to the end as well.
+func (r *run) part() error {
+	if r.Cluster == nil {
+		return nil
+	}
+	if _, err := r.Cluster.Gather(nil); err != nil {
+		return fmt.Errorf("the last step is made, but not all workers came to the end: %w", err)
+	}
+	time.Sleep(linger)
+	return nil
+}
