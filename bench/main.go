@@ -39,7 +39,7 @@ type settings struct {
 	memoryBatch          int
 	jit                  bool
 	alone, devices       string // whose steps the part mirror compares
-	mirrorBatch          int
+	mirrorBatch, workers int
 	only, precisions     []string
 }
 
@@ -64,6 +64,7 @@ func main() {
 	flag.StringVar(&s.alone, "alone", "cpu", "mirror: one device, as galaxy train --devices takes it; its batch is -batch")
 	flag.StringVar(&s.devices, "devices", "cpu:2", "mirror: several devices")
 	flag.IntVar(&s.mirrorBatch, "mirror-batch", 0, "mirror: examples of a step on several devices; 0 is -batch")
+	flag.IntVar(&s.workers, "workers", 0, "mirror: processes on this machine that train together, with its cores shared out among them; 0 leaves them out")
 	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()

@@ -90,9 +90,7 @@ func (s settings) timeOurs(ctx context.Context, precision string, round, batch i
 	run := filepath.Join(s.work, fmt.Sprintf("run-%s-%d", precision, round))
 	defer func() { _ = os.RemoveAll(run) }() // or else with the folder of all runs
 	begin := time.Now()
-	args := append([]string{"train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
-		"--batch", strconv.Itoa(batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"}, flags...)
-	if _, err := output(ctx, s.galaxy, args...); err != nil {
+	if _, err := output(ctx, s.galaxy, s.trainArgs(run, precision, batch, flags)...); err != nil {
 		return timing{}, err
 	}
 	lines, err := readSteps(filepath.Join(run, "metrics.jsonl"))
@@ -112,6 +110,11 @@ func (s settings) timeOurs(ctx context.Context, precision string, round, batch i
 	}
 	t.wait = waited / total
 	return t, nil
+}
+
+func (s settings) trainArgs(run, precision string, batch int, flags []string) []string {
+	return append([]string{"train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
+		"--batch", strconv.Itoa(batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"}, flags...)
 }
 
 func (s settings) timeKeras(ctx context.Context, precision string, jit bool) (timing, error) {
