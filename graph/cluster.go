@@ -165,7 +165,9 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	if w.Timeout == 0 {
 		w.Timeout = DefaultTimeout
 	}
-	if err := w.listen(); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("waited for %v", w.Timeout))
+	defer cancel()
+	if err := w.listen(ctx); err != nil {
 		return nil, err
 	}
 	session.devices = devices
@@ -215,7 +217,7 @@ func (c *Cluster) Name(i int) string {
 func (c *Cluster) job() string { return fmt.Sprintf("/job:worker/replica:0/task:%d", c.worker.Index) }
 
 // listen makes the server that is started next listen on w.Listen alone.
-func (w Worker) listen() error {
+func (w Worker) listen(ctx context.Context) error {
 	host, text, err := net.SplitHostPort(w.Cluster[w.Index])
 	if err != nil {
 		return err
@@ -228,8 +230,13 @@ func (w Worker) listen() error {
 		host = w.Listen
 	}
 	found, err := net.LookupIP(host)
-	if err != nil {
-		return fmt.Errorf("address of worker %d, which is this one: %w", w.Index, err)
+	for err != nil { // where machines come and go, names come after them
+		select {
+		case <-time.After(retryAfter):
+			found, err = net.LookupIP(host)
+		case <-ctx.Done():
+			return fmt.Errorf("address of worker %d, which is this one: %w: %w", w.Index, err, context.Cause(ctx))
+		}
 	}
 	ip := found[0]
 	if i := slices.IndexFunc(found, func(ip net.IP) bool { return ip.To4() != nil }); i >= 0 {
@@ -288,23 +295,23 @@ func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
 
 // wait waits until all workers listen.
 func (c *Cluster) wait(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.worker.Timeout, fmt.Errorf("waited for %v", c.worker.Timeout))
-	defer cancel()
 	for {
 		absent := c.absent(ctx)
 		if len(absent) == 0 {
 			return nil
 		}
 		select {
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(retryAfter):
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", strings.Join(absent, ", "), context.Cause(ctx))
 		}
 	}
 }
 
-// dialTimeout is how long a worker has to answer a call, seconds.
-const dialTimeout = 3 * time.Second
+const (
+	dialTimeout = 3 * time.Second // for a worker to answer a call
+	retryAfter  = 200 * time.Millisecond
+)
 
 // absent names the workers that do not listen, and why.
 func (c *Cluster) absent(ctx context.Context) []string {

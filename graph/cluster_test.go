@@ -87,7 +87,7 @@ func TestJoinClusterRefuses(t *testing.T) {
 	}{
 		{"a port in use", Worker{Cluster: []string{taken.Addr().String(), here}}, "address already in use"},
 		{"a host that is another's", Worker{Cluster: []string{"192.0.2.1:2222", here}}, "expected a free port, and an address of this machine"},
-		{"a host without an address", Worker{Cluster: []string{"galaxy.invalid:2222", here}}, "address of worker 0, which is this one"},
+		{"a host without an address", Worker{Cluster: []string{"galaxy.invalid:2222", here}, Timeout: time.Second}, "address of worker 0, which is this one"},
 		{"no such worker", Worker{Cluster: []string{here}, Index: 1}, "expected 0 to 0"},
 		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
 		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},

@@ -134,7 +134,8 @@ func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, 
 }
 
 // FindDevices lists the devices that TensorFlow finds. session is that of the work
-// that follows: all sessions of a process have the threads of its first one.
+// that follows: all sessions of a process have the threads, and the GPU memory, of its
+// first one.
 func FindDevices(session SessionConfig) (_ []tf.Device, err error) {
 	sess, err := newSession(tf.NewGraph(), session)
 	if err != nil {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -20,6 +21,8 @@ type SessionConfig struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at
 	// the same time; 0 is one a core.
 	Threads int
+	// GPUMemory says how much of each GPU's memory is taken.
+	GPUMemory GPUMemory
 
 	devices []string // that have to be there; nil is all that TensorFlow makes by itself
 	cluster *Cluster // that the devices are in; nil is this process alone
@@ -27,10 +30,33 @@ type SessionConfig struct {
 
 // Validate checks the fields and says what was expected and what came.
 func (c SessionConfig) Validate() error {
+	_, err := c.GPUMemory.options()
 	if c.Threads < 0 {
-		return fmt.Errorf("threads %d: expected 0 (one a core) or more", c.Threads)
+		err = errors.Join(fmt.Errorf("threads %d: expected 0 (one a core) or more", c.Threads), err)
 	}
-	return nil
+	return err
+}
+
+// GPUMemory says how much of each GPU's memory a process takes:
+//
+//	all      nearly all, at the start; so does ""
+//	growth   what it needs as it needs it, which may leave it in pieces
+//	60%      that share, at the start
+type GPUMemory string
+
+func (m GPUMemory) options() (*pb.GPUOptions, error) {
+	switch m {
+	case "", "all":
+		return nil, nil
+	case "growth":
+		return &pb.GPUOptions{AllowGrowth: true}, nil
+	}
+	number, isShare := strings.CutSuffix(string(m), "%")
+	share, err := strconv.ParseFloat(number, 64)
+	if err != nil || !isShare || !(share > 0 && share <= 100) {
+		return nil, fmt.Errorf("GPU memory %q: expected all, growth or a share of each GPU's such as 60%%", string(m))
+	}
+	return &pb.GPUOptions{PerProcessGpuMemoryFraction: share / 100}, nil
 }
 
 // Options is the configuration as the bindings take it.
@@ -54,7 +80,11 @@ func (c SessionConfig) proto() (*pb.ConfigProto, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	config := &pb.ConfigProto{IntraOpParallelismThreads: int32(c.Threads), InterOpParallelismThreads: int32(c.Threads)}
+	gpu, err := c.GPUMemory.options()
+	if err != nil {
+		return nil, err
+	}
+	config := &pb.ConfigProto{IntraOpParallelismThreads: int32(c.Threads), InterOpParallelismThreads: int32(c.Threads), GpuOptions: gpu}
 	if c.devices != nil {
 		cpus, gpus := 1, false
 		for _, d := range c.devices {

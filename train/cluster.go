@@ -49,7 +49,7 @@ func (r *run) agree() error {
 		Devices    int
 		State      checkpoint.State
 	}
-	devices, err := r.Config.Devices.Resolve(r.Config.session())
+	devices, err := r.Config.Devices.Resolve(r.session())
 	if err != nil {
 		return err
 	}

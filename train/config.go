@@ -104,9 +104,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// session is how graphs are run.
-func (c Config) session() graph.SessionConfig { return graph.SessionConfig{Threads: c.Threads} }
-
 const configName = "config.json"
 
 // ReadConfig reads the configuration of the run in dir. The error wraps

@@ -31,11 +31,16 @@ type Options struct {
 	// Cluster, when set, has other processes that Run with the same Config at the
 	// same time. The chief alone has a use for Dir: it reads and writes the run.
 	Cluster *graph.Cluster
+	// GPUMemory says how much of each GPU's memory the run takes.
+	GPUMemory graph.GPUMemory
 	// Version is the program's, which all workers have to be of.
 	Version string
 	// Resume goes on from the last checkpoint in Dir, or starts afresh where
 	// there is none. Without it Dir must not exist.
-	Resume    bool
+	Resume bool
+	// Heartbeat is a file to write signs of life to; "" is none. Another run must
+	// not write the same.
+	Heartbeat string
 	Observers []Observer
 	// Started, when set, is told before the first step how many updates the
 	// checkpoint that the run goes on from has made; 0 for a fresh start.
@@ -63,8 +68,9 @@ type run struct {
 	last   *checkpoint.Checkpoint // to go on from, or nil
 	locked *os.File
 
-	state checkpoint.State // of the updates made so far
-	saved int64            // step of the newest checkpoint, -1 for none
+	state    checkpoint.State // of the updates made so far
+	saved    int64            // step of the newest checkpoint, -1 for none
+	lastBeat Heartbeat
 }
 
 // Run trains until Config.Schedule.Total updates are made and leaves the last
@@ -72,7 +78,13 @@ type run struct {
 // the run needs has been found sound.
 func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	r := &run{Options: o, saved: -1, store: checkpoint.Open(filepath.Join(o.Dir, "checkpoints"))}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() {
+		err = errors.Join(err, r.close())
+		_ = r.beat(PhaseEnd)
+	}()
+	if err := r.beat(PhaseStart); err != nil {
+		return Summary{}, err
+	}
 	if err := r.open(); err != nil {
 		return Summary{}, err
 	}
@@ -87,6 +99,11 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 		err = errors.Join(err, r.part())
 	}
 	return Summary{Step: r.state.Step, Best: r.state.Best}, err
+}
+
+// session is how the run's graph is run.
+func (r *run) session() graph.SessionConfig {
+	return graph.SessionConfig{Threads: r.Config.Threads, GPUMemory: r.GPUMemory}
 }
 
 // chief tells whether this process has the run's folder.
@@ -168,14 +185,14 @@ func (r *run) openCheckpoint() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
-	devices, err := cfg.Devices.Resolve(cfg.session())
+	devices, err := cfg.Devices.Resolve(r.session())
 	if err != nil {
 		return err
 	}
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: devices, Accumulate: cfg.Accumulate, Session: cfg.session(), Cluster: r.Cluster,
+		Devices: devices, Accumulate: cfg.Accumulate, Session: r.session(), Cluster: r.Cluster,
 	})
 	if err != nil {
 		return err
@@ -285,6 +302,7 @@ func (r *run) loop(ctx context.Context) error {
 		if r.state.Step >= total {
 			return nil
 		}
+		_ = r.beat(PhaseTrain)
 		begin, waited := time.Now(), r.loader.DataWait()
 		batch, err := r.loader.Next(work)
 		if err != nil {
@@ -344,6 +362,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 	}
 	scores, err := Evaluate(ctx, predictor, Evaluation{
 		Cache: r.Cache, Split: data.Validation, Target: r.Config.Objective.Target(), Loss: r.objective,
+		Progress: func(int, int) { _ = r.beat(PhaseEvaluate) },
 	})
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
@@ -395,6 +414,7 @@ func (r *run) save() error {
 	if r.saved == r.state.Step || !r.chief() {
 		return nil
 	}
+	_ = r.beat(PhaseSave)
 	state := r.state
 	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]int64{}
 	for _, j := range r.journals {

@@ -60,7 +60,10 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 	if w == nil {
 		return nil, begun, nil
 	}
-	session := graph.SessionConfig{Threads: c.Int("threads")}
+	session, err := sessionOf(c)
+	if err != nil {
+		return nil, nil, err
+	}
 	devices, err := graph.Devices(c.String("devices")).Resolve(session)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--devices: %w", err)

@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/graph"
 	"galaxy/internal/durable"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -32,7 +31,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},
 			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print the main figures only; questions, classes, calibration and slices are left out"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
-			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
+			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
 		}, foreignModelFlags()...),
 		Action: evalAction,
 	}
@@ -62,9 +61,9 @@ func evalAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{fmt.Errorf("--split: %w", err)}
 	}
-	session := graph.SessionConfig{Threads: c.Int("threads")}
-	if err := session.Validate(); err != nil {
-		return usageError{err}
+	session, err := sessionOf(c)
+	if err != nil {
+		return err
 	}
 	if c.Int("batch") < 1 {
 		return usageError{fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}

@@ -33,7 +33,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(graph.Auto), Usage: "of a run's convolutions: auto, float32 or bfloat16"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
-			&cli.IntFlag{Name: "threads", Category: catSpeed, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads of the network; 0 is one a core"},
+			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
 			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "as its signature tells"},
 		}, foreignModelFlags()...),
 		Action: predictAction,
@@ -142,9 +142,9 @@ func predictAction(c *cli.Context) (err error) {
 
 // checkPredict checks the flags that can be judged by themselves.
 func checkPredict(c *cli.Context) (graph.SessionConfig, graph.Precision, error) {
-	session := graph.SessionConfig{Threads: c.Int("threads")}
+	session, err := sessionOf(c)
 	precision := graph.Precision(c.String("precision"))
-	errs := []error{session.Validate(), precision.Validate()}
+	errs := []error{err, precision.Validate()}
 	if err := predict.CheckFormat(c.String("out")); err != nil {
 		errs = append(errs, fmt.Errorf("--out %w", err))
 	}

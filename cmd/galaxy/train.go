@@ -33,7 +33,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
 			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
 			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
-			&cli.IntFlag{Name: "threads", Category: catRun, EnvVars: []string{"GALAXY_THREADS"}, Usage: "CPU threads; 0 is one a core"},
+			threadsFlag(catRun), gpuMemoryFlag(catRun),
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
@@ -78,6 +78,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "eval-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between evaluations of the validation split; 0 is only after the last step"},
 			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints; 0 is only the best and the last"},
 			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
+			heartbeatFlag(catOutput, "`FILE` to write signs of life to, for galaxy health"),
 			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
 		}, clusterFlags()...),
 		Action: trainAction,
@@ -147,7 +148,7 @@ func trainAction(c *cli.Context) (err error) {
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	progress.print("%s", describe(cfg, cluster, devices, cache))
 	summary, err := train.Run(c.Context, train.Options{
-		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, Version: galaxyVersion, Resume: c.Bool("resume"),
+		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 	})
 	if err := progress.close(err); err != nil {
@@ -200,7 +201,12 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 		cfg.Devices, cfg.Threads = graph.Devices(c.String("devices")), c.Int("threads")
 	}
 	set("accumulate", func() { cfg.Accumulate = c.Int("accumulate") })
-	devices, err = cfg.Devices.Resolve(graph.SessionConfig{Threads: cfg.Threads})
+	session, err := sessionOf(c)
+	if err != nil {
+		return nil, err
+	}
+	session.Threads = cfg.Threads
+	devices, err = cfg.Devices.Resolve(session)
 	if err != nil {
 		return nil, fmt.Errorf("--devices: %w", err)
 	}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/train"
+)
+
+func healthCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "health",
+		Usage: "tell whether a training run lives, by the heartbeat it writes; opens no device",
+		Flags: []cli.Flag{
+			heartbeatFlag(catInput, "`FILE` that galaxy train was told to write"),
+			&cli.DurationFlag{Name: "max-age", Category: catInput, Value: 10 * time.Minute, Usage: "of the last sign of life; longer than the longest step, the first one included"},
+		},
+		Action: healthAction,
+	}
+}
+
+func heartbeatFlag(category, usage string) cli.Flag {
+	return &cli.StringFlag{Name: "heartbeat", Category: category, EnvVars: []string{"GALAXY_HEARTBEAT"}, Usage: usage}
+}
+
+// healthAction fails where a run has begun, has not ended and shows no life: a
+// container that does something else is well.
+func healthAction(c *cli.Context) error {
+	if err := checkArguments(c, "heartbeat"); err != nil {
+		return err
+	}
+	beat, err := train.ReadHeartbeat(c.String("heartbeat"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return report(c, struct {
+			Phase string `json:"phase"`
+		}{"none"}, func(w io.Writer) { fmt.Fprintln(w, "no run has begun") })
+	}
+	if err != nil {
+		return err
+	}
+	age := time.Since(beat.Time).Round(time.Second)
+	said := fmt.Sprintf("%s, step %d of %d, %v ago", beat.Phase, beat.Step, beat.Total, age)
+	if limit := c.Duration("max-age"); beat.Phase != train.PhaseEnd && age > limit {
+		return fmt.Errorf("no sign of life for %v, which is more than --max-age %v: %s", age, limit, said)
+	}
+	return report(c, beat, func(w io.Writer) { fmt.Fprintln(w, said) })
+}

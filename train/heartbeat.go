@@ -1,0 +1,64 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Heartbeat is the last sign of life of a run, for whoever watches over it without
+// touching it: a small JSON file that is replaced about once a second.
+type Heartbeat struct {
+	Time  time.Time `json:"time"`
+	Phase string    `json:"phase"` // one of the phases below
+	Step  int64     `json:"step"`  // updates made
+	Total int64     `json:"total"` // updates the run will make
+}
+
+// The phases of a run. The last one is the last there is, however the run has ended.
+const (
+	PhaseStart    = "starting"
+	PhaseTrain    = "training"
+	PhaseEvaluate = "evaluating"
+	PhaseSave     = "saving"
+	PhaseEnd      = "ended"
+)
+
+// beatEvery is the least time between two heartbeats of one phase.
+const beatEvery = time.Second
+
+// beat writes the heartbeat, if there is a place for it. It is no reason to stop
+// that one cannot be written, but the first.
+func (r *run) beat(phase string) error {
+	now := time.Now()
+	if r.Heartbeat == "" || phase == r.lastBeat.Phase && now.Sub(r.lastBeat.Time) < beatEvery {
+		return nil
+	}
+	r.lastBeat = Heartbeat{Time: now, Phase: phase, Step: r.state.Step, Total: r.Config.Schedule.Total}
+	raw, err := json.Marshal(r.lastBeat)
+	if err != nil {
+		return err
+	}
+	// Not synced: after a crash of the machine nobody asks whether the run lives.
+	temporary := r.Heartbeat + ".tmp"
+	if err := errors.Join(os.WriteFile(temporary, append(raw, '\n'), 0o666), os.Rename(temporary, r.Heartbeat)); err != nil {
+		return fmt.Errorf("write heartbeat: %w", err)
+	}
+	return nil
+}
+
+// ReadHeartbeat reads the file of Options.Heartbeat. The error wraps
+// fs.ErrNotExist where no run has begun.
+func ReadHeartbeat(path string) (h Heartbeat, err error) {
+	raw, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(raw, &h)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("read heartbeat %s: %w", path, err)
+	}
+	return h, err
+}
