@@ -2,7 +2,6 @@ package graph
 
 import (
 	"fmt"
-	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -42,27 +41,10 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 // backward pass still works on the rest.
 const collectives = 4
 
-// meeting is how replicas meet.
-type meeting struct {
-	replicas int // of all workers
-	gpu      bool
-	timeout  time.Duration // 0 is none
-}
-
-// reduce is the collective op that takes means over the replicas.
-func (m meeting) reduce(s *op.Scope, x, size, key, instance tf.Output) tf.Output {
-	attrs := []op.CollectiveReduceV2Attr{op.CollectiveReduceV2TimeoutSeconds(float32(m.timeout.Seconds()))}
-	if m.gpu {
-		// Without being asked to, GPUs send everything through the host.
-		attrs = append(attrs, op.CollectiveReduceV2CommunicationHint("nccl"))
-	}
-	return op.CollectiveReduceV2(s, x, size, key, instance, nil, "Add", "Div", attrs...)
-}
-
 // allReduce returns the means of values, float32, over the replicas, all of which
-// build the same.
-func allReduce(s *op.Scope, m meeting, values []tf.Output) []tf.Output {
-	if m.replicas == 1 || s.Err() != nil {
+// build the same, on GPUs or CPUs.
+func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Output {
+	if replicas == 1 || s.Err() != nil {
 		return values
 	}
 	shapes, counts := make([][]int64, len(values)), make([]int64, len(values))
@@ -77,7 +59,11 @@ func allReduce(s *op.Scope, m meeting, values []tf.Output) []tf.Output {
 		total += counts[i]
 	}
 	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, key := number(m.replicas), number(replicaGroup)
+	size, key := number(replicas), number(replicaGroup)
+	hint := "auto"
+	if gpu {
+		hint = "nccl" // or else GPUs send everything through the host
+	}
 	means := make([]tf.Output, len(values))
 	// The backward pass ends with the first values: the last are ready first.
 	end := len(values)
@@ -97,7 +83,8 @@ func allReduce(s *op.Scope, m meeting, values []tf.Output) []tf.Output {
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
 		// devices begin in different orders.
-		mean := m.reduce(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1))
+		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1), nil, "Add", "Div",
+			op.CollectiveReduceV2CommunicationHint(hint))
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))
 		for i, part := range parts {

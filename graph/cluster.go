@@ -4,6 +4,7 @@ package graph
 #include <stdlib.h>
 #include <tensorflow/c/c_api.h>
 int listen_on(const unsigned char *ip, int port);
+int listens(void);
 */
 import "C"
 
@@ -141,6 +142,8 @@ type Cluster struct {
 	config  *pb.ConfigProto
 	target  string
 	devices []string
+	only    bool // on one address
+	lost    bool // a worker, in the middle of a run that nothing can end
 
 	gatherings map[int]gathering // by length
 }
@@ -167,7 +170,8 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("waited for %v", w.Timeout))
 	defer cancel()
-	if err := w.listen(ctx); err != nil {
+	only, err := w.listen(ctx)
+	if err != nil {
 		return nil, err
 	}
 	session.devices = devices
@@ -175,7 +179,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{worker: w, config: config, gatherings: map[int]gathering{}}
+	c := &Cluster{worker: w, config: config, only: only, gatherings: map[int]gathering{}}
 	for _, d := range devices {
 		c.devices = append(c.devices, c.job()+d)
 	}
@@ -216,15 +220,16 @@ func (c *Cluster) Name(i int) string {
 // job is the beginning of the names of this worker's devices.
 func (c *Cluster) job() string { return fmt.Sprintf("/job:worker/replica:0/task:%d", c.worker.Index) }
 
-// listen makes the server that is started next listen on w.Listen alone.
-func (w Worker) listen(ctx context.Context) error {
+// listen makes the server that is started next listen on w.Listen alone, unless that
+// is all addresses.
+func (w Worker) listen(ctx context.Context) (only bool, err error) {
 	host, text, err := net.SplitHostPort(w.Cluster[w.Index])
 	if err != nil {
-		return err
+		return false, err
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if w.Listen != "" {
 		host = w.Listen
@@ -235,24 +240,32 @@ func (w Worker) listen(ctx context.Context) error {
 		case <-time.After(retryAfter):
 			found, err = net.LookupIP(host)
 		case <-ctx.Done():
-			return fmt.Errorf("address of worker %d, which is this one: %w: %w", w.Index, err, context.Cause(ctx))
+			return false, fmt.Errorf("address of worker %d, which is this one: %w: %w", w.Index, err, context.Cause(ctx))
 		}
 	}
 	ip := found[0]
 	if i := slices.IndexFunc(found, func(ip net.IP) bool { return ip.To4() != nil }); i >= 0 {
 		ip = found[i]
 	}
+	if named := host != "localhost" && net.ParseIP(host) == nil; named && ip.IsLoopback() {
+		// As Debian's installer puts the machine's own name into /etc/hosts.
+		return false, fmt.Errorf("worker %d, which is this one, has the host %s, which is %v here, where no other machine reaches it: "+
+			"say --listen with the machine's address, or give that in the cluster", w.Index, host, ip)
+	}
 	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), text))
 	if err != nil {
-		return fmt.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine where the cluster or --listen names it", w.Index, err)
+		return false, fmt.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine where the cluster or --listen names it", w.Index, err)
 	}
 	if err := l.Close(); err != nil {
-		return err
+		return false, err
 	}
-	if !ip.IsUnspecified() && C.listen_on((*C.uchar)(unsafe.Pointer(unsafe.SliceData(ip.To16()))), C.int(port)) == 0 {
-		return errors.New("on this system TensorFlow listens on all addresses of the machine: say --listen 0.0.0.0 where that is no harm")
+	if ip.IsUnspecified() {
+		return false, nil
 	}
-	return nil
+	if C.listen_on((*C.uchar)(unsafe.Pointer(unsafe.SliceData(ip.To16()))), C.int(port)) == 0 {
+		return false, errors.New("on this system TensorFlow listens on all addresses of the machine: say --listen 0.0.0.0 where that is no harm")
+	}
+	return true, nil
 }
 
 // start starts the server.
@@ -281,6 +294,9 @@ func (c *Cluster) start() error {
 		return fmt.Errorf("start the server of %s: %s", c.Name(c.worker.Index), C.GoString(C.TF_Message(status)))
 	}
 	c.target = C.GoString(C.TF_ServerTarget(server))
+	if c.only && C.listens() == 0 {
+		return errors.New("TensorFlow listens on other addresses than it was told to: say --listen 0.0.0.0 where that is no harm")
+	}
 	return nil
 }
 
@@ -295,15 +311,18 @@ func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
 
 // wait waits until all workers listen.
 func (c *Cluster) wait(ctx context.Context) error {
-	for {
+	for present := 0; ; {
 		absent := c.absent(ctx)
-		if len(absent) == 0 {
+		if present++; len(absent) > 0 {
+			present = 0
+		}
+		if present == 2 { // once may have been a worker that tried whether its port was free
 			return nil
 		}
 		select {
 		case <-time.After(retryAfter):
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", strings.Join(absent, ", "), context.Cause(ctx))
+			return fmt.Errorf("wait for the other workers: %w; %s", context.Cause(ctx), strings.Join(absent, ", "))
 		}
 	}
 }
@@ -311,6 +330,7 @@ func (c *Cluster) wait(ctx context.Context) error {
 const (
 	dialTimeout = 3 * time.Second // for a worker to answer a call
 	retryAfter  = 200 * time.Millisecond
+	askEvery    = 3 * time.Second // while a run takes so long
 )
 
 // absent names the workers that do not listen, and why.
@@ -336,16 +356,65 @@ func (c *Cluster) absent(ctx context.Context) []string {
 	return slices.DeleteFunc(why, func(s string) bool { return s == "" })
 }
 
+// ErrWorkerLost is the error of work that all workers do together when one of them is
+// gone, or has not taken part for as long as Worker.Timeout.
+var ErrWorkerLost = errors.New("a worker is lost")
+
+// run is sess.Run of work that all workers do together; without a cluster it is no
+// more than that. The collective ops have a time limit of their own, but TensorFlow
+// keeps two threads waiting for it for each that it runs.
+func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error) {
+	if c == nil {
+		return sess.Run(feeds, fetches, targets)
+	}
+	type result struct {
+		got []*tf.Tensor
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		got, err := sess.Run(feeds, fetches, targets)
+		done <- result{got, err}
+	}()
+	limit, ask := time.NewTimer(c.worker.Timeout), time.NewTicker(askEvery)
+	defer limit.Stop()
+	defer ask.Stop()
+	silent := 0
+	for {
+		select {
+		case r := <-done:
+			return r.got, c.explain(r.err)
+		case <-ask.C:
+			absent := c.absent(context.Background())
+			if silent++; len(absent) == 0 {
+				silent = 0
+			}
+			if silent == 2 {
+				c.lost = true
+				return nil, fmt.Errorf("%w: %s", ErrWorkerLost, strings.Join(absent, ", "))
+			}
+		case <-limit.C:
+			c.lost = true
+			return nil, fmt.Errorf("%w: all of them listen, but after %v one has not done its part", ErrWorkerLost, c.worker.Timeout)
+		}
+	}
+}
+
 // explain names the workers that are gone as the reason of an error in work that
 // all did together.
 func (c *Cluster) explain(err error) error {
-	if c == nil {
-		return err
+	if err == nil {
+		return nil
 	}
 	// A process that dies may still have its port for a moment.
 	for range 10 {
 		if absent := c.absent(context.Background()); len(absent) > 0 {
-			return fmt.Errorf("%s; start all workers again with --resume to go on from the last checkpoint", strings.Join(absent, ", "))
+			why := err.Error()
+			if from, text, found := strings.Cut(why, ":\n"); found && strings.HasPrefix(from, "From /job:") {
+				why = text
+			}
+			why, _, _ = strings.Cut(why, "\n")
+			return fmt.Errorf("%w: %s (%s)", ErrWorkerLost, strings.Join(absent, ", "), strings.TrimSpace(why))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -356,7 +425,7 @@ func (c *Cluster) explain(err error) error {
 // workers, and from there to all devices.
 func (c *Cluster) broadcast(s *op.Scope, vars []Variable, handles map[string][]tf.Output, reads map[string]tf.Output) *tf.Operation {
 	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, key, timeout := number(c.Workers()), number(hostGroup), float32(c.worker.Timeout.Seconds())
+	size, key := number(c.Workers()), number(hostGroup)
 	var done []*tf.Operation
 	for i, v := range vars {
 		instance := number(firstBroadcast + i)
@@ -366,10 +435,10 @@ func (c *Cluster) broadcast(s *op.Scope, vars []Variable, handles map[string][]t
 			vs = vs.WithControlDependencies(done[len(done)-1])
 		}
 		if c.Index() == 0 {
-			done = append(done, op.CollectiveBcastSendV2(vs, op.Identity(vs, reads[v.Name]), size, key, instance, op.CollectiveBcastSendV2TimeoutSeconds(timeout)).Op)
+			done = append(done, op.CollectiveBcastSendV2(vs, op.Identity(vs, reads[v.Name]), size, key, instance).Op)
 			continue
 		}
-		value := op.CollectiveBcastRecvV2(vs, size, key, instance, tg.Const(vs.SubScope("shape"), v.Shape), tf.Float, op.CollectiveBcastRecvV2TimeoutSeconds(timeout))
+		value := op.CollectiveBcastRecvV2(vs, size, key, instance, tg.Const(vs.SubScope("shape"), v.Shape), tf.Float)
 		done = append(done, group(vs, "received", assign(vs, handles[v.Name], value)))
 	}
 	return group(s, "shared", done)
@@ -422,9 +491,9 @@ func (c *Cluster) gather(row []int32) ([]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := g.sess.Run(map[tf.Output]*tf.Tensor{g.row: value}, []tf.Output{g.all}, nil)
+	got, err := c.run(g.sess, map[tf.Output]*tf.Tensor{g.row: value}, []tf.Output{g.all}, nil)
 	if err != nil {
-		return nil, c.explain(err)
+		return nil, err
 	}
 	return got[0].Value().([]int32), nil
 }
@@ -437,8 +506,7 @@ func (c *Cluster) newGathering(length int) (_ gathering, err error) {
 	row := placeholder(s, "row", tf.Int32, int64(length))
 	// A key stands for one shape.
 	key := number(len(c.gatherings) + 1)
-	all := op.CollectiveGatherV2(s, row, number(c.Workers()), number(hostGroup), key, nil,
-		op.CollectiveGatherV2TimeoutSeconds(float32(c.worker.Timeout.Seconds())))
+	all := op.CollectiveGatherV2(s, row, number(c.Workers()), number(hostGroup), key, nil)
 	if err := s.Err(); err != nil {
 		return gathering{}, fmt.Errorf("build gather: %w", err)
 	}

@@ -110,8 +110,9 @@ func NewDecoder(crop, size int) (*Decoder, error) {
 		return nil, err
 	}
 	// Everything runs in the calling thread: one image is too little work to
-	// share out, and the callers are many. It saves about a tenth of the time.
-	options, err := encode(&pb.ConfigProto{IntraOpParallelismThreads: 1, InterOpParallelismThreads: -1})
+	// share out, and the callers are many. It saves about a tenth of the time. GPUs
+	// and their memory are left to others.
+	options, err := encode(&pb.ConfigProto{IntraOpParallelismThreads: 1, InterOpParallelismThreads: -1, DeviceCount: map[string]int32{"GPU": 0}})
 	if err != nil {
 		return nil, fmt.Errorf("start jpeg decoder: %w", err)
 	}

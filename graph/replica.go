@@ -121,12 +121,10 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		}
 	}
 	values = accumulate(s, part.accumulate, values)
-	meets := meeting{replicas: part.replicas, gpu: gpu}
 	if c.Cluster != nil {
-		meets.timeout = c.Cluster.worker.Timeout
 		values = append(values, placeholder(s, nodeStop, tf.Float))
 	}
-	values = allReduce(s.SubScope("all_reduce"), meets, values)
+	values = allReduce(s.SubScope("all_reduce"), part.replicas, gpu, values)
 
 	// The updates.
 	r := &replica{model: vars.list}

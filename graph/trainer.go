@@ -249,6 +249,9 @@ func (t *Trainer) Placement() []Placed { return slices.Clone(t.placement) }
 
 // Close ends the session. The Trainer must not be used afterwards.
 func (t *Trainer) Close() error {
+	if c := t.cfg.Cluster; c != nil && c.lost {
+		return nil // it would wait for the run that does not end
+	}
 	if err := t.sess.Close(); err != nil {
 		return fmt.Errorf("close session: %w", err)
 	}
@@ -345,8 +348,8 @@ func (t *Trainer) Share() error {
 	if t.share == nil {
 		return nil
 	}
-	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.share}); err != nil {
-		return fmt.Errorf("share the weights of the chief: %w", t.cfg.Cluster.explain(err))
+	if _, err := t.cfg.Cluster.run(t.sess, nil, nil, []*tf.Operation{t.share}); err != nil {
+		return fmt.Errorf("share the weights of the chief: %w", err)
 	}
 	return nil
 }
@@ -406,14 +409,14 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 		var err error
 		switch i {
 		case t.part.accumulate - 1:
-			got, err = t.sess.Run(feeds, fetches, []*tf.Operation{last})
+			got, err = t.cfg.Cluster.run(t.sess, feeds, fetches, []*tf.Operation{last})
 		case 0:
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.first})
 		default:
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.more})
 		}
 		if err != nil {
-			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, t.cfg.Cluster.explain(err))
+			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
 		}
 	}
 	loss, err1 := floats(got[0])

@@ -30,6 +30,7 @@ func Begun(c *graph.Cluster, resume bool, begun *Config) (*Config, error) {
 	}
 	for i, g := range all {
 		if g.Resume != all[0].Resume {
+			time.Sleep(linger)
 			return nil, fmt.Errorf("%s and %s were not both started with --resume: start all workers alike", c.Name(0), c.Name(i))
 		}
 	}
@@ -46,14 +47,14 @@ func (r *run) agree() error {
 		Version    string
 		TensorFlow string
 		Config     Config
-		Devices    int
+		Devices    string
 		State      checkpoint.State
 	}
 	devices, err := r.Config.Devices.Resolve(r.session())
 	if err != nil {
 		return err
 	}
-	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, len(devices), r.state})
+	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, kinds(devices), r.state})
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (r *run) agree() error {
 			differ = append(differ, fmt.Sprintf("TensorFlow %s, where the chief has %s", is, was))
 		}
 		if was, is := all[0].Devices, p.Devices; was != is {
-			differ = append(differ, fmt.Sprintf("%d devices (--devices), where the chief has %d", is, was))
+			differ = append(differ, fmt.Sprintf("the devices %s (--devices), where the chief has %s", is, was))
 		}
 		differences(&differ, "workers", "the chief", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(p.Config))
 		if len(differ) > 0 {
@@ -76,7 +77,19 @@ func (r *run) agree() error {
 		}
 	}
 	r.state = all[0].State
+	if len(errs) > 0 {
+		time.Sleep(linger)
+	}
 	return errors.Join(errs...)
+}
+
+// kinds are the devices without their numbers, which may differ.
+func kinds(devices []string) string {
+	kind := "CPU"
+	if graph.IsGPU(devices[0]) {
+		kind = "GPU"
+	}
+	return fmt.Sprintf("%d × %s", len(devices), kind)
 }
 
 // protocol is the version of what workers tell each other.
@@ -134,8 +147,8 @@ func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err e
 	return l.Predictor.Predict(images)
 }
 
-// linger is how long a worker stays after the others have made their last step: what
-// it has sent may still be on its way.
+// linger is how long a worker stays once it has told the others the last: that may
+// still be on its way.
 const linger = time.Second
 
 // part keeps this worker until all others have come to the end as well.

@@ -38,13 +38,20 @@ func (r *run) beat(phase string) error {
 		return nil
 	}
 	r.lastBeat = Heartbeat{Time: now, Phase: phase, Step: r.state.Step, Total: r.Config.Schedule.Total}
-	raw, err := json.Marshal(r.lastBeat)
+	return r.lastBeat.Write(r.Heartbeat)
+}
+
+// Write replaces the file at path.
+func (h Heartbeat) Write(path string) error {
+	raw, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
 	// Not synced: after a crash of the machine nobody asks whether the run lives.
-	temporary := r.Heartbeat + ".tmp"
-	if err := errors.Join(os.WriteFile(temporary, append(raw, '\n'), 0o666), os.Rename(temporary, r.Heartbeat)); err != nil {
+	if err = os.WriteFile(path+".tmp", append(raw, '\n'), 0o666); err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
 		return fmt.Errorf("write heartbeat: %w", err)
 	}
 	return nil

@@ -290,7 +290,11 @@ func (r *run) loop(ctx context.Context) error {
 	}
 	for {
 		if r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, total) {
-			if err := r.evaluate(work, ctx); err != nil {
+			err := r.evaluate(work, ctx)
+			if errors.Is(err, graph.ErrWorkerLost) {
+				return errors.Join(resumable(err), r.save()) // the step before is whole
+			}
+			if err != nil {
 				return r.stopped(err)
 			}
 		}
@@ -311,7 +315,7 @@ func (r *run) loop(ctx context.Context) error {
 		wait := r.loader.DataWait() - waited
 		result, stop, err := r.step(batch, ctx.Err() != nil)
 		if err != nil {
-			return err
+			return resumable(err)
 		}
 		result.Time, result.Elapsed, result.DataWait = time.Now(), time.Since(begin), wait
 		for _, o := range r.observers {
@@ -323,6 +327,14 @@ func (r *run) loop(ctx context.Context) error {
 			return r.stopped(ErrStopped)
 		}
 	}
+}
+
+// resumable says what to do about a worker that is lost.
+func resumable(err error) error {
+	if errors.Is(err, graph.ErrWorkerLost) {
+		return fmt.Errorf("%w; start all workers again with --resume to go on from the last checkpoint", err)
+	}
+	return err
 }
 
 // due tells whether something that happens every so many steps, and after the
@@ -348,7 +360,7 @@ func (r *run) step(b *data.Batch, stop bool) (_ StepResult, stopped bool, err er
 	r.state.LossSteps++
 	return StepResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.Epoch, Loss: out.Loss, GradientNorm: out.GradientNorm,
-		LearningRate: rate, Examples: b.Len(), IDs: b.IDs,
+		LearningRate: rate, Examples: r.Config.Batch, IDs: b.IDs,
 	}, out.Stop, nil
 }
 

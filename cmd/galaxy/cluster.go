@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -25,15 +26,21 @@ func clusterFlags() []cli.Flag {
 // from TF_CONFIG; nil is none.
 func workerOf(c *cli.Context) (*graph.Worker, error) {
 	var w *graph.Worker
-	if c.IsSet("cluster") {
+	if list := c.String("cluster"); list != "" {
 		if !c.IsSet("worker") {
 			return nil, errors.New("--cluster without --worker: which one of them is this, counted from 0?")
 		}
-		w = &graph.Worker{Cluster: strings.Split(c.String("cluster"), ","), Index: c.Int("worker")}
+		w = &graph.Worker{Index: c.Int("worker")}
+		for address := range strings.SplitSeq(list, ",") {
+			w.Cluster = append(w.Cluster, strings.TrimSpace(address))
+		}
 	} else {
 		var err error
 		if w, err = graph.ParseTFConfig(os.Getenv("TF_CONFIG")); err != nil {
 			return nil, err
+		}
+		if w != nil && c.IsSet("worker") {
+			return nil, errors.New("--worker without --cluster, but with TF_CONFIG, which says it too: leave one of them out")
 		}
 	}
 	if w == nil {
@@ -68,11 +75,25 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 	if err != nil {
 		return nil, nil, fmt.Errorf("--devices: %w", err)
 	}
+	if out := c.String("out"); w.Index == 0 && !c.Bool("resume") && exists(out) {
+		return nil, nil, fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", out)
+	}
+	if path := c.String("heartbeat"); path != "" { // the others may take their time
+		if err := (train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}).Write(path); err != nil {
+			return nil, nil, err
+		}
+	}
 	fmt.Fprintf(c.App.ErrWriter, "worker %d of %d: waiting for the others\n", w.Index, len(w.Cluster))
 	cluster, err := graph.JoinCluster(c.Context, *w, devices, session)
 	if err != nil {
 		return nil, nil, err
 	}
-	begun, err = train.Begun(cluster, c.Bool("resume"), begun)
-	return cluster, begun, err
+	if begun, err = train.Begun(cluster, c.Bool("resume"), begun); err != nil {
+		return nil, nil, err
+	}
+	// A cluster is joined with its devices before anybody can be asked about a run.
+	if begun != nil && !c.IsSet("devices") && begun.Devices != graph.Devices(c.String("devices")) {
+		return nil, nil, fmt.Errorf("the chief began this run with --devices %s: give --devices again, on every worker", begun.Devices)
+	}
+	return cluster, begun, nil
 }
