@@ -25,10 +25,10 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test race parity lint build bench quality env clean help tensorflow
+.PHONY: demo test race parity lint build bench quality image-check env clean help tensorflow
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, into demo/
 	scripts/demo
@@ -62,6 +62,9 @@ quality: build ## compare what ours and Keras learn in equal time (DATA=, MINUTE
 	scripts/python-env .venv-parity parity/requirements.txt
 	go run ./bench/quality -out $(OUT) $(if $(DATA),-data $(DATA)) $(if $(MINUTES),-minutes $(MINUTES)) \
 	  $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SIZE),-size $(SIZE)) $(if $(ABLATE),-ablate)
+
+image-check: ## build the container's two variants without Docker and use them (root, buildah, mmdebstrap; 15 GB of disk)
+	scripts/image-check
 
 env: tensorflow ## print the variables a shell or an editor needs: eval "$(make -s env)"
 	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"

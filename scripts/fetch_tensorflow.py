@@ -27,8 +27,8 @@ import zipfile
 REPO = pathlib.Path(__file__).resolve().parent.parent
 MB = 1_000_000
 
-# What is taken from a wheel and where it goes (a pattern's folder part is cut off
-# where the target ends in "/"). TensorFlow looks for NVIDIA's libraries, ptxas and
+# What is taken from a wheel and the folder it goes to (a pattern's folder part is cut
+# off where the target ends in "/"). TensorFlow looks for NVIDIA's libraries, ptxas and
 # libdevice in ../nvidia as seen from its own library: the wheels' layout is kept.
 WANTED = [
     ("tensorflow/libtensorflow_cc.*", "lib/"),
@@ -36,6 +36,9 @@ WANTED = [
     ("nvidia/*/lib/*.so*", ""),
     ("nvidia/cuda_nvcc/bin/*", ""),
     ("nvidia/cuda_nvcc/nvvm/*", ""),
+    ("tensorflow/THIRD_PARTY_NOTICES.txt", "licenses"),
+    ("tensorflow/include/LICENSE", "licenses"),
+    ("nvidia_*.dist-info/*[Ll][Ii][Cc][Ee][Nn][Ss][Ee]*", "licenses"),
 ]
 # Of the wheel's 287 MB of headers only those that these two lead to are needed.
 HEADERS = ["tensorflow/c/c_api.h", "tensorflow/c/c_api_experimental.h"]
@@ -177,7 +180,10 @@ def unpack(path, dest):
                 continue
             for pattern, target in WANTED:
                 if fnmatch.fnmatchcase(info.filename, pattern):
-                    name = target + posixpath.basename(info.filename) if target else info.filename
+                    name = info.filename
+                    if target.endswith("/"):
+                        name = posixpath.basename(name)
+                    name = posixpath.join(target, name)
                     extract(z, info, dest / name)
                     break
         names = set(z.namelist())
