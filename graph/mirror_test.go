@@ -19,6 +19,17 @@ import (
 	"galaxy/graph/graphtest"
 )
 
+// underRace tells whether the race detector runs the tests.
+var underRace bool
+
+// skipUnderRace skips a long computation in one goroutine, in which there are no races
+// to be found.
+func skipUnderRace(t *testing.T) {
+	if underRace {
+		t.Skip("the race detector has nothing to look for")
+	}
+}
+
 func cpus(n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprintf("/device:CPU:%d", i))
@@ -103,6 +114,7 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 // steps they are no further apart than twice what lies between two runs of one
 // side that began with weights one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
+	skipUnderRace(t)
 	for _, c := range []struct {
 		devices int
 		kind    Optimizer
