@@ -41,6 +41,9 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 // backward pass still works on the rest.
 const collectives = 4
 
+// number is a constant, int32 [].
+func number(s *op.Scope, n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
+
 // allReduce returns the means of values, float32, over the replicas, all of which
 // build the same, on GPUs or CPUs.
 func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Output {
@@ -58,8 +61,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 		shapes[i], counts[i] = shape, elements(shape)
 		total += counts[i]
 	}
-	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, key := number(replicas), number(replicaGroup)
+	size, key := number(s, replicas), number(s, replicaGroup)
 	hint := "auto"
 	if gpu {
 		hint = "nccl" // or else GPUs send everything through the host
@@ -83,7 +85,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
 		// devices begin in different orders.
-		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(bucket+1), nil, "Add", "Div",
+		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(s, bucket+1), nil, "Add", "Div",
 			op.CollectiveReduceV2CommunicationHint(hint))
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))

@@ -139,10 +139,8 @@ func (w Worker) Validate() error {
 // encrypted nor authenticated.
 type Cluster struct {
 	worker  Worker
-	config  *pb.ConfigProto
 	target  string
 	devices []string
-	only    bool // on one address
 	lost    bool // a worker, in the middle of a run that nothing can end
 
 	gatherings map[int]gathering // by length
@@ -179,7 +177,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{worker: w, config: config, only: only, gatherings: map[int]gathering{}}
+	c := &Cluster{worker: w, gatherings: map[int]gathering{}}
 	for _, d := range devices {
 		c.devices = append(c.devices, c.job()+d)
 	}
@@ -189,7 +187,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 			return nil, err
 		}
 	}
-	if err := c.start(); err != nil {
+	if err := c.start(config, only); err != nil {
 		return nil, err
 	}
 	return c, c.wait(ctx)
@@ -268,8 +266,8 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 	return true, nil
 }
 
-// start starts the server.
-func (c *Cluster) start() error {
+// start starts the server, which is to listen on one address only, or on all.
+func (c *Cluster) start(config *pb.ConfigProto, only bool) error {
 	tasks := map[int32]string{}
 	for i, address := range c.worker.Cluster {
 		tasks[int32(i)] = address
@@ -277,7 +275,7 @@ func (c *Cluster) start() error {
 	def, err := proto.Marshal(&pb.ServerDef{
 		Cluster: &pb.ClusterDef{Job: []*pb.JobDef{{Name: "worker", Tasks: tasks}}},
 		JobName: "worker", TaskIndex: int32(c.worker.Index), Protocol: "grpc",
-		DefaultSessionConfig: c.session(c.config),
+		DefaultSessionConfig: c.session(config),
 	})
 	if err != nil {
 		return fmt.Errorf("encode server: %w", err)
@@ -294,7 +292,7 @@ func (c *Cluster) start() error {
 		return fmt.Errorf("start the server of %s: %s", c.Name(c.worker.Index), C.GoString(C.TF_Message(status)))
 	}
 	c.target = C.GoString(C.TF_ServerTarget(server))
-	if c.only && C.listens() == 0 {
+	if only && C.listens() == 0 {
 		return errors.New("TensorFlow listens on other addresses than it was told to: say --listen 0.0.0.0 where that is no harm")
 	}
 	return nil
@@ -424,11 +422,10 @@ func (c *Cluster) explain(err error) error {
 // broadcast adds an op that gives the chief's values of the variables to all
 // workers, and from there to all devices.
 func (c *Cluster) broadcast(s *op.Scope, vars []Variable, handles map[string][]tf.Output, reads map[string]tf.Output) *tf.Operation {
-	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
-	size, key := number(c.Workers()), number(hostGroup)
+	size, key := number(s, c.Workers()), number(s, hostGroup)
 	var done []*tf.Operation
 	for i, v := range vars {
-		instance := number(firstBroadcast + i)
+		instance := number(s, firstBroadcast+i)
 		vs := s.SubScope("variable")
 		if i > 0 {
 			// One after the other: together they would be in memory twice.
@@ -502,11 +499,10 @@ func (c *Cluster) newGathering(length int) (_ gathering, err error) {
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g).WithDevice(c.job() + hostDevice)
 	defer recoverBuild(s, &err)
-	number := func(n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
 	row := placeholder(s, "row", tf.Int32, int64(length))
 	// A key stands for one shape.
-	key := number(len(c.gatherings) + 1)
-	all := op.CollectiveGatherV2(s, row, number(c.Workers()), number(hostGroup), key, nil)
+	key := number(s, len(c.gatherings)+1)
+	all := op.CollectiveGatherV2(s, row, number(s, c.Workers()), number(s, hostGroup), key, nil)
 	if err := s.Err(); err != nil {
 		return gathering{}, fmt.Errorf("build gather: %w", err)
 	}

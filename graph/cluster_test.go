@@ -340,9 +340,7 @@ func TestCluster(t *testing.T) {
 // A worker that dies ends the others' step, by its name, also before the replicas have
 // ever met.
 func TestClusterLosesWorker(t *testing.T) {
-	if underRace {
-		t.Skip("TestCluster goes the same ways")
-	}
+	skipUnderRace(t, "TestCluster goes the same ways")
 	for _, die := range []int64{1, 4} {
 		testLosesWorker(t, die)
 	}

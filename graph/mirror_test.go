@@ -22,11 +22,11 @@ import (
 // underRace tells whether the race detector runs the tests.
 var underRace bool
 
-// skipUnderRace skips a long computation in one goroutine, in which there are no races
-// to be found.
-func skipUnderRace(t *testing.T) {
+// skipUnderRace skips a long test in which the race detector finds no more than in
+// others.
+func skipUnderRace(t *testing.T, why string) {
 	if underRace {
-		t.Skip("the race detector has nothing to look for")
+		t.Skip(why)
 	}
 }
 
@@ -114,7 +114,7 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 // steps they are no further apart than twice what lies between two runs of one
 // side that began with weights one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
-	skipUnderRace(t)
+	skipUnderRace(t, "it computes in one goroutine")
 	for _, c := range []struct {
 		devices int
 		kind    Optimizer

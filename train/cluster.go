@@ -50,11 +50,7 @@ func (r *run) agree() error {
 		Devices    string
 		State      checkpoint.State
 	}
-	devices, err := r.Config.Devices.Resolve(r.session())
-	if err != nil {
-		return err
-	}
-	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, kinds(devices), r.state})
+	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, kinds(r.devices), r.state})
 	if err != nil {
 		return err
 	}

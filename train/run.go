@@ -63,6 +63,7 @@ type run struct {
 	journals  []journal
 	observers []Observer
 	config    json.RawMessage
+	devices   []string
 
 	fresh  bool                   // the folder is still to be made
 	last   *checkpoint.Checkpoint // to go on from, or nil
@@ -129,6 +130,9 @@ func (r *run) open() (err error) {
 	if m.Counts.Validation == 0 {
 		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
 	}
+	if r.devices, err = r.Config.Devices.Resolve(r.session()); err != nil {
+		return err
+	}
 	r.state = checkpoint.State{Files: map[string]int64{}}
 	if r.chief() {
 		if err := r.openCheckpoint(); err != nil {
@@ -142,22 +146,26 @@ func (r *run) open() (err error) {
 func (r *run) openFolder() error {
 	_, err := os.Stat(r.Dir)
 	r.fresh = errors.Is(err, fs.ErrNotExist)
-	switch {
-	case r.fresh || err != nil:
-		if err := durable.Vacant(r.Dir); err != nil {
-			return fmt.Errorf("make run folder: %w", err)
-		}
-	case !r.Resume:
-		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", r.Dir)
-	default:
-		was, err := ReadConfig(r.Dir)
-		if err != nil {
-			return fmt.Errorf("resume: %w", err)
-		}
-		if err := refuseChanges(was, r.Config); err != nil {
-			return err
-		}
-		return r.lock()
+	if err != nil || !r.Resume {
+		return CheckNew(r.Dir)
+	}
+	was, err := ReadConfig(r.Dir)
+	if err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	if err := refuseChanges(was, r.Config); err != nil {
+		return err
+	}
+	return r.lock()
+}
+
+// CheckNew says what keeps a new run from having the folder dir.
+func CheckNew(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)
+	}
+	if err := durable.Vacant(dir); err != nil {
+		return fmt.Errorf("make run folder: %w", err)
 	}
 	return nil
 }
@@ -185,14 +193,10 @@ func (r *run) openCheckpoint() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
-	devices, err := cfg.Devices.Resolve(r.session())
-	if err != nil {
-		return err
-	}
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: devices, Accumulate: cfg.Accumulate, Session: r.session(), Cluster: r.Cluster,
+		Devices: r.devices, Accumulate: cfg.Accumulate, Session: r.session(), Cluster: r.Cluster,
 	})
 	if err != nil {
 		return err

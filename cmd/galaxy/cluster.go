@@ -75,8 +75,10 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 	if err != nil {
 		return nil, nil, fmt.Errorf("--devices: %w", err)
 	}
-	if out := c.String("out"); w.Index == 0 && !c.Bool("resume") && exists(out) {
-		return nil, nil, fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", out)
+	if w.Index == 0 && !c.Bool("resume") { // before anybody has waited for it
+		if err := train.CheckNew(c.String("out")); err != nil {
+			return nil, nil, err
+		}
 	}
 	if path := c.String("heartbeat"); path != "" { // the others may take their time
 		if err := (train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}).Write(path); err != nil {
