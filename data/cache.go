@@ -231,6 +231,35 @@ func (c *Cache) Labelled(s Split, t Target) []int {
 // checks them.
 func (c *Cache) ReadImage(dst []byte, i int) error { return c.copyImages(dst, []int{i}) }
 
+// Images reads the pixels of examples one after the other, uint8 [len(which), Size,
+// Size, 3], and checks them.
+func (c *Cache) Images(which []int) io.Reader { return &imageReader{cache: c, which: which} }
+
+type imageReader struct {
+	cache *Cache
+	which []int
+	row   []byte // of the last example
+	rest  []byte // of it, that is still to be read
+}
+
+func (r *imageReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		if len(r.which) == 0 {
+			return 0, io.EOF
+		}
+		if r.row == nil {
+			r.row = make([]byte, r.cache.row)
+		}
+		if err := r.cache.ReadImage(r.row, r.which[0]); err != nil {
+			return 0, err
+		}
+		r.rest, r.which = r.row, r.which[1:]
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
 // copyImages gathers the given examples into dst, uint8 [len(which), Size,
 // Size, 3]. The checksum is taken of the copy: what was checked is what is
 // used, and the bytes are still in the processor's cache.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -132,6 +133,21 @@ func TestEditedImage(t *testing.T) {
 			continue
 		}
 		wantError(t, err, dir, "galaxy 100015", imagesName, "galaxy prepare")
+	}
+	r := c.Images([]int{4, 2, example, 3})
+	got := make([]byte, 2*c.row)
+	if _, err := io.ReadFull(r, got); err != nil {
+		t.Fatal(err)
+	}
+	for k, i := range []int{4, 2} {
+		if image, err := imageOf(c, i); err != nil || !bytes.Equal(got[k*c.row:][:c.row], image) {
+			t.Errorf("example %d is not image %d of those read one after the other (%v)", i, k, err)
+		}
+	}
+	_, err = io.ReadAll(r)
+	wantError(t, err, "galaxy 100015")
+	if rest, err := io.ReadAll(c.Images([]int{0})); err != nil || len(rest) != c.row {
+		t.Errorf("%d bytes of one image, %v", len(rest), err)
 	}
 }
 

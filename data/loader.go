@@ -21,6 +21,9 @@ type LoaderConfig struct {
 	// it. Together the parts are the batches that one loader would give.
 	Part, Parts int
 
+	// Held leaves Batch.Images out, for who has the images already.
+	Held bool
+
 	// Position is the number of batches already consumed since the start of
 	// training, as told by Loader.Position: the loader goes on behind them
 	// without reading them again. 0 starts from the beginning.
@@ -38,7 +41,8 @@ type LoaderConfig struct {
 // A Batch is some examples side by side. Its slices are valid until the next
 // call of Next.
 type Batch struct {
-	Images []byte    // uint8 [n, Size, Size, 3]
+	Images []byte    // uint8 [n, Size, Size, 3]; nil with LoaderConfig.Held
+	Rows   []int64   // [n], of Cache.Labelled(LoaderConfig.Split, LoaderConfig.Target)
 	Labels []float32 // [n, Target.Width()]
 	IDs    []int64   // [n] GalaxyIDs
 
@@ -59,6 +63,7 @@ type Loader struct {
 	cache    *Cache
 	config   LoaderConfig
 	indices  []int
+	which    []int // examples of the batch that is being filled
 	steps    int
 	position int64
 	wait     time.Duration
@@ -112,8 +117,13 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	}
 	room := min(config.Batch/config.Parts, n)
 	for range prefetch {
+		var images []byte
+		if !config.Held {
+			images = make([]byte, room*cache.row)
+		}
 		l.free <- &Batch{
-			Images: make([]byte, room*cache.row),
+			Images: images,
+			Rows:   make([]int64, room),
 			Labels: make([]float32, room*config.Target.Width()),
 			IDs:    make([]int64, room),
 		}
@@ -186,7 +196,6 @@ func (l *Loader) Close() {
 func (l *Loader) fill(ctx context.Context) {
 	order := make([]int32, len(l.indices))
 	shuffled := int64(-1) // the epoch that order is of
-	which := make([]int, 0, min(l.config.Batch, len(l.indices)))
 	for position := l.config.Position; ; position++ {
 		var b *Batch
 		select {
@@ -196,13 +205,15 @@ func (l *Loader) fill(ctx context.Context) {
 		}
 		epoch, step := position/int64(l.steps), int(position%int64(l.steps))
 		first := step * l.config.Batch
-		which = which[:0]
+		b.Rows = b.Rows[:0]
 		if l.config.Once {
 			if epoch > 0 {
 				l.ready <- loaded{err: io.EOF}
 				return
 			}
-			which = append(which, l.indices[first:min(first+l.config.Batch, len(l.indices))]...)
+			for row := first; row < min(first+l.config.Batch, len(l.indices)); row++ {
+				b.Rows = append(b.Rows, int64(row))
+			}
 		} else {
 			if epoch != shuffled {
 				permutation(order, l.config.Seed, epoch)
@@ -210,12 +221,12 @@ func (l *Loader) fill(ctx context.Context) {
 			}
 			share := l.config.Batch / l.config.Parts
 			first += l.config.Part * share
-			for _, i := range order[first : first+share] {
-				which = append(which, l.indices[i])
+			for _, row := range order[first : first+share] {
+				b.Rows = append(b.Rows, int64(row))
 			}
 		}
 		b.Epoch = int(epoch)
-		if err := l.gather(b, which); err != nil {
+		if err := l.gather(b); err != nil {
 			l.ready <- loaded{err: fmt.Errorf("load: %w", err)}
 			return
 		}
@@ -223,13 +234,20 @@ func (l *Loader) fill(ctx context.Context) {
 	}
 }
 
-// gather fills b with the given examples.
-func (l *Loader) gather(b *Batch, which []int) error {
-	n, width := len(which), l.config.Target.Width()
-	b.Images, b.Labels, b.IDs = b.Images[:n*l.cache.row], b.Labels[:n*width], b.IDs[:n]
-	for k, i := range which {
+// gather fills b with the examples of its rows.
+func (l *Loader) gather(b *Batch) error {
+	n, width := len(b.Rows), l.config.Target.Width()
+	b.Labels, b.IDs = b.Labels[:n*width], b.IDs[:n]
+	l.which = l.which[:0]
+	for k, row := range b.Rows {
+		i := l.indices[row]
+		l.which = append(l.which, i)
 		l.config.Target.Label(b.Labels[k*width:(k+1)*width], l.cache.Labels(i))
 		b.IDs[k] = l.cache.ID(i)
 	}
-	return l.cache.copyImages(b.Images, which)
+	if l.config.Held {
+		return nil
+	}
+	b.Images = b.Images[:n*l.cache.row]
+	return l.cache.copyImages(b.Images, l.which)
 }

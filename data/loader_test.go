@@ -19,7 +19,7 @@ import (
 // copyOf keeps what a batch holds beyond the next call of Next.
 func copyOf(b *Batch) Batch {
 	c := *b
-	c.Images, c.Labels, c.IDs = bytes.Clone(b.Images), slices.Clone(b.Labels), slices.Clone(b.IDs)
+	c.Images, c.Rows, c.Labels, c.IDs = bytes.Clone(b.Images), slices.Clone(b.Rows), slices.Clone(b.Labels), slices.Clone(b.IDs)
 	return c
 }
 
@@ -43,7 +43,10 @@ func wantBatch(c *Cache, config LoaderConfig, position int64) Batch {
 		if err != nil {
 			panic(err)
 		}
-		b.Images = append(b.Images, image...)
+		if !config.Held {
+			b.Images = append(b.Images, image...)
+		}
+		b.Rows = append(b.Rows, int64(k))
 		label := make([]float32, config.Target.Width())
 		config.Target.Label(label, c.Labels(i))
 		b.Labels = append(b.Labels, label...)
@@ -57,7 +60,7 @@ func sameBatch(t interface {
 	Errorf(string, ...any)
 }, got, want Batch) {
 	t.Helper()
-	if got.Epoch != want.Epoch || !slices.Equal(got.IDs, want.IDs) ||
+	if got.Epoch != want.Epoch || !slices.Equal(got.IDs, want.IDs) || !slices.Equal(got.Rows, want.Rows) ||
 		!slices.Equal(got.Labels, want.Labels) || !bytes.Equal(got.Images, want.Images) {
 		t.Errorf("epoch %d, galaxies %v; want epoch %d, galaxies %v (or other pixels or labels)",
 			got.Epoch, got.IDs, want.Epoch, want.IDs)
@@ -76,6 +79,7 @@ func TestLoaderResumesAnywhere(t *testing.T) {
 			Split:    Split(rapid.IntRange(0, 2).Draw(t, "split")),
 			Target:   Target(rapid.IntRange(0, 1).Draw(t, "target")),
 			Seed:     rapid.Int64().Draw(t, "seed"),
+			Held:     rapid.Bool().Draw(t, "held"),
 			Position: rapid.OneOf(rapid.Int64Range(0, 40), rapid.Int64Range(0, 1<<40)).Draw(t, "position"),
 		}
 		n := len(c.Labelled(config.Split, config.Target))

@@ -321,7 +321,7 @@ func TestTrainerAugments(t *testing.T) {
 		images[i] = byte(i * 8 % 251)
 	}
 	loss := func(tr *Trainer, seed, step int64) float64 { // rate 0: the weights stay
-		out, err := tr.Step(StepInput{Images: images, Labels: labels, Seed: seed, Step: step})
+		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Seed: seed, Step: step})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -402,7 +402,7 @@ func BenchmarkAugment(b *testing.B) {
 			images, labels := testBatch(cfg, 1)
 			step := func(tr *Trainer, i int64) float64 {
 				begin := time.Now()
-				if _, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, LearningRate: 1e-3}); err != nil {
+				if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, LearningRate: 1e-3}); err != nil {
 					b.Fatal(err)
 				}
 				return time.Since(begin).Seconds()

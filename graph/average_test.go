@@ -25,7 +25,7 @@ func trainSteps(t *testing.T, tr *Trainer, cfg TrainerConfig, from, to int64) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		images, labels := testBatch(cfg, uint64(i))
-		if _, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, Seed: 7, LearningRate: .02}); err != nil {
+		if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, Seed: 7, LearningRate: .02}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestResize(t *testing.T) {
 		}
 	}
 	for step := range int64(3) {
-		in := StepInput{Images: pixels, Labels: labels, Step: step, LearningRate: .01}
+		in := StepInput{Batch: Batch{Images: pixels, Labels: labels}, Step: step, LearningRate: .01}
 		want, err := a.Step(in)
 		if err != nil {
 			t.Fatal(err)
@@ -161,7 +161,7 @@ func TestResize(t *testing.T) {
 	// On all pixels it is the trainer that cannot resize.
 	c := newTestTrainer(t, testTrainerConfig(64, 4))
 	b = newTestTrainer(t, large)
-	in := StepInput{Images: twice, Labels: labels, LearningRate: .01}
+	in := StepInput{Batch: Batch{Images: twice, Labels: labels}, LearningRate: .01}
 	want, err := c.Step(in)
 	if err != nil {
 		t.Fatal(err)

@@ -195,7 +195,7 @@ func (task workerTask) run() (r workerResult) {
 				os.Exit(0) // without a word to the others
 			}
 			out, err := tr.Step(StepInput{
-				Images: images[c.Index()*n:][:n], Labels: labels[c.Index()*m:][:m], Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1),
+				Batch: Batch{Images: images[c.Index()*n:][:n], Labels: labels[c.Index()*m:][:m]}, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1),
 				Stop: c.Index() == 1 && i == task.Steps-1,
 			})
 			if err != nil {

@@ -42,7 +42,7 @@ func lossesOf(t *testing.T, tr *Trainer, from, n int64) (losses []float64) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
 		images, labels := testBatch(tr.cfg, uint64(i))
-		out, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1)})
+		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,12 +22,14 @@ var parts = []struct {
 	name   string
 	scopes []string
 }{
-	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeStop, nodeEvalImages, "split_images", "split_labels"}},
+	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeStop, nodeEvalImages, nodeRows, nodeHeld, "split_images", "split_labels"}},
+	{"staging", []string{nodeStage, "staged", nodeHold, "held"}},
 	{"variables", []string{"variable"}},
 	{"forward", []string{"train", "train_loss"}},
 	{"gradients", []string{"backward", "filter_gradients"}},
 	{"micro-batches", []string{"accumulated", nodeFirst, nodeMore}},
 	{"all-reduce", []string{"all_reduce"}},
+	{"clock", []string{nodeComputed, nodeReduced}},
 	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
 	{"first values", []string{"init", "init_seed"}},

@@ -13,13 +13,16 @@ import (
 
 // Nodes of a replica that the graph around it feeds or finds by name.
 const (
-	// Inputs; the last four are there where they are used.
+	// Inputs; the last six are there where they are used, nodeRows and nodeHeld in
+	// place of nodeImages.
 	nodeImages     = "images"        // uint8 [examples, size, size, 3]
 	nodeLabels     = "labels"        // float32 [examples, outputs]
 	nodeSeed       = "seed"          // int64 [2]
 	nodeStep       = "step"          // int64 []
 	nodeRate       = "learning_rate" // float32 []
 	nodeEvalImages = "eval_images"   // uint8 [-1, size, size, 3]
+	nodeRows       = "rows"          // int64 [examples], of nodeHeld
+	nodeHeld       = "held_images"   // uint8 [TrainerConfig.Held, size, size, 3]
 	nodeRow        = "row"           // int32 [], of the batch: that of the first example
 	nodeDecay      = "average_decay" // float32 []
 	nodeTrainSize  = "train_size"    // int32 []
@@ -28,14 +31,18 @@ const (
 	// Results.
 	nodeLoss          = "loss"          // float32 [], of the whole batch
 	nodeNorm          = "gradient_norm" // float32 [], the same
+	nodeComputed      = "computed"      // float32 [], when the replica's gradients are there
+	nodeReduced       = "reduced"       // float32 [], when their means are, where there are several replicas
 	nodeStopped       = "stopped"       // float32 [], the mean of stop over the workers, where there are several
 	nodeLogits        = "logits"        // float32 [-1, outputs], of eval_images
 	nodeProbabilities = "probabilities" // float32 [-1, outputs], of eval_images
 
-	// Targets; the last four are there where they are used.
+	// Targets; the last five are there where they are used.
+	nodeStage   = "stage"      // a batch for the step after those staged before
 	nodeTrain   = "update"     // of the weights, with the last of the micro-batches
 	nodeAverage = "average"    // update, and then the average of the weights
 	nodeBegin   = "begin"      // trains from the model's weights on
+	nodeHold    = "hold"       // the images that steps take rows of
 	nodeFirst   = "accumulate" // the first micro-batch of an update
 	nodeMore    = "accumulate_more"
 )
@@ -71,9 +78,8 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	s := op.NewScopeWithGraph(g)
 	defer recoverBuild(s, &err)
 	cfg := c.Model
-	size, outputs := int64(cfg.Size), int64(cfg.Outputs)
-	images := placeholder(s, nodeImages, tf.Uint8, int64(part.examples), size, size, 3)
-	labels := placeholder(s, nodeLabels, tf.Float, int64(part.examples), outputs)
+	size := int64(cfg.Size)
+	images, labels := input(s, c, part)
 	step := placeholder(s, nodeStep, tf.Int64)
 	rate := placeholder(s, nodeRate, tf.Float)
 	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
@@ -121,10 +127,14 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		}
 	}
 	values = accumulate(s, part.accumulate, values)
+	mark(s, nodeComputed, loss, values)
 	if c.Cluster != nil {
 		values = append(values, placeholder(s, nodeStop, tf.Float))
 	}
 	values = allReduce(s.SubScope("all_reduce"), part.replicas, gpu, values)
+	if part.replicas > 1 {
+		mark(s, nodeReduced, loss, values)
+	}
 
 	// The updates.
 	r := &replica{model: vars.list}
@@ -172,6 +182,17 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		return nil, fmt.Errorf("encode replica: %w", err)
 	}
 	return r, nil
+}
+
+// mark gives x, float32 [], a node of a name that is there only when all values are.
+func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) {
+	var ops []*tf.Operation
+	for _, v := range values {
+		ops = append(ops, v.Op)
+	}
+	if s.Err() == nil {
+		named(s.WithControlDependencies(ops...), name, x)
+	}
 }
 
 // averageWeights adds the average of the trained weights, for after an update, and

@@ -290,7 +290,7 @@ func TestBFloat16IsNearFloat32(t *testing.T) {
 		cfg.Model.Precision = p
 		tr := newTestTrainer(t, cfg)
 		images, labels := testBatch(cfg, 5)
-		out, err := tr.Step(StepInput{Images: images, Labels: labels, LearningRate: 1e-6})
+		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, LearningRate: 1e-6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,10 +342,10 @@ func TestTrainerRefuses(t *testing.T) {
 	cfg := testTrainerConfig(32, 4)
 	tr := newTestTrainer(t, cfg)
 	images, labels := testBatch(cfg, 1)
-	if _, err := tr.Step(StepInput{Images: images[1:], Labels: labels}); err == nil || !strings.Contains(err.Error(), "bytes of images") {
+	if _, err := tr.Step(StepInput{Batch: Batch{Images: images[1:], Labels: labels}}); err == nil || !strings.Contains(err.Error(), "bytes of images") {
 		t.Errorf("got %v, expected an error about the images", err)
 	}
-	if _, err := tr.Step(StepInput{Images: images, Labels: labels[1:]}); err == nil || !strings.Contains(err.Error(), "labels: expected") {
+	if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels[1:]}}); err == nil || !strings.Contains(err.Error(), "labels: expected") {
 		t.Errorf("got %v, expected an error about the labels", err)
 	}
 	if err := tr.Restore(t.TempDir() + "/nothing"); err == nil || !strings.Contains(err.Error(), "restore variables from") {

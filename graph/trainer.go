@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -41,6 +43,9 @@ type TrainerConfig struct {
 	// other before an update, which takes less memory than seeing them at once; 0
 	// and 1 are all at once.
 	Accumulate int
+	// Held is the number of images that the devices hold for training (Hold), of
+	// which steps then take rows; 0 feeds every step with images.
+	Held int
 	// Session says how the graph is run.
 	Session SessionConfig
 	// Cluster, when set, has the other workers, which build the same Trainer for
@@ -49,7 +54,7 @@ type TrainerConfig struct {
 }
 
 // Trainer is a training graph with the session that runs it. Its methods must
-// not be called concurrently.
+// not be called concurrently, but for Stage.
 type Trainer struct {
 	cfg  TrainerConfig
 	sess *tf.Session
@@ -62,6 +67,10 @@ type Trainer struct {
 	images, labels, seed, row, size, rate, step, decay, stop tf.Output
 	evaluation                                               Predictor // on the first device
 	loss, norm, stopped                                      tf.Output
+	marks                                                    []tf.Output // see clock
+	held                                                     tf.Output
+	put, hold                                                *tf.Operation // of all replicas
+	staged                                                   atomic.Int64  // batches that wait for their step
 	initSeed                                                 tf.Output
 	train, first, more, begin, average                       *tf.Operation // of all replicas
 	init, share                                              *tf.Operation
@@ -113,7 +122,14 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t := &Trainer{cfg: cfg, part: part, vars: slices.Concat(r.model, r.slots, r.live)}
 	model := cfg.Model
 	size, outputs, n := int64(model.Size), int64(model.Outputs), len(cfg.Devices)
-	t.images = placeholder(s, nodeImages, tf.Uint8, int64(n*part.examples), size, size, 3)
+	fed := nodeImages
+	if cfg.Held > 0 {
+		fed = nodeRows
+		t.images = placeholder(s, nodeRows, tf.Int64, int64(n*part.examples))
+		t.held = placeholder(s, nodeHeld, tf.Uint8, int64(cfg.Held), size, size, 3)
+	} else {
+		t.images = placeholder(s, nodeImages, tf.Uint8, int64(n*part.examples), size, size, 3)
+	}
 	t.labels = placeholder(s, nodeLabels, tf.Float, int64(n*part.examples), outputs)
 	t.seed = placeholder(s, nodeSeed, tf.Int64, 2)
 	t.step = placeholder(s, nodeStep, tf.Int64)
@@ -122,6 +138,9 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t.evaluation.Images = placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 	t.evaluation.Size, t.evaluation.Outputs = model.Size, model.Outputs
 	inputs[nodeEvalImages] = t.evaluation.Images
+	if cfg.Held > 0 {
+		inputs[nodeHeld] = t.held
+	}
 	if cfg.Average > 0 {
 		t.decay = placeholder(s, nodeDecay, tf.Float)
 		inputs[nodeDecay] = t.decay
@@ -141,7 +160,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	var missing error
 	t.replicas = make([]imported, n)
 	for i, device := range cfg.Devices {
-		inputs[nodeImages], inputs[nodeLabels] = images[i], labels[i]
+		inputs[fed], inputs[nodeLabels] = images[i], labels[i]
 		if !part.whole() {
 			rs := s.SubScope("row")
 			inputs[nodeRow] = op.AddV2(rs, t.row, tg.Const(rs, int32(i*part.examples)))
@@ -164,12 +183,27 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		}
 		return group(s, name, ops)
 	}
-	t.train = all(nodeTrain)
+	t.train, t.put = all(nodeTrain), all(nodeStage)
+	if cfg.Held > 0 {
+		t.hold = all(nodeHold)
+	}
 	if part.accumulate > 1 {
 		t.first, t.more = all(nodeFirst), all(nodeMore)
 	}
 	if cfg.Average > 0 {
 		t.begin, t.average = all(nodeBegin), all(nodeAverage)
+	}
+	for _, name := range []string{nodeComputed, nodeReduced} {
+		if name == nodeReduced && part.replicas == 1 {
+			continue
+		}
+		var marks []tf.Output
+		for _, rep := range t.replicas {
+			marks = append(marks, rep.output(name))
+		}
+		if missing == nil {
+			t.marks = append(t.marks, clock(s.SubScope(name), marks)...)
+		}
 	}
 	t.reads = map[string]tf.Output{}
 	handles := map[string][]tf.Output{}
@@ -317,8 +351,8 @@ func averageDecay(decay float64, step int64) (value float64, due bool) {
 
 // StepInput is what one update is made of.
 type StepInput struct {
-	Images []byte    // uint8 [Batch / workers, Size, Size, 3]
-	Labels []float32 // [Batch / workers, Outputs]
+	// Batch is the examples; without any they are those of the batch staged first.
+	Batch
 	// Step is the number of updates made before this one.
 	Step int64
 	// Seed keys the step's randomness, augmentation and dropout, together with
@@ -340,6 +374,10 @@ type StepOutput struct {
 	GradientNorm float64
 	// Stop tells whether a worker has asked to stop.
 	Stop bool
+	// Compute is how long it took until every replica's gradients were there,
+	// AllReduce how long from then on until their means were, as far as that was
+	// not done beside the gradients, and Update all the rest.
+	Compute, AllReduce, Update time.Duration
 }
 
 // Share gives the chief's variables to all workers, each of which has to call it.
@@ -356,57 +394,45 @@ func (t *Trainer) Share() error {
 
 // Step makes one update, in one session run for each micro-batch.
 func (t *Trainer) Step(in StepInput) (StepOutput, error) {
-	m := t.cfg.Model
-	size, outputs := int64(m.Size), int64(m.Outputs)
-	if err := t.checkInput(in); err != nil {
+	out, err := t.run(in)
+	if err != nil {
 		return StepOutput{}, fmt.Errorf("step %d: %w", in.Step, err)
 	}
-	seed, err1 := tf.NewTensor([]int64{in.Seed, in.Step})
-	step, err2 := tf.NewTensor(in.Step)
-	rate, err3 := tf.NewTensor(float32(in.LearningRate))
-	feeds := map[tf.Output]*tf.Tensor{t.seed: seed, t.step: step, t.rate: rate}
-	last := t.train
-	var err4, err5 error
-	if t.cfg.Average > 0 {
-		decay, due := averageDecay(t.cfg.Average, in.Step)
-		if due {
-			last = t.average
+	return out, nil
+}
+
+func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
+	m := t.cfg.Model
+	if size := cmp.Or(in.Size, m.Size); size < minSize || size > m.Size || size != m.Size && !t.cfg.Resize {
+		return out, fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, m.Size)
+	}
+	if in.Images != nil || in.Rows != nil {
+		if err := t.Stage(in.Batch); err != nil {
+			return out, err
 		}
-		feeds[t.decay], err4 = tf.NewTensor(float32(decay))
 	}
-	if t.cfg.Resize {
-		feeds[t.size], err5 = tf.NewTensor(int32(cmp.Or(in.Size, m.Size)))
+	if t.staged.Load() < 1 {
+		return out, errors.New("there is no batch: give one, or stage it before")
 	}
-	fetches := []tf.Output{t.loss, t.norm}
-	var err6 error
+	feeds, last, err := t.feeds(in)
+	if err != nil {
+		return out, err
+	}
+	fetches := append([]tf.Output{t.loss, t.norm}, t.marks...)
 	if t.cfg.Cluster != nil {
 		fetches = append(fetches, t.stopped)
-		stop := float32(0)
-		if in.Stop {
-			stop = 1
-		}
-		feeds[t.stop], err6 = tf.NewTensor(stop)
-	}
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
-		return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
 	}
 	rows := len(t.replicas) * t.part.examples // of a micro-batch
 	first := t.cfg.Cluster.Index() * t.cfg.Batch / t.cfg.Cluster.Workers()
-	pixels, answers := rows*m.Size*m.Size*3, rows*m.Outputs
+	begin := time.Now()
+	t.staged.Add(-1)
 	var got []*tf.Tensor
 	for i := range t.part.accumulate {
-		images, err1 := uint8Tensor(in.Images[i*pixels:(i+1)*pixels], int64(rows), size, size, 3)
-		labels, err2 := float32Tensor(in.Labels[i*answers:(i+1)*answers], int64(rows), outputs)
-		feeds[t.images], feeds[t.labels] = images, labels
-		var err3 error
 		if !t.part.whole() {
-			feeds[t.row], err3 = tf.NewTensor(int32(first + i*rows))
+			if feeds[t.row], err = tf.NewTensor(int32(first + i*rows)); err != nil {
+				return out, err
+			}
 		}
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return StepOutput{}, fmt.Errorf("feed step %d: %w", in.Step, err)
-		}
-		t.memory.fed(pixels + 4*answers)
-		var err error
 		switch i {
 		case t.part.accumulate - 1:
 			got, err = t.cfg.Cluster.run(t.sess, feeds, fetches, []*tf.Operation{last})
@@ -416,37 +442,70 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.more})
 		}
 		if err != nil {
-			return StepOutput{}, fmt.Errorf("run step %d: %w", in.Step, err)
+			return out, err
 		}
 	}
-	loss, err1 := floats(got[0])
-	norm, err2 := floats(got[1])
-	if err := errors.Join(err1, err2); err != nil {
-		return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
+	end := time.Now()
+	scalar := func(i int) float64 { return float64(got[i].Value().(float32)) }
+	out.Loss, out.GradientNorm = scalar(0), scalar(1)
+	computed := moment(got[2])
+	reduced := computed
+	if len(t.marks) > 2 {
+		reduced = moment(got[4])
 	}
-	out := StepOutput{Loss: float64(loss[0]), GradientNorm: float64(norm[0])}
-	if len(got) > 2 {
-		stopped, err := floats(got[2])
-		if err != nil {
-			return StepOutput{}, fmt.Errorf("fetch step %d: %w", in.Step, err)
-		}
-		out.Stop = stopped[0] > 0
+	// Clocks that are set while a step runs must not make a time negative.
+	out.Compute, out.AllReduce, out.Update = max(0, computed.Sub(begin)), max(0, reduced.Sub(computed)), max(0, end.Sub(reduced))
+	if t.cfg.Cluster != nil {
+		out.Stop = scalar(len(got)-1) > 0
 	}
 	return out, nil
 }
 
-func (t *Trainer) checkInput(in StepInput) error {
-	m, batch := t.cfg.Model, t.cfg.Batch/t.cfg.Cluster.Workers()
-	if got, want := len(in.Images), batch*m.Size*m.Size*3; got != want {
-		return fmt.Errorf("%d bytes of images: expected %d for %d of %d pixels", got, want, batch, m.Size)
+// feeds is what a step is fed beside the examples, and what it runs last.
+func (t *Trainer) feeds(in StepInput) (map[tf.Output]*tf.Tensor, *tf.Operation, error) {
+	values := map[tf.Output]any{t.seed: []int64{in.Seed, in.Step}, t.step: in.Step, t.rate: float32(in.LearningRate)}
+	last := t.train
+	if t.cfg.Average > 0 {
+		decay, due := averageDecay(t.cfg.Average, in.Step)
+		if due {
+			last = t.average
+		}
+		values[t.decay] = float32(decay)
 	}
-	if got, want := len(in.Labels), batch*m.Outputs; got != want {
-		return fmt.Errorf("%d labels: expected %d", got, want)
+	if t.cfg.Resize {
+		values[t.size] = int32(cmp.Or(in.Size, t.cfg.Model.Size))
 	}
-	if size := cmp.Or(in.Size, m.Size); size < minSize || size > m.Size || size != m.Size && !t.cfg.Resize {
-		return fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, m.Size)
+	if t.cfg.Cluster != nil {
+		values[t.stop] = float32(0)
+		if in.Stop {
+			values[t.stop] = float32(1)
+		}
 	}
-	return nil
+	feeds := make(map[tf.Output]*tf.Tensor, len(values)+1)
+	for to, value := range values {
+		tensor, err := tf.NewTensor(value)
+		if err != nil {
+			return nil, nil, err
+		}
+		feeds[to] = tensor
+	}
+	return feeds, last, nil
+}
+
+// clock adds the host's time at which all marks, float32 [], were there: float64 [],
+// seconds since 1970. The second output is for the first to be fetched with:
+// TensorFlow leaves out ops that nothing but an order depends on, and only a copy to
+// the host waits for what a GPU was given to do before.
+func clock(s *op.Scope, marks []tf.Output) []tf.Output {
+	sum := op.AddN(s, marks)
+	if s.Err() != nil {
+		return nil
+	}
+	return []tf.Output{op.Timestamp(s.WithControlDependencies(sum.Op)), sum}
+}
+
+func moment(t *tf.Tensor) time.Time {
+	return time.UnixMicro(int64(1e6 * t.Value().(float64)))
 }
 
 // Predict runs the network in inference mode on any number of images, uint8

@@ -78,7 +78,7 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 			tr := newTestTrainer(t, cfg)
 			step := func(tr *Trainer, i int64) StepOutput {
 				images, labels := testBatch(cfg, uint64(i))
-				out, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, Seed: 7, LearningRate: rate})
+				out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, Seed: 7, LearningRate: rate})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -153,7 +153,7 @@ func TestFrozenEqualsVariables(t *testing.T) {
 	tr := newTestTrainer(t, cfg)
 	for i := range int64(5) { // so that the moving averages are not those of the start
 		images, labels := testBatch(cfg, uint64(i))
-		if _, err := tr.Step(StepInput{Images: images, Labels: labels, Step: i, LearningRate: .01}); err != nil {
+		if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, LearningRate: .01}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -138,7 +138,7 @@ func seasoned(t *testing.T) string {
 			rate = 0.05
 		}
 		_, err := trainer.Step(graph.StepInput{
-			Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), Step: step, Seed: 1, LearningRate: rate,
+			Batch: graph.Batch{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch)}, Step: step, Seed: 1, LearningRate: rate,
 		})
 		must(t, err)
 	}

@@ -110,7 +110,7 @@ func runNetwork(t *testing.T, prefix string, images []byte, count, size int) net
 		for i := range outputs {
 			labels[example*outputs+i] = 1
 		}
-		_, err = trainer.Step(graph.StepInput{Images: images, Labels: labels, LearningRate: 1})
+		_, err = trainer.Step(graph.StepInput{Batch: graph.Batch{Images: images, Labels: labels}, LearningRate: 1})
 		must(t, err)
 		after, err := trainer.Weights()
 		must(t, err)

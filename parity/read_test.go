@@ -152,7 +152,7 @@ func TestCheckpoint(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 0))
 	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
 	must(t, trainer.Init(2))
-	_, err := trainer.Step(graph.StepInput{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch), LearningRate: 1e-3})
+	_, err := trainer.Step(graph.StepInput{Batch: graph.Batch{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch)}, LearningRate: 1e-3})
 	must(t, err)
 	prefix := filepath.Join(t.TempDir(), "variables")
 	must(t, trainer.Save(prefix))

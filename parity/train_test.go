@@ -81,9 +81,11 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	for step := range int64(steps) {
 		rate := schedule.At(step)
 		out, err := trainer.Step(graph.StepInput{
-			Images: images[int(step)*batch*size*size*3:][:batch*size*size*3],
-			Labels: labels[int(step)*batch*outputs:][:batch*outputs],
-			Step:   step, Seed: 5, LearningRate: rate,
+			Batch: graph.Batch{
+				Images: images[int(step)*batch*size*size*3:][:batch*size*size*3],
+				Labels: labels[int(step)*batch*outputs:][:batch*outputs],
+			},
+			Step: step, Seed: 5, LearningRate: rate,
 		})
 		must(t, err)
 		if out.GradientNorm > optimizer.ClipNorm {

@@ -62,6 +62,9 @@ type Config struct {
 	// Devices says where the replicas of a step are. On another number of them batch
 	// norm sees other groups of examples.
 	Devices graph.Devices `json:"devices,omitempty" resume:"may change" workers:"may differ"`
+	// HoldOnDevice keeps the images of the train split in the memory of every device,
+	// so that no step waits for them to be copied there.
+	HoldOnDevice bool `json:"hold_on_device,omitempty" resume:"may change" workers:"may differ"`
 	// Accumulate is the number of micro-batches of a replica in a step; 0 is 1.
 	Accumulate int `json:"accumulate,omitempty" resume:"may change"`
 	// Threads is the number of CPU threads; 0 is one a core. Another number
@@ -161,7 +164,7 @@ var flagOf = map[string]string{
 	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
 	"cache.split_seed": "data", "cache.crop": "data",
 	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
-	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "objective.weights": "class-weights",
+	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "objective.weights": "class-weights",
 }
 
 // flagName is the flag that sets a field.

@@ -28,8 +28,10 @@ func stepFields(r StepResult) []field {
 	return []field{
 		{"kind", "step"}, {"step", r.Step}, {"epoch", r.Epoch},
 		{"loss", r.Loss}, {"gradient_norm", r.GradientNorm}, {"learning_rate", r.LearningRate},
-		{"images_per_second", float64(r.Examples) / r.Elapsed.Seconds()},
-		{"step_seconds", r.Elapsed.Seconds()}, {"data_wait_seconds", r.DataWait.Seconds()},
+		{"images_per_second", float64(r.Examples) / r.Times.Elapsed.Seconds()},
+		{"step_seconds", r.Times.Elapsed.Seconds()},
+		{"data_wait_seconds", r.Times.DataWait.Seconds()}, {"copy_wait_seconds", r.Times.CopyWait.Seconds()},
+		{"compute_seconds", r.Times.Compute.Seconds()}, {"all_reduce_seconds", r.Times.AllReduce.Seconds()}, {"update_seconds", r.Times.Update.Seconds()},
 		{"time", r.Time.UTC().Format(time.RFC3339Nano)},
 	}
 }

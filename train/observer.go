@@ -19,11 +19,31 @@ type StepResult struct {
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
-	// Elapsed is the time from asking for the batch to the end of the update;
-	// DataWait is the part of it spent waiting for the loader. Evaluations and
-	// checkpoints between steps are in neither.
-	Elapsed, DataWait time.Duration
-	Time              time.Time
+	// Times tells where the step's went. Evaluations and checkpoints between steps
+	// are not in it.
+	Times Times
+	Time  time.Time
+}
+
+// Times are the parts of a step's time.
+type Times struct {
+	// Elapsed is all of it, from asking for the batch to the end of the update.
+	Elapsed time.Duration
+	// DataWait is how long the step waited for its batch to be read, and CopyWait
+	// for the copy to the devices; both are 0 where it was there beforehand.
+	DataWait, CopyWait time.Duration
+	// Compute, AllReduce and Update are those of graph.StepOutput.
+	Compute, AllReduce, Update time.Duration
+}
+
+// Add adds those of another step.
+func (t *Times) Add(o Times) {
+	t.Elapsed += o.Elapsed
+	t.DataWait += o.DataWait
+	t.CopyWait += o.CopyWait
+	t.Compute += o.Compute
+	t.AllReduce += o.AllReduce
+	t.Update += o.Update
 }
 
 // EvaluationResult is what is known after an evaluation of the validation

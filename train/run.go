@@ -60,6 +60,7 @@ type run struct {
 	store     *checkpoint.Store
 	trainer   *graph.Trainer
 	loader    *data.Loader
+	feeder    *feeder
 	journals  []journal
 	observers []Observer
 	config    json.RawMessage
@@ -193,10 +194,14 @@ func (r *run) openCheckpoint() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
+	held, examples := 0, r.Cache.Labelled(data.Train, cfg.Objective.Target())
+	if cfg.HoldOnDevice {
+		held = len(examples)
+	}
 	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: r.devices, Accumulate: cfg.Accumulate, Session: r.session(), Cluster: r.Cluster,
+		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, Session: r.session(), Cluster: r.Cluster,
 	})
 	if err != nil {
 		return err
@@ -216,8 +221,13 @@ func (r *run) build() (err error) {
 	if err := r.trainer.Share(); err != nil {
 		return err
 	}
+	if cfg.HoldOnDevice {
+		if err := r.trainer.Hold(r.Cache.Images(examples)); err != nil {
+			return err
+		}
+	}
 	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
-		Split: data.Train, Target: cfg.Objective.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position,
+		Split: data.Train, Target: cfg.Objective.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position, Held: cfg.HoldOnDevice,
 		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
 	})
 	return err
@@ -271,6 +281,9 @@ func (r *run) lock() (err error) {
 
 func (r *run) close() error {
 	var errs []error
+	if r.feeder != nil {
+		r.feeder.close()
+	}
 	if r.loader != nil {
 		r.loader.Close()
 	}
@@ -288,6 +301,7 @@ func (r *run) close() error {
 // it is resumed.
 func (r *run) loop(ctx context.Context) error {
 	total := r.Config.Schedule.Total
+	r.feeder = newFeeder(r.loader, r.trainer, total-r.state.Step)
 	work := ctx
 	if r.Cluster != nil {
 		work = context.WithoutCancel(ctx) // one worker stops where all do
@@ -311,17 +325,16 @@ func (r *run) loop(ctx context.Context) error {
 			return nil
 		}
 		_ = r.beat(PhaseTrain)
-		begin, waited := time.Now(), r.loader.DataWait()
-		batch, err := r.loader.Next(work)
+		begin := time.Now()
+		batch, err := r.feeder.next(work)
 		if err != nil {
 			return r.stopped(err)
 		}
-		wait := r.loader.DataWait() - waited
 		result, stop, err := r.step(batch, ctx.Err() != nil)
 		if err != nil {
 			return resumable(err)
 		}
-		result.Time, result.Elapsed, result.DataWait = time.Now(), time.Since(begin), wait
+		result.Time, result.Times.Elapsed = time.Now(), time.Since(begin)
 		for _, o := range r.observers {
 			if err := o.OnStep(result); err != nil {
 				return err
@@ -349,22 +362,23 @@ func due(step, every, total int64) bool {
 
 // step makes one update of the weights and of the run's state. stop asks the
 // workers of a cluster to stop after it, and comes back when one of them has.
-func (r *run) step(b *data.Batch, stop bool) (_ StepResult, stopped bool, err error) {
+func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) {
 	rate := r.Config.Schedule.At(r.state.Step)
 	out, err := r.trainer.Step(graph.StepInput{
-		Images: b.Images, Labels: b.Labels, Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
+		Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
 		Size: r.Config.Sizes.At(r.state.Step), Stop: stop,
 	})
 	if err != nil {
 		return StepResult{}, false, err
 	}
 	r.state.Step++
-	r.state.Position = r.loader.Position()
+	r.state.Position = b.position
 	r.state.LossSum += out.Loss
 	r.state.LossSteps++
 	return StepResult{
-		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.Epoch, Loss: out.Loss, GradientNorm: out.GradientNorm,
-		LearningRate: rate, Examples: r.Config.Batch, IDs: b.IDs,
+		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.epoch, Loss: out.Loss, GradientNorm: out.GradientNorm,
+		LearningRate: rate, Examples: r.Config.Batch, IDs: b.ids,
+		Times: Times{DataWait: b.dataWait, CopyWait: b.copyWait, Compute: out.Compute, AllReduce: out.AllReduce, Update: out.Update},
 	}, out.Stop, nil
 }
 

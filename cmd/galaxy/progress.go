@@ -94,8 +94,7 @@ func (b *bar) close(err error) error {
 type trainProgress struct {
 	*bar
 	loss      float64 // exponential mean, so that it can be read as it moves
-	elapsed   time.Duration
-	wait      time.Duration
+	times     train.Times
 	examples  int
 	stepsSeen int
 }
@@ -125,14 +124,28 @@ func (p *trainProgress) OnStep(r train.StepResult) error {
 	memory := min(lossMemory, 1-1/float64(p.stepsSeen)) // a plain mean at first
 	p.loss = memory*p.loss + (1-memory)*r.Loss
 	if p.stepsSeen > 1 { // the first step also warms everything up
-		p.elapsed += r.Elapsed
-		p.wait += r.DataWait
+		p.times.Add(r.Times)
 		p.examples += r.Examples
 	}
 	p.note = fmt.Sprintf(" epoch %d, loss %.5f, %.0f img/s, data wait %.1f %%", r.Epoch+1, p.loss,
-		float64(p.examples)/max(p.elapsed.Seconds(), 1e-9), 100*p.wait.Seconds()/max(p.elapsed.Seconds(), 1e-9))
+		float64(p.examples)/max(p.times.Elapsed.Seconds(), 1e-9), p.share(p.times.DataWait))
 	p.set(int(r.Step), int(r.Total))
 	return nil
+}
+
+// share is a part of the time of all steps, in percent.
+func (p *trainProgress) share(part time.Duration) float64 {
+	return 100 * part.Seconds() / max(p.times.Elapsed.Seconds(), 1e-9)
+}
+
+// breakdown prints where the time of a step went.
+func (p *trainProgress) breakdown() {
+	if p.stepsSeen < 2 {
+		return
+	}
+	t := p.times
+	p.print("a step took %.3g s: data wait %.1f %%, copy wait %.1f %%, compute %.1f %%, all-reduce %.1f %%, update %.1f %%",
+		t.Elapsed.Seconds()/float64(p.stepsSeen-1), p.share(t.DataWait), p.share(t.CopyWait), p.share(t.Compute), p.share(t.AllReduce), p.share(t.Update))
 }
 
 // OnEvaluation prints a line that stays.

@@ -32,6 +32,7 @@ func trainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint, on its own cache without --data; start afresh where there is none"},
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
 			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
+			&cli.StringFlag{Name: "cache", Category: catRun, Value: cacheHost, Usage: "`WHERE` the training images are: host, which sends each batch, or device, in the memory of every device"},
 			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
 			threadsFlag(catRun), gpuMemoryFlag(catRun),
 
@@ -84,6 +85,12 @@ func trainCommand() *cli.Command {
 		Action: trainAction,
 	}
 }
+
+// Values of --cache.
+const (
+	cacheHost   = "host"
+	cacheDevice = "device"
+)
 
 func trainAction(c *cli.Context) (err error) {
 	out := c.String("out")
@@ -151,6 +158,7 @@ func trainAction(c *cli.Context) (err error) {
 		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 	})
+	progress.breakdown()
 	if err := progress.close(err); err != nil {
 		return err
 	}
@@ -200,6 +208,10 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 	if cluster != nil { // which was joined with these, before a run was known
 		cfg.Devices, cfg.Threads = graph.Devices(c.String("devices")), c.Int("threads")
 	}
+	if where := c.String("cache"); where != cacheHost && where != cacheDevice {
+		return nil, fmt.Errorf("--cache %s: expected %s or %s; the folder made by galaxy prepare is --data", where, cacheHost, cacheDevice)
+	}
+	set("cache", func() { cfg.HoldOnDevice = c.String("cache") == cacheDevice })
 	set("accumulate", func() { cfg.Accumulate = c.Int("accumulate") })
 	session, err := sessionOf(c)
 	if err != nil {
