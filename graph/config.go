@@ -19,7 +19,10 @@ type Precision string
 const (
 	Float32  Precision = "float32"
 	BFloat16 Precision = "bfloat16"
-	// Auto stands for the faster of the two on the device at hand; Resolve
+	// Float16 is trained with dynamic loss scaling: for GPUs before compute
+	// capability 8.0, such as V100 and T4, which have no bfloat16.
+	Float16 Precision = "float16"
+	// Auto stands for the faster of the first two on the device at hand; Resolve
 	// replaces it before a graph is built.
 	Auto Precision = "auto"
 )
@@ -41,15 +44,18 @@ func (p Precision) Resolve(gpu bool) Precision {
 
 // Validate says which values are possible when p is none of them.
 func (p Precision) Validate() error {
-	if !slices.Contains([]Precision{Float32, BFloat16, Auto}, p) {
-		return fmt.Errorf("precision %q: expected %s, %s or %s", p, Auto, Float32, BFloat16)
+	if !slices.Contains([]Precision{Float32, BFloat16, Float16, Auto}, p) {
+		return fmt.Errorf("precision %q: expected %s, %s, %s or %s", p, Auto, Float32, BFloat16, Float16)
 	}
 	return nil
 }
 
 func (p Precision) dtype() tf.DataType {
-	if p == BFloat16 {
+	switch p {
+	case BFloat16:
 		return tf.Bfloat16
+	case Float16:
+		return tf.Half
 	}
 	return tf.Float
 }
@@ -64,7 +70,7 @@ type Config struct {
 	Size int `json:"size"`
 	// Outputs is the number of logits.
 	Outputs int `json:"outputs"`
-	// Precision is Float32 or BFloat16; resolve Auto first.
+	// Precision is none but Auto, which has to be resolved first.
 	Precision Precision `json:"precision"`
 	// Dropout is the share of the pooled features set to zero in training,
 	// in [0, 1); 0 is none.
@@ -90,8 +96,8 @@ func (c Config) Validate() error {
 	if c.Outputs < 1 {
 		errs = append(errs, fmt.Errorf("outputs %d: expected at least 1", c.Outputs))
 	}
-	if c.Precision != Float32 && c.Precision != BFloat16 {
-		errs = append(errs, fmt.Errorf("precision %q: expected %s or %s", c.Precision, Float32, BFloat16))
+	if !slices.Contains([]Precision{Float32, BFloat16, Float16}, c.Precision) {
+		errs = append(errs, fmt.Errorf("precision %q: expected %s, %s or %s", c.Precision, Float32, BFloat16, Float16))
 	}
 	if !(c.Dropout >= 0 && c.Dropout < 1) {
 		errs = append(errs, fmt.Errorf("dropout %v: expected 0 ≤ rate < 1", c.Dropout))

@@ -30,6 +30,7 @@ var parts = []struct {
 	{"micro-batches", []string{"accumulated", nodeFirst, nodeMore}},
 	{"all-reduce", []string{"all_reduce"}},
 	{"clock", []string{nodeComputed, nodeReduced}},
+	{"loss scaling", []string{"scaled_loss", "unscaled", "loss_scaling", nodeScale}},
 	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
 	{"first values", []string{"init", "init_seed"}},

@@ -31,6 +31,7 @@ const (
 	// Results.
 	nodeLoss          = "loss"          // float32 [], of the whole batch
 	nodeNorm          = "gradient_norm" // float32 [], the same
+	nodeScale         = "scale"         // float32 [], of the loss in this step, in float16
 	nodeComputed      = "computed"      // float32 [], when the replica's gradients are there
 	nodeReduced       = "reduced"       // float32 [], when their means are, where there are several replicas
 	nodeStopped       = "stopped"       // float32 [], the mean of stop over the workers, where there are several
@@ -111,7 +112,12 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 			values = append(values, trained.reads[v.Name])
 		}
 	}
-	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{loss}, values)
+	scaled, scale := loss, (*lossScale)(nil)
+	if cfg.Precision == Float16 {
+		scale = newLossScale(s)
+		scaled = op.Mul(s.SubScope("scaled_loss"), loss, scale.read)
+	}
+	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{scaled}, values)
 	if s.Err() == nil && !gpu {
 		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, gradients); err != nil {
 			return nil, err
@@ -119,6 +125,9 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
+	}
+	if scale != nil {
+		gradients = scale.unscale(s.SubScope("unscaled"), gradients)
 	}
 	values = append(gradients, loss)
 	for _, v := range vars.list {
@@ -155,7 +164,20 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	named(s, nodeLoss, values[0])
 	values = values[1:]
 	norm := named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
-	targets := c.Optimizer.apply(s.SubScope("optimizer"), updates, rate, step, norm)
+	var targets []*tf.Operation
+	if scale != nil {
+		r.slots = append(r.slots, scale.scale, scale.steps)
+		named(s, nodeScale, scale.read)
+		ss := s.SubScope("loss_scaling")
+		for i := range updates {
+			updates[i].gradient = scale.guard(ss.SubScope("guarded"), norm, updates[i].gradient)
+		}
+		for i := range vars.list[len(updates):] {
+			values[i] = scale.guard(ss.SubScope("guarded"), norm, values[i])
+		}
+		targets = scale.update(ss, norm)
+	}
+	targets = append(targets, c.Optimizer.apply(s.SubScope("optimizer"), updates, rate, step, norm)...)
 	for _, v := range vars.list {
 		if !v.Trainable {
 			targets = append(targets, op.AssignVariableOp(s.SubScope("assign_average"), trained.handles[v.Name], values[0]))

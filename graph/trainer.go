@@ -67,6 +67,7 @@ type Trainer struct {
 	images, labels, seed, row, size, rate, step, decay, stop tf.Output
 	evaluation                                               Predictor // on the first device
 	loss, norm, stopped                                      tf.Output
+	scale                                                    tf.Output   // in float16
 	marks                                                    []tf.Output // see clock
 	held                                                     tf.Output
 	put, hold                                                *tf.Operation // of all replicas
@@ -170,6 +171,9 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	rep := t.replicas[0]
 	t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeLogits), rep.output(nodeProbabilities)
 	t.loss, t.norm = rep.output(nodeLoss), rep.output(nodeNorm)
+	if model.Precision == Float16 {
+		t.scale = rep.output(nodeScale)
+	}
 	if cfg.Cluster != nil {
 		t.stopped = rep.output(nodeStopped)
 	}
@@ -372,6 +376,11 @@ type StepOutput struct {
 	Loss float64 // before the update, mean over the batch
 	// GradientNorm is the global norm of the gradients before clipping.
 	GradientNorm float64
+	// LossScale is what the loss was multiplied by in float16, else 0. Skipped tells
+	// that the gradients overflowed under it: nothing was updated but the scale,
+	// which is halved, down to 1.
+	LossScale float64
+	Skipped   bool
 	// Stop tells whether a worker has asked to stop.
 	Stop bool
 	// Compute is how long it took until every replica's gradients were there,
@@ -422,6 +431,9 @@ func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
 	if t.cfg.Cluster != nil {
 		fetches = append(fetches, t.stopped)
 	}
+	if t.scale.Op != nil {
+		fetches = append(fetches, t.scale)
+	}
 	rows := len(t.replicas) * t.part.examples // of a micro-batch
 	first := t.cfg.Cluster.Index() * t.cfg.Batch / t.cfg.Cluster.Workers()
 	begin := time.Now()
@@ -455,8 +467,14 @@ func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
 	}
 	// Clocks that are set while a step runs must not make a time negative.
 	out.Compute, out.AllReduce, out.Update = max(0, computed.Sub(begin)), max(0, reduced.Sub(computed)), max(0, end.Sub(reduced))
+	rest := 2 + len(t.marks)
 	if t.cfg.Cluster != nil {
-		out.Stop = scalar(len(got)-1) > 0
+		out.Stop = scalar(rest) > 0
+		rest++
+	}
+	if t.scale.Op != nil {
+		out.LossScale = scalar(rest)
+		out.Skipped = out.LossScale > 1 && (math.IsInf(out.GradientNorm, 0) || math.IsNaN(out.GradientNorm))
 	}
 	return out, nil
 }

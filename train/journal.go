@@ -25,9 +25,16 @@ type field struct {
 // stepFields and evaluationFields are what the metrics files say. The names are
 // part of the format: see docs/run-folder.md.
 func stepFields(r StepResult) []field {
+	var norm, scale any
+	if !r.Skipped {
+		norm = r.GradientNorm
+	}
+	if r.LossScale > 0 {
+		scale = r.LossScale
+	}
 	return []field{
 		{"kind", "step"}, {"step", r.Step}, {"epoch", r.Epoch},
-		{"loss", r.Loss}, {"gradient_norm", r.GradientNorm}, {"learning_rate", r.LearningRate},
+		{"loss", r.Loss}, {"gradient_norm", norm}, {"loss_scale", scale}, {"learning_rate", r.LearningRate},
 		{"images_per_second", float64(r.Examples) / r.Times.Elapsed.Seconds()},
 		{"step_seconds", r.Times.Elapsed.Seconds()},
 		{"data_wait_seconds", r.Times.DataWait.Seconds()}, {"copy_wait_seconds", r.Times.CopyWait.Seconds()},

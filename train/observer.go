@@ -16,6 +16,9 @@ type StepResult struct {
 	Loss  float64
 	// GradientNorm is the gradients' global norm before clipping.
 	GradientNorm float64
+	// LossScale and Skipped are those of graph.StepOutput.
+	LossScale    float64
+	Skipped      bool
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
@@ -76,6 +79,9 @@ func (finite) OnStep(r StepResult) error {
 		name  string
 		value float64
 	}{{"loss", r.Loss}, {"gradient norm", r.GradientNorm}} {
+		if q.name != "loss" && r.Skipped {
+			continue // the weights are as they were, and the next step has a smaller scale
+		}
 		if math.IsNaN(q.value) || math.IsInf(q.value, 0) {
 			// The weights went wrong in an update before, and a checkpoint may
 			// hold them; the best one was evaluated and does not.

@@ -376,7 +376,7 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	r.state.LossSum += out.Loss
 	r.state.LossSteps++
 	return StepResult{
-		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.epoch, Loss: out.Loss, GradientNorm: out.GradientNorm,
+		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.epoch, Loss: out.Loss, GradientNorm: out.GradientNorm, LossScale: out.LossScale, Skipped: out.Skipped,
 		LearningRate: rate, Examples: r.Config.Batch, IDs: b.ids,
 		Times: Times{DataWait: b.dataWait, CopyWait: b.copyWait, Compute: out.Compute, AllReduce: out.AllReduce, Update: out.Update},
 	}, out.Stop, nil

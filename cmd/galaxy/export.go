@@ -21,7 +21,7 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "run", Category: catInput, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
 			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into them"},
-			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32 or bfloat16", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32, bfloat16 or float16", DefaultText: "the run's"},
 		},
 		Action: exportAction,
 	}

@@ -30,7 +30,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; an interrupted one is gone on with"},
 			&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "leave the answers as they are, without making them obey the sum rules of the question tree"},
-			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(graph.Auto), Usage: "of a run's convolutions: auto, float32 or bfloat16"},
+			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(graph.Auto), Usage: "of a run's convolutions: auto, float32, bfloat16 or float16"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),

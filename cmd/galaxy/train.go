@@ -40,7 +40,7 @@ func trainCommand() *cli.Command {
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
 			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
 			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step, on all devices together"},
-			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32 or bfloat16"},
+			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32, bfloat16 or float16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
 			&cli.BoolFlag{Name: "align", Category: catRecipe, Usage: "level the major axis of every galaxy and bring it closer to one size, in the exported model too"},

@@ -1,0 +1,68 @@
+package graph
+
+import (
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Dynamic loss scaling (Micikevicius et al. 2018, arXiv 1710.03740, §3.2) with the
+// constants of Keras' LossScaleOptimizer: the scale doubles after so many steps
+// without an overflow and halves after one.
+const (
+	firstLossScale  = 1 << 15
+	lossScaleGrowth = 2000
+)
+
+// lossScale keeps the gradients of a float16 network inside float16's range: the loss
+// is multiplied before gradients are taken, which are divided again in float32. An
+// update whose gradients have overflowed is left out.
+type lossScale struct {
+	scale, steps             Variable
+	scaleHandle, stepsHandle tf.Output
+	read, stepsRead          tf.Output // float32 []
+}
+
+func newLossScale(s *op.Scope) *lossScale {
+	l := &lossScale{
+		scale: Variable{Name: "loss_scale", init: initializer{value: firstLossScale}},
+		steps: Variable{Name: "loss_scale/steps"}, // since the last change
+	}
+	l.scaleHandle, l.read = newVariable(s, l.scale)
+	l.stepsHandle, l.stepsRead = newVariable(s, l.steps)
+	return l
+}
+
+// unscale returns the gradients of the loss from those of the scaled one. The scale
+// is a power of two, so that nothing is rounded.
+func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
+	inverse := op.Reciprocal(s, l.read)
+	out := make([]tf.Output, len(gradients))
+	for i, g := range gradients {
+		out[i] = op.Mul(s.SubScope("gradient"), g, inverse)
+	}
+	return out
+}
+
+// guard returns x if norm, float32 [], that of the gradients, is finite. Else what
+// needs x does not run.
+func (l *lossScale) guard(s *op.Scope, norm, x tf.Output) tf.Output {
+	_, there := op.Switch(s, x, op.IsFinite(s, norm))
+	return op.Identity(s, there) // what only comes after a Switch runs in either case
+}
+
+// update adds the next step's scale.
+func (l *lossScale) update(s *op.Scope, norm tf.Output) []*tf.Operation {
+	constant := func(x float32) tf.Output { return tg.Const(s.SubScope("number"), x) }
+	sub := s.SubScope
+	finite := op.IsFinite(s, norm)
+	steps := op.AddV2(sub("steps"), l.stepsRead, constant(1))
+	grown := op.GreaterEqual(s, steps, constant(lossScaleGrowth))
+	up := op.Select(sub("up"), grown, op.Mul(sub("double"), l.read, constant(2)), l.read)
+	down := op.Maximum(s, op.Mul(sub("half"), l.read, constant(.5)), constant(1))
+	kept := op.LogicalAnd(s, finite, op.LogicalNot(s, grown))
+	return []*tf.Operation{
+		op.AssignVariableOp(sub("set"), l.scaleHandle, op.Select(sub("next"), finite, up, down)),
+		op.AssignVariableOp(sub("set"), l.stepsHandle, op.Select(sub("next"), kept, steps, constant(0))),
+	}
+}

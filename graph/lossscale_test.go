@@ -1,0 +1,94 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// set gives a variable without dimensions a value on every device.
+func set(t *testing.T, tr *Trainer, name string, value float32) {
+	t.Helper()
+	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope(fmt.Sprintf("set_%s_%d", strings.ReplaceAll(name, "/", "_"), int64(value))).WithDevice(hostDevice)
+	var handles []tf.Output
+	for _, r := range tr.replicas {
+		handles = append(handles, r.output(handleNode(name)))
+	}
+	if _, err := tr.sess.Run(nil, nil, assign(s, handles, tg.Const(s, value))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Steps whose gradients overflow change nothing but the scale, with what optimizer
+// and what average there is; the others train as in float32.
+func TestLossScaling(t *testing.T) {
+	cfg := testTrainerConfig(32, 32)
+	cfg.Devices, cfg.Average = cpus(2), .5
+	cfg.Optimizer = Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2} // and no clipping
+	want := newTestTrainer(t, cfg)
+	cfg.Model.Precision = Float16
+	tr := newTestTrainer(t, cfg)
+	images, labels := testBatch(cfg, 1)
+	var step int64
+	next := func(tr *Trainer) StepOutput {
+		t.Helper()
+		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: step, LearningRate: 1e-3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	for ; step < 3; step++ {
+		got, in32 := next(tr), next(want)
+		if got.Skipped || got.LossScale != firstLossScale || in32.Skipped || in32.LossScale != 0 {
+			t.Errorf("step %d: %+v, in float32 %+v: expected no skip, and a scale of %v in float16", step, got, in32, firstLossScale)
+		}
+		// AdamW's first updates are whole steps whatever the size of a gradient.
+		limit := .02
+		if step > 0 {
+			limit = .15
+		}
+		if math.Abs(got.Loss-in32.Loss) > limit*in32.Loss || math.Abs(got.GradientNorm-in32.GradientNorm) > limit*in32.GradientNorm {
+			t.Errorf("step %d: loss %v, norm %v; in float32 %v, %v", step, got.Loss, got.GradientNorm, in32.Loss, in32.GradientNorm)
+		}
+	}
+
+	const huge = 1 << 40
+	set(t, tr, "loss_scale", huge)
+	set(t, tr, "loss_scale/steps", 7)
+	before := weightsOf(t, tr)
+	out := next(tr)
+	if !out.Skipped || out.LossScale != huge || math.IsNaN(out.Loss) {
+		t.Errorf("%+v: expected a step that is skipped for its scale of %v", out, float64(huge))
+	}
+	before["loss_scale"], before["loss_scale/steps"] = []float32{huge / 2}, []float32{0}
+	after := weightsOf(t, tr)
+	for name, w := range before {
+		if !slices.Equal(w, after[name]) {
+			t.Errorf("%s has changed in a step that was skipped", name)
+		}
+	}
+	replicasAgree(t, tr)
+
+	set(t, tr, "loss_scale", 64)
+	set(t, tr, "loss_scale/steps", lossScaleGrowth-1)
+	before = weightsOf(t, tr)
+	if out := next(tr); out.Skipped || out.LossScale != 64 {
+		t.Errorf("%+v: expected a step with the scale 64", out)
+	}
+	after = weightsOf(t, tr)
+	if s, n := after["loss_scale"][0], after["loss_scale/steps"][0]; s != 128 || n != 0 {
+		t.Errorf("after %d steps without an overflow the scale is %v, %v steps old: expected 128, 0", lossScaleGrowth, s, n)
+	}
+	for _, name := range probes {
+		if slices.Equal(before[name+liveSuffix], after[name+liveSuffix]) {
+			t.Errorf("%s has not changed", name)
+		}
+	}
+}
