@@ -16,6 +16,12 @@ import (
 // "2.21.0".
 func TensorFlowVersion() string { return tf.Version() }
 
+// IsOutOfMemory tells whether an error is that a device has not enough memory.
+func IsOutOfMemory(err error) bool {
+	// The bindings keep the text of TensorFlow's error alone.
+	return err != nil && (strings.Contains(err.Error(), "OOM when allocating") || strings.Contains(err.Error(), "ran out of memory"))
+}
+
 // SessionConfig says how a graph is run.
 type SessionConfig struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at

@@ -91,12 +91,12 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 		return Summary{}, err
 	}
 	if err := r.build(); err != nil {
-		return Summary{}, err
+		return Summary{}, r.explainMemory(ctx, err)
 	}
 	if err := r.start(); err != nil {
 		return Summary{}, err
 	}
-	err = r.loop(ctx)
+	err = r.explainMemory(ctx, r.loop(ctx))
 	if err == nil || errors.Is(err, ErrStopped) {
 		err = errors.Join(err, r.part())
 	}
@@ -194,16 +194,7 @@ func (r *run) openCheckpoint() error {
 // build makes the trainer with the weights to begin with, and the loader.
 func (r *run) build() (err error) {
 	cfg := r.Config
-	held, examples := 0, r.Cache.Labelled(data.Train, cfg.Objective.Target())
-	if cfg.HoldOnDevice {
-		held = len(examples)
-	}
-	r.trainer, err = graph.NewTrainer(graph.TrainerConfig{
-		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
-		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, Session: r.session(), Cluster: r.Cluster,
-	})
-	if err != nil {
+	if r.trainer, err = graph.NewTrainer(r.trainerConfig(cfg)); err != nil {
 		return err
 	}
 	switch {
@@ -222,7 +213,7 @@ func (r *run) build() (err error) {
 		return err
 	}
 	if cfg.HoldOnDevice {
-		if err := r.trainer.Hold(r.Cache.Images(examples)); err != nil {
+		if err := r.trainer.Hold(r.Cache.Images(r.examples())); err != nil {
 			return err
 		}
 	}
@@ -231,6 +222,18 @@ func (r *run) build() (err error) {
 		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
 	})
 	return err
+}
+
+func (r *run) trainerConfig(cfg Config) graph.TrainerConfig {
+	held := 0
+	if cfg.HoldOnDevice {
+		held = len(r.examples())
+	}
+	return graph.TrainerConfig{
+		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
+		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
+		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, Session: r.session(), Cluster: r.Cluster,
+	}
 }
 
 // start opens what the run writes.
@@ -279,16 +282,22 @@ func (r *run) lock() (err error) {
 	return err
 }
 
-func (r *run) close() error {
-	var errs []error
+// release gives the devices free.
+func (r *run) release() (err error) {
 	if r.feeder != nil {
 		r.feeder.close()
 	}
+	if r.trainer != nil {
+		err = r.trainer.Close()
+	}
+	r.feeder, r.trainer = nil, nil
+	return err
+}
+
+func (r *run) close() error {
+	errs := []error{r.release()}
 	if r.loader != nil {
 		r.loader.Close()
-	}
-	if r.trainer != nil {
-		errs = append(errs, r.trainer.Close())
 	}
 	if r.locked != nil {
 		errs = append(errs, r.locked.Close())

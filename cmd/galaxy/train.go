@@ -39,7 +39,7 @@ func trainCommand() *cli.Command {
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
 			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
-			&cli.IntFlag{Name: "batch", Category: catRecipe, Value: 32, Usage: "`B` examples a step, on all devices together"},
+			&cli.StringFlag{Name: "batch", Category: catRecipe, Value: "32", Usage: "`B` examples a step, on all devices together; auto is about as many as fit into the memory of the GPUs"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32, bfloat16 or float16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
@@ -231,7 +231,6 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 		return nil, err
 	}
 	cfg.Model.Outputs = cfg.Objective.Target().Width()
-	set("batch", func() { cfg.Batch = c.Int("batch") })
 	set("seed", func() { cfg.Seed = c.Int64("seed") })
 	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
 	set("log-every", func() { cfg.LogEvery = c.Int64("log-every") })
@@ -240,11 +239,36 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 	if err := checkKinds(c, *cfg); err != nil {
 		return nil, err
 	}
+	set("batch", func() { cfg.Batch, err = parseBatch(c, cache, *cfg, cluster, devices) })
+	if err != nil {
+		return nil, fmt.Errorf("--batch %s: %w", c.String("batch"), err)
+	}
 	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
 		return nil, err
 	}
 	_, err = graph.MicroBatch(cfg.Batch, cluster.Workers()*len(devices), cfg.Accumulate)
 	return devices, err
+}
+
+// parseBatch reads a number, or finds that of "auto".
+func parseBatch(c *cli.Context, cache *data.Cache, cfg train.Config, cluster *graph.Cluster, devices []string) (int, error) {
+	text := c.String("batch")
+	if text != "auto" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return 0, errors.New("expected a number, or auto")
+		}
+		return n, nil
+	}
+	switch {
+	case cluster != nil:
+		return 0, errors.New("several workers have to be told the same number: find it with one of them alone")
+	case !graph.IsGPU(devices[0]):
+		return 0, errors.New("it is for GPUs, which have so much memory and no more; give a number for the CPU")
+	}
+	return train.LargestBatch(c.Context, train.Options{Config: cfg, Cache: cache, GPUMemory: graph.GPUMemory(c.String("gpu-memory"))}, func(batch int, fits bool) {
+		fmt.Fprintf(c.App.ErrWriter, "--batch auto: %d %s\n", batch, map[bool]string{true: "fits", false: "does not fit"}[fits])
+	})
 }
 
 func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, set func(string, func())) error {
