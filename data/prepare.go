@@ -170,14 +170,11 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	_, err = os.Lstat(PartialFolder(config.Out))
-	wasBegun := err == nil
-	err = durable.Continue(config.Out, plan, func(dir string, begun bool) error {
-		if wasBegun && !begun {
-			p.notice("beginning anew: %s held work from other files or with other settings", PartialFolder(config.Out))
-		}
-		return p.write(ctx, dir, begun)
-	})
+	other := func(changes string) error {
+		p.notice("beginning anew: %s held work that was begun with %s", PartialFolder(config.Out), cmp.Or(changes, "a plan that is damaged"))
+		return nil
+	}
+	err = durable.Continue(config.Out, plan, other, func(dir string, begun bool) error { return p.write(ctx, dir, begun) })
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
 	}
@@ -211,13 +208,20 @@ func (p *preparer) found() (*Manifest, error) {
 		{"rows without an image", m.RowsWithoutImage, p.manifest.RowsWithoutImage},
 	} {
 		if d.was != d.want {
+			if d.what == "sources" {
+				return nil, fmt.Errorf("%s exists already and was made from other labels or images, or they have changed since; choose another --out or remove it first", p.config.Out)
+			}
 			return nil, fmt.Errorf("%s exists already and was made with another %s (%+v, asked for is %+v); choose another --out or remove it first", p.config.Out, d.what, d.was, d.want)
 		}
 	}
 	if len(m.Broken) > p.config.MaxBroken {
-		return nil, p.tooManyBroken(m.Broken)
+		return nil, fmt.Errorf("%s is there already: %w; remove it to try them again", p.config.Out, p.tooManyBroken(m.Broken))
 	}
-	p.notice("%s is there already, made from the same files with the same settings: nothing to do", p.config.Out)
+	again := ""
+	if len(m.Broken) > 0 {
+		again = ", but for " + count(len(m.Broken), "broken image") + ": remove it to try again"
+	}
+	p.notice("%s is there already, made from files of the same names and sizes with the same settings: nothing to do%s", p.config.Out, again)
 	return &m, nil
 }
 

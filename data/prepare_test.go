@@ -164,11 +164,11 @@ func TestPrepareWhole(t *testing.T) {
 			t.Errorf("%d images decoded again, notices %q", n, notices)
 		}
 		for what, change := range map[string]func(*PrepareConfig){
-			"size":       func(c *PrepareConfig) { c.Size = 2 * testSize },
-			"crop":       func(c *PrepareConfig) { c.Crop = 200 },
-			"split seed": func(c *PrepareConfig) { c.SplitSeed = 1 },
-			"decoder":    func(c *PrepareConfig) { c.Decoder = "another" },
-			"sources": func(c *PrepareConfig) {
+			"another size":       func(c *PrepareConfig) { c.Size = 2 * testSize },
+			"another crop":       func(c *PrepareConfig) { c.Crop = 200 },
+			"another split seed": func(c *PrepareConfig) { c.SplitSeed = 1 },
+			"another decoder":    func(c *PrepareConfig) { c.Decoder = "another" },
+			"other labels or images": func(c *PrepareConfig) {
 				c.Labels = filepath.Join(t.TempDir(), "other.csv")
 				writeFile(t, c.Labels, []byte(catalogCSV(s.ids)))
 			},
@@ -176,7 +176,7 @@ func TestPrepareWhole(t *testing.T) {
 			config := s.config(out)
 			change(&config)
 			_, err := Prepare(context.Background(), config, decoder)
-			wantError(t, err, out, "exists already", "another "+what)
+			wantError(t, err, out, "exists already", what)
 		}
 		if diff := cmp.Diff(before, cacheBytes(t, out)); diff != "" {
 			t.Error("a second run changed the cache")

@@ -14,6 +14,14 @@ func group(s *op.Scope, name string, deps []*tf.Operation) *tf.Operation {
 	return s.WithControlDependencies(deps...).AddOperation(tf.OpSpec{Type: "NoOp", Name: name})
 }
 
+// CheckPath refuses a path from which TensorFlow could not read variables back.
+func CheckPath(path string) error {
+	if strings.ContainsAny(path, `*?[\`) {
+		return fmt.Errorf(`%s: the path holds one of the characters * ? [ \, which TensorFlow takes for a pattern when it looks for variables; choose a path without them`, path)
+	}
+	return nil
+}
+
 // saver writes and reads variables as a TensorFlow bundle.
 type saver struct {
 	prefix   tf.Output // string [], fed
@@ -76,6 +84,9 @@ func (sv saver) save(sess *tf.Session, prefix string) error {
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.assigned); err != nil {
+		if err := CheckPath(prefix); err != nil {
+			return fmt.Errorf("restore variables: %w", err)
+		}
 		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
 	}
 	return nil

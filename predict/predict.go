@@ -149,14 +149,15 @@ func (r *run) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = os.Lstat(PartialFolder(cfg.Out))
-	wasBegun := err == nil
-	return durable.Continue(cfg.Out, plan, func(path string, begun bool) error {
-		if wasBegun && !begun {
-			r.notice("beginning anew: %s held work on other images, with another model or with other settings", PartialFolder(cfg.Out))
+	other := func(changes string) error {
+		if changes == "" {
+			r.notice("beginning anew: what %s held cannot be gone on with", PartialFolder(cfg.Out))
+			return nil
 		}
-		return r.write(ctx, path, begun)
-	})
+		return fmt.Errorf("%s holds unfinished work that was begun with %s; ask for the same to go on with it, or remove the folder to begin anew",
+			PartialFolder(cfg.Out), changes)
+	}
+	return durable.Continue(cfg.Out, plan, other, func(path string, begun bool) error { return r.write(ctx, path, begun) })
 }
 
 // listName is the list of broken images in the partial folder.

@@ -393,24 +393,24 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// What decides the bytes decides whether work is gone on with.
-func TestRunBeginsAnew(t *testing.T) {
+// What decides the bytes decides whether work can be gone on with.
+func TestRunRefusesOtherWork(t *testing.T) {
 	dir := folder(t, 12, galaxyName)
 	stop := errors.New("stop")
 	for _, c := range []struct {
 		name   string
 		change func(cfg *Config)
-		anew   bool
+		other  string // what is named as another, "" where the work is gone on with
 	}{
-		{"nothing", func(*Config) {}, false},
-		{"workers", func(cfg *Config) { cfg.Workers = 1 }, false},
-		{"max broken", func(cfg *Config) { cfg.MaxBroken = 3 }, false},
-		{"settings", func(cfg *Config) { cfg.Settings = "others" }, true},
-		{"batch", func(cfg *Config) { cfg.Batch = 8 }, true},
-		{"raw", func(cfg *Config) { cfg.Project = false }, true},
-		{"order", func(cfg *Config) { slices.Reverse(cfg.Order) }, true},
-		{"fewer", func(cfg *Config) { cfg.Order = cfg.Order[:11] }, true},
-		{"images", func(cfg *Config) { cfg.Images = open(t, folder(t, 13, galaxyName)) }, true},
+		{"nothing", func(*Config) {}, ""},
+		{"workers", func(cfg *Config) { cfg.Workers = 1 }, ""},
+		{"max broken", func(cfg *Config) { cfg.MaxBroken = 3 }, ""},
+		{"settings", func(cfg *Config) { cfg.Settings = "others" }, `settings "settings" (asked for is "others")`},
+		{"batch", func(cfg *Config) { cfg.Batch = 8 }, "batch 4 (asked for is 8)"},
+		{"raw", func(cfg *Config) { cfg.Project = false }, "project true (asked for is false)"},
+		{"order", func(cfg *Config) { slices.Reverse(cfg.Order) }, "order"},
+		{"fewer", func(cfg *Config) { cfg.Order = cfg.Order[:11] }, "rows 12 (asked for is 11)"},
+		{"images", func(cfg *Config) { cfg.Images = open(t, folder(t, 13, galaxyName)) }, "images"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config(t, open(t, dir))
@@ -420,16 +420,20 @@ func TestRunBeginsAnew(t *testing.T) {
 			}
 			var notice string
 			cfg.Notice = func(s string) { notice += s }
-			c.change(&cfg)
-			got, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+			changed := cfg
+			changed.Order = slices.Clone(cfg.Order)
+			c.change(&changed)
+			if c.other != "" {
+				_, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: data.Answers})
+				wantError(t, err, PartialFolder(cfg.Out)+" holds unfinished work that was begun with", c.other, "remove the folder")
+				changed = cfg
+			}
+			got, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: data.Answers})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if taken := map[bool]int{true: 0, false: 8}[c.anew]; got.TakenOver != taken {
-				t.Errorf("%d rows taken over, want %d", got.TakenOver, taken)
-			}
-			if what := map[bool]string{true: "beginning anew", false: "going on with"}[c.anew]; !strings.Contains(notice, what) {
-				t.Errorf("notice %q, want %q", notice, what)
+			if got.TakenOver != 8 || !strings.Contains(notice, "going on with") {
+				t.Errorf("%d rows taken over, want 8; notice %q", got.TakenOver, notice)
 			}
 		})
 	}

@@ -80,6 +80,11 @@ func export(ctx context.Context, cfg Config) error {
 	if n := len(cfg.Metadata.Answers); n != cfg.Model.Outputs {
 		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
 	}
+	if !cfg.Frozen {
+		if err := graph.CheckPath(cfg.Out); err != nil {
+			return err
+		}
+	}
 	return durable.Folder(cfg.Out, func(dir string) error { return write(ctx, dir, cfg) })
 }
 

@@ -279,8 +279,8 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 	if meta.GetSaverDef() == nil {
 		return nil
 	}
-	if strings.ContainsAny(dir, `*?[`) {
-		return errors.New("the path holds one of the characters * ? [, which TensorFlow takes for a pattern when it looks for variables; move the model to a path without them")
+	if err := graph.CheckPath(dir); err != nil {
+		return err
 	}
 	for _, pattern := range []string{variablesPrefix + ".index", variablesPrefix + ".data-00000-of-*"} {
 		path := filepath.Join(dir, filepath.FromSlash(pattern))

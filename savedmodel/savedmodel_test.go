@@ -405,7 +405,7 @@ func TestExportRefuses(t *testing.T) {
 		{"no checkpoint", func(c *savedmodel.Config) { c.Checkpoint += "-not" }, filepath.Base(good.Checkpoint) + "-not"},
 		{"another size of output", func(c *savedmodel.Config) {
 			c.Model.Outputs, c.Metadata.Answers = 4, c.Metadata.Answers[:4]
-		}, "[512,5] is not compatible with expected shape [512,4]"},
+		}, "5] is not compatible with expected shape ["},
 		{"names missing", func(c *savedmodel.Config) { c.Metadata.Answers = nil }, "0 names of answers: expected one for each of the 5 outputs"},
 		{"a small crop", func(c *savedmodel.Config) { c.Crop = size - 1 }, "crop 31, size 32"},
 		{"a bad configuration", func(c *savedmodel.Config) { c.Model.Std[1] = 0 }, "channel 1"},
@@ -714,7 +714,7 @@ func TestLoadFromPathOfPattern(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(export(t, graph.Float32, false))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := savedmodel.Load(dir, savedmodel.LoadConfig{}); err == nil || !strings.Contains(err.Error(), "move the model") {
+	if _, err := savedmodel.Load(dir, savedmodel.LoadConfig{}); err == nil || !strings.Contains(err.Error(), "a path without them") {
 		t.Errorf("got %v", err)
 	}
 }

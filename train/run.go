@@ -162,6 +162,12 @@ func (r *run) openFolder() error {
 
 // CheckNew says what keeps a new run from having the folder dir.
 func CheckNew(dir string) error {
+	if err := graph.CheckPath(dir); err != nil {
+		return fmt.Errorf("make run folder: %w", err)
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
+		return fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))
+	}
 	if _, err := os.Stat(dir); err == nil {
 		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)
 	}

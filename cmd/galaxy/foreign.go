@@ -110,7 +110,30 @@ func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor,
 	if loaded.Probabilities.Op == nil {
 		return fromLogits{loaded, o}, o, nil
 	}
-	return loaded, o, nil
+	return checked{loaded, dir, o.Outputs()}, o, nil
+}
+
+// checked is a Predictor whose probabilities are some.
+type checked struct {
+	train.Predictor
+	dir     string
+	outputs int
+}
+
+// probabilityTolerance is how far outside [0, 1] the rounding of another program may
+// leave a probability.
+const probabilityTolerance = 1e-3
+
+func (m checked) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if logits, probabilities, err = m.Predictor.Predict(images); err != nil {
+		return nil, nil, err
+	}
+	for i, p := range probabilities {
+		if p < -probabilityTolerance || p > 1+probabilityTolerance {
+			return nil, nil, fmt.Errorf("SavedModel %s gives %v as a probability (answer %d): if that output holds logits, name it by --logits instead", m.dir, p, i%m.outputs+1)
+		}
+	}
+	return logits, probabilities, nil
 }
 
 // fromLogits is a Predictor of a network that gives logits only: its

@@ -154,6 +154,9 @@ func checkPredict(c *cli.Context) (graph.SessionConfig, graph.Precision, error) 
 	if c.Int("max-broken") < 0 {
 		errs = append(errs, fmt.Errorf("--max-broken %d: expected 0 or more", c.Int("max-broken")))
 	}
+	if c.Int("workers") < 0 {
+		errs = append(errs, fmt.Errorf("--workers %d: expected 0 (one a core) or more", c.Int("workers")))
+	}
 	if c.Int("batch") < 1 {
 		errs = append(errs, fmt.Errorf("--batch %d: expected at least 1", c.Int("batch")))
 	}

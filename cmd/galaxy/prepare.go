@@ -24,7 +24,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; an interrupted one is gone on with"},
-			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`"},
+			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train takes 32 or more"},
 			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre that is kept in `PX`"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "leave out up to `N` broken images; more are an error"},

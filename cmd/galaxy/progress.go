@@ -127,7 +127,7 @@ func (p *trainProgress) OnStep(r train.StepResult) error {
 		p.times.Add(r.Times)
 		p.examples += r.Examples
 	}
-	p.note = fmt.Sprintf(" epoch %d, loss %.5f, %.0f img/s, data wait %.1f %%", r.Epoch+1, p.loss,
+	p.note = fmt.Sprintf(" epoch %d, smoothed loss %.5f, %.0f img/s, data wait %.1f %%", r.Epoch+1, p.loss,
 		float64(p.examples)/max(p.times.Elapsed.Seconds(), 1e-9), p.share(p.times.DataWait))
 	p.set(int(r.Step), int(r.Total))
 	return nil

@@ -14,12 +14,16 @@ package durable
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -117,14 +121,16 @@ func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" 
 // what an earlier call has left unfinished is gone on with. fill makes the
 // output at path, in PartialFolder(out), and may keep other files beside it.
 // They stay there when fill returns an error or the process dies, and go when
-// the output is moved to out. plan says what is being made: begun is true if
-// the folder holds work on the very same plan, else it is empty and work on
-// another plan has been removed. Not all of what a power cut leaves need have
-// reached the disk: fill has to check what it goes on with.
+// the output is moved to out. plan, JSON, says what is being made: begun is true if
+// the folder holds work on the very same plan, else it is empty. Not all of what a
+// power cut leaves need have reached the disk: fill has to check what it goes on
+// with.
 //
-// It is an error if another process works on the same folder, or if the folder is
-// not one that a call has left.
-func Continue(out string, plan []byte, fill func(path string, begun bool) error) (err error) {
+// Where the folder holds work on another plan, other is asked before it is removed,
+// and told what that plan has in place of what is asked for, "" where it cannot be
+// read: its error ends the call. It is also an error if another process works on the
+// folder, or if it is not one that a call has left.
+func Continue(out string, plan []byte, other func(changes string) error, fill func(path string, begun bool) error) (err error) {
 	_, oldest, err := makeParent(out)
 	if err != nil {
 		return err
@@ -147,6 +153,11 @@ func Continue(out string, plan []byte, fill func(path string, begun bool) error)
 	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
 	was, err := os.ReadFile(planFile)
 	begun := err == nil && bytes.Equal(was, plan)
+	if len(was) > 0 && !begun {
+		if err := other(changes(was, plan)); err != nil {
+			return err
+		}
+	}
 	if !begun {
 		if err := begin(partial, plan); err != nil {
 			return fmt.Errorf("begin %s: %w", partial, err)
@@ -159,6 +170,53 @@ func Continue(out string, plan []byte, fill func(path string, begun bool) error)
 		return err
 	}
 	return os.RemoveAll(partial)
+}
+
+// changes says what another plan has in place of what is asked for, "" where it is no
+// plan at all.
+func changes(was, asked []byte) string {
+	before, now := map[string]string{}, map[string]string{}
+	if flatten(before, "", was) != nil || flatten(now, "", asked) != nil {
+		return ""
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		if before[name] != now[name] {
+			all = append(all, fmt.Sprintf("%s %s (asked for is %s)", name, before[name], cmp.Or(now[name], "none")))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if _, ok := before[name]; !ok {
+			all = append(all, fmt.Sprintf("no %s (asked for is %s)", name, now[name]))
+		}
+	}
+	const most = 3
+	if len(all) > most {
+		all = append(all[:most], "…")
+	}
+	return strings.Join(all, ", ")
+}
+
+// flatten fills to with the values in nested JSON objects, by their names with dots
+// between them.
+func flatten(to map[string]string, path string, raw []byte) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &object); err != nil || object == nil {
+		if path == "" {
+			return errors.New("no JSON object")
+		}
+		to[path] = strings.TrimSpace(string(raw))
+		return nil
+	}
+	for name, value := range object {
+		if path != "" {
+			name = path + "." + name
+		}
+		if err := flatten(to, name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // begin makes an empty partial folder of plan.

@@ -207,9 +207,12 @@ func TestFolderFails(t *testing.T) {
 	})
 }
 
+// anew gives up work on any other plan.
+func anew(string) error { return nil }
+
 func TestContinueRefuses(t *testing.T) {
 	refused(t, func(out string) error {
-		return Continue(out, nil, func(string, bool) error {
+		return Continue(out, nil, anew, func(string, bool) error {
 			t.Error("filled")
 			return nil
 		})
@@ -220,30 +223,29 @@ func TestContinue(t *testing.T) {
 	parent := t.TempDir()
 	out := filepath.Join(parent, "out")
 	stop := errors.New("stop")
-	// Each call adds a file; the third has another plan, the last ends well.
+	// Each call adds a file; the last ends well.
 	for i, c := range []struct {
 		plan  string
 		begun bool
 		end   error
 		left  map[string]string
 	}{
-		{"a", false, stop, map[string]string{"PLAN": "a", "out": "folder", "out/0": "x"}},
-		{"a", true, stop, map[string]string{"PLAN": "a", "out": "folder", "out/0": "x", "out/1": "x"}},
-		{"b", false, stop, map[string]string{"PLAN": "b", "out": "folder", "out/2": "x"}},
-		{"b", true, nil, nil},
+		{`{"a": 1}`, false, stop, map[string]string{"PLAN": `{"a": 1}`, "out": "folder", "out/0": "x"}},
+		{`{"a": 1}`, true, stop, map[string]string{"PLAN": `{"a": 1}`, "out": "folder", "out/0": "x", "out/1": "x"}},
+		{`{"a": 1}`, true, nil, nil},
 	} {
-		err := Continue(out+"/", []byte(c.plan), func(dir string, begun bool) error {
+		err := Continue(out+"/", []byte(c.plan), anew, func(dir string, begun bool) error {
 			if begun != c.begun {
 				t.Errorf("call %d: begun is %v", i, begun)
 			}
 			if exists(out) {
 				t.Error("the output is there before it is whole")
 			}
-			err := Continue(out, []byte(c.plan), func(string, bool) error { return nil })
+			err := Continue(out, []byte(c.plan), anew, func(string, bool) error { return nil })
 			wantError(t, err, "another galaxy works on "+PartialFolder(out))
 			if !begun {
 				if err := os.Mkdir(dir, 0o777); err != nil {
-					t.Fatal(err) // where work on another plan was not removed
+					t.Fatal(err)
 				}
 			}
 			write(t, filepath.Join(dir, strconv.Itoa(i)), "x")
@@ -256,11 +258,41 @@ func TestContinue(t *testing.T) {
 			wantTree(t, PartialFolder(out), c.left)
 		}
 	}
-	wantTree(t, parent, map[string]string{"out": "folder", "out/2": "x", "out/3": "x"})
+	wantTree(t, parent, map[string]string{"out": "folder", "out/0": "x", "out/1": "x", "out/2": "x"})
+
+	// Work on another plan is removed only by permission.
+	other := filepath.Join(parent, "other")
+	work := func(path string, begun bool) error { return errors.Join(os.WriteFile(path, []byte("x"), 0o666), stop) }
+	begun := `{"a": {"b": 1, "c": [2]}, "d": "x", "gone": true}`
+	if err := Continue(other, []byte(begun), anew, work); !errors.Is(err, stop) {
+		t.Fatal(err)
+	}
+	left := map[string]string{"PLAN": begun, "other": "x"}
+	wantTree(t, PartialFolder(other), left)
+	refuse := func(changes string) error { return errors.New("refused: " + changes) }
+	err := Continue(other, []byte(`{"a": {"b": 1, "c": [3]}, "d": "x", "new": {"e": null}}`), refuse, work)
+	wantError(t, err, "refused: a.c [2] (asked for is [3]), gone true (asked for is none), no new.e (asked for is null)")
+	wantTree(t, PartialFolder(other), left)
+	// What is no plan is begun anew.
+	write(t, filepath.Join(PartialFolder(other), "PLAN"), begun[:20])
+	err = Continue(other, []byte(begun), func(changes string) error {
+		if changes != "" {
+			t.Errorf("changes %q of a plan that was cut short", changes)
+		}
+		return nil
+	}, func(_ string, begun bool) error {
+		if begun {
+			t.Error("a plan that was cut short is gone on with")
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Error(err)
+	}
 
 	blocked := filepath.Join(parent, "blocked")
 	write(t, PartialFolder(blocked), "a file")
-	wantError(t, Continue(blocked, nil, func(string, bool) error { return nil }), "blocked.partial is in the way")
+	wantError(t, Continue(blocked, nil, anew, func(string, bool) error { return nil }), "blocked.partial is in the way")
 }
 
 // A folder of somebody else is left alone, whatever its name; what a crash leaves
@@ -273,7 +305,7 @@ func TestContinueLeavesOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill := func(path string, begun bool) error { return os.WriteFile(path, nil, 0o666) }
-	wantError(t, Continue(out, []byte("plan"), fill), "holds theirs and no PLAN")
+	wantError(t, Continue(out, []byte("plan"), anew, fill), "holds theirs and no PLAN")
 	if !exists(theirs) || exists(out) {
 		t.Error("a folder of somebody else was removed, or used")
 	}
@@ -282,7 +314,7 @@ func TestContinueLeavesOthersAlone(t *testing.T) {
 			os.WriteFile(filepath.Join(PartialFolder(out), left), nil, 0o666)); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(Continue(out, []byte("plan"), fill), os.Remove(out)); err != nil {
+		if err := errors.Join(Continue(out, []byte("plan"), anew, fill), os.Remove(out)); err != nil {
 			t.Errorf("with %s left: %v", left, err)
 		}
 	}
@@ -293,7 +325,7 @@ func TestContinueFile(t *testing.T) {
 	out := filepath.Join(parent, "sub", "out.csv")
 	stop := errors.New("stop")
 	for i, end := range []error{stop, nil} {
-		err := Continue(out, []byte("plan"), func(path string, begun bool) error {
+		err := Continue(out, []byte("plan"), anew, func(path string, begun bool) error {
 			if begun != (i > 0) {
 				t.Errorf("call %d: begun is %v", i, begun)
 			}
@@ -309,7 +341,7 @@ func TestContinueFile(t *testing.T) {
 		}
 	}
 	wantTree(t, parent, map[string]string{"sub": "folder", "sub/out.csv": "1"})
-	if err := Continue(filepath.Join(parent, "none"), nil, func(string, bool) error { return nil }); err == nil {
+	if err := Continue(filepath.Join(parent, "none"), nil, anew, func(string, bool) error { return nil }); err == nil {
 		t.Error("no error where nothing was made")
 	}
 }
