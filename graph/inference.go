@@ -54,7 +54,7 @@ func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *Inf
 		for name, handle := range vars.handles {
 			handles[name] = []tf.Output{handle}
 		}
-		sv := newSaver(s.SubScope("save"), vars.list, handles, vars.reads)
+		sv := newSaver(s.SubScope("save"), vars.list, handles, readsOf(vars.list, vars.reads))
 		inf.Variables, inf.reads = vars.list, vars.reads
 		inf.Prefix, inf.Save, inf.Restored = sv.prefix, sv.saving, sv.assigned
 	}

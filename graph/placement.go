@@ -34,7 +34,7 @@ var parts = []struct {
 	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
 	{"first values", []string{"init", "init_seed"}},
-	{"checkpoints", []string{"save", "restore_model"}},
+	{"checkpoints", []string{"save", "restore", "restore_model"}},
 	{"workers", []string{"share"}},
 }
 

@@ -29,19 +29,24 @@ type saver struct {
 	assigned *tf.Operation
 }
 
-// newSaver adds SaveV2 and RestoreV2 ops for vars, under their names. What is read
-// goes to all handles of a variable.
-func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, reads map[string]tf.Output) saver {
+// newSaver adds ops for vars, under their names: SaveV2 for the values, if there are
+// any, and RestoreV2, if there are handles. What is read goes to all handles of a
+// variable.
+func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, values []tf.Output) saver {
 	names := make([]string, len(vars))
 	slices := make([]string, len(vars)) // "" asks for the whole tensor
 	dtypes := make([]tf.DataType, len(vars))
-	values := make([]tf.Output, len(vars))
 	for i, v := range vars {
-		names[i], dtypes[i], values[i] = v.Name, tf.Float, reads[v.Name]
+		names[i], dtypes[i] = v.Name, tf.Float
 	}
 	sv := saver{prefix: placeholder(s, "prefix", tf.String)}
 	keys, whole := tg.Const(s.SubScope("names"), names), tg.Const(s.SubScope("slices"), slices)
-	sv.saving = op.SaveV2(s, sv.prefix, keys, whole, values)
+	if values != nil {
+		sv.saving = op.SaveV2(s, sv.prefix, keys, whole, values)
+	}
+	if handles == nil {
+		return sv
+	}
 	restored := op.RestoreV2(s, sv.prefix, keys, whole, dtypes)
 	if s.Err() != nil {
 		return sv
@@ -55,6 +60,28 @@ func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, read
 	}
 	sv.assigned = group(s, "restored", assigns)
 	return sv
+}
+
+// snapshot saves the values that variables had a while ago.
+type snapshot struct {
+	saver
+	clear, take *tf.Operation
+}
+
+// newSnapshot adds the ops for vars, whose values are given.
+func newSnapshot(s *op.Scope, vars []Variable, values []tf.Output) snapshot {
+	dtypes := make([]tf.DataType, len(vars))
+	for i := range vars {
+		dtypes[i] = tf.Float
+	}
+	ss := s.SubScope("snapshot")
+	return snapshot{
+		clear: op.StageClear(ss, dtypes, op.StageClearSharedName("snapshot")),
+		// On the host nothing is copied: the next update of a variable finds its
+		// memory in use and takes other.
+		take:  op.Stage(ss, values, op.StageSharedName("snapshot")),
+		saver: newSaver(s, vars, nil, op.Unstage(ss, dtypes, op.UnstageSharedName("snapshot"))),
+	}
 }
 
 // assign gives all of the variables behind handles a value, each where it is.

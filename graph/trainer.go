@@ -54,7 +54,7 @@ type TrainerConfig struct {
 }
 
 // Trainer is a training graph with the session that runs it. Its methods must
-// not be called concurrently, but for Stage.
+// not be called concurrently, but for Stage and SaveSnapshot.
 type Trainer struct {
 	cfg  TrainerConfig
 	sess *tf.Session
@@ -72,12 +72,13 @@ type Trainer struct {
 	held                                                     tf.Output
 	put, hold                                                *tf.Operation // of all replicas
 	staged                                                   atomic.Int64  // batches that wait for their step
+	taken                                                    atomic.Bool   // a snapshot, and not yet saved
 	initSeed                                                 tf.Output
 	train, first, more, begin, average                       *tf.Operation // of all replicas
 	init, share                                              *tf.Operation
 	reads                                                    map[string]tf.Output // of the first
-	save                                                     saver
-	restoreModel                                             saver
+	snapshot                                                 snapshot
+	restore, restoreModel                                    saver
 	memory                                                   memory
 }
 
@@ -230,8 +231,9 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		inits = append(inits, assign(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed))...)
 	}
 	t.init = group(s, "init", inits)
-	t.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, t.reads)
-	t.save = newSaver(s.SubScope("save"), t.vars, handles, t.reads)
+	t.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, nil)
+	t.restore = newSaver(s.SubScope("restore"), t.vars, handles, nil)
+	t.snapshot = newSnapshot(s.SubScope("save"), t.vars, readsOf(t.vars, t.reads))
 	if cfg.Cluster != nil {
 		t.share = cfg.Cluster.broadcast(s.SubScope("share"), t.vars, handles, t.reads)
 	}
@@ -535,10 +537,36 @@ func (t *Trainer) Predict(images []byte) (logits, probabilities []float32, err e
 
 // Save writes every variable and slot as a TensorFlow bundle: the files
 // prefix.index and prefix.data-00000-of-00001.
-func (t *Trainer) Save(prefix string) error { return t.save.save(t.sess, prefix) }
+func (t *Trainer) Save(prefix string) error {
+	if err := t.Snapshot(); err != nil {
+		return err
+	}
+	return t.SaveSnapshot(prefix)
+}
+
+// Snapshot keeps the value of every variable and slot for SaveSnapshot. It takes
+// little time; the memory of a second set of them is used until that has ended.
+func (t *Trainer) Snapshot() error {
+	for _, target := range []*tf.Operation{t.snapshot.clear, t.snapshot.take} { // of one that was not saved
+		if _, err := t.sess.Run(nil, nil, []*tf.Operation{target}); err != nil {
+			return fmt.Errorf("keep the variables: %w", err)
+		}
+	}
+	t.taken.Store(true)
+	return nil
+}
+
+// SaveSnapshot is Save of the values that Snapshot kept last, once. Like Stage it may
+// be called beside Step.
+func (t *Trainer) SaveSnapshot(prefix string) error {
+	if !t.taken.Swap(false) {
+		return errors.New("save variables: there is no snapshot of them")
+	}
+	return t.snapshot.save(t.sess, prefix)
+}
 
 // Restore reads what Save wrote.
-func (t *Trainer) Restore(prefix string) error { return t.save.restore(t.sess, prefix) }
+func (t *Trainer) Restore(prefix string) error { return t.restore.restore(t.sess, prefix) }
 
 // RestoreModel reads the model's variables from a bundle and leaves the
 // optimizer's slots as they are: call Init first.

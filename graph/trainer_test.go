@@ -193,3 +193,47 @@ func TestRestoreRefusesAnotherNetwork(t *testing.T) {
 		}
 	}
 }
+
+// A snapshot keeps the values that variables have when it is taken, whatever the
+// steps made until it is saved.
+func TestSnapshot(t *testing.T) {
+	for _, o := range []Optimizer{
+		{Kind: SGD, Momentum: .9, WeightDecay: 1e-2},
+		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2, ClipNorm: 1},
+	} {
+		t.Run(string(o.Kind), func(t *testing.T) {
+			cfg := testTrainerConfig(32, 8)
+			cfg.Optimizer, cfg.Average = o, .5
+			tr := newTestTrainer(t, cfg)
+			prefix := filepath.Join(t.TempDir(), "variables")
+			if err := tr.SaveSnapshot(prefix); err == nil {
+				t.Error("a snapshot was saved that nobody has taken")
+			}
+			var want Weights
+			for step := range int64(3) { // the last one taken is the one saved
+				trainSteps(t, tr, cfg, 3*step, 3*step+3)
+				want = weightsOf(t, tr)
+				if err := tr.Snapshot(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			saved := make(chan error)
+			go func() { saved <- tr.SaveSnapshot(prefix) }()
+			trainSteps(t, tr, cfg, 9, 12)
+			if err := <-saved; err != nil {
+				t.Fatal(err)
+			}
+			if slices.Equal(weightsOf(t, tr)["head/kernel"+liveSuffix], want["head/kernel"+liveSuffix]) {
+				t.Fatal("three steps changed nothing")
+			}
+			if err := tr.Restore(prefix); err != nil {
+				t.Fatal(err)
+			}
+			for name, w := range weightsOf(t, tr) {
+				if !slices.Equal(w, want[name]) {
+					t.Errorf("%s is not what it was at the snapshot", name)
+				}
+			}
+		})
+	}
+}

@@ -95,6 +95,15 @@ func (v *variables) get(d Variable) tf.Output {
 	return v.reads[name]
 }
 
+// readsOf are the values of vars in their order.
+func readsOf(vars []Variable, reads map[string]tf.Output) []tf.Output {
+	values := make([]tf.Output, len(vars))
+	for i, v := range vars {
+		values[i] = reads[v.Name]
+	}
+	return values
+}
+
 // newVariable adds the handle and its read under the names that handleNode and
 // readNode tell; s must be a root scope for them to be found there.
 func newVariable(s *op.Scope, d Variable) (handle, read tf.Output) {

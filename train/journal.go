@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -75,8 +76,10 @@ type journal interface {
 	Observer
 	// name is the file's name in the run folder.
 	name() string
-	// sync waits until all lines are on the disk and returns the file's size.
-	sync() (int64, error)
+	// size is the file's, in bytes.
+	size() (int64, error)
+	// sync waits until all lines are on the disk. It may be called beside all else.
+	sync() error
 	close() error
 }
 
@@ -138,11 +141,13 @@ func (l *lines) write(fields []field) error {
 
 func (l *lines) name() string { return filepath.Base(l.file.Name()) }
 
-func (l *lines) sync() (int64, error) {
+func (l *lines) size() (int64, error) { return l.file.Seek(0, io.SeekCurrent) }
+
+func (l *lines) sync() error {
 	if err := l.file.Sync(); err != nil {
-		return 0, fmt.Errorf("write metrics %s: %w", l.file.Name(), err)
+		return fmt.Errorf("write metrics %s: %w", l.file.Name(), err)
 	}
-	return l.file.Seek(0, 1)
+	return nil
 }
 
 func (l *lines) close() error { return l.file.Close() }
@@ -237,11 +242,13 @@ func (b *board) write(step int64, wall time.Time, prefix string, fields []field)
 
 func (b *board) name() string { return eventsName }
 
-func (b *board) sync() (int64, error) {
+func (b *board) size() (int64, error) { return b.writer.Size(), nil }
+
+func (b *board) sync() error {
 	if err := b.writer.Sync(); err != nil {
-		return 0, fmt.Errorf("write metrics for TensorBoard: %w", err)
+		return fmt.Errorf("write metrics for TensorBoard: %w", err)
 	}
-	return b.writer.Size(), nil
+	return nil
 }
 
 func (b *board) close() error { return b.writer.Close() }

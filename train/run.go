@@ -72,6 +72,7 @@ type run struct {
 
 	state    checkpoint.State // of the updates made so far
 	saved    int64            // step of the newest checkpoint, -1 for none
+	saving   chan error       // gets what comes of one that is being written; nil for none
 	lastBeat Heartbeat
 }
 
@@ -289,12 +290,13 @@ func (r *run) lock() (err error) {
 }
 
 // release gives the devices free.
-func (r *run) release() (err error) {
+func (r *run) release() error {
+	err := r.finishSave()
 	if r.feeder != nil {
 		r.feeder.close()
 	}
 	if r.trainer != nil {
-		err = r.trainer.Close()
+		err = errors.Join(err, r.trainer.Close())
 	}
 	r.feeder, r.trainer = nil, nil
 	return err
@@ -337,7 +339,14 @@ func (r *run) loop(ctx context.Context) error {
 			}
 		}
 		if r.state.Step >= total {
-			return nil
+			return r.finishSave()
+		}
+		select {
+		case err := <-r.saving:
+			if r.saving = nil; err != nil {
+				return err
+			}
+		default:
 		}
 		_ = r.beat(PhaseTrain)
 		begin := time.Now()
@@ -430,10 +439,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		return nil
 	}
 	r.state.Best = &checkpoint.Best{Step: r.state.Step, RMSE: scores.RMSE}
-	if err := r.save(); err != nil || !r.chief() {
-		return err
-	}
-	return r.store.MarkBest(r.state.Step)
+	return r.save()
 }
 
 // stopped turns err into ErrStopped, after saving what has been done, when it is
@@ -445,7 +451,7 @@ func (r *run) stopped(err error) error {
 	if r.state.Step == 0 {
 		return fmt.Errorf("%w (before the first step: there was nothing to save)", ErrStopped)
 	}
-	if err := r.save(); err != nil {
+	if err := errors.Join(r.save(), r.finishSave()); err != nil {
 		return err
 	}
 	if !r.chief() {
@@ -454,26 +460,58 @@ func (r *run) stopped(err error) error {
 	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
 }
 
-// save makes a checkpoint of the updates made so far, if there is none yet.
+// save makes a checkpoint of the updates made so far, if there is none yet. It is
+// written while the steps go on: finishSave waits for it.
 func (r *run) save() error {
 	if r.saved == r.state.Step || !r.chief() {
 		return nil
 	}
 	_ = r.beat(PhaseSave)
+	if err := r.finishSave(); err != nil {
+		return err
+	}
 	state := r.state
 	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]int64{}
 	for _, j := range r.journals {
-		size, err := j.sync()
+		size, err := j.size()
 		if err != nil {
 			return err
 		}
 		state.Files[j.name()] = size
 	}
-	if err := r.store.Save(state, r.trainer.Save); err != nil {
+	if err := r.trainer.Snapshot(); err != nil {
 		return err
 	}
-	r.saved = r.state.Step
+	done := make(chan error, 1)
+	r.saved, r.saving = r.state.Step, done
+	go func() { done <- r.writeCheckpoint(state) }()
+	return nil
+}
+
+func (r *run) writeCheckpoint(state checkpoint.State) error {
+	for _, j := range r.journals {
+		if err := j.sync(); err != nil {
+			return err
+		}
+	}
+	if err := r.store.Save(state, r.trainer.SaveSnapshot); err != nil {
+		return err
+	}
+	if state.Best != nil && state.Best.Step == state.Step {
+		if err := r.store.MarkBest(state.Step); err != nil {
+			return err
+		}
+	}
 	return r.store.Prune(r.Config.Keep)
+}
+
+// finishSave waits for the checkpoint that is being written, if there is one.
+func (r *run) finishSave() (err error) {
+	if r.saving != nil {
+		err = <-r.saving
+		r.saving = nil
+	}
+	return err
 }
 
 // initFrom reads a model's weights from a run folder's best checkpoint, or from

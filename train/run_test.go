@@ -317,6 +317,25 @@ func TestResumeIsExact(t *testing.T) {
 	})
 }
 
+// A checkpoint that cannot be written, beside the steps, ends the run.
+func TestFailedSaveEndsTheRun(t *testing.T) {
+	cache := testCache(t, 60)
+	o := train.Options{Config: testConfig(cache, 1000), Cache: cache, Dir: filepath.Join(t.TempDir(), "run")}
+	o.Config.EvalEvery, o.Config.CheckpointEvery = 0, 2
+	var last int64
+	o.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
+		if last = r.Step; last == 3 {
+			checkpoints := filepath.Join(o.Dir, "checkpoints")
+			return errors.Join(os.Rename(checkpoints, checkpoints+" before"), os.WriteFile(checkpoints, nil, 0o666))
+		}
+		return nil
+	}}}
+	_, err := train.Run(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "save checkpoint") || last > 6 {
+		t.Errorf("got %v after step %d, expected the error of the checkpoint of step 4, or of step 2, soon", err, last)
+	}
+}
+
 func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	cache := testCache(t, 40)
 	o := train.Options{
