@@ -55,6 +55,9 @@ type Config struct {
 	// always one after the last step, at a stop signal, and after every
 	// evaluation that is the best so far. 0 is only those.
 	CheckpointEvery int64 `json:"checkpoint_every" resume:"may change" workers:"may differ"`
+	// CheckpointSeconds is the time after which a step is followed by a checkpoint
+	// when there has been none; 0 is none.
+	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty" resume:"may change" workers:"may differ"`
 	// LogEvery is the number of steps between lines of metrics; at least 1.
 	LogEvery int64 `json:"log_every" resume:"may change" workers:"may differ"`
 	// Keep is the number of checkpoints kept beside the latest and the best.
@@ -100,6 +103,9 @@ func (c Config) Validate() error {
 	atLeast("steps", c.Schedule.Total, 1)
 	atLeast("eval-every", c.EvalEvery, 0)
 	atLeast("checkpoint-every", c.CheckpointEvery, 0)
+	if !(c.CheckpointSeconds >= 0) {
+		errs = append(errs, fmt.Errorf("checkpoint-every %v seconds: expected 0 or more", c.CheckpointSeconds))
+	}
 	atLeast("log-every", c.LogEvery, 1)
 	atLeast("keep", int64(c.Keep), 0)
 	atLeast("accumulate", int64(c.Accumulate), 0)
@@ -164,7 +170,7 @@ var flagOf = map[string]string{
 	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
 	"cache.split_seed": "data", "cache.crop": "data",
 	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
-	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "objective.weights": "class-weights",
+	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "checkpoint_seconds": "checkpoint-every", "objective.weights": "class-weights",
 }
 
 // flagName is the flag that sets a field.

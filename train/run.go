@@ -45,6 +45,8 @@ type Options struct {
 	// Started, when set, is told before the first step how many updates the
 	// checkpoint that the run goes on from has made; 0 for a fresh start.
 	Started func(step int64)
+	// Notice, when set, is told what a person should know.
+	Notice func(text string)
 }
 
 // Summary is what a run came to.
@@ -72,6 +74,7 @@ type run struct {
 
 	state    checkpoint.State // of the updates made so far
 	saved    int64            // step of the newest checkpoint, -1 for none
+	savedAt  time.Time        // when that was begun, or the run
 	saving   chan error       // gets what comes of one that is being written; nil for none
 	lastBeat Heartbeat
 }
@@ -180,7 +183,10 @@ func CheckNew(dir string) error {
 
 // openCheckpoint finds the one to go on from, if there is one.
 func (r *run) openCheckpoint() error {
-	last, err := r.store.Latest()
+	last, damaged, err := r.store.Latest()
+	if damaged != nil && r.Notice != nil {
+		r.Notice(fmt.Sprintf("%v; going on from the checkpoint of step %d instead", damaged, last.State.Step))
+	}
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
 		return nil
@@ -318,6 +324,7 @@ func (r *run) close() error {
 // it is resumed.
 func (r *run) loop(ctx context.Context) error {
 	total := r.Config.Schedule.Total
+	r.savedAt = time.Now()
 	r.feeder = newFeeder(r.loader, r.trainer, total-r.state.Step)
 	work := ctx
 	if r.Cluster != nil {
@@ -333,7 +340,7 @@ func (r *run) loop(ctx context.Context) error {
 				return r.stopped(err)
 			}
 		}
-		if due(r.state.Step, r.Config.CheckpointEvery, total) {
+		if due(r.state.Step, r.Config.CheckpointEvery, total) || r.checkpointTime() {
 			if err := r.save(); err != nil {
 				return err
 			}
@@ -368,6 +375,12 @@ func (r *run) loop(ctx context.Context) error {
 			return r.stopped(ErrStopped)
 		}
 	}
+}
+
+// checkpointTime tells whether it is time for a checkpoint of the last step.
+func (r *run) checkpointTime() bool {
+	every := r.Config.CheckpointSeconds
+	return every > 0 && r.state.Step > 0 && time.Since(r.savedAt).Seconds() >= every
 }
 
 // resumable says what to do about a worker that is lost.
@@ -483,7 +496,7 @@ func (r *run) save() error {
 		return err
 	}
 	done := make(chan error, 1)
-	r.saved, r.saving = r.state.Step, done
+	r.saved, r.savedAt, r.saving = r.state.Step, time.Now(), done
 	go func() { done <- r.writeCheckpoint(state) }()
 	return nil
 }
@@ -542,7 +555,7 @@ func BestCheckpoint(dir string, cfg Config) (*checkpoint.Checkpoint, error) {
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	best, err := store.Best()
 	if errors.Is(err, checkpoint.ErrNone) {
-		best, err = store.Latest()
+		best, _, err = store.Latest()
 	}
 	if err != nil {
 		return nil, err

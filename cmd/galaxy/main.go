@@ -39,11 +39,20 @@ func run(args []string) int {
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		signals = append(signals, syscall.SIGHUP)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	// A second signal ends the process at once: the first one has restored the
-	// default action.
-	context.AfterFunc(ctx, stop)
+	received := make(chan os.Signal, 1)
+	signal.Notify(received, signals...)
+	defer signal.Stop(received)
+	go func() {
+		<-received
+		stop()
+		// A second signal ends the process at once. Not by the default action: the
+		// first process of a container has none.
+		<-received
+		fmt.Fprintln(os.Stderr, "galaxy: stopped at once by a second signal")
+		os.Exit(exitStopped)
+	}()
 
 	var log *tfLog
 	defer func() {

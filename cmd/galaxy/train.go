@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,6 +35,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
 			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
 			&cli.StringFlag{Name: "cache", Category: catRun, Value: cacheHost, Usage: "`WHERE` the training images are: host, which sends each batch, or device, in the memory of every device"},
+			&cli.DurationFlag{Name: "time", Category: catRun, Usage: "stop after so long (90m, 2h), as a stop signal does; --resume goes on"},
 			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
 			threadsFlag(catRun), gpuMemoryFlag(catRun),
 
@@ -77,7 +80,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "epsilon", Category: catOptimizer, Value: 1e-8, Usage: "adamw"},
 
 			&cli.StringFlag{Name: "eval-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between evaluations of the validation split; 0 is only after the last step"},
-			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints; 0 is only the best and the last"},
+			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints, which may be a time (10m), or a number of steps and a time (1epoch,10m); 0 is only the best and the last"},
 			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
 			heartbeatFlag(catOutput, "`FILE` to write signs of life to, for galaxy health"),
 			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
@@ -152,11 +155,20 @@ func trainAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
+	ctx := c.Context
+	if limit := c.Duration("time"); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	} else if c.IsSet("time") {
+		return usageError{fmt.Errorf("--time %v: expected more than none, such as 2h", limit)}
+	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	progress.print("%s", describe(cfg, cluster, devices, cache))
-	summary, err := train.Run(c.Context, train.Options{
+	summary, err := train.Run(ctx, train.Options{
 		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
+		Notice: func(text string) { progress.print("%s", text) },
 	})
 	progress.breakdown()
 	if err := progress.close(err); err != nil {
@@ -422,7 +434,12 @@ func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed
 		cfg.Sizes = sizes
 	})
 	duration("eval-every", &cfg.EvalEvery)
-	duration("checkpoint-every", &cfg.CheckpointEvery)
+	set("checkpoint-every", func() {
+		var err error
+		if cfg.CheckpointEvery, cfg.CheckpointSeconds, err = parseCheckpointEvery(c.String("checkpoint-every"), epoch, cfg.Schedule.Total); err != nil {
+			errs = append(errs, fmt.Errorf("--checkpoint-every %w", err))
+		}
+	})
 	if !resumed { // else a change is told as such, by Run
 		errs = append(errs, cfg.Validate())
 	}
@@ -446,6 +463,23 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 		return 0, nil
 	}
 	return max(1, int64(math.Round(x*unit))), nil
+}
+
+// parseCheckpointEvery turns "1epoch,10m", or one of the two, into steps and seconds.
+func parseCheckpointEvery(text string, epoch, total int64) (steps int64, seconds float64, err error) {
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := parseDuration(part, epoch, total)
+		if err == nil {
+			steps = n
+			continue
+		}
+		t, err2 := time.ParseDuration(part)
+		if err2 != nil || t <= 0 {
+			return 0, 0, fmt.Errorf("%w, or a time (10m)", err)
+		}
+		seconds = t.Seconds()
+	}
+	return steps, seconds, nil
 }
 
 // parseSizes turns "32:40%,48:2epochs" into a schedule of sizes.

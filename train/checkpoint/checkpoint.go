@@ -186,8 +186,29 @@ func (s *Store) Prune(keep int) error {
 	return nil
 }
 
-// Latest returns the newest checkpoint, or ErrNone.
-func (s *Store) Latest() (*Checkpoint, error) { return s.named(latestName) }
+// Latest returns the newest checkpoint, or ErrNone. Where that is damaged it is the
+// newest that is not, and damaged says what is wrong; only when there is no other
+// that is the error.
+func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
+	c, err = s.named(latestName)
+	if err == nil || errors.Is(err, ErrNone) {
+		return c, nil, err
+	}
+	entries, err2 := os.ReadDir(s.dir)
+	if err2 != nil {
+		return nil, nil, errors.Join(err, err2)
+	}
+	slices.Reverse(entries)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), "step-") {
+			continue
+		}
+		if other, err2 := read(filepath.Join(s.dir, e.Name())); err2 == nil {
+			return other, err, nil
+		}
+	}
+	return nil, nil, err
+}
 
 // Best returns the checkpoint with the best evaluation, or ErrNone.
 func (s *Store) Best() (*Checkpoint, error) { return s.named(bestName) }

@@ -43,7 +43,7 @@ func folders(t *testing.T, dir string) []string {
 func TestSaveAndRead(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "checkpoints")
 	s := Open(dir)
-	if _, err := s.Latest(); !errors.Is(err, ErrNone) {
+	if _, _, err := s.Latest(); !errors.Is(err, ErrNone) {
 		t.Fatalf("latest of an empty store: %v, expected ErrNone", err)
 	}
 	save(t, s, 3)
@@ -54,7 +54,7 @@ func TestSaveAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, s, 7)
-	latest, err := s.Latest()
+	latest, _, err := s.Latest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestSaveSameStepReplacesTheState(t *testing.T) {
 	if err := s.Save(State{Step: 3, Best: &Best{Step: 3, RMSE: .5}}, fail); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Latest()
+	got, _, err := s.Latest()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestSaveThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	save(t, s, 2)
-	if got, err := s.Latest(); err != nil || got.State.Step != 2 {
+	if got, _, err := s.Latest(); err != nil || got.State.Step != 2 {
 		t.Errorf("latest %v, %v: expected step 2", got, err)
 	}
 }
@@ -180,8 +180,24 @@ func TestDamageIsFound(t *testing.T) {
 			if err := c.damage(dir); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.Latest(); err == nil || errors.Is(err, ErrNone) || !strings.Contains(err.Error(), c.want) {
+			got, damaged, err := s.Latest()
+			if whole := strings.HasPrefix(c.name, "LATEST"); whole { // and the checkpoint is there all the same
+				if err != nil || got.State.Step != 4 {
+					t.Errorf("got %v, %v, expected step 4", got, err)
+				}
+				err = damaged
+			}
+			if err == nil || errors.Is(err, ErrNone) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, expected an error about %q", err, c.want)
+			}
+			// One that is older is gone on with.
+			save(t, s, 3)
+			if err := os.WriteFile(filepath.Join(dir, "LATEST"), []byte(step+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got, damaged, err = s.Latest()
+			if want := map[bool]int64{true: 4, false: 3}[strings.HasPrefix(c.name, "LATEST")]; err != nil || got.State.Step != want || (damaged == nil) != (want == 4) {
+				t.Errorf("got %v, %v, %v, expected step %d", got, damaged, err, want)
 			}
 		})
 	}
@@ -194,7 +210,7 @@ func TestPointerMovesLast(t *testing.T) {
 	s := Open(dir)
 	save(t, s, 1)
 	err := s.Save(State{Step: 2}, func(prefix string) error {
-		if got, err := s.Latest(); err != nil || got.State.Step != 1 {
+		if got, _, err := s.Latest(); err != nil || got.State.Step != 1 {
 			t.Errorf("while saving: latest %v, %v; expected step 1", got, err)
 		}
 		if slices.Contains(folders(t, dir), "step-00000002") {
