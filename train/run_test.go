@@ -143,6 +143,62 @@ func bundle(t *testing.T, run string) []byte {
 	return raw
 }
 
+// resumeEquals stops a run after a step, and compares it, resumed, with one that was
+// not stopped.
+func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summary, after int64) {
+	stopped := o
+	stopped.Dir = filepath.Join(t.TempDir(), "run")
+	ctx, stop := context.WithCancel(t.Context())
+	stopped.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
+		if r.Step == after {
+			stop()
+		}
+		return nil
+	}}}
+	if _, err := train.Run(ctx, stopped); !errors.Is(err, train.ErrStopped) {
+		t.Fatalf("got %v, expected ErrStopped", err)
+	}
+	// What a crash leaves behind the checkpoint must not be there twice.
+	jsonl := filepath.Join(stopped.Dir, "metrics.jsonl")
+	f, err := os.OpenFile(jsonl, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"kind":"step","ste`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	resumed := stopped
+	resumed.Resume = true
+	resumed.Config.HoldOnDevice = true // computes the same
+	var first int64
+	resumed.Started = func(step int64) { first = step + 1 }
+	var seen []int64
+	resumed.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
+		seen = append(seen, r.Step)
+		return nil
+	}}}
+	got, err := train.Run(t.Context(), resumed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != seen[0] || first < 6 || seen[len(seen)-1] != want.Step {
+		t.Errorf("resumed at step %d, steps %v: expected to go on where the run was stopped", first, seen)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("summary (-uncut +resumed):\n%s", d)
+	}
+	if d := cmp.Diff(timeless(t, filepath.Join(uncut, "metrics.jsonl")), timeless(t, jsonl)); d != "" {
+		t.Errorf("metrics (-uncut +resumed):\n%s", d)
+	}
+	if !bytes.Equal(bundle(t, uncut), bundle(t, stopped.Dir)) {
+		t.Error("the last checkpoint's variables differ from the uncut run's")
+	}
+}
+
 func TestResumeIsExact(t *testing.T) {
 	cache := testCache(t, 60)
 	const steps = 10
@@ -157,77 +213,23 @@ func TestResumeIsExact(t *testing.T) {
 		t.Fatalf("summary %+v: expected %d steps and a best evaluation", want, steps)
 	}
 
-	for _, cut := range []struct {
-		name string
-		// observe returns the observer that calls stop
-		observe func(stop func()) train.Observer
-	}{
-		{"between checkpoints", func(stop func()) train.Observer {
-			return hook{step: func(r train.StepResult) error {
-				if r.Step == 5 {
-					stop()
-				}
-				return nil
-			}}
-		}},
-		{"during an evaluation", func(stop func()) train.Observer {
-			return hook{step: func(r train.StepResult) error {
-				if r.Step == 8 { // an evaluation is due next, and finds ctx ended
-					stop()
-				}
-				return nil
-			}}
-		}},
+	for name, after := range map[string]int64{
+		"between checkpoints":  5,
+		"during an evaluation": 8, // it is due next, and finds ctx ended
 	} {
-		t.Run(cut.name, func(t *testing.T) {
-			stopped := o
-			stopped.Dir = filepath.Join(t.TempDir(), "run")
-			ctx, stop := context.WithCancel(t.Context())
-			stopped.Observers = []train.Observer{cut.observe(stop)}
-			if _, err := train.Run(ctx, stopped); !errors.Is(err, train.ErrStopped) {
-				t.Fatalf("got %v, expected ErrStopped", err)
-			}
-			// What a crash leaves behind the checkpoint must not be there twice.
-			jsonl := filepath.Join(stopped.Dir, "metrics.jsonl")
-			f, err := os.OpenFile(jsonl, os.O_APPEND|os.O_WRONLY, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := f.WriteString(`{"kind":"step","ste`); err != nil {
-				t.Fatal(err)
-			}
-			if err := f.Close(); err != nil {
-				t.Fatal(err)
-			}
-
-			resumed := stopped
-			resumed.Resume = true
-			resumed.Config.HoldOnDevice = true // computes the same
-			var first int64
-			resumed.Started = func(step int64) { first = step + 1 }
-			var seen []int64
-			resumed.Observers = []train.Observer{hook{step: func(r train.StepResult) error {
-				seen = append(seen, r.Step)
-				return nil
-			}}}
-			got, err := train.Run(t.Context(), resumed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if first != seen[0] || first < 6 || seen[len(seen)-1] != steps {
-				t.Errorf("resumed at step %d, steps %v: expected to go on where the run was stopped", first, seen)
-			}
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("summary (-uncut +resumed):\n%s", d)
-			}
-			if d := cmp.Diff(timeless(t, filepath.Join(uncut.Dir, "metrics.jsonl")), timeless(t, jsonl)); d != "" {
-				t.Errorf("metrics (-uncut +resumed):\n%s", d)
-			}
-			if !bytes.Equal(bundle(t, uncut.Dir), bundle(t, stopped.Dir)) {
-				t.Error("the last checkpoint's variables differ from the uncut run's")
-			}
-		})
+		t.Run(name, func(t *testing.T) { resumeEquals(t, o, uncut.Dir, want, after) })
 	}
+	t.Run("bfloat16", func(t *testing.T) {
+		o := o
+		o.Config.Model.Precision = graph.BFloat16
+		uncut := o
+		uncut.Dir = filepath.Join(t.TempDir(), "run")
+		want, err := train.Run(t.Context(), uncut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumeEquals(t, o, uncut.Dir, want, 5)
+	})
 
 	t.Run("finished", func(t *testing.T) {
 		again := uncut
