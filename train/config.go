@@ -48,6 +48,15 @@ type Config struct {
 	// come from; "" draws them.
 	InitFrom string `json:"init_from"`
 
+	// Plateau is the number of evaluations without a better validation RMSE after
+	// which the learning rate is multiplied by PlateauFactor, in (0, 1), again and
+	// again; 0 leaves it to Schedule.
+	Plateau       int64   `json:"plateau,omitempty"`
+	PlateauFactor float64 `json:"plateau_factor,omitempty"`
+	// Patience is the number of evaluations without a better validation RMSE after
+	// which the run ends; 0 is none.
+	Patience int64 `json:"patience,omitempty" resume:"may change"`
+
 	// EvalEvery is the number of steps between evaluations of the validation
 	// split; the last step is always followed by one. 0 is only that one.
 	EvalEvery int64 `json:"eval_every" resume:"may change"`
@@ -101,6 +110,14 @@ func (c Config) Validate() error {
 	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("steps", c.Schedule.Total, 1)
+	atLeast("plateau", c.Plateau, 0)
+	atLeast("patience", c.Patience, 0)
+	if c.EvalEvery == 0 && (c.Plateau > 0 || c.Patience > 0) {
+		errs = append(errs, errors.New("plateau and patience count evaluations: expected eval-every of more than 0"))
+	}
+	if c.Plateau > 0 && !(c.PlateauFactor > 0 && c.PlateauFactor < 1) {
+		errs = append(errs, fmt.Errorf("plateau-factor %v: expected 0 < factor < 1", c.PlateauFactor))
+	}
 	atLeast("eval-every", c.EvalEvery, 0)
 	atLeast("checkpoint-every", c.CheckpointEvery, 0)
 	if !(c.CheckpointSeconds >= 0) {

@@ -126,6 +126,9 @@ func (r *run) explainMemory(ctx context.Context, err error) error {
 			}
 		}
 	}
+	if r.Config.HoldOnDevice {
+		less += ", or --cache host"
+	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
 	return fmt.Errorf("out of memory with a batch of %d on %s: take %s, or --accumulate %d, which sees the same batch in smaller parts (%s)",
 		batch, strings.Join(r.devices, ", "), less, 2*max(1, r.Config.Accumulate), what)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,8 @@ type Options struct {
 type Summary struct {
 	Step int64            `json:"step"`
 	Best *checkpoint.Best `json:"best"`
+	// Early tells that the run has ended by Config.Patience.
+	Early bool `json:"stopped_early,omitempty"`
 }
 
 // run is a Run under way.
@@ -104,7 +107,7 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 	if err == nil || errors.Is(err, ErrStopped) {
 		err = errors.Join(err, r.part())
 	}
-	return Summary{Step: r.state.Step, Best: r.state.Best}, err
+	return Summary{Step: r.state.Step, Best: r.state.Best, Early: r.state.Step < r.Config.Schedule.Total && r.early()}, err
 }
 
 // session is how the run's graph is run.
@@ -345,8 +348,8 @@ func (r *run) loop(ctx context.Context) error {
 				return err
 			}
 		}
-		if r.state.Step >= total {
-			return r.finishSave()
+		if r.state.Step >= total || r.early() {
+			return errors.Join(r.save(), r.finishSave())
 		}
 		select {
 		case err := <-r.saving:
@@ -377,6 +380,16 @@ func (r *run) loop(ctx context.Context) error {
 	}
 }
 
+// early tells whether evaluations have not become better for long enough.
+func (r *run) early() bool {
+	return r.Config.Patience > 0 && r.state.SinceBest >= r.Config.Patience
+}
+
+// rate is the learning rate of the update after so many.
+func (r *run) rate(step int64) float64 {
+	return r.Config.Schedule.At(step) * cmp.Or(r.state.RateFactor, 1)
+}
+
 // checkpointTime tells whether it is time for a checkpoint of the last step.
 func (r *run) checkpointTime() bool {
 	every := r.Config.CheckpointSeconds
@@ -400,7 +413,7 @@ func due(step, every, total int64) bool {
 // step makes one update of the weights and of the run's state. stop asks the
 // workers of a cluster to stop after it, and comes back when one of them has.
 func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) {
-	rate := r.Config.Schedule.At(r.state.Step)
+	rate := r.rate(r.state.Step)
 	out, err := r.trainer.Step(graph.StepInput{
 		Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
 		Size: r.Config.Sizes.At(r.state.Step), Stop: stop,
@@ -432,7 +445,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		Progress: func(int, int) { _ = r.beat(PhaseEvaluate) },
 	})
 	if err != nil {
-		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.Config.Schedule.At(r.state.Step-1), err)
+		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.rate(r.state.Step-1), err)
 	}
 	graph.TrimMemory()
 	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
@@ -449,8 +462,12 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 	r.state.LossSum, r.state.LossSteps, r.state.Evaluated = 0, 0, r.state.Step
 	r.saved = -1 // a checkpoint of this step made before lacks the evaluation
 	if !best {
+		if r.state.SinceBest++; r.Config.Plateau > 0 && r.state.SinceBest%r.Config.Plateau == 0 {
+			r.state.RateFactor = cmp.Or(r.state.RateFactor, 1) * r.Config.PlateauFactor
+		}
 		return nil
 	}
+	r.state.SinceBest = 0
 	r.state.Best = &checkpoint.Best{Step: r.state.Step, RMSE: scores.RMSE}
 	return r.save()
 }

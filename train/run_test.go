@@ -203,6 +203,7 @@ func TestResumeIsExact(t *testing.T) {
 	cache := testCache(t, 60)
 	const steps = 10
 	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
+	o.Config.Plateau, o.Config.PlateauFactor = 1, .9
 	uncut := o
 	uncut.Dir = filepath.Join(t.TempDir(), "run")
 	want, err := train.Run(t.Context(), uncut)
@@ -317,6 +318,46 @@ func TestResumeIsExact(t *testing.T) {
 			t.Errorf("RMSE %v, expected about the %v of the run it began from", loss, want.Best.RMSE)
 		}
 	})
+}
+
+// Evaluations that do not become better lower the rate, and end the run.
+func TestPlateauAndPatience(t *testing.T) {
+	cache := testCache(t, 60)
+	o := train.Options{Config: testConfig(cache, 60), Cache: cache, Dir: filepath.Join(t.TempDir(), "run")}
+	o.Config.EvalEvery, o.Config.CheckpointEvery = 1, 0
+	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: .05, Total: 60}
+	o.Config.Plateau, o.Config.PlateauFactor, o.Config.Patience = 2, .5, 5
+	rate, worse, step := .05, int64(0), int64(0)
+	o.Observers = []train.Observer{hook{
+		step: func(r train.StepResult) error {
+			if step = r.Step; worse >= o.Config.Patience || r.LearningRate != rate {
+				return fmt.Errorf("step %d of rate %v after %d evaluations that were no better: expected the rate %v, or none", r.Step, r.LearningRate, worse, rate)
+			}
+			return nil
+		},
+		evaluation: func(r train.EvaluationResult) error {
+			if worse++; r.Best {
+				worse = 0
+			}
+			if worse > 0 && worse%2 == 0 {
+				rate *= .5
+			}
+			return nil
+		},
+	}}
+	got, err := train.Run(t.Context(), o)
+	if err != nil || !got.Early || got.Step != step || worse != o.Config.Patience || got.Best == nil || got.Best.Step != step-worse {
+		t.Fatalf("%+v, %v after step %d, %d evaluations no better than the best: expected an early end after %d", got, err, step, worse, o.Config.Patience)
+	}
+	o.Resume = true
+	if again, err := train.Run(t.Context(), o); err != nil || !cmp.Equal(again, got) {
+		t.Errorf("resumed: %+v, %v, expected %+v and no step", again, err, got)
+	}
+	// More patience goes on.
+	o.Config.Patience += 3
+	if more, err := train.Run(t.Context(), o); err != nil || more.Step <= got.Step {
+		t.Errorf("with more patience: %+v, %v, expected more steps than %d", more, err, got.Step)
+	}
 }
 
 // A checkpoint that cannot be written, beside the steps, ends the run.

@@ -72,6 +72,8 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "final-lr", Category: catOptimizer, Usage: "rate that cosine ends at"},
 			&cli.Float64SliceFlag{Name: "boundaries", Category: catOptimizer, Value: cli.NewFloat64Slice(0.5, 0.75), Usage: "step: `SHARES` of the run after which the rate falls"},
 			&cli.Float64Flag{Name: "factor", Category: catOptimizer, Value: 0.1, Usage: "step: what the rate is multiplied by at a boundary"},
+			&cli.Int64Flag{Name: "plateau", Category: catOptimizer, Usage: "multiply the rate by --plateau-factor after every `N` evaluations without a better validation RMSE; 0 never does"},
+			&cli.Float64Flag{Name: "plateau-factor", Category: catOptimizer, Value: 0.3, Usage: "what the rate is multiplied by"},
 			&cli.Float64Flag{Name: "weight-decay", Category: catOptimizer, Usage: "decoupled, of kernels only", DefaultText: "0.05 adamw, 0.0005 sgd"},
 			&cli.Float64Flag{Name: "clip-norm", Category: catOptimizer, Value: 1, Usage: "largest global norm of the gradients; 0 does not clip"},
 			&cli.Float64Flag{Name: "momentum", Category: catOptimizer, Value: 0.9, Usage: "sgd"},
@@ -81,6 +83,7 @@ func trainCommand() *cli.Command {
 
 			&cli.StringFlag{Name: "eval-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between evaluations of the validation split; 0 is only after the last step"},
 			&cli.StringFlag{Name: "checkpoint-every", Category: catOutput, Value: "1epoch", Usage: "`DURATION` between checkpoints, which may be a time (10m), or a number of steps and a time (1epoch,10m); 0 is only the best and the last"},
+			&cli.Int64Flag{Name: "patience", Category: catRecipe, Usage: "end the run after `N` evaluations without a better validation RMSE; 0 never does"},
 			&cli.Int64Flag{Name: "log-every", Category: catOutput, Value: 1, Usage: "steps between lines of metrics"},
 			heartbeatFlag(catOutput, "`FILE` to write signs of life to, for galaxy health"),
 			&cli.IntFlag{Name: "keep", Category: catOutput, Usage: "checkpoints to keep beside the latest and the best"},
@@ -183,6 +186,9 @@ func trainAction(c *cli.Context) (err error) {
 			fmt.Fprintf(w, "trained %d steps as worker %d; the chief, worker 0, has the run\n", summary.Step, worker.Index)
 			return
 		}
+		if summary.Early {
+			fmt.Fprintf(w, "stopped early: %d evaluations without a better validation RMSE (--patience)\n", cfg.Patience)
+		}
 		fmt.Fprintf(w, "trained %d steps; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
 			summary.Step, summary.Best.RMSE, summary.Best.Step, out, c.String("data"))
 	})
@@ -245,6 +251,11 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 	cfg.Model.Outputs = cfg.Objective.Target().Width()
 	set("seed", func() { cfg.Seed = c.Int64("seed") })
 	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
+	set("patience", func() { cfg.Patience = c.Int64("patience") })
+	set("plateau", func() { cfg.Plateau = c.Int64("plateau") })
+	if cfg.Plateau > 0 {
+		set("plateau-factor", func() { cfg.PlateauFactor = c.Float64("plateau-factor") })
+	}
 	set("log-every", func() { cfg.LogEvery = c.Int64("log-every") })
 	set("keep", func() { cfg.Keep = c.Int("keep") })
 	configureOptimizer(c, cfg, set)
@@ -385,6 +396,7 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 	only(cfg.Optimizer.Kind == graph.SGD, "--optimizer sgd", "momentum")
 	only(cfg.Optimizer.Kind == graph.AdamW, "--optimizer adamw", "beta1", "beta2", "epsilon")
 	only(cfg.Schedule.Kind == graph.Cosine, "--schedule cosine", "final-lr")
+	only(cfg.Plateau > 0, "--plateau", "plateau-factor")
 	only(cfg.Schedule.Kind == graph.StepDecay, "--schedule step", "boundaries", "factor")
 	return errors.Join(errs...)
 }

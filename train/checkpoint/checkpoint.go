@@ -55,6 +55,10 @@ type State struct {
 	Position int64 `json:"position"`
 	// Best is the best evaluation so far, nil before the first.
 	Best *Best `json:"best,omitempty"`
+	// SinceBest is the number of evaluations after it.
+	SinceBest int64 `json:"since_best,omitempty"`
+	// RateFactor is what plateaus have made of the learning rate so far; 0 is 1.
+	RateFactor float64 `json:"rate_factor,omitempty"`
 	// Evaluated is the step after which the last evaluation was made.
 	Evaluated int64 `json:"evaluated"`
 	// LossSum and LossSteps are the training loss gathered since the last
