@@ -70,6 +70,9 @@ func ParseTFConfig(text string) (*Worker, error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		if kind := new(json.UnmarshalTypeError); errors.As(err, &kind) {
+			return wrong("there is a JSON %s at %q", kind.Value, kind.Field)
+		}
 		return wrong("%v", err)
 	}
 	if len(c.Cluster) == 0 {
@@ -141,7 +144,8 @@ type Cluster struct {
 	worker  Worker
 	target  string
 	devices []string
-	lost    bool // a worker, in the middle of a run that nothing can end
+	lost    bool            // a worker, in the middle of a run that nothing can end
+	stop    context.Context // ends when this worker is to stop
 
 	gatherings map[int]gathering // by length
 }
@@ -158,7 +162,8 @@ const (
 
 // JoinCluster starts the server of this worker, with the devices that
 // Devices.Resolve has named, and waits until all others have theirs. It lives as
-// long as the process, as TensorFlow cannot stop it.
+// long as the process, as TensorFlow cannot stop it. When ctx has ended, work that all
+// do together is waited for no longer than half a minute.
 func JoinCluster(ctx context.Context, w Worker, devices []string, session SessionConfig) (*Cluster, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
@@ -166,6 +171,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	if w.Timeout == 0 {
 		w.Timeout = DefaultTimeout
 	}
+	stop := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("waited for %v", w.Timeout))
 	defer cancel()
 	only, err := w.listen(ctx)
@@ -177,7 +183,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Sessio
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{worker: w, gatherings: map[int]gathering{}}
+	c := &Cluster{worker: w, stop: stop, gatherings: map[int]gathering{}}
 	for _, d := range devices {
 		c.devices = append(c.devices, c.job()+d)
 	}
@@ -328,7 +334,8 @@ func (c *Cluster) wait(ctx context.Context) error {
 const (
 	dialTimeout = 3 * time.Second // for a worker to answer a call
 	retryAfter  = 200 * time.Millisecond
-	askEvery    = 3 * time.Second // while a run takes so long
+	askEvery    = 3 * time.Second  // while a run takes so long
+	lastWait    = 30 * time.Second // for a run, once this worker is to stop
 )
 
 // absent names the workers that do not listen, and why.
@@ -377,9 +384,15 @@ func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 	limit, ask := time.NewTimer(c.worker.Timeout), time.NewTicker(askEvery)
 	defer limit.Stop()
 	defer ask.Stop()
-	silent := 0
+	silent, wait, stop := 0, c.worker.Timeout, c.stop.Done()
 	for {
 		select {
+		case <-stop:
+			stop = nil
+			if wait > lastWait {
+				wait = lastWait
+				limit.Reset(wait)
+			}
 		case r := <-done:
 			return r.got, c.explain(r.err)
 		case <-ask.C:
@@ -393,10 +406,14 @@ func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 			}
 		case <-limit.C:
 			c.lost = true
-			return nil, fmt.Errorf("%w: all of them listen, but after %v one has not done its part", ErrWorkerLost, c.worker.Timeout)
+			return nil, fmt.Errorf("%w: all of them listen, but after %v one has not done its part", ErrWorkerLost, wait)
 		}
 	}
 }
+
+// Pending tells whether a worker was lost in the middle of a run that has not ended:
+// variables may still change.
+func (c *Cluster) Pending() bool { return c != nil && c.lost }
 
 // explain names the workers that are gone as the reason of an error in work that
 // all did together.

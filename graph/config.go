@@ -20,7 +20,7 @@ const (
 	Float32  Precision = "float32"
 	BFloat16 Precision = "bfloat16"
 	// Float16 is trained with dynamic loss scaling: for GPUs before compute
-	// capability 8.0, such as V100 and T4, which have no bfloat16.
+	// capability 8.0, such as the T4, which have no bfloat16.
 	Float16 Precision = "float16"
 	// Auto stands for the faster of the first two on the device at hand; Resolve
 	// replaces it before a graph is built.

@@ -137,12 +137,16 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	}
 	values = accumulate(s, part.accumulate, values)
 	mark(s, nodeComputed, loss, values)
+	us := s // of what changes variables
 	if c.Cluster != nil {
 		values = append(values, placeholder(s, nodeStop, tf.Float))
 	}
 	values = allReduce(s.SubScope("all_reduce"), part.replicas, gpu, values)
 	if part.replicas > 1 {
-		mark(s, nodeReduced, loss, values)
+		// A step of which a part does not arrive changes nothing.
+		if reduced := mark(s, nodeReduced, loss, values); reduced != nil {
+			us = s.WithControlDependencies(reduced)
+		}
 	}
 
 	// The updates.
@@ -168,7 +172,7 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	if scale != nil {
 		r.slots = append(r.slots, scale.scale, scale.steps)
 		named(s, nodeScale, scale.read)
-		ss := s.SubScope("loss_scaling")
+		ss := us.SubScope("loss_scaling")
 		for i := range updates {
 			updates[i].gradient = scale.guard(ss.SubScope("guarded"), norm, updates[i].gradient)
 		}
@@ -177,10 +181,10 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		}
 		targets = scale.update(ss, norm)
 	}
-	targets = append(targets, c.Optimizer.apply(s.SubScope("optimizer"), updates, rate, step, norm)...)
+	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm)...)
 	for _, v := range vars.list {
 		if !v.Trainable {
-			targets = append(targets, op.AssignVariableOp(s.SubScope("assign_average"), trained.handles[v.Name], values[0]))
+			targets = append(targets, op.AssignVariableOp(us.SubScope("assign_average"), trained.handles[v.Name], values[0]))
 			values = values[1:]
 		}
 	}
@@ -207,14 +211,15 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 }
 
 // mark gives x, float32 [], a node of a name that is there only when all values are.
-func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) {
+func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) *tf.Operation {
 	var ops []*tf.Operation
 	for _, v := range values {
 		ops = append(ops, v.Op)
 	}
-	if s.Err() == nil {
-		named(s.WithControlDependencies(ops...), name, x)
+	if s.Err() != nil {
+		return nil
 	}
+	return named(s.WithControlDependencies(ops...), name, x).Op
 }
 
 // averageWeights adds the average of the trained weights, for after an update, and

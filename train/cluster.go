@@ -31,7 +31,7 @@ func Begun(c *graph.Cluster, resume bool, begun *Config) (*Config, error) {
 	for i, g := range all {
 		if g.Resume != all[0].Resume {
 			time.Sleep(linger)
-			return nil, fmt.Errorf("%s and %s were not both started with --resume: start all workers alike", c.Name(0), c.Name(i))
+			return nil, Mistake{fmt.Errorf("%s and %s were not both started with --resume: start all workers alike", c.Name(0), c.Name(i))}
 		}
 	}
 	return all[0].Begun, nil
@@ -75,8 +75,9 @@ func (r *run) agree() error {
 	r.state = all[0].State
 	if len(errs) > 0 {
 		time.Sleep(linger)
+		return Mistake{errors.Join(errs...)}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // kinds are the devices without their numbers, which may differ.

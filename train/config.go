@@ -46,7 +46,7 @@ type Config struct {
 	Seed int64 `json:"seed"`
 	// InitFrom is the run folder or the bundle prefix that the first weights
 	// come from; "" draws them.
-	InitFrom string `json:"init_from"`
+	InitFrom string `json:"init_from" workers:"may differ"`
 
 	// Plateau is the number of evaluations without a better validation RMSE after
 	// which the learning rate is multiplied by PlateauFactor, in (0, 1), again and

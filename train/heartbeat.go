@@ -64,6 +64,9 @@ func ReadHeartbeat(path string) (h Heartbeat, err error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &h)
 	}
+	if err == nil && h.Time.IsZero() {
+		err = errors.New("it tells no time: is it the file of --heartbeat?")
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("read heartbeat %s: %w", path, err)
 	}

@@ -23,6 +23,12 @@ import (
 // last step has been saved, and Run with Resume goes on from there.
 var ErrStopped = errors.New("stopped before the last step; resume to go on")
 
+// Mistake is an error of what Run was asked for: it was not begun.
+type Mistake struct{ error }
+
+// Unwrap returns the error that says what is wrong.
+func (m Mistake) Unwrap() error { return m.error }
+
 // Options are what Run needs beside the Config.
 type Options struct {
 	Dir    string
@@ -162,7 +168,7 @@ func (r *run) openFolder() error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	if err := refuseChanges(was, r.Config); err != nil {
-		return err
+		return Mistake{err}
 	}
 	return r.lock()
 }
@@ -170,13 +176,13 @@ func (r *run) openFolder() error {
 // CheckNew says what keeps a new run from having the folder dir.
 func CheckNew(dir string) error {
 	if err := graph.CheckPath(dir); err != nil {
-		return fmt.Errorf("make run folder: %w", err)
+		return Mistake{fmt.Errorf("make run folder: %w", err)}
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
-		return fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))
+		return Mistake{fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))}
 	}
 	if _, err := os.Stat(dir); err == nil {
-		return fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)
+		return Mistake{fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)}
 	}
 	if err := durable.Vacant(dir); err != nil {
 		return fmt.Errorf("make run folder: %w", err)
@@ -337,7 +343,7 @@ func (r *run) loop(ctx context.Context) error {
 		if r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, total) {
 			err := r.evaluate(work, ctx)
 			if errors.Is(err, graph.ErrWorkerLost) {
-				return errors.Join(resumable(err), r.save()) // the step before is whole
+				return errors.Join(resumable(err), r.save()) // nothing has changed since the step before
 			}
 			if err != nil {
 				return r.stopped(err)
@@ -365,6 +371,9 @@ func (r *run) loop(ctx context.Context) error {
 			return r.stopped(err)
 		}
 		result, stop, err := r.step(batch, ctx.Err() != nil)
+		if errors.Is(err, graph.ErrWorkerLost) && !r.Cluster.Pending() {
+			return errors.Join(resumable(err), r.save()) // the step has changed nothing
+		}
 		if err != nil {
 			return resumable(err)
 		}

@@ -73,7 +73,7 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 	}
 	devices, err := graph.Devices(c.String("devices")).Resolve(session)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--devices: %w", err)
+		return nil, nil, usageError{fmt.Errorf("--devices: %w", err)}
 	}
 	if w.Index == 0 && !c.Bool("resume") { // before anybody has waited for it
 		if err := train.CheckNew(c.String("out")); err != nil {

@@ -27,7 +27,7 @@ func doctorCommand() *cli.Command {
 		Usage: "say what was found on this machine, what is wrong and how to mend it",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "graph", Usage: "show which ops of a training step are on which device instead"},
-			&cli.StringFlag{Name: "devices", Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "with --graph: `DEVICES` as galaxy train takes them"},
+			&cli.StringFlag{Name: "devices", Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` as galaxy train takes them, which are to be there"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := checkArguments(c); err != nil {
@@ -38,6 +38,9 @@ func doctorCommand() *cli.Command {
 			}
 			e := examine()
 			d := diagnosis{OK: true, examination: e, Findings: judge(e)}
+			if c.IsSet("devices") {
+				d.Findings = append(d.Findings, judgeAsked(graph.Devices(c.String("devices"))))
+			}
 			failed := 0
 			for _, f := range d.Findings {
 				if f.Status == statusFail {
@@ -448,6 +451,15 @@ func judgeDevices(e examination) finding {
 	}
 	f.Found = strings.Join(names, ", ")
 	return f
+}
+
+// judgeAsked looks for the devices that --devices asks for.
+func judgeAsked(asked graph.Devices) finding {
+	names, err := asked.Resolve(graph.SessionConfig{})
+	if err != nil {
+		return finding{Check: "--devices", Status: statusFail, Found: err.Error(), Mend: "ask for others (GALAXY_DEVICES says it, too), or mend what is wrong with them above"}
+	}
+	return finding{Check: "--devices", Status: statusOK, Found: fmt.Sprintf("%s: %s", asked, strings.Join(names, ", "))}
 }
 
 func judgeGPU(e examination) finding {

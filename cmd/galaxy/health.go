@@ -15,7 +15,7 @@ import (
 func healthCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "health",
-		Usage: "tell whether a training run lives, by the heartbeat it writes; opens no device",
+		Usage: "tell whether a training run lives, by the heartbeat it writes; opens no device; no heartbeat is well, for containers that do something else",
 		Flags: []cli.Flag{
 			heartbeatFlag(catInput, "`FILE` that galaxy train was told to write"),
 			&cli.DurationFlag{Name: "max-age", Category: catInput, Value: 10 * time.Minute, Usage: "of the last sign of life; longer than the longest step, the first one included"},
@@ -34,6 +34,9 @@ func healthAction(c *cli.Context) error {
 	if err := checkArguments(c, "heartbeat"); err != nil {
 		return err
 	}
+	if limit := c.Duration("max-age"); limit <= 0 {
+		return usageError{fmt.Errorf("--max-age %v: expected more than 0", limit)}
+	}
 	beat, err := train.ReadHeartbeat(c.String("heartbeat"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return report(c, struct {
@@ -43,7 +46,7 @@ func healthAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	age := time.Since(beat.Time).Round(time.Second)
+	age := max(0, time.Since(beat.Time)).Round(time.Second) // clocks of machines differ
 	said := fmt.Sprintf("%s, step %d of %d, %v ago", beat.Phase, beat.Step, beat.Total, age)
 	if limit := c.Duration("max-age"); beat.Phase != train.PhaseEnd && age > limit {
 		return fmt.Errorf("no sign of life for %v, which is more than --max-age %v: %s", age, limit, said)

@@ -74,6 +74,7 @@ func run(args []string) int {
 		return checkLibraryVersion()
 	}).RunContext(ctx, args)
 	var usage usageError
+	var mistake train.Mistake
 	switch {
 	case err == nil:
 		return exitOK
@@ -83,7 +84,7 @@ func run(args []string) int {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "galaxy: stopped by a signal; nothing was left behind")
 		return exitStopped
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &mistake):
 		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
 		for _, v := range os.Environ() { // which may be what the mistake is about
 			if strings.HasPrefix(v, "GALAXY_") {
@@ -154,23 +155,24 @@ func newApp(before cli.BeforeFunc) *cli.App {
 }
 
 // addVariable lets an environment variable set a flag that the command line does
-// not: containers are configured by them.
+// not, nor is it overruled by the variables that the flag has already, of several
+// commands: containers are configured by them.
 func addVariable(f cli.Flag, name string) {
 	switch f := f.(type) {
 	case *cli.StringFlag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.BoolFlag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.IntFlag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Int64Flag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.DurationFlag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Float64Flag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Float64SliceFlag:
-		f.EnvVars = append(f.EnvVars, name)
+		f.EnvVars = append([]string{name}, f.EnvVars...)
 	default:
 		panic(fmt.Sprintf("flag %s has a type that addVariable does not know", name)) // every test meets it
 	}

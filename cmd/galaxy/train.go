@@ -124,6 +124,15 @@ func trainAction(c *cli.Context) (err error) {
 	if err := checkArguments(c, needed...); err != nil {
 		return err
 	}
+	workers := 1
+	if worker != nil {
+		workers = len(worker.Cluster)
+		if !c.Bool("resume") { // before anybody waits for it
+			if err := rehearse(c, workers); err != nil {
+				return err
+			}
+		}
+	}
 	cluster, begun, err := joinCluster(c, worker, begun)
 	if err != nil {
 		return err
@@ -154,7 +163,7 @@ func trainAction(c *cli.Context) (err error) {
 			return usageError{err}
 		}
 	}
-	devices, err := configure(c, cache, &cfg, cluster, resumed)
+	devices, err := configure(c, cache, &cfg, workers, resumed)
 	if err != nil {
 		return usageError{err}
 	}
@@ -194,6 +203,22 @@ func trainAction(c *cli.Context) (err error) {
 	})
 }
 
+// rehearse finds mistakes in the flags of a new run.
+func rehearse(c *cli.Context, workers int) (err error) {
+	cache, err := data.Open(c.String("data"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	if err := applyRecipe(c); err != nil {
+		return usageError{err}
+	}
+	if _, err := configure(c, cache, new(train.Config), workers, false); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -202,7 +227,7 @@ func exists(path string) bool {
 // configure sets what the flags say in cfg: every flag, by its default where it
 // is not given, or only those that are given when cfg is a resumed run's. It
 // returns the names of the devices.
-func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *graph.Cluster, resumed bool) (devices []string, err error) {
+func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int, resumed bool) (devices []string, err error) {
 	set := func(name string, apply func()) {
 		if !resumed || c.IsSet(name) {
 			apply()
@@ -223,7 +248,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 	}
 	set("devices", func() { cfg.Devices = graph.Devices(c.String("devices")) })
 	set("threads", func() { cfg.Threads = c.Int("threads") })
-	if cluster != nil { // which was joined with these, before a run was known
+	if workers > 1 { // the cluster was joined with these, before a run was known
 		cfg.Devices, cfg.Threads = graph.Devices(c.String("devices")), c.Int("threads")
 	}
 	if where := c.String("cache"); where != cacheHost && where != cacheDevice {
@@ -262,19 +287,19 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, cluster *gr
 	if err := checkKinds(c, *cfg); err != nil {
 		return nil, err
 	}
-	set("batch", func() { cfg.Batch, err = parseBatch(c, cache, *cfg, cluster, devices) })
+	set("batch", func() { cfg.Batch, err = parseBatch(c, cache, *cfg, workers, devices) })
 	if err != nil {
 		return nil, fmt.Errorf("--batch %s: %w", c.String("batch"), err)
 	}
 	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
 		return nil, err
 	}
-	_, err = graph.MicroBatch(cfg.Batch, cluster.Workers()*len(devices), cfg.Accumulate)
+	_, err = graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
 	return devices, err
 }
 
 // parseBatch reads a number, or finds that of "auto".
-func parseBatch(c *cli.Context, cache *data.Cache, cfg train.Config, cluster *graph.Cluster, devices []string) (int, error) {
+func parseBatch(c *cli.Context, cache *data.Cache, cfg train.Config, workers int, devices []string) (int, error) {
 	text := c.String("batch")
 	if text != "auto" {
 		n, err := strconv.Atoi(text)
@@ -284,7 +309,7 @@ func parseBatch(c *cli.Context, cache *data.Cache, cfg train.Config, cluster *gr
 		return n, nil
 	}
 	switch {
-	case cluster != nil:
+	case workers > 1:
 		return 0, errors.New("several workers have to be told the same number: find it with one of them alone")
 	case !graph.IsGPU(devices[0]):
 		return 0, errors.New("it is for GPUs, which have so much memory and no more; give a number for the CPU")
