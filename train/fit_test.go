@@ -58,7 +58,7 @@ func TestExplainMemory(t *testing.T) {
 		t.Errorf("%v: expected one line, and still an error for want of memory", err)
 	}
 	other := errors.New("disk full")
-	if r.explainMemory(context.Background(), other) != other || r.explainMemory(context.Background(), nil) != nil {
+	if !errors.Is(r.explainMemory(context.Background(), other), other) || r.explainMemory(context.Background(), nil) != nil {
 		t.Error("another error was changed")
 	}
 }
