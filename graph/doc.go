@@ -5,6 +5,7 @@
 //
 //	t, err := graph.NewTrainer(graph.TrainerConfig{…}) // build, start a session
 //	err = t.Init(seed)                                 // or t.Restore(prefix)
+//	err = t.Stage(batch)                               // to the devices, beside the step before
 //	out, err := t.Step(graph.StepInput{…})             // forward, loss, gradients, update
 //	logits, probabilities, err := t.Predict(images)    // inference mode, same weights
 //	err = t.Save(prefix)

@@ -44,9 +44,9 @@ func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
 	return out
 }
 
-// guard returns x if norm, float32 [], that of the gradients, is finite. Else what
+// ifFinite returns x if norm, float32 [], that of the gradients, is finite. Else what
 // needs x does not run.
-func (l *lossScale) guard(s *op.Scope, norm, x tf.Output) tf.Output {
+func ifFinite(s *op.Scope, norm, x tf.Output) tf.Output {
 	_, there := op.Switch(s, x, op.IsFinite(s, norm))
 	return op.Identity(s, there) // what only comes after a Switch runs in either case
 }

@@ -92,3 +92,36 @@ func TestLossScaling(t *testing.T) {
 		}
 	}
 }
+
+// A batch whose gradients are not finite leaves everything as it was.
+func TestSkipNonFinite(t *testing.T) {
+	for _, o := range []Optimizer{
+		{Kind: SGD, Momentum: .9, WeightDecay: 1e-2},
+		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2, ClipNorm: 1},
+	} {
+		t.Run(string(o.Kind), func(t *testing.T) {
+			cfg := testTrainerConfig(32, 8)
+			cfg.Optimizer, cfg.SkipNonFinite = o, true
+			tr := newTestTrainer(t, cfg)
+			trainSteps(t, tr, cfg, 0, 2)
+			before := weightsOf(t, tr)
+			images, labels := testBatch(cfg, 9)
+			labels[3] = float32(math.NaN())
+			out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: 2, LearningRate: .02})
+			if err != nil || !out.Skipped || !math.IsNaN(out.Loss) {
+				t.Errorf("%+v, %v: expected a step that is skipped", out, err)
+			}
+			for name, w := range weightsOf(t, tr) {
+				if !slices.Equal(w, before[name]) {
+					t.Errorf("%s has changed in a step that was skipped", name)
+				}
+			}
+			trainSteps(t, tr, cfg, 3, 4)
+			for _, name := range probes {
+				if slices.Equal(weightsOf(t, tr)[name], before[name]) {
+					t.Errorf("%s has not changed in the step after it", name)
+				}
+			}
+		})
+	}
+}

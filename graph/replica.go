@@ -172,14 +172,15 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	if scale != nil {
 		r.slots = append(r.slots, scale.scale, scale.steps)
 		named(s, nodeScale, scale.read)
-		ss := us.SubScope("loss_scaling")
+		targets = scale.update(us.SubScope("loss_scaling"), norm)
+	}
+	if scale != nil || c.SkipNonFinite {
 		for i := range updates {
-			updates[i].gradient = scale.guard(ss.SubScope("guarded"), norm, updates[i].gradient)
+			updates[i].gradient = ifFinite(us.SubScope("if_finite"), norm, updates[i].gradient)
 		}
 		for i := range vars.list[len(updates):] {
-			values[i] = scale.guard(ss.SubScope("guarded"), norm, values[i])
+			values[i] = ifFinite(us.SubScope("if_finite"), norm, values[i])
 		}
-		targets = scale.update(ss, norm)
 	}
 	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm)...)
 	for _, v := range vars.list {

@@ -46,6 +46,8 @@ type TrainerConfig struct {
 	// Held is the number of images that the devices hold for training (Hold), of
 	// which steps then take rows; 0 feeds every step with images.
 	Held int
+	// SkipNonFinite leaves out an update whose gradients are not finite.
+	SkipNonFinite bool
 	// Session says how the graph is run.
 	Session SessionConfig
 	// Cluster, when set, has the other workers, which build the same Trainer for
@@ -378,11 +380,12 @@ type StepOutput struct {
 	Loss float64 // before the update, mean over the batch
 	// GradientNorm is the global norm of the gradients before clipping.
 	GradientNorm float64
-	// LossScale is what the loss was multiplied by in float16, else 0. Skipped tells
-	// that the gradients overflowed under it: nothing was updated but the scale,
-	// which is halved, down to 1.
+	// LossScale is what the loss was multiplied by in float16, else 0.
 	LossScale float64
-	Skipped   bool
+	// Skipped tells that the gradients were not finite and nothing was updated, but
+	// for the scale, which is halved, down to 1. That is so with a scale above 1,
+	// and with TrainerConfig.SkipNonFinite.
+	Skipped bool
 	// Stop tells whether a worker has asked to stop.
 	Stop bool
 	// Compute is how long it took until every replica's gradients were there,
@@ -476,8 +479,9 @@ func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
 	}
 	if t.scale.Op != nil {
 		out.LossScale = scalar(rest)
-		out.Skipped = out.LossScale > 1 && (math.IsInf(out.GradientNorm, 0) || math.IsNaN(out.GradientNorm))
 	}
+	finite := !math.IsInf(out.GradientNorm, 0) && !math.IsNaN(out.GradientNorm)
+	out.Skipped = !finite && (out.LossScale > 1 || t.cfg.SkipNonFinite)
 	return out, nil
 }
 

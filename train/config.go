@@ -48,6 +48,8 @@ type Config struct {
 	// come from; "" draws them.
 	InitFrom string `json:"init_from" workers:"may differ"`
 
+	// OnNonFinite says what is done about gradients that are not finite.
+	OnNonFinite OnNonFinite `json:"on_nonfinite,omitempty"`
 	// Plateau is the number of evaluations without a better validation RMSE after
 	// which the learning rate is multiplied by PlateauFactor, in (0, 1), again and
 	// again; 0 leaves it to Schedule.
@@ -84,6 +86,21 @@ type Config struct {
 	Threads int `json:"threads" resume:"may change" workers:"may differ"`
 }
 
+// OnNonFinite says what is done about a step whose gradients are not finite.
+type OnNonFinite string
+
+const (
+	// StopRun ends the run, with an error that names the step; so does "".
+	StopRun OnNonFinite = "stop"
+	// SkipUpdate leaves the update out and goes on, but not for maxSkips steps in a
+	// row.
+	SkipUpdate OnNonFinite = "skip"
+)
+
+// maxSkips is the number of steps in a row that are left out before a run gives up:
+// by then it is the weights, and not a batch.
+const maxSkips = 20
+
 // CacheRef names the cache a run was trained on.
 type CacheRef struct {
 	Path string `json:"path" resume:"may change" workers:"may differ"`
@@ -110,6 +127,9 @@ func (c Config) Validate() error {
 	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("steps", c.Schedule.Total, 1)
+	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate}, c.OnNonFinite) {
+		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s or %s", c.OnNonFinite, StopRun, SkipUpdate))
+	}
 	atLeast("plateau", c.Plateau, 0)
 	atLeast("patience", c.Patience, 0)
 	if c.EvalEvery == 0 && (c.Plateau > 0 || c.Patience > 0) {

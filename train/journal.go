@@ -26,16 +26,19 @@ type field struct {
 // stepFields and evaluationFields are what the metrics files say. The names are
 // part of the format: see docs/run-folder.md.
 func stepFields(r StepResult) []field {
-	var norm, scale any
-	if !r.Skipped {
-		norm = r.GradientNorm
+	var loss, norm, scale any = r.Loss, r.GradientNorm, nil
+	if r.Skipped {
+		norm = nil
+		if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
+			loss = nil
+		}
 	}
 	if r.LossScale > 0 {
 		scale = r.LossScale
 	}
 	return []field{
 		{"kind", "step"}, {"step", r.Step}, {"epoch", r.Epoch},
-		{"loss", r.Loss}, {"gradient_norm", norm}, {"loss_scale", scale}, {"learning_rate", r.LearningRate},
+		{"loss", loss}, {"gradient_norm", norm}, {"loss_scale", scale}, {"learning_rate", r.LearningRate},
 		{"images_per_second", float64(r.Examples) / r.Times.Elapsed.Seconds()},
 		{"step_seconds", r.Times.Elapsed.Seconds()},
 		{"data_wait_seconds", r.Times.DataWait.Seconds()}, {"copy_wait_seconds", r.Times.CopyWait.Seconds()},
@@ -51,7 +54,7 @@ func evaluationFields(r EvaluationResult) []field {
 	}
 	return []field{
 		{"kind", "evaluation"}, {"step", r.Step}, {"epoch", r.Epoch},
-		{"train_loss", r.TrainLoss}, {"validation_loss", defined(r.Scores.Loss)},
+		{"train_loss", defined(metric.Value(r.TrainLoss))}, {"validation_loss", defined(r.Scores.Loss)},
 		{"validation_rmse", r.Scores.RMSE},
 		{"validation_accuracy_argmax37", defined(r.Scores.AccuracyArgmax37)},
 		{"validation_question_accuracy", defined(r.Scores.QuestionAccuracy)},

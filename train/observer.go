@@ -72,26 +72,35 @@ type Observer interface {
 
 // finite is the observer that ends a run whose numbers no longer are. It comes
 // first, so that no other observer writes what cannot be resumed from.
-type finite struct{}
+type finite struct {
+	notice  func(string)
+	skipped int // steps in a row
+}
 
-func (finite) OnStep(r StepResult) error {
-	for _, q := range []struct {
-		name  string
-		value float64
-	}{{"loss", r.Loss}, {"gradient norm", r.GradientNorm}} {
-		if q.name != "loss" && r.Skipped {
-			continue // the weights are as they were, and the next step has a smaller scale
-		}
-		if math.IsNaN(q.value) || math.IsInf(q.value, 0) {
-			// The weights went wrong in an update before, and a checkpoint may
-			// hold them; the best one was evaluated and does not.
-			return fmt.Errorf("step %d: the %s is %v (learning rate %.3g, GalaxyIDs %v); begin a new run with a lower --lr, "+
-				"a --clip-norm or a longer --warmup: its first weights can be this run's best ones by --init-from, if there has been an evaluation",
-				r.Step, q.name, q.value, r.LearningRate, r.IDs)
-		}
+func (f *finite) OnStep(r StepResult) error {
+	wrong := ""
+	switch {
+	case math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0):
+		wrong = fmt.Sprintf("the loss is %v", r.Loss)
+	case math.IsNaN(r.GradientNorm) || math.IsInf(r.GradientNorm, 0):
+		wrong = fmt.Sprintf("the gradient norm is %v", r.GradientNorm)
+	default:
+		f.skipped = 0
+		return nil
 	}
-	return nil
+	f.skipped++
+	told := fmt.Sprintf("step %d: %s (learning rate %.3g, GalaxyIDs %v)", r.Step, wrong, r.LearningRate, r.IDs)
+	if r.Skipped && f.skipped < maxSkips {
+		if r.LossScale <= 1 && f.notice != nil { // else the next step has a smaller scale, and all is well
+			f.notice(told + ": the update was left out")
+		}
+		return nil
+	}
+	// The weights went wrong in an update before, and a checkpoint may hold them;
+	// the best one was evaluated and does not.
+	return fmt.Errorf("%s; begin a new run with a lower --lr, a --clip-norm or a longer --warmup: "+
+		"its first weights can be this run's best ones by --init-from, if there has been an evaluation", told)
 }
 
 // OnEvaluation has nothing to look at: Evaluate refuses what is not finite.
-func (finite) OnEvaluation(EvaluationResult) error { return nil }
+func (*finite) OnEvaluation(EvaluationResult) error { return nil }

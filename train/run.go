@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -254,13 +255,13 @@ func (r *run) trainerConfig(cfg Config) graph.TrainerConfig {
 	return graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, Session: r.session(), Cluster: r.Cluster,
+		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: r.session(), Cluster: r.Cluster,
 	}
 }
 
 // start opens what the run writes.
 func (r *run) start() error {
-	r.observers = []Observer{finite{}}
+	r.observers = []Observer{&finite{notice: r.Notice}}
 	if r.chief() {
 		if err := r.startFolder(); err != nil {
 			return err
@@ -432,8 +433,10 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	}
 	r.state.Step++
 	r.state.Position = b.position
-	r.state.LossSum += out.Loss
-	r.state.LossSteps++
+	if !math.IsNaN(out.Loss) && !math.IsInf(out.Loss, 0) { // else the step was skipped, or is the last
+		r.state.LossSum += out.Loss
+		r.state.LossSteps++
+	}
 	return StepResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.epoch, Loss: out.Loss, GradientNorm: out.GradientNorm, LossScale: out.LossScale, Skipped: out.Skipped,
 		LearningRate: rate, Examples: r.Config.Batch, IDs: b.ids,

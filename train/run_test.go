@@ -391,7 +391,26 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	if err == nil || !regexp.MustCompile(`step [2-9]: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
 		t.Fatalf("got %v, expected an error that names the step, the galaxies and what to try", err)
 	}
-	raw, err := os.ReadFile(filepath.Join(o.Dir, "metrics.jsonl"))
+	wantJSON(t, o.Dir)
+
+	// Leaving updates out helps only where it is not the weights.
+	o.Dir, o.Config.OnNonFinite = filepath.Join(t.TempDir(), "skipping"), train.SkipUpdate
+	o.Config.Schedule.Total, o.Config.CheckpointEvery = 100, 0
+	var notices []string
+	o.Notice = func(text string) { notices = append(notices, text) }
+	_, err = train.Run(t.Context(), o)
+	if err == nil || !regexp.MustCompile(`step 2[1-8]: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
+		t.Fatalf("got %v, expected the error after 20 steps in a row", err)
+	}
+	if len(notices) != 19 || !regexp.MustCompile(`step [2-9]: the .* is .* .learning rate 1e\+25, GalaxyIDs .*: the update was left out`).MatchString(notices[0]) {
+		t.Errorf("%d notices, the first %q", len(notices), notices)
+	}
+	wantJSON(t, o.Dir)
+}
+
+func wantJSON(t *testing.T, run string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(run, "metrics.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}

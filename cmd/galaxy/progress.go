@@ -121,8 +121,10 @@ func (p *trainProgress) OnStep(r train.StepResult) error {
 		p.begin, p.first = time.Now(), int(r.Step)
 	}
 	p.stepsSeen++
-	memory := min(lossMemory, 1-1/float64(p.stepsSeen)) // a plain mean at first
-	p.loss = memory*p.loss + (1-memory)*r.Loss
+	if !r.Skipped {
+		memory := min(lossMemory, 1-1/float64(p.stepsSeen)) // a plain mean at first
+		p.loss = memory*p.loss + (1-memory)*r.Loss
+	}
 	if p.stepsSeen > 1 { // the first step also warms everything up
 		p.times.Add(r.Times)
 		p.examples += r.Examples
