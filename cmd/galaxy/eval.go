@@ -75,8 +75,11 @@ func evalAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{err}
 	}
-	if err := checkCSV(c); err != nil {
+	if err := checkNew(c, "csv"); err != nil {
 		return err
+	}
+	if c.String("csv") == "-" && c.Bool("json") {
+		return usageError{errors.New("--csv - and --json both print on stdout: give --csv a file")}
 	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
@@ -133,21 +136,17 @@ func evalAction(c *cli.Context) (err error) {
 	return report(c, result, func(w io.Writer) { printEvaluation(w, result, c.Bool("brief")) })
 }
 
-// checkCSV refuses an output that cannot be written, before the work is done.
-func checkCSV(c *cli.Context) error {
-	switch name := c.String("csv"); {
-	case name == "":
+// checkNew refuses a flag's file that cannot be written, before the work is done.
+func checkNew(c *cli.Context, flag string) error {
+	name := c.String(flag)
+	if name == "" || name == "-" {
 		return nil
-	case name != "-":
-		if err := durable.Vacant(name); err != nil {
-			return fmt.Errorf("--csv: %w", err)
-		}
-		if folder := filepath.Dir(name); !exists(folder) {
-			return fmt.Errorf("--csv %s: there is no folder %s: make it, or name another", name, folder)
-		}
-		return nil
-	case c.Bool("json"):
-		return usageError{errors.New("--csv - and --json both print on stdout: give --csv a file")}
+	}
+	if folder := filepath.Dir(name); !exists(folder) {
+		return fmt.Errorf("--%s %s: there is no folder %s: make it, or name another", flag, name, folder)
+	}
+	if err := durable.Vacant(name); err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
 	}
 	return nil
 }

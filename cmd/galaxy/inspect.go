@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -47,10 +48,11 @@ func inspectAction(c *cli.Context) (err error) {
 		return usageError{fmt.Errorf("two caches, %s and %s: give one of them", c.String("data"), dir)}
 	}
 	sheet := c.String("sheet")
-	if sheet != "" {
-		if err := durable.Vacant(sheet); err != nil {
-			return fmt.Errorf("--sheet: %w", err)
-		}
+	if sheet != "" && filepath.Ext(sheet) != ".png" {
+		return usageError{fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
+	}
+	if err := checkNew(c, "sheet"); err != nil {
+		return err
 	}
 	cache, err := data.Open(dir)
 	if err != nil {

@@ -82,6 +82,9 @@ func predictAction(c *cli.Context) (err error) {
 	if c.IsSet("sample") && !tree {
 		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), model.trained.Outputs())}
 	}
+	if c.Bool("raw") && !tree {
+		return usageError{fmt.Errorf("--raw: %s answers the five %v, which are in no question tree and always given as they are: leave it out", c.String("model"), model.target())}
+	}
 	if model.served && c.IsSet("precision") {
 		return usageError{fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
 	}

@@ -37,8 +37,9 @@ func applyRecipe(c *cli.Context) error {
 	if !ok {
 		return fmt.Errorf("--recipe %s: expected one of %s", name, strings.Join(slices.Sorted(maps.Keys(recipes)), ", "))
 	}
+	other := c.IsSet("optimizer") && c.String("optimizer") != recipe["optimizer"]
 	for flag, value := range recipe {
-		if c.IsSet(flag) {
+		if c.IsSet(flag) || other && (flag == "lr" || flag == "weight-decay") { // which are the recipe's optimizer's
 			continue
 		}
 		if err := c.Set(flag, value); err != nil {

@@ -28,6 +28,20 @@ func TestRecipes(t *testing.T) {
 			return nil
 		}
 		app := &cli.App{Commands: []*cli.Command{command}, Writer: io.Discard}
+		// Rate and decay are those of an optimizer.
+		sgd := trainCommand()
+		sgd.Action = func(c *cli.Context) error {
+			if err := applyRecipe(c); err != nil {
+				return err
+			}
+			if c.IsSet("lr") || c.IsSet("weight-decay") || c.String("optimizer") != "sgd" {
+				t.Errorf("%s with --optimizer sgd: rate %v, decay %v of another", name, c.Value("lr"), c.Value("weight-decay"))
+			}
+			return nil
+		}
+		if err := (&cli.App{Commands: []*cli.Command{sgd}, Writer: io.Discard}).Run([]string{"galaxy", "train", "--recipe", name, "--optimizer", "sgd"}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 		if err := app.Run([]string{"galaxy", "train", "--recipe", name, "--lr", "0.25"}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
