@@ -250,7 +250,7 @@ func TestConfigValidate(t *testing.T) {
 		{func(*Config) {}, ""},
 		{func(c *Config) { c.Size = 31 }, "image size 31: expected 32 to 1024"},
 		{func(c *Config) { c.Outputs = 0 }, "outputs 0"},
-		{func(c *Config) { c.Precision = Auto }, `precision "auto": expected float32 or bfloat16`},
+		{func(c *Config) { c.Precision = Auto }, `precision "auto": expected float32, bfloat16 or float16`},
 		{func(c *Config) { c.Dropout = 1 }, "dropout 1"},
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout NaN"},
 		{func(c *Config) { c.Std[1] = 0 }, "channel 1"},
