@@ -29,7 +29,7 @@ func stepFields(r StepResult) []field {
 	var loss, norm, scale any = r.Loss, r.GradientNorm, nil
 	if r.Skipped {
 		norm = nil
-		if math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
+		if !isFinite(r.Loss) {
 			loss = nil
 		}
 	}

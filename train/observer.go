@@ -70,6 +70,8 @@ type Observer interface {
 	OnEvaluation(EvaluationResult) error
 }
 
+func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
 // finite is the observer that ends a run whose numbers no longer are. It comes
 // first, so that no other observer writes what cannot be resumed from.
 type finite struct {
@@ -80,9 +82,9 @@ type finite struct {
 func (f *finite) OnStep(r StepResult) error {
 	wrong := ""
 	switch {
-	case math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0):
+	case !isFinite(r.Loss):
 		wrong = fmt.Sprintf("the loss is %v", r.Loss)
-	case math.IsNaN(r.GradientNorm) || math.IsInf(r.GradientNorm, 0):
+	case !isFinite(r.GradientNorm):
 		wrong = fmt.Sprintf("the gradient norm is %v", r.GradientNorm)
 	default:
 		f.skipped = 0

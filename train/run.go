@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -433,7 +432,7 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	}
 	r.state.Step++
 	r.state.Position = b.position
-	if !math.IsNaN(out.Loss) && !math.IsInf(out.Loss, 0) { // else the step was skipped, or is the last
+	if isFinite(out.Loss) { // else the step was skipped, or is the last
 		r.state.LossSum += out.Loss
 		r.state.LossSteps++
 	}

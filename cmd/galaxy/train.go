@@ -125,6 +125,9 @@ func trainAction(c *cli.Context) (err error) {
 	if err := checkArguments(c, needed...); err != nil {
 		return err
 	}
+	if limit := c.Duration("time"); c.IsSet("time") && limit <= 0 {
+		return usageError{fmt.Errorf("--time %v: expected more than none, such as 2h", limit)}
+	}
 	workers := 1
 	if worker != nil {
 		workers = len(worker.Cluster)
@@ -173,8 +176,6 @@ func trainAction(c *cli.Context) (err error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
-	} else if c.IsSet("time") {
-		return usageError{fmt.Errorf("--time %v: expected more than none, such as 2h", limit)}
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	progress.print("%s", describe(cfg, cluster, devices, cache))
