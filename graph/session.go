@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,13 @@ func TensorFlowVersion() string { return tf.Version() }
 
 // IsOutOfMemory tells whether an error is that a device has not enough memory.
 func IsOutOfMemory(err error) bool {
+	if err == nil {
+		return false
+	}
 	// The bindings keep the text of TensorFlow's error alone.
-	return err != nil && (strings.Contains(err.Error(), "OOM when allocating") || strings.Contains(err.Error(), "ran out of memory"))
+	return slices.ContainsFunc([]string{"OOM when allocating", "ran out of memory", "failed to allocate memory"}, func(said string) bool {
+		return strings.Contains(err.Error(), said)
+	})
 }
 
 // SessionConfig says how a graph is run.
@@ -29,6 +35,9 @@ type SessionConfig struct {
 	Threads int
 	// GPUMemory says how much of each GPU's memory is taken.
 	GPUMemory GPUMemory
+	// XLA lets TensorFlow's compiler make one kernel of many ops on GPUs, the first
+	// time that they run. Sums may be made in another order. On CPUs it does nothing.
+	XLA bool
 
 	devices []string // that have to be there; nil is all that TensorFlow makes by itself
 	cluster *Cluster // that the devices are in; nil is this process alone
@@ -91,6 +100,9 @@ func (c SessionConfig) proto() (*pb.ConfigProto, error) {
 		return nil, err
 	}
 	config := &pb.ConfigProto{IntraOpParallelismThreads: int32(c.Threads), InterOpParallelismThreads: int32(c.Threads), GpuOptions: gpu}
+	if c.XLA {
+		config.GraphOptions = &pb.GraphOptions{OptimizerOptions: &pb.OptimizerOptions{GlobalJitLevel: pb.OptimizerOptions_ON_1}}
+	}
 	if c.devices != nil {
 		cpus, gpus := 1, false
 		for _, d := range c.devices {

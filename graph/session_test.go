@@ -18,6 +18,7 @@ func TestSessionOptions(t *testing.T) {
 		{SessionConfig{Threads: 3, GPUMemory: "all"}, &pb.ConfigProto{IntraOpParallelismThreads: 3, InterOpParallelismThreads: 3}, ""},
 		{SessionConfig{GPUMemory: "growth"}, &pb.ConfigProto{GpuOptions: &pb.GPUOptions{AllowGrowth: true}}, ""},
 		{SessionConfig{GPUMemory: "62.5%"}, &pb.ConfigProto{GpuOptions: &pb.GPUOptions{PerProcessGpuMemoryFraction: .625}}, ""},
+		{SessionConfig{XLA: true}, &pb.ConfigProto{GraphOptions: &pb.GraphOptions{OptimizerOptions: &pb.OptimizerOptions{GlobalJitLevel: pb.OptimizerOptions_ON_1}}}, ""},
 		{SessionConfig{devices: []string{"/device:CPU:0", "/device:CPU:2"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 3, "GPU": 0}}, ""},
 		{SessionConfig{devices: []string{"/device:GPU:1"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 1}, AllowSoftPlacement: true}, ""},
 		{SessionConfig{Threads: -1}, nil, "threads -1"},

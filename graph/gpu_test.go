@@ -1,0 +1,59 @@
+package graph
+
+import (
+	"math"
+	"path/filepath"
+	"testing"
+)
+
+// TestGPU compares training steps on the first GPU, in every precision, with and
+// without XLA, with those of the CPU in float32.
+func TestGPU(t *testing.T) {
+	found, err := HasGPU(SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found {
+		t.Skip("TensorFlow finds no GPU here")
+	}
+	cfg := testTrainerConfig(64, 32)
+	cfg.Model.Align = true
+	cfg.Augment = Augment{Rotate: 30, Flip: true, Shift: .05, Zoom: 1.2, Brightness: .1, Contrast: .1, Color: .1}
+	const steps = 4
+	on := func(device string, p Precision, xla bool) TrainerConfig {
+		c := cfg
+		c.Devices, c.Model.Precision = []string{device}, p
+		c.Session = SessionConfig{GPUMemory: "growth", XLA: xla}
+		return c
+	}
+	want := lossesOf(t, newTestTrainer(t, on("/device:CPU:0", Float32, false)), 0, steps)
+	for _, c := range []struct {
+		precision Precision
+		tolerance float64 // relative; float32 on a GPU is TF32, of 10 bits, inside a convolution
+	}{{Float32, 2e-3}, {BFloat16, 2e-2}, {Float16, 5e-3}} {
+		for name, xla := range map[string]bool{"": false, " XLA": true} {
+			t.Run(string(c.precision)+name, func(t *testing.T) {
+				tr := newTestTrainer(t, on("/device:GPU:0", c.precision, xla))
+				got := lossesOf(t, tr, 0, steps)
+				for i := range got {
+					if math.Abs(got[i]-want[i]) > c.tolerance*want[i] {
+						t.Errorf("step %d: loss %v, on the CPU %v", i, got[i], want[i])
+					}
+				}
+				// What a GPU saved is what a CPU goes on from.
+				prefix := filepath.Join(t.TempDir(), "variables")
+				if err := tr.Save(prefix); err != nil {
+					t.Fatal(err)
+				}
+				cpu := newTestTrainer(t, on("/device:CPU:0", Float32, false))
+				if err := cpu.Restore(prefix); err != nil {
+					t.Fatal(err)
+				}
+				a, b := lossesOf(t, tr, steps, 1)[0], lossesOf(t, cpu, steps, 1)[0]
+				if math.Abs(a-b) > c.tolerance*b {
+					t.Errorf("after a restore on the CPU: loss %v, on the GPU %v", b, a)
+				}
+			})
+		}
+	}
+}
