@@ -84,6 +84,9 @@ type Config struct {
 	// Threads is the number of CPU threads; 0 is one a core. Another number
 	// may change the last bits of every sum.
 	Threads int `json:"threads" resume:"may change" workers:"may differ"`
+	// XLA compiles the step for GPUs (graph.SessionConfig), which may change the last
+	// bits of every sum.
+	XLA bool `json:"xla,omitempty" resume:"may change"`
 }
 
 // OnNonFinite says what is done about a step whose gradients are not finite.

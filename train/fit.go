@@ -120,10 +120,15 @@ func (r *run) explainMemory(ctx context.Context, err error) error {
 	batch, less := r.Config.Batch, "a smaller --batch"
 	// TensorFlow's CPU kernels may crash for want of memory.
 	if r.Cluster == nil && graph.IsGPU(r.devices[0]) {
-		if e := r.release(); e == nil {
-			if fit, e := r.largestBatch(ctx, batch/2, batch-1, nil); e == nil {
-				less = fmt.Sprintf("--batch %d, about the largest that fits (--batch auto finds it)", fit)
-			}
+		fit, e := 0, r.release()
+		if e == nil {
+			fit, e = r.largestBatch(ctx, batch/2, batch-1, nil)
+		}
+		if e == nil {
+			less = fmt.Sprintf("--batch %d, about the largest that fits (--batch auto finds it)", fit)
+		} else {
+			why, _, _ := strings.Cut(e.Error(), "\n")
+			less += fmt.Sprintf(" (which one fits could not be found: %s)", why)
 		}
 	}
 	if r.Config.HoldOnDevice {

@@ -118,7 +118,7 @@ func Run(ctx context.Context, o Options) (_ Summary, err error) {
 
 // session is how the run's graph is run.
 func (r *run) session() graph.SessionConfig {
-	return graph.SessionConfig{Threads: r.Config.Threads, GPUMemory: r.GPUMemory}
+	return graph.SessionConfig{Threads: r.Config.Threads, GPUMemory: r.GPUMemory, XLA: r.Config.XLA}
 }
 
 // chief tells whether this process has the run's folder.

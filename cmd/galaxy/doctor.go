@@ -94,6 +94,11 @@ type examination struct {
 	devicesErr error
 }
 
+// usesGPU tells whether TensorFlow has found a GPU.
+func (e examination) usesGPU() bool {
+	return slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
+}
+
 type libraryFound struct {
 	Version  string   `json:"version"`
 	BuiltFor string   `json:"built_for"`
@@ -464,7 +469,7 @@ func judgeAsked(asked graph.Devices) finding {
 
 func judgeGPU(e examination) finding {
 	n := e.NVIDIA
-	used := slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
+	used := e.usesGPU()
 	f := finding{Check: "gpu", Status: statusOK}
 	present := n.Driver != "" || len(n.DeviceFiles) > 0
 	driver := fmt.Sprintf("NVIDIA driver %s, %d GPUs, %d device files", n.Driver, n.GPUs, len(n.DeviceFiles))
@@ -499,7 +504,10 @@ func judgeGPU(e examination) finding {
 
 func judgePrecision(e examination) finding {
 	f := finding{Check: "precision", Status: statusOK, Found: "auto is " + string(e.AutoPrecision)}
-	if e.AutoPrecision == graph.Float32 {
+	switch {
+	case e.usesGPU():
+		f.Found += " on GPUs; bfloat16 and --xla are faster on most (docs/devices.md)"
+	case e.AutoPrecision == graph.Float32:
 		f.Found += " (this CPU has no bfloat16 arithmetic; bfloat16 would be emulated and slower)"
 	}
 	return f

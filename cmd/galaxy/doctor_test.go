@@ -26,6 +26,17 @@ func healthy() examination {
 	}
 }
 
+func TestJudgePrecision(t *testing.T) {
+	e := examination{AutoPrecision: graph.Float32}
+	if got := judgePrecision(e).Found; !strings.Contains(got, "this CPU has no bfloat16") {
+		t.Errorf("on a CPU: %s", got)
+	}
+	e.Devices = []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:GPU:0", Type: "GPU"}}
+	if got := judgePrecision(e).Found; !strings.Contains(got, "float32 on GPUs; bfloat16 and --xla") {
+		t.Errorf("on a GPU: %s", got)
+	}
+}
+
 func TestJudge(t *testing.T) {
 	driver := nvidiaFound{Driver: "570.86.15", GPUs: 1, DeviceFiles: []string{"/dev/nvidia0"}, LibCUDA: "/usr/lib/libcuda.so.1"}
 	for _, test := range []struct {

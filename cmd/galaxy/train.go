@@ -38,6 +38,7 @@ func trainCommand() *cli.Command {
 			&cli.DurationFlag{Name: "time", Category: catRun, Usage: "stop after so long (90m, 2h), as a stop signal does; --resume goes on"},
 			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
 			threadsFlag(catRun), gpuMemoryFlag(catRun),
+			&cli.BoolFlag{Name: "xla", Category: catRun, Usage: "compile the step for the GPUs: the first takes half a minute longer, the others about half the time (docs/devices.md)"},
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
@@ -268,6 +269,10 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 		return nil, fmt.Errorf("--devices: %w", err)
 	}
 	cfg.Model.Precision = cfg.Model.Precision.Resolve(graph.IsGPU(devices[0]))
+	set("xla", func() { cfg.XLA = c.Bool("xla") })
+	if cfg.XLA && !graph.IsGPU(devices[0]) {
+		return nil, errors.New("--xla compiles for GPUs, and this run is on the CPU: leave it out (--xla=false where the run began with it)")
+	}
 	set("ema", func() { cfg.EMA = c.Float64("ema") })
 	set("align", func() { cfg.Model.Align = c.Bool("align") })
 	set("dropout", func() { cfg.Model.Dropout = c.Float64("dropout") })
