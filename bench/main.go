@@ -37,7 +37,7 @@ type settings struct {
 	rounds, steps        int
 	memorySteps          int
 	memoryBatch          int
-	jit                  bool
+	jit, xla             bool
 	alone, devices       string // whose steps the part mirror compares
 	mirrorBatch, workers int
 	only, precisions     []string
@@ -60,12 +60,13 @@ func main() {
 	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
+	flag.BoolVar(&s.xla, "xla", false, "measure ours with XLA too, on GPUs")
 	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, and intake, predict, submission or mirror")
 	flag.StringVar(&s.alone, "alone", "cpu", "mirror: one device, as galaxy train --devices takes it; its batch is -batch")
 	flag.StringVar(&s.devices, "devices", "cpu:2", "mirror: several devices")
 	flag.IntVar(&s.mirrorBatch, "mirror-batch", 0, "mirror: examples of a step on several devices; 0 is -batch")
 	flag.IntVar(&s.workers, "workers", 0, "mirror: processes on this machine that train together, with its cores shared out among them; 0 leaves them out")
-	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step")
+	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step, of float32, bfloat16 and float16")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
 	s.only, s.precisions = strings.Split(only, ","), strings.Split(precisions, ",")

@@ -22,7 +22,7 @@ type timing struct {
 
 // stepFigures compare one precision. Step seconds are spreads of the turns'
 // medians; ratios are spreads of the turns' ratios, Keras' time over ours, with
-// the faster of Keras' ways in each turn.
+// the faster of a side's ways in each turn.
 type stepFigures struct {
 	Precision string            `json:"precision"`
 	Size      int               `json:"size"`
@@ -34,11 +34,11 @@ type stepFigures struct {
 	DataWait  spread            `json:"data_wait_share"`
 }
 
-const ours, kerasPlain, kerasJIT = "galaxy", "Keras", "Keras, XLA"
+const ours, oursXLA, kerasPlain, kerasJIT = "galaxy", "galaxy, XLA", "Keras", "Keras, XLA"
 
 func (f stepFigures) print() {
 	fmt.Printf("| %s, %d px, batch %d | step, s | img/s | first step after, s |\n|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
-	for _, name := range []string{ours, kerasPlain, kerasJIT} {
+	for _, name := range []string{ours, oursXLA, kerasPlain, kerasJIT} {
 		if step, ok := f.Step[name]; ok {
 			fmt.Printf("| %s | %v | %.1f | %v |\n", name, step, float64(f.Batch)/step.Median, f.First[name])
 		}
@@ -51,33 +51,40 @@ func (f stepFigures) print() {
 func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigures, error) {
 	f := stepFigures{Precision: precision, Size: s.size, Batch: s.batch, Step: map[string]spread{}, First: map[string]spread{}}
 	steps, firsts := map[string][]float64{}, map[string][]float64{}
+	ways := []struct {
+		name string
+		peer bool
+		time func(round int) (timing, error)
+	}{
+		{ours, false, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch) }},
+		{oursXLA, false, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch, "--xla") }},
+		{kerasPlain, true, func(int) (timing, error) { return s.timeKeras(ctx, precision, false) }},
+		{kerasJIT, true, func(int) (timing, error) { return s.timeKeras(ctx, precision, true) }},
+	}
 	var faster, start, wait []float64
 	for round := range s.rounds {
-		record := func(name string, t timing) {
-			steps[name] = append(steps[name], median(t.steps))
-			firsts[name] = append(firsts[name], t.first)
-		}
-		t, err := s.timeOurs(ctx, precision, round, s.batch)
-		if err != nil {
-			return f, err
-		}
-		record(ours, t)
-		wait = append(wait, t.wait)
-		keras, err := s.timeKeras(ctx, precision, false)
-		if err != nil {
-			return f, err
-		}
-		record(kerasPlain, keras)
-		best, first := median(keras.steps), keras.first
-		if s.jit {
-			jit, err := s.timeKeras(ctx, precision, true)
+		best, first := map[bool]float64{}, map[bool]float64{} // of ours, and of the peer
+		for _, way := range ways {
+			if way.name == oursXLA && !s.xla || way.name == kerasJIT && !s.jit {
+				continue
+			}
+			t, err := way.time(round)
 			if err != nil {
 				return f, err
 			}
-			record(kerasJIT, jit)
-			best, first = min(best, median(jit.steps)), min(first, jit.first)
+			step := median(t.steps)
+			steps[way.name], firsts[way.name] = append(steps[way.name], step), append(firsts[way.name], t.first)
+			if way.name == ours {
+				wait = append(wait, t.wait)
+			}
+			if least, ok := best[way.peer]; !ok || step < least {
+				best[way.peer] = step
+			}
+			if least, ok := first[way.peer]; !ok || t.first < least {
+				first[way.peer] = t.first
+			}
 		}
-		faster, start = append(faster, best/median(t.steps)), append(start, t.first/first)
+		faster, start = append(faster, best[true]/best[false]), append(start, first[false]/first[true])
 	}
 	for name := range steps {
 		f.Step[name], f.First[name] = spreadOf(steps[name]), spreadOf(firsts[name])

@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--cache", required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], required=True)
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], required=True)
     parser.add_argument("--jit", action="store_true")
     args = parser.parse_args()
 
@@ -48,7 +48,7 @@ def main():
 
     model = kr.build(
         size, manifest["channel_mean"], manifest["channel_std"], dropout=0.2,
-        dtype={"float32": "float32", "bfloat16": "mixed_bfloat16"}[args.precision])
+        dtype=args.precision if args.precision == "float32" else "mixed_" + args.precision)
     optimizer = kr.keras.optimizers.AdamW(1e-3, weight_decay=0.05, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     model.compile(

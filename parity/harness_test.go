@@ -37,6 +37,7 @@ func python(t *testing.T, args ...string) []byte {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), interpreter, args...)
+	cmd.Env = append(cmd.Environ(), "CUDA_VISIBLE_DEVICES=-1") // the tolerances are those of a CPU's arithmetic
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, stderr.Bytes())
