@@ -37,7 +37,7 @@ type Cache struct {
 	ids     []int64
 	sums    []uint64
 	labels  []float32
-	indices [splits][]int
+	indices [All + 1][]int
 
 	// mu keeps the mapping alive while an image is copied out of it: reading
 	// after Close would otherwise end the process.
@@ -135,7 +135,7 @@ func (c *Cache) readExamples(name string) error {
 		if s >= splits {
 			return fmt.Errorf("galaxy %d: unknown split %d; %w", c.ids[i], s, errAgain)
 		}
-		c.indices[s] = append(c.indices[s], i)
+		c.indices[s], c.indices[All] = append(c.indices[s], i), append(c.indices[All], i)
 		for j := range Answers {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
 			if !(v >= 0 && v <= 1) {
@@ -205,7 +205,7 @@ func (c *Cache) Labels(i int) []float32 {
 // Indices returns the examples of one split, ascending, a view not to be
 // changed.
 func (c *Cache) Indices(s Split) []int {
-	if s >= splits {
+	if int(s) >= len(c.indices) {
 		return nil
 	}
 	return c.indices[s]

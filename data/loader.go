@@ -84,7 +84,7 @@ type loaded struct {
 // NewLoader starts a loader. It is an error when the split has fewer examples
 // than a batch, or none at all for a pass. Close it when done, before the cache.
 func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
-	if config.Split >= splits {
+	if config.Split > All {
 		return nil, fmt.Errorf("load: unknown %v", config.Split)
 	}
 	config.Parts = max(1, config.Parts)

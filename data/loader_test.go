@@ -76,7 +76,7 @@ func TestLoaderResumesAnywhere(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		config := LoaderConfig{
-			Split:    Split(rapid.IntRange(0, 2).Draw(t, "split")),
+			Split:    Split(rapid.IntRange(0, int(All)).Draw(t, "split")),
 			Target:   Target(rapid.IntRange(0, 1).Draw(t, "target")),
 			Seed:     rapid.Int64().Draw(t, "seed"),
 			Held:     rapid.Bool().Draw(t, "held"),
@@ -220,7 +220,7 @@ func TestNewLoaderErrors(t *testing.T) {
 		want   []string
 	}{
 		{LoaderConfig{Split: Train}, []string{"batch is 0"}},
-		{LoaderConfig{Split: 3, Batch: 1}, []string{"unknown split(3)"}},
+		{LoaderConfig{Split: All + 1, Batch: 1}, []string{"unknown split(4)"}},
 		{LoaderConfig{Split: Train, Batch: 1, Position: -1}, []string{"position is -1"}},
 		{LoaderConfig{Split: Train, Batch: 4, Part: 2, Parts: 2}, []string{"part 2 of 2"}},
 		{LoaderConfig{Split: Train, Batch: 4, Part: -1, Parts: 2}, []string{"part -1 of 2"}},

@@ -5,22 +5,23 @@ import (
 	"math/bits"
 )
 
-// A Split is one of the three parts a catalogue is divided into.
+// A Split is one of the three parts a catalogue is divided into, or all of it.
 type Split uint8
 
 // The parts: models learn from Train, are chosen by Validation and judged once
-// by Test.
+// by Test. All is every galaxy, for a catalogue that no model has learnt from.
 const (
 	Train Split = iota
 	Validation
 	Test
+	All
 
 	splits = 3
 )
 
-var splitNames = [splits]string{"train", "validation", "test"}
+var splitNames = []string{"train", "validation", "test", "all"}
 
-// String returns "train", "validation" or "test".
+// String returns "train", "validation", "test" or "all".
 func (s Split) String() string {
 	if int(s) < len(splitNames) {
 		return splitNames[s]
@@ -28,8 +29,8 @@ func (s Split) String() string {
 	return fmt.Sprintf("split(%d)", uint8(s))
 }
 
-// ParseSplit returns the split of the given name: train, validation (or val)
-// or test.
+// ParseSplit returns the split of the given name: train, validation (or val),
+// test or all.
 func ParseSplit(name string) (Split, error) {
 	if name == "val" {
 		return Validation, nil
@@ -39,7 +40,7 @@ func ParseSplit(name string) (Split, error) {
 			return Split(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown split %q; want train, validation or test", name)
+	return 0, fmt.Errorf("unknown split %q; want train, validation, test or all", name)
 }
 
 // SplitOf returns the part a galaxy belongs to: train with a chance of 80 %,

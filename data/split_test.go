@@ -93,7 +93,7 @@ func TestPermutationIsFair(t *testing.T) {
 }
 
 func TestParseSplit(t *testing.T) {
-	for _, s := range []Split{Train, Validation, Test} {
+	for _, s := range []Split{Train, Validation, Test, All} {
 		if got, err := ParseSplit(s.String()); err != nil || got != s {
 			t.Errorf("ParseSplit(%q) = %v, %v", s, got, err)
 		}
@@ -102,7 +102,7 @@ func TestParseSplit(t *testing.T) {
 		t.Errorf("ParseSplit(val) = %v, %v", got, err)
 	}
 	_, err := ParseSplit("dev")
-	wantError(t, err, `"dev"`, "train, validation or test")
+	wantError(t, err, `"dev"`, "train, validation, test or all")
 	if got := Split(7).String(); got != "split(7)" {
 		t.Errorf("Split(7) is %q", got)
 	}

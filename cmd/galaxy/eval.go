@@ -25,7 +25,7 @@ func evalCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
-			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation or test"},
+			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation, test, or all, for a catalogue the model has not learnt from"},
 			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
 			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},

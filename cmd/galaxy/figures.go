@@ -51,7 +51,11 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	if r.Projected {
 		how += ", projected onto the question tree"
 	}
-	fmt.Fprintf(w, "%s, %s split, %d galaxies%s (%.0f img/s)\n", r.Model, r.Split, r.Examples, how, r.ImagesPerSecond)
+	split := r.Split + " split"
+	if r.Split == data.All.String() {
+		split = "all splits"
+	}
+	fmt.Fprintf(w, "%s, %s, %d galaxies%s (%.0f img/s)\n", r.Model, split, r.Examples, how, r.ImagesPerSecond)
 	figures := map[string]metric.Figure{}
 	for _, f := range r.Figures() {
 		figures[f.Name] = f
