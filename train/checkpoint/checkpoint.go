@@ -15,6 +15,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ import (
 )
 
 // Format is the version of the layout this package writes and reads.
-const Format = 1
+const Format = 2
 
 // The pointers of a Store.
 const (
@@ -76,7 +77,12 @@ type State struct {
 	// Checksums maps each file of the folder but this one to its XXH3, 16
 	// hexadecimal digits.
 	Checksums map[string]string `json:"checksums"`
+	// Checksum is that of state.json itself, with noChecksum in its place.
+	Checksum string `json:"checksum"`
 }
+
+// noChecksum stands for Checksum in the bytes that it is taken of.
+const noChecksum = "0000000000000000"
 
 // Best names an evaluation: the step it was made after and the validation RMSE
 // it found.
@@ -259,8 +265,12 @@ func read(dir string) (*Checkpoint, error) {
 	if c.State.Format != Format {
 		return nil, fmt.Errorf("%s: format %d: expected %d, as this version of galaxy writes it", path, c.State.Format, Format)
 	}
-	if len(c.State.Checksums) == 0 {
-		return nil, fmt.Errorf("%s: no checksums: the file was not written by galaxy", path)
+	if len(c.State.Checksums) == 0 || len(c.State.Checksum) != len(noChecksum) {
+		return nil, fmt.Errorf("%s: no checksums: the file was not written by galaxy, or is damaged", path)
+	}
+	without := bytes.Replace(raw, []byte(c.State.Checksum), []byte(noChecksum), 1)
+	if got := sum(without); got != c.State.Checksum {
+		return nil, fmt.Errorf("%s is damaged: its checksum is %s, and it says %s", path, got, c.State.Checksum)
 	}
 	for name, want := range c.State.Checksums {
 		if name != filepath.Base(name) {
@@ -291,9 +301,17 @@ func checksum(path string) (string, error) {
 	return fmt.Sprintf("%016x", h.Sum64()), nil
 }
 
+func sum(b []byte) string { return fmt.Sprintf("%016x", xxh3.Hash(b)) }
+
 func writeState(dir string, state State) error {
+	state.Checksum = noChecksum
 	raw, err := json.MarshalIndent(state, "", "  ")
 	if err != nil {
+		return err
+	}
+	raw = append(raw, '\n')
+	state.Checksum = sum(raw)
+	if raw, err = json.MarshalIndent(state, "", "  "); err != nil {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(dir, stateName), append(raw, '\n'))

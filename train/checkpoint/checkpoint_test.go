@@ -162,9 +162,9 @@ func TestDamageIsFound(t *testing.T) {
 		}, "state.json"},
 		{"another format", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, step, "state.json"), []byte(`{"format": 99}`), 0o644)
-		}, "format 99: expected 1"},
+		}, "format 99: expected 2"},
 		{"a checksum of a file elsewhere", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, step, "state.json"), []byte(`{"format": 1, "checksums": {"../../x": ""}}`), 0o644)
+			return writeState(filepath.Join(dir, step), State{Format: Format, Checksums: map[string]string{"../../x": ""}})
 		}, "of the same folder"},
 		{"LATEST names something else", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, "LATEST"), []byte("../step-1\n"), 0o644)
@@ -200,6 +200,33 @@ func TestDamageIsFound(t *testing.T) {
 				t.Errorf("got %v, %v, %v, expected step %d", got, damaged, err, want)
 			}
 		})
+	}
+}
+
+// No single byte of state.json can change unseen: a wrong position, rate or best
+// evaluation would be a wrong run.
+func TestEveryByteOfStateCounts(t *testing.T) {
+	dir := t.TempDir()
+	s := Open(dir)
+	if err := s.Save(State{Step: 3, Position: 3, Best: &Best{Step: 2, RMSE: .125}, Config: []byte(`{"rate": 0.5}`)}, writeBundle("y")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "step-00000003", "state.json")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		for _, flip := range []byte{1, 0x10, 0x20, 0xff} {
+			damaged := slices.Clone(whole)
+			damaged[i] ^= flip
+			if err := os.WriteFile(path, damaged, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if c, _, err := s.Latest(); err == nil || !strings.Contains(err.Error(), "state.json") {
+				t.Fatalf("byte %d, %q in place of %q: read as %+v, %v", i, damaged[i], whole[i], c, err)
+			}
+		}
 	}
 }
 
