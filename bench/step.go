@@ -51,40 +51,40 @@ func (f stepFigures) print() {
 func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigures, error) {
 	f := stepFigures{Precision: precision, Size: s.size, Batch: s.batch, Step: map[string]spread{}, First: map[string]spread{}}
 	steps, firsts := map[string][]float64{}, map[string][]float64{}
-	ways := []struct {
+	type way struct {
 		name string
-		peer bool
 		time func(round int) (timing, error)
-	}{
-		{ours, false, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch) }},
-		{oursXLA, false, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch, "--xla") }},
-		{kerasPlain, true, func(int) (timing, error) { return s.timeKeras(ctx, precision, false) }},
-		{kerasJIT, true, func(int) (timing, error) { return s.timeKeras(ctx, precision, true) }},
+	}
+	ways := []way{
+		{ours, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch) }},
+		{kerasPlain, func(int) (timing, error) { return s.timeKeras(ctx, precision, false) }},
+	}
+	if s.xla {
+		ways = append(ways, way{oursXLA, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch, "--xla") }})
+	}
+	if s.jit {
+		ways = append(ways, way{kerasJIT, func(int) (timing, error) { return s.timeKeras(ctx, precision, true) }})
 	}
 	var faster, start, wait []float64
 	for round := range s.rounds {
-		best, first := map[bool]float64{}, map[bool]float64{} // of ours, and of the peer
-		for _, way := range ways {
-			if way.name == oursXLA && !s.xla || way.name == kerasJIT && !s.jit {
-				continue
-			}
-			t, err := way.time(round)
+		for _, w := range ways {
+			t, err := w.time(round)
 			if err != nil {
 				return f, err
 			}
-			step := median(t.steps)
-			steps[way.name], firsts[way.name] = append(steps[way.name], step), append(firsts[way.name], t.first)
-			if way.name == ours {
+			steps[w.name], firsts[w.name] = append(steps[w.name], median(t.steps)), append(firsts[w.name], t.first)
+			if w.name == ours {
 				wait = append(wait, t.wait)
 			}
-			if least, ok := best[way.peer]; !ok || step < least {
-				best[way.peer] = step
-			}
-			if least, ok := first[way.peer]; !ok || t.first < least {
-				first[way.peer] = t.first
-			}
 		}
-		faster, start = append(faster, best[true]/best[false]), append(start, first[false]/first[true])
+		least := func(of map[string][]float64, plain, compiled string) float64 {
+			if x, ok := of[compiled]; ok {
+				return min(of[plain][round], x[round])
+			}
+			return of[plain][round]
+		}
+		faster = append(faster, least(steps, kerasPlain, kerasJIT)/least(steps, ours, oursXLA))
+		start = append(start, least(firsts, ours, oursXLA)/least(firsts, kerasPlain, kerasJIT))
 	}
 	for name := range steps {
 		f.Step[name], f.First[name] = spreadOf(steps[name]), spreadOf(firsts[name])

@@ -176,8 +176,7 @@ func examine() examination {
 		e.Library.CUDA = exists(filepath.Join(filepath.Dir(e.Library.Files[0]), "..", "nvidia"))
 	}
 	e.Devices, e.devicesErr = listDevices()
-	gpu := slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
-	e.AutoPrecision = graph.Auto.Resolve(gpu)
+	e.AutoPrecision = graph.Auto.Resolve(e.usesGPU())
 	precisions := []graph.Precision{graph.Float32}
 	if e.AutoPrecision != graph.Float32 {
 		precisions = append(precisions, e.AutoPrecision)
