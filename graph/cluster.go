@@ -42,6 +42,8 @@ type Worker struct {
 	// Timeout is how long workers wait for each other, at the start and in a step;
 	// 0 is DefaultTimeout.
 	Timeout time.Duration
+	// Waiting, when set, is called again and again while JoinCluster waits.
+	Waiting func() `json:"-"`
 }
 
 // DefaultTimeout is Worker.Timeout where nothing else is asked for.
@@ -316,7 +318,10 @@ func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
 // wait waits until all workers listen.
 func (c *Cluster) wait(ctx context.Context) error {
 	for present := 0; ; {
-		absent := c.absent(ctx)
+		if c.worker.Waiting != nil {
+			c.worker.Waiting()
+		}
+		absent := c.absent(ctx, listens)
 		if present++; len(absent) > 0 {
 			present = 0
 		}
@@ -338,8 +343,9 @@ const (
 	lastWait    = 30 * time.Second // for a run, once this worker is to stop
 )
 
-// absent names the workers that do not listen, and why.
-func (c *Cluster) absent(ctx context.Context) []string {
+// absent names the workers that do not pass a test of the connection to their server,
+// or have none, and why.
+func (c *Cluster) absent(ctx context.Context, test func(net.Conn) error) []string {
 	why := make([]string, c.Workers())
 	var calls sync.WaitGroup
 	for i, address := range c.worker.Cluster {
@@ -350,7 +356,7 @@ func (c *Cluster) absent(ctx context.Context) []string {
 			dialer := net.Dialer{Timeout: dialTimeout}
 			conn, err := dialer.DialContext(ctx, "tcp", address)
 			if err == nil {
-				err = conn.Close()
+				err = errors.Join(test(conn), conn.Close())
 			}
 			if err != nil {
 				why[i] = fmt.Sprintf("%s does not answer (%v)", c.Name(i), err)
@@ -359,6 +365,25 @@ func (c *Cluster) absent(ctx context.Context) []string {
 	}
 	calls.Wait()
 	return slices.DeleteFunc(why, func(s string) bool { return s == "" })
+}
+
+// listens is the test of a worker that has its port.
+func listens(net.Conn) error { return nil }
+
+// speaks is the test of a worker whose server runs: it is the first to say something
+// (RFC 9113, section 3.4). For a process that is stopped the system takes connections.
+func speaks(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+		return err
+	}
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" // no settings
+	if _, err := conn.Write([]byte(preface)); err != nil {
+		return err
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("it takes connections and says nothing, as a process that is stopped: %w", err)
+	}
+	return nil
 }
 
 // ErrWorkerLost is the error of work that all workers do together when one of them is
@@ -396,7 +421,7 @@ func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 		case r := <-done:
 			return r.got, c.explain(r.err)
 		case <-ask.C:
-			absent := c.absent(context.Background())
+			absent := c.absent(context.Background(), listens)
 			if silent++; len(absent) == 0 {
 				silent = 0
 			}
@@ -406,7 +431,11 @@ func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 			}
 		case <-limit.C:
 			c.lost = true
-			return nil, fmt.Errorf("%w: all of them listen, but after %v one has not done its part", ErrWorkerLost, wait)
+			who := "all of them answer, but one"
+			if silent := c.absent(context.Background(), speaks); len(silent) > 0 {
+				who = strings.Join(silent, ", ") + " and"
+			}
+			return nil, fmt.Errorf("%w: %s has not done its part in %v", ErrWorkerLost, who, wait)
 		}
 	}
 }
@@ -423,7 +452,7 @@ func (c *Cluster) explain(err error) error {
 	}
 	// A process that dies may still have its port for a moment.
 	for range 10 {
-		if absent := c.absent(context.Background()); len(absent) > 0 {
+		if absent := c.absent(context.Background(), listens); len(absent) > 0 {
 			why := err.Error()
 			if from, text, found := strings.Cut(why, ":\n"); found && strings.HasPrefix(from, "From /job:") {
 				why = text

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -130,6 +132,7 @@ type workerTask struct {
 	Worker Worker
 	Steps  int64
 	Die    int64 // at the step of this number, as by kill -9; 0 does not
+	Stop   int64 // hang from the step of this number on, as by kill -STOP; 0 does not
 	Out    string
 }
 
@@ -194,6 +197,11 @@ func (task workerTask) run() (r workerResult) {
 			n, m := len(images)/c.Workers(), len(labels)/c.Workers()
 			if i == task.Die-1 {
 				os.Exit(0) // without a word to the others
+			}
+			if i == task.Stop-1 {
+				if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+					return err
+				}
 			}
 			out, err := tr.Step(StepInput{
 				Batch: Batch{Images: images[c.Index()*n:][:n], Labels: labels[c.Index()*m:][:m]}, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1),
@@ -279,6 +287,12 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 		processes = append(processes, p)
 	}
 	for i, p := range processes {
+		if tasks[i].Stop > 0 { // those before have ended
+			if err := errors.Join(p.Process.Kill(), ignoreExit(p.Wait())); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
 		if err := p.Wait(); err != nil {
 			t.Errorf("process %d: %v\n%s", i, err, &logs[i])
 		}
@@ -294,6 +308,14 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 		}
 	}
 	return results
+}
+
+// ignoreExit is err but for that of a process that was killed.
+func ignoreExit(err error) error {
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		return nil
+	}
+	return err
 }
 
 // twoWorkers are the tasks of two workers; the second dies at a step.
@@ -355,5 +377,17 @@ func testLosesWorker(t *testing.T, die int64) {
 	}
 	if r.Took > 30*time.Second {
 		t.Errorf("worker 0 took %v to tell", r.Took)
+	}
+}
+
+// A worker that hangs is waited for, and then named, though its system still takes
+// connections for it.
+func TestClusterLosesStoppedWorker(t *testing.T) {
+	skipUnderRace(t, "TestCluster goes the same ways")
+	tasks := twoWorkers(t, 6, 0)
+	tasks[0].Worker.Timeout, tasks[1].Stop = 10*time.Second, 4
+	r := runTasks(t, tasks...)[0]
+	if len(r.Losses) != 3 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "it takes connections and says nothing") {
+		t.Errorf("worker 0 made %d steps and ended with %q, expected 3 steps and an error that names worker 1 as stopped", len(r.Losses), r.Err)
 	}
 }

@@ -81,9 +81,11 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 		}
 	}
 	if path := c.String("heartbeat"); path != "" { // the others may take their time
-		if err := (train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}).Write(path); err != nil {
+		beat := func() error { return train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}.Write(path) }
+		if err := beat(); err != nil {
 			return nil, nil, err
 		}
+		w.Waiting = func() { _ = beat() }
 	}
 	fmt.Fprintf(c.App.ErrWriter, "worker %d of %d: waiting for the others\n", w.Index, len(w.Cluster))
 	cluster, err := graph.JoinCluster(c.Context, *w, devices, session)

@@ -73,7 +73,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "final-lr", Category: catOptimizer, Usage: "rate that cosine ends at"},
 			&cli.Float64SliceFlag{Name: "boundaries", Category: catOptimizer, Value: cli.NewFloat64Slice(0.5, 0.75), Usage: "step: `SHARES` of the run after which the rate falls"},
 			&cli.Float64Flag{Name: "factor", Category: catOptimizer, Value: 0.1, Usage: "step: what the rate is multiplied by at a boundary"},
-			&cli.StringFlag{Name: "on-nonfinite", Category: catOptimizer, Value: string(train.StopRun), Usage: "what to do about gradients that are not finite: stop the run, or skip the update"},
+			&cli.StringFlag{Name: "on-nonfinite", Category: catOptimizer, Value: string(train.StopRun), Usage: "what to do about gradients that are not finite: stop the run, skip the update, or rollback to the last checkpoint"},
 			&cli.Int64Flag{Name: "plateau", Category: catOptimizer, Usage: "multiply the rate by --plateau-factor after every `N` evaluations without a better validation RMSE; 0 never does"},
 			&cli.Float64Flag{Name: "plateau-factor", Category: catOptimizer, Value: 0.3, Usage: "what the rate is multiplied by"},
 			&cli.Float64Flag{Name: "weight-decay", Category: catOptimizer, Usage: "decoupled, of kernels only", DefaultText: "0.05 adamw, 0.0005 sgd"},
