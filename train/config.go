@@ -48,7 +48,8 @@ type Config struct {
 	// come from; "" draws them.
 	InitFrom string `json:"init_from" workers:"may differ"`
 
-	// OnNonFinite says what is done about gradients that are not finite.
+	// OnNonFinite says what is done about gradients that are not finite, and RollBack
+	// about an evaluation that is not, too.
 	OnNonFinite OnNonFinite `json:"on_nonfinite,omitempty"`
 	// Plateau is the number of evaluations without a better validation RMSE after
 	// which the learning rate is multiplied by PlateauFactor, in (0, 1), again and
@@ -98,11 +99,19 @@ const (
 	// SkipUpdate leaves the update out and goes on, but not for maxSkips steps in a
 	// row.
 	SkipUpdate OnNonFinite = "skip"
+	// RollBack goes back to the last checkpoint, and where that has been done already to
+	// the one with the best evaluation, and on from there with the batches after the
+	// step's (as Chowdhery et al. 2022, arXiv 2204.02311, §5.1, did by hand), but not
+	// more than maxRollbacks times in a run.
+	RollBack OnNonFinite = "rollback"
 )
 
 // maxSkips is the number of steps in a row that are left out before a run gives up:
 // by then it is the weights, and not a batch.
 const maxSkips = 20
+
+// maxRollbacks is the number of times that a run goes back before it gives up.
+const maxRollbacks = 5
 
 // CacheRef names the cache a run was trained on.
 type CacheRef struct {
@@ -130,8 +139,8 @@ func (c Config) Validate() error {
 	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("steps", c.Schedule.Total, 1)
-	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate}, c.OnNonFinite) {
-		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s or %s", c.OnNonFinite, StopRun, SkipUpdate))
+	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite) {
+		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s, %s or %s", c.OnNonFinite, StopRun, SkipUpdate, RollBack))
 	}
 	atLeast("plateau", c.Plateau, 0)
 	atLeast("patience", c.Patience, 0)

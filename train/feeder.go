@@ -28,13 +28,12 @@ type staged struct {
 	dataWait, copyWait time.Duration // of the step, see Times
 }
 
-// newFeeder begins with the first of so many batches.
-func newFeeder(loader *data.Loader, trainer *graph.Trainer, batches int64) *feeder {
+func newFeeder(loader *data.Loader, trainer *graph.Trainer) *feeder {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &feeder{ready: make(chan staged), stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		for range batches {
+		for {
 			s := stage(ctx, loader, trainer)
 			select {
 			case f.ready <- s: // the step before is over

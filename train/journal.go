@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"galaxy/internal/durable"
+	"galaxy/train/checkpoint"
 	"galaxy/train/events"
 	"galaxy/train/metric"
 )
@@ -100,7 +103,7 @@ func openJournal(dir, name string, size int64) (*os.File, error) {
 	info, err := f.Stat()
 	if err == nil && info.Size() < size {
 		err = fmt.Errorf("%s has %d bytes, but had %d at the checkpoint: it was cut or replaced since; "+
-			"put it back, or begin a new run with --init-from", f.Name(), info.Size(), size)
+			"put it back, or remove it to begin it anew", f.Name(), info.Size(), size)
 	}
 	if err == nil {
 		err = f.Truncate(size)
@@ -256,14 +259,26 @@ func (b *board) sync() error {
 
 func (b *board) close() error { return b.writer.Close() }
 
-// openJournals opens a run's metrics files behind the sizes that a checkpoint
-// notes, by file name; nil starts them empty.
-func openJournals(dir string, every int64, sizes map[string]int64) (open []journal, err error) {
+// openJournals opens a run's metrics files behind what they were at a checkpoint, by
+// file name; nil starts them empty. A file that is gone is begun anew, and notice is
+// told of it, and of one that was changed.
+func openJournals(dir string, every int64, files map[string]checkpoint.File, notice func(string)) (open []journal, err error) {
 	defer func() {
 		if err != nil {
 			open, err = nil, errors.Join(fmt.Errorf("open metrics: %w", err), closeJournals(open))
 		}
 	}()
+	sizes := map[string]int64{}
+	for name, was := range files {
+		sizes[name] = was.Size
+		switch is, err := checkpoint.FileAt(filepath.Join(dir, name), was.Size); {
+		case errors.Is(err, fs.ErrNotExist):
+			notice(filepath.Join(dir, name) + " is gone: it is begun anew, without the lines of the steps before")
+			sizes[name] = 0
+		case err == nil && is != was:
+			notice(filepath.Join(dir, name) + " was changed, or is damaged, before the step that the run goes on from: its lines are not those that the run has written")
+		}
+	}
 	columns := csvColumns()
 	header, err := csvRow(columns)
 	if err != nil {
@@ -289,7 +304,8 @@ func openJournals(dir string, every int64, sizes map[string]int64) (open []journ
 	if err != nil {
 		return open, err
 	}
-	return append(open, &board{writer: w, every: every}), nil
+	open = append(open, &board{writer: w, every: every})
+	return open, durable.Sync(dir) // which names them
 }
 
 func closeJournals(open []journal) error {

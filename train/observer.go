@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -72,14 +73,15 @@ type Observer interface {
 
 func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// finite is the observer that ends a run whose numbers no longer are. It comes
-// first, so that no other observer writes what cannot be resumed from.
+// finite looks at every step before an observer is told of it, so that none writes what
+// cannot be resumed from.
 type finite struct {
 	notice  func(string)
 	skipped int // steps in a row
 }
 
-func (f *finite) OnStep(r StepResult) error {
+// check returns an error where the step was not finite, and was not left out either.
+func (f *finite) check(r StepResult) error {
 	wrong := ""
 	switch {
 	case !isFinite(r.Loss):
@@ -93,16 +95,10 @@ func (f *finite) OnStep(r StepResult) error {
 	f.skipped++
 	told := fmt.Sprintf("step %d: %s (learning rate %.3g, GalaxyIDs %v)", r.Step, wrong, r.LearningRate, r.IDs)
 	if r.Skipped && f.skipped < maxSkips {
-		if r.LossScale <= 1 && f.notice != nil { // else the next step has a smaller scale, and all is well
+		if r.LossScale <= 1 { // else the next step has a smaller scale, and all is well
 			f.notice(told + ": the update was left out")
 		}
 		return nil
 	}
-	// The weights went wrong in an update before, and a checkpoint may hold them;
-	// the best one was evaluated and does not.
-	return fmt.Errorf("%s; begin a new run with a lower --lr, a --clip-norm or a longer --warmup: "+
-		"its first weights can be this run's best ones by --init-from, if there has been an evaluation", told)
+	return errors.New(told)
 }
-
-// OnEvaluation has nothing to look at: Evaluate refuses what is not finite.
-func (*finite) OnEvaluation(EvaluationResult) error { return nil }

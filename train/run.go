@@ -16,6 +16,7 @@ import (
 	"galaxy/graph"
 	"galaxy/internal/durable"
 	"galaxy/train/checkpoint"
+	"galaxy/train/metric"
 	"galaxy/train/objective"
 )
 
@@ -73,7 +74,7 @@ type run struct {
 	loader    *data.Loader
 	feeder    *feeder
 	journals  []journal
-	observers []Observer
+	finite    finite
 	config    json.RawMessage
 	devices   []string
 
@@ -91,8 +92,16 @@ type run struct {
 // Run trains until Config.Schedule.Total updates are made and leaves the last
 // and the best checkpoint in the run folder. Nothing is written before all that
 // the run needs has been found sound.
-func Run(ctx context.Context, o Options) (_ Summary, err error) {
-	r := &run{Options: o, saved: -1, store: checkpoint.Open(filepath.Join(o.Dir, "checkpoints"))}
+func Run(ctx context.Context, o Options) (Summary, error) { return newRun(o).run(ctx) }
+
+func newRun(o Options) *run {
+	if o.Notice == nil {
+		o.Notice = func(string) {}
+	}
+	return &run{Options: o, finite: finite{notice: o.Notice}, saved: -1, store: checkpoint.Open(filepath.Join(o.Dir, "checkpoints"))}
+}
+
+func (r *run) run(ctx context.Context) (_ Summary, err error) {
 	defer func() {
 		err = errors.Join(err, r.close())
 		_ = r.beat(PhaseEnd)
@@ -147,7 +156,6 @@ func (r *run) open() (err error) {
 	if r.devices, err = r.Config.Devices.Resolve(r.session()); err != nil {
 		return err
 	}
-	r.state = checkpoint.State{Files: map[string]int64{}}
 	if r.chief() {
 		if err := r.openCheckpoint(); err != nil {
 			return err
@@ -193,7 +201,7 @@ func CheckNew(dir string) error {
 // openCheckpoint finds the one to go on from, if there is one.
 func (r *run) openCheckpoint() error {
 	last, damaged, err := r.store.Latest()
-	if damaged != nil && r.Notice != nil {
+	if damaged != nil {
 		r.Notice(fmt.Sprintf("%v; going on from the checkpoint of step %d instead", damaged, last.State.Step))
 	}
 	switch {
@@ -206,6 +214,11 @@ func (r *run) openCheckpoint() error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	r.last, r.state, r.saved = last, last.State, last.State.Step
+	if damaged == nil { // what has been written after it, but not named
+		if err := r.store.Rewind(last.State.Step); err != nil {
+			return err
+		}
+	}
 	if b := last.State.Best; b != nil && b.Step == last.State.Step {
 		// A crash may have come between the checkpoint and its mark.
 		return r.store.MarkBest(b.Step)
@@ -260,13 +273,11 @@ func (r *run) trainerConfig(cfg Config) graph.TrainerConfig {
 
 // start opens what the run writes.
 func (r *run) start() error {
-	r.observers = []Observer{&finite{notice: r.Notice}}
 	if r.chief() {
 		if err := r.startFolder(); err != nil {
 			return err
 		}
 	}
-	r.observers = append(r.observers, r.Observers...)
 	if r.Started != nil {
 		r.Started(r.state.Step)
 	}
@@ -288,13 +299,17 @@ func (r *run) startFolder() (err error) {
 			return err
 		}
 	}
-	if r.journals, err = openJournals(r.Dir, r.Config.LogEvery, r.state.Files); err != nil {
-		return err
-	}
+	r.journals, err = openJournals(r.Dir, r.Config.LogEvery, r.state.Files, r.Notice)
+	return err
+}
+
+// observers are all that are told of the run.
+func (r *run) observers() []Observer {
+	var all []Observer
 	for _, j := range r.journals {
-		r.observers = append(r.observers, j)
+		all = append(all, j)
 	}
-	return nil
+	return append(all, r.Observers...)
 }
 
 // lock keeps a second process from writing the same run folder, until the
@@ -334,7 +349,12 @@ func (r *run) close() error {
 func (r *run) loop(ctx context.Context) error {
 	total := r.Config.Schedule.Total
 	r.savedAt = time.Now()
-	r.feeder = newFeeder(r.loader, r.trainer, total-r.state.Step)
+	r.feeder = newFeeder(r.loader, r.trainer)
+	if r.Config.OnNonFinite == RollBack && r.state.Step == 0 {
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
 	work := ctx
 	if r.Cluster != nil {
 		work = context.WithoutCancel(ctx) // one worker stops where all do
@@ -344,6 +364,12 @@ func (r *run) loop(ctx context.Context) error {
 			err := r.evaluate(work, ctx)
 			if errors.Is(err, graph.ErrWorkerLost) {
 				return errors.Join(resumable(err), r.save()) // nothing has changed since the step before
+			}
+			if errors.Is(err, metric.ErrNotFinite) {
+				if err := r.rollBack(err); err != nil {
+					return err
+				}
+				continue
 			}
 			if err != nil {
 				return r.stopped(err)
@@ -378,10 +404,12 @@ func (r *run) loop(ctx context.Context) error {
 			return resumable(err)
 		}
 		result.Time, result.Times.Elapsed = time.Now(), time.Since(begin)
-		for _, o := range r.observers {
-			if err := o.OnStep(result); err != nil {
+		if err := r.finite.check(result); err != nil {
+			if err := r.rollBack(err); err != nil {
 				return err
 			}
+		} else if err := r.told(result); err != nil {
+			return err
 		}
 		if stop {
 			return r.stopped(ErrStopped)
@@ -443,6 +471,84 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	}, out.Stop, nil
 }
 
+// told tells the observers of a step.
+func (r *run) told(result StepResult) error {
+	for _, o := range r.observers() {
+		if err := o.OnStep(result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rollBack goes back to a checkpoint because of numbers that are not finite, and on
+// with the batches that come next, or returns why it does not. The workers of a
+// cluster have all met the same numbers.
+func (r *run) rollBack(why error) (err error) {
+	if r.Config.OnNonFinite != RollBack || r.state.Rollbacks == maxRollbacks {
+		if r.state.Rollbacks > 0 {
+			why = fmt.Errorf("%w, after the run has gone back %d times", why, r.state.Rollbacks)
+		}
+		// The weights went wrong in an update before, and a checkpoint may hold them;
+		// the best one was evaluated and does not.
+		return fmt.Errorf("%w; begin a new run with a lower --lr, a --clip-norm or a longer --warmup: "+
+			"its first weights can be this run's best ones by --init-from, if there has been an evaluation", why)
+	}
+	var to checkpoint.State
+	if r.chief() {
+		last, err := r.goodCheckpoint()
+		if err == nil {
+			err = r.store.Rewind(last.State.Step)
+		}
+		if err == nil {
+			err = r.trainer.Restore(last.Prefix())
+		}
+		if err != nil {
+			return fmt.Errorf("%w; going back: %w", why, err)
+		}
+		to = last.State
+	}
+	if r.Cluster != nil {
+		all, err := gather(r.Cluster, to)
+		if err != nil {
+			return err
+		}
+		to = all[0]
+	}
+	if err := r.trainer.Share(); err != nil {
+		return err
+	}
+	to.Position, to.Rollbacks, to.RolledBackTo = r.state.Position, r.state.Rollbacks+1, to.Step
+	r.state, r.saved = to, -1
+	r.Notice(fmt.Sprintf("%v; going back to step %d, and on with other galaxies (%d of at most %d times)", why, to.Step, to.Rollbacks, maxRollbacks))
+	if !r.chief() {
+		return nil
+	}
+	if err := closeJournals(r.journals); err != nil {
+		return err
+	}
+	if r.journals, err = openJournals(r.Dir, r.Config.LogEvery, to.Files, r.Notice); err != nil {
+		return err
+	}
+	return r.save()
+}
+
+// goodCheckpoint is the one to go back to: the last, or, where the run has gone back to
+// that before, the best.
+func (r *run) goodCheckpoint() (*checkpoint.Checkpoint, error) {
+	if err := r.finishSave(); err != nil {
+		return nil, err
+	}
+	last, _, err := r.store.Latest()
+	if err != nil || r.state.Rollbacks == 0 || last.State.Step != r.state.RolledBackTo {
+		return last, err
+	}
+	if best, err := r.store.Best(); !errors.Is(err, checkpoint.ErrNone) {
+		return best, err
+	}
+	return last, nil
+}
+
 // evaluate scores the validation split and, when it is the best so far, keeps
 // the checkpoint. The workers of a cluster all do it, rather than wait for one:
 // the end of signals stops them in the same batch.
@@ -465,7 +571,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		Epoch:     int((r.state.Position - 1) / int64(r.loader.StepsPerEpoch())),
 		TrainLoss: r.state.LossSum / float64(r.state.LossSteps), Scores: scores.Scores, Best: best, Time: time.Now(),
 	}
-	for _, o := range r.observers {
+	for _, o := range r.observers() {
 		if err := o.OnEvaluation(result); err != nil {
 			return err
 		}
@@ -512,13 +618,13 @@ func (r *run) save() error {
 		return err
 	}
 	state := r.state
-	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]int64{}
+	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]checkpoint.File{}
 	for _, j := range r.journals {
 		size, err := j.size()
 		if err != nil {
 			return err
 		}
-		state.Files[j.name()] = size
+		state.Files[j.name()] = checkpoint.File{Size: size}
 	}
 	if err := r.trainer.Snapshot(); err != nil {
 		return err
@@ -532,6 +638,10 @@ func (r *run) save() error {
 func (r *run) writeCheckpoint(state checkpoint.State) error {
 	for _, j := range r.journals {
 		if err := j.sync(); err != nil {
+			return err
+		}
+		var err error
+		if state.Files[j.name()], err = checkpoint.FileAt(filepath.Join(r.Dir, j.name()), state.Files[j.name()].Size); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/draw"
 	"image/jpeg"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -431,6 +432,109 @@ func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
 	if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "after step 1 (learning rate 1e+30)") {
 		t.Errorf("got %v, expected an error that names the step and the rate", err)
+	}
+}
+
+// A run whose weights went wrong goes back and on with other batches, as one does that
+// is cut after that.
+func TestRollBack(t *testing.T) {
+	cache := testCache(t, 60)
+	o := train.Options{Config: testConfig(cache, 10), Cache: cache}
+	o.Config.OnNonFinite = train.RollBack
+	wrong := filepath.Join(t.TempDir(), "wrong")
+	poison := func(prefix string) error {
+		ours, err := objective.New(o.Config.Objective)
+		if err != nil {
+			return err
+		}
+		tr, err := graph.NewTrainer(graph.TrainerConfig{
+			Model: o.Config.Model, Loss: ours.Loss, Posterior: ours.Posterior, Optimizer: graph.Optimizer{Kind: graph.SGD}, Batch: 2,
+		})
+		if err != nil {
+			return err
+		}
+		defer tr.Close()
+		if err := tr.Init(1); err != nil {
+			return err
+		}
+		b := graph.Batch{Images: make([]byte, 2*3*testSize*testSize), Labels: make([]float32, 2*data.Answers)}
+		b.Labels[0] = float32(math.NaN())
+		if _, err := tr.Step(graph.StepInput{Batch: b, LearningRate: 1}); err != nil {
+			return err
+		}
+		return tr.Save(prefix)
+	}
+	if err := poison(wrong); err != nil {
+		t.Fatal(err)
+	}
+
+	run := func(dir string, stopAfter int64, at ...int64) (steps []int64, ids [][]int64, notices []string, got train.Summary, err error) {
+		o := o
+		o.Dir, o.Resume = dir, true
+		o.Notice = func(text string) { notices = append(notices, text) }
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		got, err = train.RunWith(ctx, o, func(tr *graph.Trainer, r train.StepResult) error {
+			steps, ids = append(steps, r.Step), append(ids, slices.Clone(r.IDs))
+			if len(notices) > 0 && r.Step == stopAfter {
+				stop()
+			}
+			if len(at) > 0 && r.Step == at[0] {
+				at = at[1:]
+				return tr.RestoreModel(wrong)
+			}
+			return nil
+		})
+		return steps, ids, notices, got, err
+	}
+
+	// Checkpoints are made after 3, 6, 9, and of the best evaluations after 4, 8.
+	dir := filepath.Join(t.TempDir(), "run")
+	steps, ids, notices, got, err := run(dir, 0, 7)
+	if err != nil || got.Step != 10 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if want := []int64{1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10}; !slices.Equal(steps, want) {
+		t.Errorf("the steps were %v, expected %v", steps, want)
+	}
+	if len(notices) != 1 || !regexp.MustCompile(`^step 8: the (loss|gradient norm) is .*GalaxyIDs.*; going back to step 6, and on with other galaxies .1 of at most 5 times.$`).MatchString(notices[0]) {
+		t.Errorf("notices %q", notices)
+	}
+	if slices.Equal(ids[6], ids[7]) {
+		t.Errorf("step 7 was made twice with the galaxies %v", ids[6])
+	}
+	// What is cut after it has gone back ends alike.
+	cut := filepath.Join(t.TempDir(), "cut")
+	if _, _, _, _, err := run(cut, 8, 7); !errors.Is(err, train.ErrStopped) {
+		t.Fatal(err)
+	}
+	if steps, _, _, _, err := run(cut, 0); err != nil || !slices.Equal(steps, []int64{9, 10}) {
+		t.Fatalf("resumed: steps %v, %v", steps, err)
+	}
+	if d := cmp.Diff(timeless(t, filepath.Join(dir, "metrics.jsonl")), timeless(t, filepath.Join(cut, "metrics.jsonl"))); d != "" {
+		t.Errorf("metrics (-uncut +resumed):\n%s", d)
+	}
+	if !bytes.Equal(bundle(t, dir), bundle(t, cut)) {
+		t.Error("the last checkpoint's variables differ from the uncut run's")
+	}
+
+	// The second time it is the best.
+	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "again"), 0, 7, 7)
+	if err != nil || len(notices) != 2 || !strings.Contains(notices[1], "going back to step 4, ") {
+		t.Errorf("got %v, notices %q, expected the second to go back to step 4", err, notices)
+	}
+	// Weights that an evaluation meets first.
+	steps, _, notices, _, err = run(filepath.Join(t.TempDir(), "evaluation"), 0, 4)
+	if err != nil || len(notices) != 1 || !strings.Contains(notices[0], "is NaN: not finite; going back to step 3, ") {
+		t.Errorf("got %v after the steps %v, notices %q", err, steps, notices)
+	}
+
+	// It is given up where nothing helps.
+	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e25, Total: 20}
+	o.Config.Optimizer, o.Config.EvalEvery = graph.Optimizer{Kind: graph.SGD}, 0
+	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "bad"), 0)
+	if err == nil || !strings.Contains(err.Error(), "after the run has gone back 5 times; begin a new run with a lower --lr") || len(notices) != 5 || !strings.Contains(notices[0], "going back to step 0, ") {
+		t.Errorf("got %v, notices %q", err, notices)
 	}
 }
 

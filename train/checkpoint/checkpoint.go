@@ -32,7 +32,7 @@ import (
 )
 
 // Format is the version of the layout this package writes and reads.
-const Format = 2
+const Format = 3
 
 // The pointers of a Store.
 const (
@@ -58,6 +58,10 @@ type State struct {
 	Best *Best `json:"best,omitempty"`
 	// SinceBest is the number of evaluations after it.
 	SinceBest int64 `json:"since_best,omitempty"`
+	// Rollbacks is how often the run has gone back to a checkpoint, and RolledBackTo
+	// the step of that, the last time.
+	Rollbacks    int64 `json:"rollbacks,omitempty"`
+	RolledBackTo int64 `json:"rolled_back_to,omitempty"`
 	// RateFactor is what plateaus have made of the learning rate so far; 0 is 1.
 	RateFactor float64 `json:"rate_factor,omitempty"`
 	// Evaluated is the step after which the last evaluation was made.
@@ -66,10 +70,10 @@ type State struct {
 	// evaluation, whose line reports their mean.
 	LossSum   float64 `json:"loss_sum"`
 	LossSteps int64   `json:"loss_steps"`
-	// Files maps the run's append-only files, relative to the run folder, to
-	// their size in bytes at this step; whatever lies beyond was written by
-	// steps that the checkpoint knows nothing of.
-	Files map[string]int64 `json:"files"`
+	// Files maps the run's append-only files, relative to the run folder, to what
+	// they were at this step; whatever lies beyond was written by steps that the
+	// checkpoint knows nothing of.
+	Files map[string]File `json:"files"`
 	// TensorFlow is the version of the library that wrote the variables.
 	TensorFlow string `json:"tensorflow"`
 	// Config is the run's configuration, as in its config.json.
@@ -83,6 +87,27 @@ type State struct {
 
 // noChecksum stands for Checksum in the bytes that it is taken of.
 const noChecksum = "0000000000000000"
+
+// File is the beginning of a file: its size in bytes and their XXH3, 16 hexadecimal
+// digits.
+type File struct {
+	Size     int64  `json:"size"`
+	Checksum string `json:"checksum"`
+}
+
+// FileAt reads the first size bytes of the file at path. A shorter one is an error.
+func FileAt(path string, size int64) (File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return File{}, err
+	}
+	defer f.Close()
+	h := xxh3.New()
+	if n, err := io.CopyN(h, f, size); err != nil {
+		return File{}, fmt.Errorf("read %s: %w after %d bytes of %d", path, err, n, size)
+	}
+	return File{size, fmt.Sprintf("%016x", h.Sum64())}, nil
+}
 
 // Best names an evaluation: the step it was made after and the validation RMSE
 // it found.
@@ -196,6 +221,25 @@ func (s *Store) Prune(keep int) error {
 	return nil
 }
 
+// Rewind makes the checkpoint of a step, which must be there, the latest, and removes
+// those of later steps: a run that goes on from it may come by them with other weights.
+func (s *Store) Rewind(step int64) error {
+	name := stepDir(step)
+	if err := s.point(latestName, name); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(s.dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "step-") && e.Name() > name {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("go back to checkpoint %s: %w", name, err)
+	}
+	return nil
+}
+
 // Latest returns the newest checkpoint, or ErrNone. Where that is damaged it is the
 // newest that is not, and damaged says what is wrong; only when there is no other
 // that is the error.
@@ -289,16 +333,12 @@ func read(dir string) (*Checkpoint, error) {
 }
 
 func checksum(path string) (string, error) {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	h := xxh3.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return fmt.Sprintf("%016x", h.Sum64()), nil
+	f, err := FileAt(path, info.Size())
+	return f.Checksum, err
 }
 
 func sum(b []byte) string { return fmt.Sprintf("%016x", xxh3.Hash(b)) }

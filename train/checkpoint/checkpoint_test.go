@@ -22,7 +22,7 @@ func writeBundle(content string) func(string) error {
 
 func save(t *testing.T, s *Store, step int64) {
 	t.Helper()
-	if err := s.Save(State{Step: step, Position: step, Files: map[string]int64{"metrics.csv": step}}, writeBundle("x")); err != nil {
+	if err := s.Save(State{Step: step, Position: step, Files: map[string]File{"metrics.csv": {Size: step}}}, writeBundle("x")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -62,7 +62,7 @@ func TestSaveAndRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if latest.State.Step != 7 || best.State.Step != 3 || latest.State.Files["metrics.csv"] != 7 {
+	if latest.State.Step != 7 || best.State.Step != 3 || latest.State.Files["metrics.csv"].Size != 7 {
 		t.Errorf("latest %+v, best %+v: expected steps 7 and 3", latest.State, best.State)
 	}
 	if want := filepath.Join(dir, "step-00000007", "variables"); latest.Prefix() != want {
@@ -162,7 +162,7 @@ func TestDamageIsFound(t *testing.T) {
 		}, "state.json"},
 		{"another format", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, step, "state.json"), []byte(`{"format": 99}`), 0o644)
-		}, "format 99: expected 2"},
+		}, "format 99: expected 3"},
 		{"a checksum of a file elsewhere", func(dir string) error {
 			return writeState(filepath.Join(dir, step), State{Format: Format, Checksums: map[string]string{"../../x": ""}})
 		}, "of the same folder"},

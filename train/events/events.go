@@ -78,7 +78,7 @@ func OpenAppend(path string, size int64) (_ *Writer, err error) {
 		}
 	}()
 	if err := checkBoundary(bufio.NewReader(file), size); err != nil {
-		return nil, fmt.Errorf("append to event file %s at byte %d: %w; it was cut or replaced since that size was noted: put the old file back", path, size, err)
+		return nil, fmt.Errorf("append to event file %s at byte %d: %w; it was cut or replaced since that size was noted: put the old file back, or remove it to begin it anew", path, size, err)
 	}
 	if err := file.Truncate(size); err != nil {
 		return nil, fmt.Errorf("cut event file: %w", err)

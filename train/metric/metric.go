@@ -19,6 +19,9 @@ type Loss interface {
 	LogitsFor(means []float64) []float64
 }
 
+// ErrNotFinite is the error of a logit, a probability or a label that is not finite.
+var ErrNotFinite = errors.New("not finite")
+
 // Evaluation accumulates examples. It is not safe for concurrent use.
 type Evaluation struct {
 	target   data.Target
@@ -38,8 +41,8 @@ func New(target data.Target, loss Loss, constant *Constant) *Evaluation {
 
 // Add adds n examples: probabilities and labels are [n, target.Width()], and so
 // are logits if there is a loss; else they may be nil. The slices are not kept.
-// Slices of other sizes, and values that are not finite, which no score could be
-// made of, are errors; the batch is then not counted.
+// Slices of other sizes, and values that are not finite (ErrNotFinite), which no score
+// could be made of, are errors; the batch is then not counted.
 func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	width := e.target.Width()
 	if e.loss == nil {
@@ -55,8 +58,8 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	}{{"logit", logits}, {"probability", probabilities}, {"label", labels}} {
 		for i, v := range a.values {
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-				return fmt.Errorf("score examples: the %s of example %d, %s, is %v", a.name,
-					len(e.model.examples)+i/width, e.target.Names()[i%width], v)
+				return fmt.Errorf("score examples: the %s of example %d, %s, is %v: %w", a.name,
+					len(e.model.examples)+i/width, e.target.Names()[i%width], v, ErrNotFinite)
 			}
 		}
 	}
