@@ -25,7 +25,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test race parity lint build bench quality image-check env clean help tensorflow
+.PHONY: demo test race torture parity lint build bench quality image-check env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ test: tensorflow ## run the tests
 
 race: tensorflow ## run the tests under the race detector
 	go test -race -timeout 30m ./...
+
+torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at length (Linux; strace, unshare)
+	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -kills 100 -signals 50 -flips 200 -disks 0
 
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
 	scripts/python-env .venv-parity parity/requirements.txt

@@ -11,6 +11,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// underRace tells whether the race detector is on.
+var underRace bool
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"galaxy": main})
 }

@@ -1,0 +1,583 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/galeone/tensorflow/tensorflow/go/core/framework/summary_go_proto"
+	"github.com/zeebo/xxh3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// How much the tests below do. As they are the tests are short; make torture makes
+// them long.
+var (
+	tortureKills   = flag.Int("kills", 4, "TestKilledRun: how often the run is killed")
+	tortureSignals = flag.Int("signals", 6, "TestStopSignals: how many there are")
+	tortureFlips   = flag.Int("flips", 9, "TestFlippedBytes: how many there are")
+	tortureDisks   = flag.Int("disks", 2, "TestFullDisk: how many are too small for training; 0 is one for every write")
+)
+
+// workbench is a folder in which galaxy is run.
+type workbench struct {
+	t   *testing.T
+	dir string
+	r   *rand.Rand
+}
+
+// newWorkbench has a small cache of 32 px in it.
+func newWorkbench(t *testing.T) *workbench {
+	t.Helper()
+	if underRace {
+		t.Skip("the race detector makes it too slow, and sees the same code in TestScripts")
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	b := &workbench{t, t.TempDir(), rand.New(rand.NewPCG(seed, 0))}
+	b.galaxy(exitOK, "synth", "--out", "data", "--count", "60", "--seed", "5")
+	b.galaxy(exitOK, "prepare", "--labels", "data/training_solutions_rev1.csv", "--images", "data/images_training_rev1", "--out", "cache", "--size", "32")
+	return b
+}
+
+// training is a command that trains a small run.
+func training(out string, steps int, more ...string) []string {
+	return append([]string{"train", "--data", "cache", "--out", out, "--steps", fmt.Sprint(steps), "--batch", "8", "--precision", "float32",
+		"--optimizer", "sgd", "--lr", "0.01", "--rotate", "180", "--plateau", "2", "--eval-every", "6", "--keep", "1"}, more...)
+}
+
+func (b *workbench) path(name ...string) string {
+	return filepath.Join(append([]string{b.dir}, name...)...)
+}
+
+// command is galaxy with the arguments, in the folder.
+func (b *workbench) command(args ...string) (c *exec.Cmd, stdout, stderr *bytes.Buffer) {
+	c = exec.CommandContext(b.t.Context(), "galaxy", args...)
+	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
+	c.Dir, c.Stdout, c.Stderr = b.dir, stdout, stderr
+	c.Env = append(os.Environ(), "HOME="+b.dir) // where TensorFlow's log goes
+	return c, stdout, stderr
+}
+
+// galaxy runs a command that has to end with code.
+func (b *workbench) galaxy(code int, args ...string) (stdout, stderr string) {
+	b.t.Helper()
+	got, stdout, stderr := b.try(args...)
+	if got != code {
+		b.t.Fatalf("galaxy %s: exit code %d, expected %d\n%s", strings.Join(args, " "), got, code, stderr)
+	}
+	return stdout, stderr
+}
+
+func (b *workbench) try(args ...string) (code int, stdout, stderr string) {
+	b.t.Helper()
+	c, out, log := b.command(args...)
+	if err := c.Run(); err != nil && c.ProcessState == nil {
+		b.t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "panic: ") || strings.Contains(log.String(), "goroutine ") {
+		b.t.Fatalf("galaxy %s:\n%s", strings.Join(args, " "), log)
+	}
+	return c.ProcessState.ExitCode(), out.String(), log.String()
+}
+
+// read is the content of a file in the folder, "" without one.
+func (b *workbench) read(name ...string) string {
+	raw, err := os.ReadFile(b.path(name...))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+var clockFields = regexp.MustCompile(`"(images_per_second|[a-z_]+_seconds|time)":[^,}]*`)
+
+// outcome is what a run has come to, but for what the clock decides: its metrics and
+// the sum of the last checkpoint's variables.
+func (b *workbench) outcome(run string) map[string]string {
+	b.t.Helper()
+	out := map[string]string{
+		"metrics.jsonl": clockFields.ReplaceAllString(b.read(run, "metrics.jsonl"), ""),
+		"events":        b.curves(filepath.Join(run, "events.out.tfevents.0.galaxy")),
+		"best":          b.read(run, "checkpoints", "BEST"),
+		"variables":     fmt.Sprint(xxh3.HashString(b.read(run, "checkpoints", strings.TrimSpace(b.read(run, "checkpoints", "LATEST")), "variables.data-00000-of-00001"))),
+	}
+	rows, err := csv.NewReader(strings.NewReader(b.read(run, "metrics.csv"))).ReadAll()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var table strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			if name := rows[0][i]; name != "time" && name != "images_per_second" && !strings.HasSuffix(name, "_seconds") {
+				table.WriteString(cell + ",")
+			}
+		}
+		table.WriteString("\n")
+	}
+	out["metrics.csv"] = table.String()
+	return out
+}
+
+// curves are the points in an event file, but for those of the clock.
+func (b *workbench) curves(file string) string {
+	b.t.Helper()
+	var out strings.Builder
+	for rest := []byte(b.read(file)); len(rest) >= 16; {
+		length := binary.LittleEndian.Uint64(rest)
+		payload := rest[12 : 12+length]
+		rest = rest[16+length:]
+		step := uint64(0)
+		for len(payload) > 0 { // of an Event: see package events
+			field, kind, n := protowire.ConsumeTag(payload)
+			value := payload[n:]
+			n += protowire.ConsumeFieldValue(field, kind, value)
+			switch {
+			case field == 2:
+				step, _ = protowire.ConsumeVarint(value)
+			case field == 5:
+				var summary summary_go_proto.Summary
+				message, _ := protowire.ConsumeBytes(value)
+				if err := proto.Unmarshal(message, &summary); err != nil {
+					b.t.Fatal(err)
+				}
+				for _, v := range summary.Value {
+					if !strings.HasSuffix(v.Tag, "_seconds") && !strings.HasSuffix(v.Tag, "images_per_second") {
+						fmt.Fprintf(&out, "%d %s %x\n", step, v.Tag, v.GetTensor().TensorContent)
+					}
+				}
+			}
+			payload = payload[n:]
+		}
+	}
+	return out.String()
+}
+
+// wantOutcome compares that of a run with another's.
+func (b *workbench) wantOutcome(run string, want map[string]string) {
+	b.t.Helper()
+	got := b.outcome(run)
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if got[name] != want[name] {
+			b.t.Errorf("%s of %s differs from the uncut run's:\n%.3000s\nexpected\n%.3000s", name, run, got[name], want[name])
+		}
+	}
+}
+
+// files are all files below a path and their sums; nil where there is nothing.
+func (b *workbench) files(path string) map[string]string {
+	b.t.Helper()
+	var out map[string]string
+	err := filepath.WalkDir(b.path(path), func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(file)
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[strings.TrimPrefix(file, b.dir)] = fmt.Sprint(xxh3.Hash(raw))
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// sizes are those of all files below a path.
+func (b *workbench) sizes(path string) map[string]int64 {
+	b.t.Helper()
+	out := map[string]int64{}
+	for name := range b.files(path) {
+		info, err := os.Stat(b.path(name))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		out[name] = info.Size()
+	}
+	return out
+}
+
+// lastStep is the step of the last whole line of a run's metrics.
+func (b *workbench) lastStep(run string) (step int64) {
+	lines := strings.Split(b.read(run, "metrics.jsonl"), "\n")
+	for _, line := range slices.Backward(lines[:len(lines)-1]) {
+		var m struct{ Step int64 }
+		if json.Unmarshal([]byte(line), &m) == nil {
+			return m.Step
+		}
+	}
+	return 0
+}
+
+// beginning is the step that a run's own words say it begins with, 0 where it has not
+// said it.
+func beginning(stderr string) (step int64) {
+	if m := regexp.MustCompile(`step (\d+) of \d+: loss|resume: go on at step (\d+)\n`).FindStringSubmatch(stderr); m != nil {
+		fmt.Sscan(m[1]+m[2], &step)
+	}
+	return step
+}
+
+// A run that is killed at any moment, again and again, ends as one that was not.
+func TestKilledRun(t *testing.T) {
+	const every = 4 // steps between checkpoints
+	b := newWorkbench(t)
+	steps := 7**tortureKills + 12
+	b.galaxy(exitOK, training("uncut", steps, "--checkpoint-every", "0")...)
+
+	phases, worst, lifetime := map[string]int{}, int64(0), 100*time.Millisecond
+	kill := func(i int) {
+		if err := os.RemoveAll(b.path("beat")); err != nil {
+			t.Fatal(err)
+		}
+		made := b.lastStep("run")
+		life, _, stderr := b.command(training("run", steps, "--checkpoint-every", fmt.Sprint(every), "--resume", "--heartbeat", "beat")...)
+		stale := b.unfinished()
+		if err := life.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- life.Wait() }()
+		b.await(ended, i, stale, &lifetime)
+		if err := life.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil {
+			t.Fatalf("the run has ended after %d kills: it is too short", i)
+		}
+		if code := life.ProcessState.ExitCode(); code != -1 {
+			t.Fatalf("life %d: exit code %d\n%s", i, code, stderr)
+		}
+		for _, word := range []string{"damaged", "is gone"} {
+			if strings.Contains(stderr.String(), word) {
+				t.Fatalf("life %d met what a kill cannot leave:\n%s", i, stderr)
+			}
+		}
+		phase := "before its first sign of life"
+		if raw := b.read("beat"); raw != "" {
+			var beat struct{ Phase string }
+			if err := json.Unmarshal([]byte(raw), &beat); err != nil {
+				t.Fatal(err)
+			}
+			phase = beat.Phase
+		}
+		if slices.ContainsFunc(b.unfinished(), func(name string) bool { return !slices.Contains(stale, name) }) {
+			phase = "inside the write of a checkpoint"
+		}
+		phases[phase]++
+		if begun := beginning(stderr.String()); begun > 0 {
+			worst = max(worst, made-(begun-1))
+		}
+	}
+	n := 0
+	for ; n < *tortureKills || 3*phases["inside the write of a checkpoint"] < n; n++ {
+		kill(n)
+	}
+	_, stderr := b.galaxy(exitOK, training("run", steps, "--checkpoint-every", fmt.Sprint(every), "--resume")...)
+	for _, phase := range slices.Sorted(maps.Keys(phases)) {
+		t.Logf("killed %d times %s", phases[phase], phase)
+	}
+	t.Logf("%d kills; at most %d steps were made again, with a checkpoint after every %d; the last life began with step %d of %d", n, worst, every, beginning(stderr), steps)
+	if worst > 2*every {
+		t.Errorf("%d steps were made again, expected at most those between two checkpoints and those that are made while one is written: %d", worst, 2*every)
+	}
+	b.wantOutcome("run", b.outcome("uncut"))
+}
+
+// unfinished are the checkpoints of the run that are being written, or were when it was
+// killed.
+func (b *workbench) unfinished() (names []string) {
+	found, err := filepath.Glob(b.path("run", "checkpoints", ".step-*"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}
+
+// await waits for the moment to kill life i: a third of them while a checkpoint is
+// written, which takes about so long.
+func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *time.Duration) {
+	tick := time.NewTicker(500 * time.Microsecond)
+	defer tick.Stop()
+	over := func(t time.Duration) bool {
+		select {
+		case <-time.After(t):
+			return true
+		case <-b.t.Context().Done():
+			return true
+		}
+	}
+	switch {
+	case i%3 == 0:
+		for n := b.r.IntN(3); ; {
+			<-tick.C
+			if len(ended) > 0 {
+				return
+			}
+			now := b.unfinished()
+			if !slices.ContainsFunc(now, func(name string) bool { return !slices.Contains(stale, name) }) {
+				continue
+			}
+			if n == 0 {
+				over(time.Duration(b.r.Float64() * float64(*lifetime)))
+				return
+			}
+			n--
+			begin := time.Now()
+			for len(ended) == 0 && len(b.unfinished()) >= len(now) {
+				<-tick.C
+			}
+			*lifetime = time.Since(begin)
+		}
+	case i%3 == 1:
+		from, n := b.lastStep("run"), int64(1+b.r.IntN(9))
+		for len(ended) == 0 && b.lastStep("run") < from+n { // cut back when the run goes on
+			<-tick.C
+		}
+		over(time.Duration(b.r.IntN(100)) * time.Millisecond)
+	default:
+		over(time.Duration(b.r.IntN(2500)) * time.Millisecond)
+	}
+}
+
+// stopped makes a run that a signal stops about after a step, and returns the one that it
+// was stopped after.
+func (b *workbench) stopped(run string, steps int, after int64) int64 {
+	b.t.Helper()
+	c, _, stderr := b.command(training(run, steps, "--checkpoint-every", "3")...)
+	if err := c.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	for b.lastStep(run) < after && len(ended) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		b.t.Fatal(err)
+	}
+	if <-ended; c.ProcessState.ExitCode() != exitStopped {
+		b.t.Fatalf("the run was to be stopped after step %d, and ended with %v\n%s", after, c.ProcessState, stderr)
+	}
+	return b.lastStep(run)
+}
+
+// A stop signal in any phase of any command ends it in time, and what was begun can be
+// gone on with, or has left nothing behind.
+func TestStopSignals(t *testing.T) {
+	const limit = 10 * time.Second // steps are much shorter here
+	b := newWorkbench(t)
+	b.galaxy(exitOK, training("trained", 6)...)
+	commands := []struct {
+		name, out string
+		goesOn    bool
+		args      func(out string) []string
+		result    func(out string) map[string]string
+	}{
+		{"synth", "drawn", false, func(out string) []string { return []string{"synth", "--out", out, "--count", "600", "--seed", "7"} }, nil},
+		{"prepare", "prepared", true, func(out string) []string {
+			return []string{"prepare", "--labels", "uncut-drawn/training_solutions_rev1.csv", "--images", "uncut-drawn/images_training_rev1", "--out", out, "--size", "128"}
+		}, nil},
+		{"train", "run", true, func(out string) []string {
+			return training(out, 24, "--checkpoint-every", "5", "--resume")
+		}, b.outcome},
+		{"eval", "", false, func(string) []string {
+			return []string{"eval", "--model", "trained", "--data", "cache", "--split", "all"}
+		}, nil},
+		{"export", "model", false, func(out string) []string { return []string{"export", "--run", "trained", "--out", out} }, nil},
+		{"predict", "answers.csv", true, func(out string) []string {
+			return []string{"predict", "--model", "trained", "--images", "uncut-drawn/images_training_rev1", "--out", out}
+		}, nil},
+	}
+	took := make([]time.Duration, len(commands))
+	want := make([]map[string]string, len(commands))
+	for i, c := range commands {
+		begin := time.Now()
+		b.galaxy(exitOK, c.args("uncut-"+c.out)...)
+		took[i] = time.Since(begin)
+		if c.out != "" {
+			if c.result == nil {
+				c.result = b.files
+				commands[i].result = func(out string) map[string]string {
+					renamed := map[string]string{}
+					for name, sum := range b.files(out) {
+						renamed[strings.Replace(name, "/"+out, "/uncut-"+out, 1)] = sum
+					}
+					return renamed
+				}
+			}
+			want[i] = c.result("uncut-" + c.out)
+		}
+	}
+	worst := make([]time.Duration, len(commands))
+	outcomes := map[string]int{}
+	for n := range *tortureSignals {
+		i := n % len(commands)
+		c := commands[i]
+		p, _, stderr := b.command(c.args(c.out)...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- p.Wait() }()
+		moment := time.Duration(b.r.Float64() * float64(took[i]))
+		time.Sleep(moment)
+		begin := time.Now()
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		select {
+		case <-ended:
+		case <-time.After(time.Minute):
+			t.Errorf("%s: a minute after a signal at %v it is still there\n%s", c.name, moment, stderr)
+			p.Process.Kill()
+			<-ended
+		}
+		worst[i] = max(worst[i], time.Since(begin))
+		said := stderr.String()
+		how := fmt.Sprintf("exit code %d", p.ProcessState.ExitCode())
+		switch code := p.ProcessState.ExitCode(); {
+		case code == exitOK:
+			how = "it had ended"
+		case code == -1 && said == "":
+			how = "before main"
+		case code != exitStopped:
+			t.Errorf("%s: a signal at %v: exit code %d\n%s", c.name, moment, code, said)
+		}
+		outcomes[c.name+": "+how]++
+		if c.out == "" || how == "it had ended" && !c.goesOn {
+			b.remove(c.out)
+			continue
+		}
+		if !c.goesOn {
+			for name := range b.files("") {
+				if strings.HasPrefix(name, "/"+c.out) || strings.Contains(name, ".tmp-") {
+					t.Errorf("%s: a signal at %v has left %s behind", c.name, moment, name)
+				}
+			}
+		}
+		made := b.lastStep("run")
+		_, again := b.galaxy(exitOK, c.args(c.out)...)
+		if c.name == "train" && how == "exit code 3" && made > 0 {
+			if begun := beginning(again); begun > 0 && begun != made+1 {
+				t.Errorf("train: stopped after step %d, gone on with step %d", made, begun)
+			}
+		}
+		if got := c.result(c.out); !maps.Equal(got, want[i]) {
+			t.Errorf("%s: after a signal at %v, begun again: %v\nexpected %v", c.name, moment, got, want[i])
+		}
+		b.remove(c.out)
+	}
+	for i, c := range commands {
+		t.Logf("%s: gone at most %v after a signal, of %v that it takes", c.name, worst[i].Round(time.Millisecond), took[i].Round(time.Millisecond))
+		if worst[i] > limit {
+			t.Errorf("%s: expected at most %v", c.name, limit)
+		}
+	}
+	for _, how := range slices.Sorted(maps.Keys(outcomes)) {
+		t.Logf("%s: %d times", how, outcomes[how])
+	}
+}
+
+// remove removes a command's output, and what it has for going on.
+func (b *workbench) remove(out string) {
+	if out == "" {
+		return
+	}
+	for _, name := range []string{out, out + ".partial"} {
+		if err := os.RemoveAll(b.path(name)); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// A changed byte in any file of a run is found and named, or changes nothing that is
+// computed.
+func TestFlippedBytes(t *testing.T) {
+	b := newWorkbench(t)
+	b.galaxy(exitOK, training("uncut", 8)...)
+	want := b.outcome("uncut")
+	// Half of a run, with a checkpoint that is the best and one that is not always.
+	b.stopped("run", 8, 6)
+	scores, _ := b.galaxy(exitOK, "eval", "--model", "run", "--data", "cache", "--json")
+	scores = clockFields.ReplaceAllString(scores, "")
+	names := slices.Sorted(maps.Keys(b.files("run")))
+	found := map[string]int{}
+	for n := range *tortureFlips {
+		file := names[n%len(names)]
+		raw := []byte(b.read(file))
+		at, mask := b.r.IntN(len(raw)), byte(1+b.r.IntN(255))
+		raw[at] ^= mask
+		for _, name := range names {
+			from, to := b.path(name), strings.Replace(b.path(name), "/run/", "/trial/", 1)
+			err := os.MkdirAll(filepath.Dir(to), 0o777)
+			switch {
+			case err != nil:
+			case name == file:
+				err = os.WriteFile(to, raw, 0o666)
+			case strings.Contains(name, "variables"): // large, and never changed
+				err = os.Link(from, to)
+			default:
+				err = os.WriteFile(to, []byte(b.read(name)), 0o666)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		base := filepath.Base(file)
+		file = fmt.Sprintf("%s, byte %d xor %#x", file, at, mask)
+		told := func(stderr string) bool { return strings.Contains(stderr, base) }
+		how := "harmless"
+		code, out, stderr := b.try("eval", "--model", "trial", "--data", "cache", "--json")
+		out = clockFields.ReplaceAllString(strings.ReplaceAll(out, "trial", "run"), "")
+		switch {
+		case code != exitOK && told(stderr):
+			how = "named by eval"
+		case code != exitOK || out != scores:
+			t.Errorf("%s: eval ended with %d, which does not name it:\n%s%s", file, code, out, stderr)
+		}
+		code, _, stderr = b.try("train", "--out", "trial", "--data", "cache", "--resume")
+		switch {
+		case told(stderr) && code == exitOK && how == "harmless":
+			how = "named, and gone on"
+		case told(stderr) && code != exitOK:
+			how = "named, and refused"
+		case code != exitOK:
+			t.Errorf("%s: resumed, it ended with %d, which does not name it:\n%s", file, code, stderr)
+		}
+		if code == exitOK {
+			got := b.outcome("trial")
+			for _, name := range []string{"variables", "best"} {
+				if got[name] != want[name] {
+					t.Errorf("%s: resumed, it has another result:\n%s", file, stderr)
+				}
+			}
+		}
+		found[fmt.Sprintf("%s: %s", base, how)]++
+		if err := os.RemoveAll(b.path("trial")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, how := range slices.Sorted(maps.Keys(found)) {
+		t.Logf("%s: %d times", how, found[how])
+	}
+}
