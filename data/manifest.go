@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/internal/durable"
 )
 
 const (
@@ -158,17 +158,9 @@ func decodeManifest(b []byte) (*Manifest, error) {
 
 // readManifest reads manifest.json of a cache folder.
 func readManifest(name string) (*Manifest, error) {
-	f, err := os.Open(name)
+	b, err := durable.ReadFile(name, maxManifestBytes)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxManifestBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxManifestBytes {
-		return nil, fmt.Errorf("larger than %d bytes; %w", maxManifestBytes, errAgain)
 	}
 	return decodeManifest(b)
 }

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -110,10 +111,10 @@ func (sv saver) save(sess *tf.Session, prefix string) error {
 }
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
+	if err := cmp.Or(CheckPath(prefix), CheckBundle(prefix)); err != nil {
+		return fmt.Errorf("restore variables: %w", err)
+	}
 	if err := sv.run(sess, prefix, sv.assigned); err != nil {
-		if err := CheckPath(prefix); err != nil {
-			return fmt.Errorf("restore variables: %w", err)
-		}
 		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
 	}
 	return nil

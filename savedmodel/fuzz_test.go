@@ -59,3 +59,31 @@ func FuzzReadSignature(f *testing.F) {
 		}
 	})
 }
+
+// Whatever the metadata hold, there are some that fit the model or an error.
+func FuzzReadMetadata(f *testing.F) {
+	f.Add([]byte(`{"format":1,"model":{"size":32},"sha256":{"saved_model.pb":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}`))
+	f.Add([]byte(`{"sha256":{"../x":""}}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, filepath.FromSlash(metadataFile))
+		for name, raw := range map[string][]byte{path: text, filepath.Join(dir, modelFile): nil} {
+			if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, raw, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := readMetadata(dir)
+		if err != nil {
+			return
+		}
+		for name := range m.SHA256 {
+			if !filepath.IsLocal(filepath.FromSlash(name)) {
+				t.Errorf("%q leads out of the model", name)
+			}
+		}
+	})
+}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph"
+	"galaxy/internal/durable"
 )
 
 // LoadConfig says what a model must fit, which of its tensors are meant, and how
@@ -248,11 +249,14 @@ func output(m *tg.Model, tensor string) tf.Output {
 	return m.Op(name, i)
 }
 
+// maxModelBytes is the size of the largest message of protocol buffers.
+const maxModelBytes = 2<<30 - 1
+
 // readMetaGraph reads the meta graph to serve and looks for the variables that
 // it needs.
 func readMetaGraph(dir string) (*pb.MetaGraphDef, error) {
 	path := filepath.Join(dir, modelFile)
-	encoded, err := os.ReadFile(path)
+	encoded, err := durable.ReadFile(path, maxModelBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no file %s: expected the folder of a SavedModel, as galaxy export writes it", path)
 	}
@@ -287,6 +291,9 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 		if matches, err := fs.Glob(os.DirFS(dir), pattern); err != nil || len(matches) == 0 {
 			return fmt.Errorf("file %s is missing; export the model again", path)
 		}
+	}
+	if err := graph.CheckBundle(filepath.Join(dir, filepath.FromSlash(variablesPrefix))); err != nil {
+		return fmt.Errorf("%w; export the model again", err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"galaxy/graph"
+	"galaxy/internal/durable"
 	"galaxy/train/objective"
 )
 
@@ -54,7 +55,7 @@ type Metadata struct {
 // of a model with it.
 func readMetadata(dir string) (*Metadata, error) {
 	path := filepath.Join(dir, filepath.FromSlash(metadataFile))
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadFile(path, durable.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 
 	"galaxy/graph"
+	"galaxy/internal/durable"
 	"galaxy/train/objective"
 )
 
@@ -169,7 +169,7 @@ const configName = "config.json"
 func ReadConfig(dir string) (Config, error) {
 	var c Config
 	path := filepath.Join(dir, configName)
-	raw, err := os.ReadFile(path)
+	raw, err := durable.ReadFile(path, durable.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("%s is no run folder: it has no %s (%w)", dir, configName, err)
 	}

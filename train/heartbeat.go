@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"galaxy/internal/durable"
 )
 
 // Heartbeat is the last sign of life of a run, for whoever watches over it without
@@ -60,7 +62,7 @@ func (h Heartbeat) Write(path string) error {
 // ReadHeartbeat reads the file of Options.Heartbeat. The error wraps
 // fs.ErrNotExist where no run has begun.
 func ReadHeartbeat(path string) (h Heartbeat, err error) {
-	raw, err := os.ReadFile(path)
+	raw, err := durable.ReadFile(path, durable.MaxText)
 	if err == nil {
 		err = json.Unmarshal(raw, &h)
 	}

@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -151,7 +152,7 @@ func Continue(out string, plan []byte, other func(changes string) error, fill fu
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
 	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
-	was, err := os.ReadFile(planFile)
+	was, err := ReadFile(planFile, MaxText)
 	begun := err == nil && bytes.Equal(was, plan)
 	if len(was) > 0 && !begun {
 		if err := other(changes(was, plan)); err != nil {
@@ -360,6 +361,24 @@ func Sync(path string) error {
 	}
 	return errors.Join(err, f.Close())
 }
+
+// ReadFile reads a file of at most so many bytes, rather than fill the memory with one
+// that cannot be what it is taken for.
+func ReadFile(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(raw)) > most {
+		err = fmt.Errorf("%s is larger than %d bytes: it is not what it is taken for", path, most)
+	}
+	return raw, err
+}
+
+// MaxText is the size that ReadFile takes for files of settings, which people may edit.
+const MaxText = 16 << 20
 
 // tempFile is where WriteFile writes.
 func tempFile(path string) string {

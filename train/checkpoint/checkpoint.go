@@ -281,7 +281,7 @@ func (s *Store) named(pointer string) (*Checkpoint, error) {
 
 func (s *Store) pointer(pointer string) (string, error) {
 	path := filepath.Join(s.dir, pointer)
-	raw, err := os.ReadFile(path)
+	raw, err := durable.ReadFile(path, durable.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w: %s is missing", ErrNone, path)
 	}
@@ -298,7 +298,7 @@ func (s *Store) pointer(pointer string) (string, error) {
 // read checks that a checkpoint's files are the ones that were written.
 func read(dir string) (*Checkpoint, error) {
 	path := filepath.Join(dir, stateName)
-	raw, err := os.ReadFile(path)
+	raw, err := durable.ReadFile(path, durable.MaxText)
 	if err != nil {
 		return nil, err
 	}
@@ -315,6 +315,14 @@ func read(dir string) (*Checkpoint, error) {
 	without := bytes.Replace(raw, []byte(c.State.Checksum), []byte(noChecksum), 1)
 	if got := sum(without); got != c.State.Checksum {
 		return nil, fmt.Errorf("%s is damaged: its checksum is %s, and it says %s", path, got, c.State.Checksum)
+	}
+	if c.State.Step < 0 || c.State.Position < 0 {
+		return nil, fmt.Errorf("%s: step %d and position %d: expected 0 or more", path, c.State.Step, c.State.Position)
+	}
+	for name, was := range c.State.Files {
+		if name != filepath.Base(name) || was.Size < 0 {
+			return nil, fmt.Errorf("%s: %d bytes of %q: expected a file of the run's folder", path, was.Size, name)
+		}
 	}
 	for name, want := range c.State.Checksums {
 		if name != filepath.Base(name) {
