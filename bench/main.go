@@ -36,6 +36,7 @@ type settings struct {
 	size, batch          int
 	rounds, steps        int
 	memorySteps          int
+	memorySize           int
 	memoryBatch          int
 	jit, xla             bool
 	alone, devices       string // whose steps the part mirror compares
@@ -57,7 +58,8 @@ func main() {
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and Keras'")
 	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5; the first 3 are not measured")
-	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 600")
+	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 900")
+	flag.IntVar(&s.memorySize, "memory-size", 64, "image side of the memory run, pixels")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
 	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
 	flag.BoolVar(&s.xla, "xla", false, "measure ours with XLA too, on GPUs")
@@ -90,8 +92,8 @@ type figures struct {
 }
 
 func run(ctx context.Context, s settings, jsonPath string) (err error) {
-	if s.steps < warm+2 || s.memorySteps < 600 || s.rounds < 1 {
-		return errors.New("expected -steps of 5 or more, -memory-steps of 600 or more and -rounds of 1 or more")
+	if s.steps < warm+2 || s.memorySteps < 900 || s.rounds < 1 {
+		return errors.New("expected -steps of 5 or more, -memory-steps of 900 or more and -rounds of 1 or more")
 	}
 	for _, part := range s.only {
 		if parts := []string{"files", "step", "memory", "intake", "predict", "submission", "mirror"}; !slices.Contains(parts, part) {
@@ -279,9 +281,9 @@ func (s settings) files(ctx context.Context, synth float64) (fileFigures, error)
 		own, process = append(own, o), append(process, p)
 	}
 	f.Prepare, f.PrepareProcess = spreadOf(own), spreadOf(process)
-	if s.size == memorySize {
+	if s.size == s.memorySize {
 		return f, nil
 	}
-	_, _, err := prepare(memorySize)
+	_, _, err := prepare(s.memorySize)
 	return f, err
 }

@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	memorySize   = 64  // image side, pixels
-	memoryWarm   = 200 // steps before the first stretch
+	memoryWarm   = 500 // steps before the first stretch
 	memoryWindow = 200 // steps of the first and of the last stretch
 )
 
@@ -24,6 +23,7 @@ const (
 // first stretch of steps after the warm-up and over the last.
 type memoryFigures struct {
 	Steps  int     `json:"steps"`
+	Size   int     `json:"size"` // image side, pixels
 	Batch  int     `json:"batch"`
 	First  float64 `json:"first_mib"`
 	Last   float64 `json:"last_mib"`
@@ -32,14 +32,14 @@ type memoryFigures struct {
 
 func (f memoryFigures) print() {
 	fmt.Printf("| memory, %d px, batch %d | RssAnon, MiB |\n|---|---|\n| steps %d to %d | %.0f |\n| steps %d to %d | %.0f |\n\ngrowth %+.2f %%\n\n",
-		memorySize, f.Batch, memoryWarm, memoryWarm+memoryWindow, f.First, f.Steps-memoryWindow, f.Steps, f.Last, 100*f.Growth)
+		f.Size, f.Batch, memoryWarm, memoryWarm+memoryWindow, f.First, f.Steps-memoryWindow, f.Steps, f.Last, 100*f.Growth)
 }
 
 // memory watches a long run, with its evaluations and checkpoints, from outside.
 func (s settings) memory(ctx context.Context) (memoryFigures, error) {
-	f := memoryFigures{Steps: s.memorySteps, Batch: s.memoryBatch}
+	f := memoryFigures{Steps: s.memorySteps, Size: s.memorySize, Batch: s.memoryBatch}
 	run := filepath.Join(s.work, "run-memory")
-	cmd := exec.CommandContext(ctx, s.galaxy, "train", "--data", s.cache(memorySize), "--out", run,
+	cmd := exec.CommandContext(ctx, s.galaxy, "train", "--data", s.cache(s.memorySize), "--out", run,
 		"--steps", strconv.Itoa(s.memorySteps), "--batch", strconv.Itoa(s.memoryBatch))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
