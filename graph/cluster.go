@@ -9,10 +9,12 @@ int listens(void);
 import "C"
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -73,7 +75,7 @@ func ParseTFConfig(text string) (*Worker, error) {
 	}
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		if kind := new(json.UnmarshalTypeError); errors.As(err, &kind) {
-			return wrong("there is a JSON %s at %q", kind.Value, kind.Field)
+			return wrong("there is a JSON %s at %q", kind.Value, cmp.Or(kind.Field, "the top"))
 		}
 		return wrong("%v", err)
 	}
@@ -146,7 +148,7 @@ type Cluster struct {
 	worker  Worker
 	target  string
 	devices []string
-	lost    bool            // a worker, in the middle of a run that nothing can end
+	lost    <-chan result   // gets what comes of a run that was given up; nil for none
 	stop    context.Context // ends when this worker is to stop
 
 	gatherings map[int]gathering // by length
@@ -321,7 +323,7 @@ func (c *Cluster) wait(ctx context.Context) error {
 		if c.worker.Waiting != nil {
 			c.worker.Waiting()
 		}
-		absent := c.absent(ctx, listens)
+		absent := c.absent(ctx, speaks)
 		if present++; len(absent) > 0 {
 			present = 0
 		}
@@ -331,7 +333,7 @@ func (c *Cluster) wait(ctx context.Context) error {
 		select {
 		case <-time.After(retryAfter):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the other workers: %w; %s", context.Cause(ctx), strings.Join(absent, ", "))
+			return fmt.Errorf("wait for the other workers: %w; %s; is each of them started, with the same list of workers in the same order, and its port open to this machine?", context.Cause(ctx), strings.Join(absent, ", "))
 		}
 	}
 }
@@ -370,8 +372,8 @@ func (c *Cluster) absent(ctx context.Context, test func(net.Conn) error) []strin
 // listens is the test of a worker that has its port.
 func listens(net.Conn) error { return nil }
 
-// speaks is the test of a worker whose server runs: it is the first to say something
-// (RFC 9113, section 3.4). For a process that is stopped the system takes connections.
+// speaks is the test of a worker whose server runs: what that says first are its
+// settings (RFC 9113, sections 3.4 and 6.5). For a process that is stopped the system takes connections.
 func speaks(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
@@ -380,15 +382,26 @@ func speaks(conn net.Conn) error {
 	if _, err := conn.Write([]byte(preface)); err != nil {
 		return err
 	}
-	if _, err := conn.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("it takes connections and says nothing, as a process that is stopped: %w", err)
+	const settings = 4
+	frame := make([]byte, 9)
+	switch _, err := io.ReadFull(conn, frame); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("it takes connections and says nothing, as a process that is stopped")
+	case err == nil && frame[3] != settings || errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("something else than a worker listens there")
+	default:
+		return err
 	}
-	return nil
 }
 
 // ErrWorkerLost is the error of work that all workers do together when one of them is
 // gone, or has not taken part for as long as Worker.Timeout.
 var ErrWorkerLost = errors.New("a worker is lost")
+
+type result struct {
+	got []*tf.Tensor
+	err error
+}
 
 // run is sess.Run of work that all workers do together; without a cluster it is no
 // more than that. The collective ops have a time limit of their own, but TensorFlow
@@ -396,10 +409,6 @@ var ErrWorkerLost = errors.New("a worker is lost")
 func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error) {
 	if c == nil {
 		return sess.Run(feeds, fetches, targets)
-	}
-	type result struct {
-		got []*tf.Tensor
-		err error
 	}
 	done := make(chan result, 1)
 	go func() {
@@ -426,23 +435,32 @@ func (c *Cluster) run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 				silent = 0
 			}
 			if silent == 2 {
-				c.lost = true
+				c.lost = done
 				return nil, fmt.Errorf("%w: %s", ErrWorkerLost, strings.Join(absent, ", "))
 			}
 		case <-limit.C:
-			c.lost = true
-			who := "all of them answer, but one"
+			c.lost = done
+			why := "all of them answer, but one has not done its part"
 			if silent := c.absent(context.Background(), speaks); len(silent) > 0 {
-				who = strings.Join(silent, ", ") + " and"
+				why = strings.Join(silent, ", ")
 			}
-			return nil, fmt.Errorf("%w: %s has not done its part in %v", ErrWorkerLost, who, wait)
+			return nil, fmt.Errorf("%w: waited for %v: %s; has each of them the same list of workers, in the same order?", ErrWorkerLost, wait, why)
 		}
 	}
 }
 
-// Pending tells whether a worker was lost in the middle of a run that has not ended:
-// variables may still change.
-func (c *Cluster) Pending() bool { return c != nil && c.lost }
+// Late tells whether a run that was given up for want of a worker has ended since, or
+// ends in a moment: the variables may have changed.
+func (c *Cluster) Late() bool {
+	if c == nil || c.lost == nil {
+		return false
+	}
+	time.Sleep(lateEnd)
+	return len(c.lost) > 0
+}
+
+// lateEnd is longer than updates take, once their gradients are there.
+const lateEnd = 2 * time.Second
 
 // explain names the workers that are gone as the reason of an error in work that
 // all did together.

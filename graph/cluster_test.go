@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,7 +83,9 @@ func TestJoinClusterRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	ports := freePorts(t, 2)
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	ports := freePorts(t, 3)
 	here := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	hostname, err := os.Hostname()
 	if found, _ := net.LookupIP(hostname); err != nil || len(found) == 0 || !found[0].IsLoopback() {
@@ -99,6 +103,7 @@ func TestJoinClusterRefuses(t *testing.T) {
 		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
 		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},
 		{"a name of loopback", Worker{Cluster: []string{hostname + ":2222", here}}, hostname + ", which is 127.0."},
+		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 2 * time.Second}, "something else than a worker listens there"},
 		{"others that are not there", Worker{Cluster: []string{here, fmt.Sprintf("127.0.0.1:%d", ports[1])}, Timeout: time.Second}, "worker 1 (127.0.0.1:" + strconv.Itoa(ports[1]) + ") does not answer"},
 	} {
 		begin := time.Now()

@@ -94,13 +94,8 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Batch norm needs two values of each channel to have a variance.
-	final := (cfg.Model.Size + 31) / 32
-	if cfg.Resize {
-		final = 1
-	}
-	if part.examples*final*final < 2 {
-		return nil, fmt.Errorf("batch of %d at %d px: batch norm needs at least 2 examples at a time", part.examples, cfg.Model.Size)
+	if err := CheckMicroBatch(part.examples, cfg.Model.Size, cfg.Resize); err != nil {
+		return nil, err
 	}
 	if len(cfg.Devices) == 0 {
 		if cfg.Devices, err = AutoDevices.Resolve(cfg.Session); err != nil {
@@ -271,6 +266,20 @@ func MicroBatch(batch, devices, accumulate int) (int, error) {
 	return batch / parts, nil
 }
 
+// CheckMicroBatch says whether so many examples of a size are enough for batch norm,
+// which needs two values of each channel to have a variance; resize is whether steps
+// may see them smaller.
+func CheckMicroBatch(examples, size int, resize bool) error {
+	final := (size + 31) / 32
+	if resize {
+		final = 1
+	}
+	if examples*final*final < 2 {
+		return fmt.Errorf("a device sees %d example of the batch at a time, at %d px: batch norm needs at least 2; take a larger batch, or fewer parts of it (devices, --accumulate)", examples, size)
+	}
+	return nil
+}
+
 // share is one replica's part of the batch.
 func (cfg TrainerConfig) share() (part share, err error) {
 	part = share{replicas: max(1, len(cfg.Devices)) * cfg.Cluster.Workers(), accumulate: max(1, cfg.Accumulate)}
@@ -291,7 +300,7 @@ func (t *Trainer) Placement() []Placed { return slices.Clone(t.placement) }
 
 // Close ends the session. The Trainer must not be used afterwards.
 func (t *Trainer) Close() error {
-	if c := t.cfg.Cluster; c != nil && c.lost {
+	if c := t.cfg.Cluster; c != nil && c.lost != nil {
 		return nil // it would wait for the run that does not end
 	}
 	if err := t.sess.Close(); err != nil {
@@ -410,7 +419,7 @@ func (t *Trainer) Share() error {
 func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	out, err := t.run(in)
 	if err != nil {
-		return StepOutput{}, fmt.Errorf("step %d: %w", in.Step, err)
+		return StepOutput{}, fmt.Errorf("step %d: %w", in.Step+1, err)
 	}
 	return out, nil
 }

@@ -271,5 +271,5 @@ func mayChange(t reflect.Type, path string) []string {
 		}
 	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }

@@ -50,13 +50,24 @@ func (h Heartbeat) Write(path string) error {
 		return err
 	}
 	// Not synced: after a crash of the machine nobody asks whether the run lives.
-	if err = os.WriteFile(path+".tmp", append(raw, '\n'), 0o666); err == nil {
-		err = os.Rename(path+".tmp", path)
+	temp := path + ".tmp"
+	if err = os.WriteFile(temp, append(raw, '\n'), 0o666); err == nil {
+		if err = os.Rename(temp, path); err != nil {
+			err = errors.Join(err, os.Remove(temp))
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("write heartbeat: %w", err)
+		return fmt.Errorf("write heartbeat %s: %w; expected the name of a file in a folder that is there", path, err)
 	}
 	return nil
+}
+
+// EndHeartbeat says in the file at path, if there is one, that the run has ended.
+func EndHeartbeat(path string) {
+	if h, err := ReadHeartbeat(path); err == nil && h.Phase != PhaseEnd {
+		h.Time, h.Phase = time.Now(), PhaseEnd
+		_ = h.Write(path) // as that of a run that has ended, it is no reason to fail
+	}
 }
 
 // ReadHeartbeat reads the file of Options.Heartbeat. The error wraps
@@ -64,10 +75,12 @@ func (h Heartbeat) Write(path string) error {
 func ReadHeartbeat(path string) (h Heartbeat, err error) {
 	raw, err := durable.ReadFile(path, durable.MaxText)
 	if err == nil {
-		err = json.Unmarshal(raw, &h)
-	}
-	if err == nil && h.Time.IsZero() {
-		err = errors.New("it tells no time: is it the file of --heartbeat?")
+		if err = json.Unmarshal(raw, &h); err == nil && h.Time.IsZero() {
+			err = errors.New("it tells no time")
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: is it the file of --heartbeat?", err)
+		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("read heartbeat %s: %w", path, err)

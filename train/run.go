@@ -107,7 +107,7 @@ func (r *run) run(ctx context.Context) (_ Summary, err error) {
 		_ = r.beat(PhaseEnd)
 	}()
 	if err := r.beat(PhaseStart); err != nil {
-		return Summary{}, err
+		return Summary{}, Mistake{err}
 	}
 	if err := r.open(); err != nil {
 		return Summary{}, err
@@ -363,7 +363,7 @@ func (r *run) loop(ctx context.Context) error {
 		if r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, total) {
 			err := r.evaluate(work, ctx)
 			if errors.Is(err, graph.ErrWorkerLost) {
-				return errors.Join(resumable(err), r.save()) // nothing has changed since the step before
+				return r.workerLost(err)
 			}
 			if errors.Is(err, metric.ErrNotFinite) {
 				if err := r.rollBack(err); err != nil {
@@ -397,11 +397,11 @@ func (r *run) loop(ctx context.Context) error {
 			return r.stopped(err)
 		}
 		result, stop, err := r.step(batch, ctx.Err() != nil)
-		if errors.Is(err, graph.ErrWorkerLost) && !r.Cluster.Pending() {
-			return errors.Join(resumable(err), r.save()) // the step has changed nothing
+		if errors.Is(err, graph.ErrWorkerLost) {
+			return r.workerLost(err)
 		}
 		if err != nil {
-			return resumable(err)
+			return err
 		}
 		result.Time, result.Times.Elapsed = time.Now(), time.Since(begin)
 		if err := r.finite.check(result); err != nil {
@@ -433,12 +433,20 @@ func (r *run) checkpointTime() bool {
 	return every > 0 && r.state.Step > 0 && time.Since(r.savedAt).Seconds() >= every
 }
 
-// resumable says what to do about a worker that is lost.
-func resumable(err error) error {
-	if errors.Is(err, graph.ErrWorkerLost) {
-		return fmt.Errorf("%w; start all workers again with --resume to go on from the last checkpoint", err)
+// workerLost saves what was done before a worker was lost, as a step in which one is has
+// changed nothing, and says what to do about it.
+func (r *run) workerLost(err error) error {
+	saved := errors.Join(r.save(), r.finishSave())
+	what := "to go on from the chief's last checkpoint"
+	if r.chief() {
+		switch last, _, err := r.store.Latest(); {
+		case err == nil:
+			what = fmt.Sprintf("to go on after step %d, which is saved", last.State.Step)
+		case errors.Is(err, checkpoint.ErrNone):
+			what = "to begin again: nothing was saved yet"
+		}
 	}
-	return err
+	return errors.Join(fmt.Errorf("%w; start all workers again with --resume %s", err, what), saved)
 }
 
 // due tells whether something that happens every so many steps, and after the
@@ -610,7 +618,7 @@ func (r *run) stopped(err error) error {
 // save makes a checkpoint of the updates made so far, if there is none yet. It is
 // written while the steps go on: finishSave waits for it.
 func (r *run) save() error {
-	if r.saved == r.state.Step || !r.chief() {
+	if r.saved == r.state.Step || !r.chief() || r.state.Step == 0 && r.Config.OnNonFinite != RollBack {
 		return nil
 	}
 	_ = r.beat(PhaseSave)
@@ -628,6 +636,9 @@ func (r *run) save() error {
 	}
 	if err := r.trainer.Snapshot(); err != nil {
 		return err
+	}
+	if r.Cluster.Late() { // the values may be those of a step that nobody knows of
+		return nil
 	}
 	done := make(chan error, 1)
 	r.saved, r.savedAt, r.saving = r.state.Step, time.Now(), done
@@ -693,7 +704,10 @@ func BestCheckpoint(dir string, cfg Config) (*checkpoint.Checkpoint, error) {
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	best, err := store.Best()
 	if errors.Is(err, checkpoint.ErrNone) {
-		best, _, err = store.Latest()
+		var damaged error
+		if best, damaged, err = store.Latest(); damaged != nil {
+			err = damaged // an older one is not what was asked for
+		}
 	}
 	if err != nil {
 		return nil, err

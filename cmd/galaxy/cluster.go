@@ -15,8 +15,8 @@ import (
 
 func clusterFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "cluster", Category: catCluster, Usage: "`HOST:PORT,…` of all workers, the same list on each; the first is the chief, which has the run folder (TF_CONFIG says the same)"},
-		&cli.IntFlag{Name: "worker", Category: catCluster, Usage: "which one of --cluster this is; 0 is the chief"},
+		&cli.StringFlag{Name: "cluster", Category: catCluster, Usage: "`HOST:PORT,…` of all workers, the same list on each; the first is the chief, which has the run folder (TF_CONFIG says the same, where this is left out)"},
+		&cli.IntFlag{Name: "worker", Category: catCluster, DefaultText: "none", Usage: "which one of --cluster this is; 0 is the chief"},
 		&cli.StringFlag{Name: "listen", Category: catCluster, Usage: "`IP` address of this machine to listen on; 0.0.0.0 is all of them", DefaultText: "this worker's host in --cluster"},
 		&cli.DurationFlag{Name: "worker-timeout", Category: catCluster, Value: graph.DefaultTimeout, Usage: "how long workers wait for each other, at the start and in a step"},
 	}
@@ -83,7 +83,7 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 	if path := c.String("heartbeat"); path != "" { // the others may take their time
 		beat := func() error { return train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}.Write(path) }
 		if err := beat(); err != nil {
-			return nil, nil, err
+			return nil, nil, usageError{err}
 		}
 		w.Waiting = func() { _ = beat() }
 	}

@@ -46,8 +46,9 @@ func healthAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	age := max(0, time.Since(beat.Time)).Round(time.Second) // clocks of machines differ
-	said := fmt.Sprintf("%s, step %d of %d, %v ago", beat.Phase, beat.Step, beat.Total, age)
+	age := time.Since(beat.Time).Round(time.Second)
+	said := fmt.Sprintf("%s, step %d of %d, %v ago", beat.Phase, beat.Step, beat.Total, max(0, age))
+	age = age.Abs() // a clock that was set back must not hide a run that hangs
 	if limit := c.Duration("max-age"); beat.Phase != train.PhaseEnd && age > limit {
 		return fmt.Errorf("no sign of life for %v, which is more than --max-age %v: %s", age, limit, said)
 	}

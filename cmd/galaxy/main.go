@@ -179,7 +179,13 @@ func addVariable(f cli.Flag, name string) {
 }
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	return usageError{fmt.Errorf("%w (galaxy %s--help tells what is possible)", err, commandPrefix(c))}
+	hint := ""
+	for _, f := range c.Command.Flags {
+		if _, ok := f.(*cli.DurationFlag); ok && strings.Contains(err.Error(), f.Names()[0]) {
+			hint = "; expected a time with its unit, such as 90s or 10m"
+		}
+	}
+	return usageError{fmt.Errorf("%w%s (galaxy %s--help tells what is possible)", err, hint, commandPrefix(c))}
 }
 
 func commandPrefix(c *cli.Context) string {

@@ -138,6 +138,9 @@ func trainAction(c *cli.Context) (err error) {
 			}
 		}
 	}
+	if path := c.String("heartbeat"); worker != nil && path != "" { // else it is Run's
+		defer train.EndHeartbeat(path)
+	}
 	cluster, begun, err := joinCluster(c, worker, begun)
 	if err != nil {
 		return err
@@ -302,7 +305,10 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
 		return nil, err
 	}
-	_, err = graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
+	examples, err := graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
+	if err == nil {
+		err = graph.CheckMicroBatch(examples, cfg.Model.Size, len(cfg.Sizes) > 0)
+	}
 	return devices, err
 }
 
