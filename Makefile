@@ -54,9 +54,12 @@ lint: tensorflow ## gofmt, go vet and golangci-lint
 build: tensorflow ## build bin/galaxy
 	go build -o bin/galaxy ./cmd/galaxy
 
-bench: build ## measure speed and memory beside Keras (needs Python 3.10 or newer; 15 minutes)
+# PEERS=keras,torch measures the training step beside PyTorch too (a download of 3 GB).
+bench: PEERS = keras
+bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs Python 3.10 or newer; 20 minutes)
 	scripts/python-env .venv-parity parity/requirements.txt
-	go run ./bench -json bench.json
+	$(if $(findstring torch,$(PEERS)),scripts/python-env .venv-torch bench/requirements-torch.txt)
+	go run ./bench -peers $(PEERS) -json bench.json
 
 # DATA=FOLDER with Kaggle's files, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
 # images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.

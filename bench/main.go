@@ -29,6 +29,9 @@ const warm = 3
 
 type settings struct {
 	galaxy, python, peer string
+	torchPython          string
+	torchPeer            string
+	peers                []string
 	predictPeer          string
 	work                 string // folder for data and runs
 	galaxies             int
@@ -46,24 +49,27 @@ type settings struct {
 
 func main() {
 	var s settings
-	var only, precisions, jsonPath string
+	var only, precisions, peers, jsonPath string
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
+	flag.StringVar(&s.torchPython, "torch-python", ".venv-torch/bin/python", "a Python with bench/requirements-torch.txt")
+	flag.StringVar(&s.torchPeer, "torch-peer", "bench/torch_step.py", "the PyTorch side of the training step")
+	flag.StringVar(&peers, "peers", "keras", "beside whom the training step is measured: keras, torch, or both")
 	flag.StringVar(&s.predictPeer, "predict-peer", "bench/predict.py", "the Keras side of prediction")
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
 	flag.IntVar(&s.size, "size", 128, "image side of the training step and of prediction, pixels")
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
-	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and Keras'")
+	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and each peer's")
 	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5; the first 3 are not measured")
 	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 900")
 	flag.IntVar(&s.memorySize, "memory-size", 64, "image side of the memory run, pixels")
 	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
-	flag.BoolVar(&s.jit, "jit", true, "measure Keras with XLA too")
+	flag.BoolVar(&s.jit, "jit", true, "measure the peers compiled too: Keras by XLA, PyTorch by torch.compile")
 	flag.BoolVar(&s.xla, "xla", false, "measure ours with XLA too, on GPUs")
-	flag.StringVar(&only, "only", "files,step,memory", "what to measure: these, and intake, predict, submission or mirror")
+	flag.StringVar(&only, "only", "files,step,limit,memory", "what to measure: these, and intake, predict, submission or mirror")
 	flag.StringVar(&s.alone, "alone", "cpu", "mirror: one device, as galaxy train --devices takes it; its batch is -batch")
 	flag.StringVar(&s.devices, "devices", "cpu:2", "mirror: several devices")
 	flag.IntVar(&s.mirrorBatch, "mirror-batch", 0, "mirror: examples of a step on several devices; 0 is -batch")
@@ -72,6 +78,14 @@ func main() {
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
 	s.only, s.precisions = strings.Split(only, ","), strings.Split(precisions, ",")
+	for name := range strings.SplitSeq(peers, ",") {
+		peer, ok := map[string]string{"keras": keras, "torch": torch}[name]
+		if !ok {
+			fmt.Fprintf(os.Stderr, "bench: -peers %s: expected keras, torch or both\n", name)
+			os.Exit(2)
+		}
+		s.peers = append(s.peers, peer)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, s, jsonPath); err != nil {
@@ -87,6 +101,7 @@ type figures struct {
 	Submission *submissionFigures `json:"submission,omitempty"`
 	Files      *fileFigures       `json:"files,omitempty"`
 	Steps      []stepFigures      `json:"steps,omitempty"`
+	Limit      []limitFigures     `json:"limit,omitempty"`
 	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
 	Memory     *memoryFigures     `json:"memory,omitempty"`
 }
@@ -96,7 +111,7 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		return errors.New("expected -steps of 5 or more, -memory-steps of 900 or more and -rounds of 1 or more")
 	}
 	for _, part := range s.only {
-		if parts := []string{"files", "step", "memory", "intake", "predict", "submission", "mirror"}; !slices.Contains(parts, part) {
+		if parts := []string{"files", "step", "limit", "memory", "intake", "predict", "submission", "mirror"}; !slices.Contains(parts, part) {
 			return fmt.Errorf("-only %s: expected some of %s", part, strings.Join(parts, ", "))
 		}
 	}
@@ -136,7 +151,9 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		submission.print()
 		f.Submission = &submission
 	}
-	if !slices.ContainsFunc(s.only, func(part string) bool { return slices.Contains([]string{"files", "step", "memory", "mirror"}, part) }) {
+	if !slices.ContainsFunc(s.only, func(part string) bool {
+		return slices.Contains([]string{"files", "step", "limit", "memory", "mirror"}, part)
+	}) {
 		return writeFigures(jsonPath, f)
 	}
 	// All these parts need the caches, so they are always made.
@@ -156,6 +173,20 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 			}
 			figures.print()
 			f.Steps = append(f.Steps, figures)
+		}
+	}
+	if slices.Contains(s.only, "limit") {
+		for i, precision := range s.precisions {
+			step := 0.0
+			if f.Steps != nil {
+				step = f.Steps[i].Step[ours].Median
+			}
+			figures, err := s.limit(precision, step)
+			if err != nil {
+				return err
+			}
+			figures.print()
+			f.Limit = append(f.Limit, figures)
 		}
 	}
 	if slices.Contains(s.only, "mirror") {

@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -63,24 +62,25 @@ func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, valu
 	return sv
 }
 
-// snapshot saves the values that variables had a while ago.
+// snapshot saves the values that variables had a while ago, of which it has copies.
 type snapshot struct {
 	saver
 	clear, take *tf.Operation
 }
 
-// newSnapshot adds the ops for vars, whose values are given.
+// newSnapshot adds the ops for vars, whose values are given. With references to the
+// values in place of copies, every variable would be in another place after a snapshot,
+// and TensorFlow's allocator would find less and less room between them.
 func newSnapshot(s *op.Scope, vars []Variable, values []tf.Output) snapshot {
 	dtypes := make([]tf.DataType, len(vars))
-	for i := range vars {
-		dtypes[i] = tf.Float
-	}
+	copies := make([]tf.Output, len(vars))
 	ss := s.SubScope("snapshot")
+	for i, value := range values {
+		dtypes[i], copies[i] = tf.Float, op.DeepCopy(ss.SubScope("copy"), value)
+	}
 	return snapshot{
 		clear: op.StageClear(ss, dtypes, op.StageClearSharedName("snapshot")),
-		// On the host nothing is copied: the next update of a variable finds its
-		// memory in use and takes other.
-		take:  op.Stage(ss, values, op.StageSharedName("snapshot")),
+		take:  op.Stage(ss, copies, op.StageSharedName("snapshot")),
 		saver: newSaver(s, vars, nil, op.Unstage(ss, dtypes, op.UnstageSharedName("snapshot"))),
 	}
 }
@@ -111,10 +111,14 @@ func (sv saver) save(sess *tf.Session, prefix string) error {
 }
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
-	if err := cmp.Or(CheckPath(prefix), CheckBundle(prefix)); err != nil {
+	if err := CheckPath(prefix); err != nil {
 		return fmt.Errorf("restore variables: %w", err)
 	}
-	if err := sv.run(sess, prefix, sv.assigned); err != nil {
+	err := CheckBundle(prefix)
+	if err == nil {
+		err = sv.run(sess, prefix, sv.assigned)
+	}
+	if err != nil {
 		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
 	}
 	return nil

@@ -557,8 +557,8 @@ func (t *Trainer) Save(prefix string) error {
 	return t.SaveSnapshot(prefix)
 }
 
-// Snapshot keeps the value of every variable and slot for SaveSnapshot. It takes
-// little time; the memory of a second set of them is used until that has ended.
+// Snapshot copies the value of every variable and slot for SaveSnapshot, into memory
+// that is used until that has ended.
 func (t *Trainer) Snapshot() error {
 	for _, target := range []*tf.Operation{t.snapshot.clear, t.snapshot.take} { // of one that was not saved
 		if _, err := t.sess.Run(nil, nil, []*tf.Operation{target}); err != nil {

@@ -12,6 +12,7 @@ static void trim(void) {}
 import "C"
 
 // TrimMemory gives the memory that TensorFlow has freed back to the system.
-// The C library would keep it: what an evaluation, with its larger batches, has
-// needed once would stay with the process for the rest of a training run.
+// The C library would keep it: what an evaluation, with its larger batches, or a
+// checkpoint, with a second set of the variables, has needed once would stay with the
+// process for the rest of a training run.
 func TrimMemory() { C.trim() }

@@ -642,7 +642,11 @@ func (r *run) save() error {
 	}
 	done := make(chan error, 1)
 	r.saved, r.savedAt, r.saving = r.state.Step, time.Now(), done
-	go func() { done <- r.writeCheckpoint(state) }()
+	go func() {
+		err := r.writeCheckpoint(state)
+		graph.TrimMemory()
+		done <- err
+	}()
 	return nil
 }
 

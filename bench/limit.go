@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+
+	"galaxy/graph"
+)
+
+// limitFigures say how fast TensorFlow's kernels make the convolutions of one training
+// step beside a large matrix product, the fastest that the machine does.
+type limitFigures struct {
+	Precision string     `json:"precision"`
+	Size      int        `json:"size"`
+	Batch     int        `json:"batch"`
+	Peak      float64    `json:"peak_gflops"`
+	Kinds     []kindTime `json:"kinds"`
+	Step      float64    `json:"step_seconds,omitempty"` // of the part step, 0 where it was not measured
+}
+
+// kindTime is the time of one kind of op in a step, all layers together.
+type kindTime struct {
+	Kind    string  `json:"kind"`
+	Seconds float64 `json:"seconds"`
+	GFLOPs  float64 `json:"gflops"` // a second
+}
+
+func (f limitFigures) print() {
+	of := func(seconds float64) string {
+		if f.Step == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.0f %%", 100*seconds/f.Step)
+	}
+	fmt.Printf("| %s, %d px, batch %d | s | GFLOP/s | of the peak | of the step |\n|---|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
+	fmt.Printf("| matrix product of %d × %d, the peak | | %.0f | 100 %% | |\n", peakSize, peakSize, f.Peak)
+	all := 0.0
+	for _, k := range f.Kinds {
+		fmt.Printf("| %s | %.3f | %.0f | %.0f %% | %s |\n", k.Kind, k.Seconds, k.GFLOPs, 100*k.GFLOPs/f.Peak, of(k.Seconds))
+		all += k.Seconds
+	}
+	if f.Step > 0 {
+		fmt.Printf("| all else: batch norm, ReLU, sums, optimizer | %.3f | | | %s |\n", f.Step-all, of(f.Step-all))
+	}
+	fmt.Println()
+}
+
+// layer is a convolution of ResNet34, and how many like it there are.
+type layer struct{ kernel, in, out, stride, side, count int64 }
+
+// layersOf are those for images of a size (He et al. 2015, arXiv 1512.03385, table 1).
+func layersOf(size int64) []layer {
+	side := (size + 1) / 2
+	all := []layer{{7, 3, 64, 2, size, 1}}
+	side = (side + 1) / 2
+	in := int64(64)
+	for i, blocks := range []int64{3, 4, 6, 3} {
+		out := int64(64) << i
+		if in != out {
+			all = append(all, layer{3, in, out, 2, side, 1}, layer{1, in, out, 2, side, 1})
+			side = (side + 1) / 2
+			blocks-- // and the second of that block, below
+			all = append(all, layer{3, out, out, 1, side, 1})
+		}
+		all = append(all, layer{3, out, out, 1, side, 2 * blocks})
+		in = out
+	}
+	return all
+}
+
+const (
+	peakSize   = 2048
+	limitTurns = 7 // of which the median counts
+)
+
+// limit times the kernels.
+func (s settings) limit(precision string, step float64) (f limitFigures, err error) {
+	f = limitFigures{Precision: precision, Size: s.size, Batch: s.batch, Step: step}
+	dtype := map[string]tf.DataType{"float32": tf.Float, "bfloat16": tf.Bfloat16, "float16": tf.Half}[precision]
+	seconds, err := timeOp(dtype, func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation {
+		return op.MatMul(s, random(peakSize, peakSize), random(peakSize, peakSize)).Op
+	})
+	if err != nil {
+		return f, err
+	}
+	f.Peak = 2 * peakSize * peakSize * peakSize / seconds / 1e9
+	n := int64(s.batch)
+	for _, kind := range []struct {
+		name string
+		op   func(s *op.Scope, l layer, x, w, y tf.Output, in, kernel []int32, strides []int64) tf.Output
+	}{
+		{"convolutions forward", func(s *op.Scope, l layer, x, w, _ tf.Output, _, _ []int32, strides []int64) tf.Output {
+			return op.Conv2D(s, x, w, strides, "SAME")
+		}},
+		{"their data gradients", func(s *op.Scope, l layer, _, w, y tf.Output, in, _ []int32, strides []int64) tf.Output {
+			return op.Conv2DBackpropInput(s, op.Const(s.SubScope("in"), in), w, y, strides, "SAME")
+		}},
+		{"their weight gradients, by TensorFlow's kernel", func(s *op.Scope, l layer, x, _, y tf.Output, _, kernel []int32, strides []int64) tf.Output {
+			return op.Conv2DBackpropFilter(s, x, op.Const(s.SubScope("kernel"), kernel), y, strides, "SAME")
+		}},
+	} {
+		k, flops := kindTime{Kind: kind.name}, 0.0
+		for i, l := range layersOf(int64(s.size)) {
+			if i == 0 && kind.name == "their data gradients" {
+				continue // of the images, which nobody asks for
+			}
+			out := (l.side + l.stride - 1) / l.stride
+			seconds, err := timeOp(dtype, func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation {
+				return kind.op(s, l, random(n, l.side, l.side, l.in), random(l.kernel, l.kernel, l.in, l.out), random(n, out, out, l.out),
+					[]int32{int32(n), int32(l.side), int32(l.side), int32(l.in)}, []int32{int32(l.kernel), int32(l.kernel), int32(l.in), int32(l.out)},
+					[]int64{1, l.stride, l.stride, 1}).Op
+			})
+			if err != nil {
+				return f, err
+			}
+			k.Seconds += seconds * float64(l.count)
+			flops += 2 * float64(n*out*out*l.kernel*l.kernel*l.in*l.out*l.count)
+		}
+		k.GFLOPs = flops / k.Seconds / 1e9
+		f.Kinds = append(f.Kinds, k)
+	}
+	return f, nil
+}
+
+// timeOp returns the seconds that an op takes on variables of random values.
+func timeOp(dtype tf.DataType, build func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation) (seconds float64, err error) {
+	g := tf.NewGraph()
+	s := op.NewScopeWithGraph(g)
+	var inits []*tf.Operation
+	random := func(shape ...int64) tf.Output {
+		rs := s.SubScope("random")
+		value := op.Cast(rs, op.RandomStandardNormal(rs, op.Const(rs.SubScope("shape"), shape), tf.Float), dtype)
+		v := op.VarHandleOp(rs, dtype, tf.MakeShape(shape...), op.VarHandleOpSharedName(fmt.Sprint(len(inits))))
+		inits = append(inits, op.AssignVariableOp(rs, v, value))
+		return op.ReadVariableOp(rs, v, dtype)
+	}
+	target := build(s, random)
+	if err := s.Err(); err != nil {
+		return 0, err
+	}
+	options, err := graph.SessionConfig{}.Options()
+	if err != nil {
+		return 0, err
+	}
+	sess, err := tf.NewSession(g, options)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, sess.Close()) }()
+	if _, err := sess.Run(nil, nil, inits); err != nil {
+		return 0, err
+	}
+	var took []float64
+	for range limitTurns + 2 {
+		begin := time.Now()
+		if _, err := sess.Run(nil, nil, []*tf.Operation{target}); err != nil {
+			return 0, err
+		}
+		took = append(took, time.Since(begin).Seconds())
+	}
+	return median(took[2:]), nil
+}
