@@ -11,17 +11,25 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// maxFilterGEMM is the largest number of output pixels of an image for which a
-// matrix product finds a kernel's gradient faster than the convolution's own op.
-const maxFilterGEMM = 16
+// The largest numbers of output pixels of an image for which one matrix product finds a
+// kernel's gradient faster than the convolution's own op, and for which nine do, of
+// manyChannels and more and without a stride.
+const (
+	maxOneProduct   = 16
+	maxNineProducts = 64
+	manyChannels    = 256
+)
 
 // filterGradients returns gradients, those of float32 variables, with some of a
 // CPU's in bfloat16 found in another way: the gradient of a 3×3 kernel is the
-// product of the patches under it with the gradient of its output. oneDNN's kernel
+// product of the patches under it with the gradient of its output, or, for each place
+// in the kernel, that of the shifted input. oneDNN's kernel
 // for it keeps a copy of the gradient for each thread and adds them up, which on
-// the few pixels of the last stages costs more than the sums themselves: 8.5 ms
-// against 2.5 for 512 to 512 channels on 64 images of 2×2, 4.2 against 2.1 for 256
-// to 256 on 4×4; in float32 it is the other way round.
+// the few pixels of the last stages costs more than the sums themselves. On two cores,
+// ms by oneDNN's kernel, one product, nine products: 512 to 512 channels on 64 images of
+// 2×2 12.9, 1.9, 3.2, on 32 of 4×4 8.5, 3.8, 3.4; 256 to 256 on 64 of 4×4 3.7, 2.3, 2.2, on 32 of 8×8
+// 5.6, 4.5, 3.7; 128 to 128 on 64 of 8×8 2.9, 3.9, 3.0. (In a whole step nine gain nothing on 4×4.) In
+// float32 it is the other way round.
 //
 // g is the graph that s builds. The ops that are not needed any more stay in it
 // and do not run.
@@ -57,34 +65,55 @@ func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Outp
 		}
 		in, err := x.Shape().ToSlice()
 		pixels, err2 := dy.Shape().ToSlice()
-		if err != nil || err2 != nil || slices.Min(pixels) < 0 || pixels[1]*pixels[2] > maxFilterGEMM {
-			continue // also where the size is known only when the graph runs
+		if err != nil || err2 != nil || slices.Min(pixels) < 0 {
+			continue // the size is known only when the graph runs
 		}
-		stride := conv.Attr["strides"].GetList().I[1]
+		stride, most := conv.Attr["strides"].GetList().I[1], int64(maxOneProduct)
+		if stride == 1 && shape[2] >= manyChannels {
+			most = maxNineProducts
+		}
+		if pixels[1]*pixels[2] > most {
+			continue
+		}
 		ks := s.SubScope("kernel")
-		rows := op.Reshape(ks.SubScope("rows"), patches(ks, x, in, stride), tg.Const(ks.SubScope("rows"), []int64{-1, 9 * shape[2]}))
-		columns := op.Reshape(ks.SubScope("columns"), dy, tg.Const(ks.SubScope("columns"), []int64{-1, shape[3]}))
-		product := op.MatMul(ks, rows, columns, op.MatMulTransposeA(true))
+		columns := matrix(ks.SubScope("columns"), dy, shape[3])
+		var product tf.Output
+		switch {
+		case stride > 1:
+			patches := op.ExtractImagePatches(ks, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")
+			product = op.MatMul(ks, matrix(ks.SubScope("rows"), patches, 9*shape[2]), columns, op.MatMulTransposeA(true))
+		case pixels[1]*pixels[2] <= maxOneProduct:
+			// ExtractImagePatches does this on one thread.
+			patches := op.ConcatV2(ks, shifted(ks, x, in), tg.Const(ks.SubScope("channels"), int32(3)))
+			product = op.MatMul(ks, matrix(ks.SubScope("rows"), patches, 9*shape[2]), columns, op.MatMulTransposeA(true))
+		default:
+			var products []tf.Output
+			for _, x := range shifted(ks, x, in) {
+				ps := ks.SubScope("place")
+				products = append(products, op.MatMul(ps, matrix(ps, x, shape[2]), columns, op.MatMulTransposeA(true)))
+			}
+			product = op.Pack(ks, products)
+		}
 		out[i] = tg.Cast(ks, op.Reshape(ks, product, tg.Const(ks, shape)), tf.Float)
 	}
 	return out, s.Err()
 }
 
-// patches returns the pixels under a 3×3 kernel at each of its places, SAME
-// padding: [N, height, width, 9·channels] of x, which has the given shape.
-func patches(s *op.Scope, x tf.Output, shape []int64, stride int64) tf.Output {
-	if stride > 1 {
-		return op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")
-	}
-	// ExtractImagePatches does this on one thread.
+// matrix is x with rows of so many values.
+func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
+	return op.Reshape(s, x, tg.Const(s, []int64{-1, columns}))
+}
+
+// shifted returns x, of the given shape, as it lies under each of the nine places of a
+// 3×3 kernel, SAME padding.
+func shifted(s *op.Scope, x tf.Output, shape []int64) (all []tf.Output) {
 	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
 	size := tg.Const(s.SubScope("size"), shape)
-	var shifted []tf.Output
 	for row := range int64(3) {
 		for column := range int64(3) {
 			from := tg.Const(s.SubScope("from"), []int64{0, row, column, 0})
-			shifted = append(shifted, op.Slice(s.SubScope("shifted"), padded, from, size))
+			all = append(all, op.Slice(s.SubScope("shifted"), padded, from, size))
 		}
 	}
-	return op.ConcatV2(s, shifted, tg.Const(s.SubScope("channels"), int32(3)))
+	return all
 }

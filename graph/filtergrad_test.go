@@ -42,17 +42,20 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 }
 
 func TestFilterGradients(t *testing.T) {
-	const n, in, out = 64, 8, 5
+	const n, out = 64, 5
 	for _, c := range []struct {
+		in           int64
 		size, stride int
 		precision    Precision
 		product      bool // whether a matrix product replaces the op
 	}{
-		{2, 1, BFloat16, true}, {4, 1, BFloat16, true}, {1, 1, BFloat16, true}, {3, 1, BFloat16, true},
-		{4, 2, BFloat16, true}, {8, 2, BFloat16, true}, {5, 2, BFloat16, true}, {2, 2, BFloat16, true},
-		{5, 1, BFloat16, false}, {9, 2, BFloat16, false}, {4, 1, Float32, false},
+		{8, 2, 1, BFloat16, true}, {8, 4, 1, BFloat16, true}, {8, 1, 1, BFloat16, true}, {8, 3, 1, BFloat16, true},
+		{8, 4, 2, BFloat16, true}, {8, 8, 2, BFloat16, true}, {8, 5, 2, BFloat16, true}, {8, 2, 2, BFloat16, true},
+		{8, 5, 1, BFloat16, false}, {8, 9, 2, BFloat16, false}, {8, 4, 1, Float32, false},
+		{256, 8, 1, BFloat16, true}, {256, 9, 1, BFloat16, false}, {255, 8, 1, BFloat16, false}, {256, 10, 2, BFloat16, false},
 	} {
-		t.Run(fmt.Sprintf("%d px, stride %d, %s", c.size, c.stride, c.precision), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d px, stride %d, %d channels, %s", c.size, c.stride, c.in, c.precision), func(t *testing.T) {
+			in := c.in
 			size, places := int64(c.size), int64(c.size+c.stride-1)/int64(c.stride)
 			g := tf.NewGraph()
 			s := op.NewScopeWithGraph(g)
@@ -89,7 +92,7 @@ func TestFilterGradients(t *testing.T) {
 				kernel: graphtest.Float32(t, whole(9*in*out), 3, 3, in, out),
 			}, got[0])
 			found := graphtest.Floats(t, values[0])
-			for i, want := range filterTwin(xs, dys, n, c.size, in, out, c.stride) {
+			for i, want := range filterTwin(xs, dys, n, c.size, int(in), out, c.stride) {
 				if !(math.Abs(found[i]-want) <= want/256) {
 					t.Fatalf("element %d is %v, expected %v", i, found[i], want)
 				}

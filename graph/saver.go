@@ -65,24 +65,26 @@ func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, valu
 // snapshot saves the values that variables had a while ago, of which it has copies.
 type snapshot struct {
 	saver
-	clear, take *tf.Operation
+	take *tf.Operation
 }
 
-// newSnapshot adds the ops for vars, whose values are given. With references to the
-// values in place of copies, every variable would be in another place after a snapshot,
-// and TensorFlow's allocator would find less and less room between them.
+// newSnapshot adds the ops for vars, whose values are given. The copies are on the host
+// and keep their memory, so that TensorFlow's allocator, which gives nothing back to the
+// system, always finds the same room. Only variables of TensorFlow's first kind are
+// assigned to in place.
 func newSnapshot(s *op.Scope, vars []Variable, values []tf.Output) snapshot {
-	dtypes := make([]tf.DataType, len(vars))
+	var takes []*tf.Operation
 	copies := make([]tf.Output, len(vars))
-	ss := s.SubScope("snapshot")
-	for i, value := range values {
-		dtypes[i], copies[i] = tf.Float, op.DeepCopy(ss.SubScope("copy"), value)
+	for i, v := range vars {
+		ss := s.SubScope("snapshot").SubScope(v.Name)
+		kept := ss.AddOperation(tf.OpSpec{Type: "VariableV2", Attrs: map[string]any{"dtype": tf.Float, "shape": tf.MakeShape(v.Shape...)}})
+		if s.Err() != nil {
+			return snapshot{}
+		}
+		copies[i] = kept.Output(0)
+		takes = append(takes, ss.AddOperation(tf.OpSpec{Type: "Assign", Input: []tf.Input{copies[i], values[i]}}))
 	}
-	return snapshot{
-		clear: op.StageClear(ss, dtypes, op.StageClearSharedName("snapshot")),
-		take:  op.Stage(ss, copies, op.StageSharedName("snapshot")),
-		saver: newSaver(s, vars, nil, op.Unstage(ss, dtypes, op.UnstageSharedName("snapshot"))),
-	}
+	return snapshot{take: group(s, "snapshot", takes), saver: newSaver(s, vars, nil, copies)}
 }
 
 // assign gives all of the variables behind handles a value, each where it is.

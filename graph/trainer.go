@@ -557,13 +557,11 @@ func (t *Trainer) Save(prefix string) error {
 	return t.SaveSnapshot(prefix)
 }
 
-// Snapshot copies the value of every variable and slot for SaveSnapshot, into memory
-// that is used until that has ended.
+// Snapshot copies the value of every variable and slot for SaveSnapshot, which must not
+// be under way, into the memory of a second set of them on the host.
 func (t *Trainer) Snapshot() error {
-	for _, target := range []*tf.Operation{t.snapshot.clear, t.snapshot.take} { // of one that was not saved
-		if _, err := t.sess.Run(nil, nil, []*tf.Operation{target}); err != nil {
-			return fmt.Errorf("keep the variables: %w", err)
-		}
+	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.snapshot.take}); err != nil {
+		return fmt.Errorf("keep the variables: %w", err)
 	}
 	t.taken.Store(true)
 	return nil
