@@ -390,7 +390,7 @@ func testLosesWorker(t *testing.T, die int64) {
 func TestClusterLosesStoppedWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
 	tasks := twoWorkers(t, 6, 0)
-	tasks[0].Worker.Timeout, tasks[1].Stop = 10*time.Second, 4
+	tasks[0].Worker.Timeout, tasks[1].Stop = 30*time.Second, 4
 	r := runTasks(t, tasks...)[0]
 	if len(r.Losses) != 3 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "it takes connections and says nothing") {
 		t.Errorf("worker 0 made %d steps and ended with %q, expected 3 steps and an error that names worker 1 as stopped", len(r.Losses), r.Err)
