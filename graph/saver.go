@@ -107,7 +107,7 @@ func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error
 
 func (sv saver) save(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.saving); err != nil {
-		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full, and run again", prefix, firstLine(err))
+		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full (a training run then goes on with --resume)", prefix, firstLine(err))
 	}
 	return nil
 }

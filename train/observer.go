@@ -100,5 +100,8 @@ func (f *finite) check(r StepResult) error {
 		}
 		return nil
 	}
+	if r.Skipped && f.skipped > 1 {
+		told += fmt.Sprintf(", and so were the %d steps before", f.skipped-1)
+	}
 	return errors.New(told)
 }

@@ -219,7 +219,7 @@ func (r *run) openCheckpoint() error {
 			return err
 		}
 	}
-	if b := last.State.Best; b != nil && b.Step == last.State.Step {
+	if b := last.State.Best; b != nil {
 		// A crash may have come between the checkpoint and its mark.
 		return r.store.MarkBest(b.Step)
 	}

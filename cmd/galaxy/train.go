@@ -124,6 +124,9 @@ func trainAction(c *cli.Context) (err error) {
 		needed = append(needed, "out")
 	}
 	if err := checkArguments(c, needed...); err != nil {
+		if chief && c.Bool("resume") && out != "" && !exists(out) {
+			err = usageError{fmt.Errorf("there is no run %s to go on with; to begin it: %w", out, err)}
+		}
 		return err
 	}
 	if limit := c.Duration("time"); c.IsSet("time") && limit <= 0 {
@@ -520,11 +523,14 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 func parseCheckpointEvery(text string, epoch, total int64) (steps int64, seconds float64, err error) {
 	for part := range strings.SplitSeq(text, ",") {
 		n, err := parseDuration(part, epoch, total)
-		if err == nil {
+		if err == nil && steps == 0 {
 			steps = n
 			continue
 		}
 		t, err2 := time.ParseDuration(part)
+		if err == nil || err2 == nil && seconds > 0 {
+			return 0, 0, fmt.Errorf("%q: expected at most one number of steps and one time", text)
+		}
 		if err2 != nil || t <= 0 {
 			return 0, 0, fmt.Errorf("%w, or a time (10m)", err)
 		}

@@ -242,13 +242,17 @@ func (s *Store) Rewind(step int64) error {
 
 // Latest returns the newest checkpoint, or ErrNone. Where that is damaged it is the
 // newest that is not, and damaged says what is wrong; only when there is no other
-// that is the error.
+// that is the error. Where nothing says which is the newest, as after a crash in the
+// first save, it is the newest that is whole.
 func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	c, err = s.named(latestName)
-	if err == nil || errors.Is(err, ErrNone) {
-		return c, nil, err
+	if err == nil {
+		return c, nil, nil
 	}
 	entries, err2 := os.ReadDir(s.dir)
+	if errors.Is(err2, fs.ErrNotExist) {
+		return nil, nil, err
+	}
 	if err2 != nil {
 		return nil, nil, errors.Join(err, err2)
 	}
@@ -258,14 +262,28 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 			continue
 		}
 		if other, err2 := read(filepath.Join(s.dir, e.Name())); err2 == nil {
+			if errors.Is(err, ErrNone) {
+				err = nil
+			}
 			return other, err, nil
 		}
 	}
 	return nil, nil, err
 }
 
-// Best returns the checkpoint with the best evaluation, or ErrNone.
-func (s *Store) Best() (*Checkpoint, error) { return s.named(bestName) }
+// Best returns the checkpoint with the best evaluation, or ErrNone. Which one that is
+// the newest says, if it is whole; what BEST names may have been changed since.
+func (s *Store) Best() (*Checkpoint, error) {
+	last, damaged, err := s.Latest()
+	if err != nil || damaged != nil || last.State.Best == nil {
+		return s.named(bestName)
+	}
+	best, err := read(filepath.Join(s.dir, stepDir(last.State.Best.Step)))
+	if err != nil {
+		return nil, fmt.Errorf("read the best checkpoint: %w", err)
+	}
+	return best, nil
+}
 
 func (s *Store) named(pointer string) (*Checkpoint, error) {
 	name, err := s.pointer(pointer)

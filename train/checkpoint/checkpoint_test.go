@@ -70,6 +70,35 @@ func TestSaveAndRead(t *testing.T) {
 	}
 }
 
+// What the pointers say may be changed or gone: the newest checkpoint knows the best, and
+// without LATEST it is the newest that is whole.
+func TestPointersAreNotNeeded(t *testing.T) {
+	dir := t.TempDir()
+	s := Open(dir)
+	save(t, s, 3)
+	save(t, s, 5)
+	if err := s.Save(State{Step: 7, Best: &Best{Step: 5, RMSE: .5}}, writeBundle("x")); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func() error{
+		func() error { return nil },
+		func() error { return os.WriteFile(filepath.Join(dir, bestName), []byte("step-00000003\n"), 0o644) },
+		func() error { return os.Remove(filepath.Join(dir, bestName)) },
+		func() error { return os.Remove(filepath.Join(dir, latestName)) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		last, damaged, err := s.Latest()
+		if err != nil || damaged != nil || last.State.Step != 7 {
+			t.Errorf("latest %v, %v, %v: expected that of step 7", last, damaged, err)
+		}
+		if best, err := s.Best(); err != nil || best.State.Step != 5 {
+			t.Errorf("best %v, %v: expected that of step 5", best, err)
+		}
+	}
+}
+
 // A step that was evaluated after its checkpoint was made gets the newer state
 // with the same variables.
 func TestSaveSameStepReplacesTheState(t *testing.T) {
