@@ -275,7 +275,7 @@ func CheckMicroBatch(examples, size int, resize bool) error {
 		final = 1
 	}
 	if examples*final*final < 2 {
-		return fmt.Errorf("a device sees %d example of the batch at a time, at %d px: batch norm needs at least 2; take a larger batch, or fewer parts of it (devices, --accumulate)", examples, size)
+		return fmt.Errorf("a device sees %d example of the batch at a time, at %d px: batch norm needs at least 2 examples; take a larger batch, or fewer parts of it (devices, --accumulate)", examples, size)
 	}
 	return nil
 }
