@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,10 +158,10 @@ func (b *workbench) curves(file string) string {
 			field, kind, n := protowire.ConsumeTag(payload)
 			value := payload[n:]
 			n += protowire.ConsumeFieldValue(field, kind, value)
-			switch {
-			case field == 2:
+			switch field {
+			case 2:
 				step, _ = protowire.ConsumeVarint(value)
-			case field == 5:
+			case 5:
 				var summary summary_go_proto.Summary
 				message, _ := protowire.ConsumeBytes(value)
 				if err := proto.Unmarshal(message, &summary); err != nil {
@@ -240,7 +241,9 @@ func (b *workbench) lastStep(run string) (step int64) {
 // said it.
 func beginning(stderr string) (step int64) {
 	if m := regexp.MustCompile(`step (\d+) of \d+: loss|resume: go on at step (\d+)\n`).FindStringSubmatch(stderr); m != nil {
-		fmt.Sscan(m[1]+m[2], &step)
+		if n, err := strconv.ParseInt(m[1]+m[2], 10, 64); err == nil {
+			step = n
+		}
 	}
 	return step
 }
@@ -334,8 +337,8 @@ func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *t
 			return true
 		}
 	}
-	switch {
-	case i%3 == 0:
+	switch i % 3 {
+	case 0:
 		for n := b.r.IntN(3); ; {
 			<-tick.C
 			if len(ended) > 0 {
@@ -356,7 +359,7 @@ func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *t
 			}
 			*lifetime = time.Since(begin)
 		}
-	case i%3 == 1:
+	case 1:
 		from, n := b.lastStep("run"), int64(1+b.r.IntN(9))
 		for len(ended) == 0 && b.lastStep("run") < from+n { // cut back when the run goes on
 			<-tick.C
@@ -383,7 +386,7 @@ func (b *workbench) stopped(run string, steps int, after int64) int64 {
 	if err := c.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		b.t.Fatal(err)
 	}
-	if <-ended; c.ProcessState.ExitCode() != exitStopped {
+	if _ = <-ended; c.ProcessState.ExitCode() != exitStopped { //nolint:staticcheck // its state says more
 		b.t.Fatalf("the run was to be stopped after step %d, and ended with %v\n%s", after, c.ProcessState, stderr)
 	}
 	return b.lastStep(run)
@@ -454,11 +457,11 @@ func TestStopSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-ended:
+		case _ = <-ended: //nolint:staticcheck // the state says more
 		case <-time.After(time.Minute):
 			t.Errorf("%s: a minute after a signal at %v it is still there\n%s", c.name, moment, stderr)
-			p.Process.Kill()
-			<-ended
+			_ = p.Process.Kill()
+			_ = <-ended //nolint:staticcheck // the state says more
 		}
 		worst[i] = max(worst[i], time.Since(begin))
 		said := stderr.String()
