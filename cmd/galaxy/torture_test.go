@@ -475,7 +475,10 @@ func TestStopSignals(t *testing.T) {
 			t.Errorf("%s: a signal at %v: exit code %d\n%s", c.name, moment, code, said)
 		}
 		outcomes[c.name+": "+how]++
-		if c.out == "" || how == "it had ended" && !c.goesOn {
+		if c.out == "" || how == "it had ended" {
+			if c.out != "" && !maps.Equal(c.result(c.out), want[i]) {
+				t.Errorf("%s: it had ended at a signal at %v, with another result", c.name, moment)
+			}
 			b.remove(c.out)
 			continue
 		}
