@@ -6,19 +6,16 @@ Keras at its usual best: compile and fit, with a tf.data pipeline over arrays in
 memory. Prints {"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
-import argparse
-import json
 import os
 import sys
 import time
 
+import peer
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity"))
 
 import keras_resnet as kr  # noqa: E402
-import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-
-EXAMPLE = np.dtype([("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", 37), ("", "V4")])
 
 
 class Clock(kr.keras.callbacks.Callback):
@@ -31,23 +28,13 @@ class Clock(kr.keras.callbacks.Callback):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cache", required=True)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], required=True)
-    parser.add_argument("--jit", action="store_true")
-    args = parser.parse_args()
-
-    manifest = json.load(open(os.path.join(args.cache, "manifest.json")))
-    size = manifest["size"]
-    examples = np.fromfile(os.path.join(args.cache, "examples.bin"), EXAMPLE)
-    images = np.fromfile(os.path.join(args.cache, "images.bin"), np.uint8).reshape(-1, size, size, 3)
-    data = tf.data.Dataset.from_tensor_slices((images, examples["labels"]))
+    args = peer.arguments()
+    manifest, images, labels = peer.load(args.cache)
+    data = tf.data.Dataset.from_tensor_slices((images, labels))
     data = data.shuffle(1000).repeat().batch(args.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
     model = kr.build(
-        size, manifest["channel_mean"], manifest["channel_std"], dropout=0.2,
+        manifest["size"], manifest["channel_mean"], manifest["channel_std"], dropout=0.2,
         dtype=args.precision if args.precision == "float32" else "mixed_" + args.precision)
     optimizer = kr.keras.optimizers.AdamW(1e-3, weight_decay=0.05, global_clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -55,7 +42,7 @@ def main():
         optimizer, loss=lambda labels, logits: kr.focal_loss(logits, labels, 0.25, 2.0), jit_compile=args.jit)
     clock = Clock()
     model.fit(data, steps_per_epoch=args.steps, epochs=1, verbose=0, callbacks=[clock])
-    kr.answer({"ends": clock.ends})
+    peer.answer(clock.ends)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,13 @@ torch.compile. Batches are rows of arrays in memory. Prints
 {"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
-import argparse
-import json
-import os
-import sys
 import time
 
-import numpy as np
+import peer
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-EXAMPLE = np.dtype([("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", 37), ("", "V4")])
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
 
 
@@ -73,18 +68,9 @@ def focal_loss(logits, labels, alpha=0.25, gamma=2.0):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cache", required=True)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], required=True)
-    parser.add_argument("--jit", action="store_true")
-    args = parser.parse_args()
-
-    manifest = json.load(open(os.path.join(args.cache, "manifest.json")))
-    size = manifest["size"]
-    labels = torch.from_numpy(np.fromfile(os.path.join(args.cache, "examples.bin"), EXAMPLE)["labels"].copy())
-    images = torch.from_numpy(np.fromfile(os.path.join(args.cache, "images.bin"), np.uint8).reshape(-1, size, size, 3))
+    args = peer.arguments()
+    manifest, images, labels = peer.load(args.cache)
+    images, labels = torch.from_numpy(images), torch.from_numpy(labels.copy())
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
@@ -119,8 +105,7 @@ def main():
         step(order[:args.batch])
         order = order[args.batch:]
         ends.append(time.time())
-    json.dump({"ends": ends}, sys.stdout)
-    sys.stdout.write("\n")
+    peer.answer(ends)
 
 
 if __name__ == "__main__":

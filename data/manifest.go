@@ -159,6 +159,9 @@ func decodeManifest(b []byte) (*Manifest, error) {
 // readManifest reads manifest.json of a cache folder.
 func readManifest(name string) (*Manifest, error) {
 	b, err := durable.ReadFile(name, maxManifestBytes)
+	if errors.Is(err, durable.ErrTooLarge) {
+		return nil, fmt.Errorf("larger than %d bytes; %w", maxManifestBytes, errAgain)
+	}
 	if err != nil {
 		return nil, err
 	}

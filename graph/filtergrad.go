@@ -77,21 +77,23 @@ func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Outp
 		}
 		ks := s.SubScope("kernel")
 		columns := matrix(ks.SubScope("columns"), dy, shape[3])
-		var product tf.Output
+		var inputs, products []tf.Output // of the one product, or of nine
+		width := 9 * shape[2]
 		switch {
 		case stride > 1:
-			patches := op.ExtractImagePatches(ks, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")
-			product = op.MatMul(ks, matrix(ks.SubScope("rows"), patches, 9*shape[2]), columns, op.MatMulTransposeA(true))
+			inputs = []tf.Output{op.ExtractImagePatches(ks, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
 		case pixels[1]*pixels[2] <= maxOneProduct:
 			// ExtractImagePatches does this on one thread.
-			patches := op.ConcatV2(ks, shifted(ks, x, in), tg.Const(ks.SubScope("channels"), int32(3)))
-			product = op.MatMul(ks, matrix(ks.SubScope("rows"), patches, 9*shape[2]), columns, op.MatMulTransposeA(true))
+			inputs = []tf.Output{op.ConcatV2(ks, shifted(ks, x, in), tg.Const(ks.SubScope("channels"), int32(3)))}
 		default:
-			var products []tf.Output
-			for _, x := range shifted(ks, x, in) {
-				ps := ks.SubScope("place")
-				products = append(products, op.MatMul(ps, matrix(ps, x, shape[2]), columns, op.MatMulTransposeA(true)))
-			}
+			inputs, width = shifted(ks, x, in), shape[2]
+		}
+		for _, x := range inputs {
+			ps := ks.SubScope("product")
+			products = append(products, op.MatMul(ps, matrix(ps, x, width), columns, op.MatMulTransposeA(true)))
+		}
+		product := products[0]
+		if len(products) > 1 {
 			product = op.Pack(ks, products)
 		}
 		out[i] = tg.Cast(ks, op.Reshape(ks, product, tg.Const(ks, shape)), tf.Float)

@@ -77,6 +77,26 @@ func (b *workbench) command(args ...string) (c *exec.Cmd, stdout, stderr *bytes.
 	return c, stdout, stderr
 }
 
+// start starts a command; ended gets what comes of it.
+func (b *workbench) start(args ...string) (c *exec.Cmd, stderr *bytes.Buffer, ended <-chan error) {
+	b.t.Helper()
+	c, _, stderr = b.command(args...)
+	if err := c.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	return c, stderr, done
+}
+
+// signal sends a signal to a command that may have ended.
+func (b *workbench) signal(c *exec.Cmd, s os.Signal) {
+	b.t.Helper()
+	if err := c.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		b.t.Fatal(err)
+	}
+}
+
 // galaxy runs a command that has to end with code.
 func (b *workbench) galaxy(code int, args ...string) (stdout, stderr string) {
 	b.t.Helper()
@@ -107,8 +127,6 @@ func (b *workbench) read(name ...string) string {
 	}
 	return string(raw)
 }
-
-var clockFields = regexp.MustCompile(`"(images_per_second|[a-z_]+_seconds|time)":[^,}]*`)
 
 // trained is what a run has computed: the step of the best evaluation, and the sum of
 // the last checkpoint's variables.
@@ -190,24 +208,29 @@ func (b *workbench) wantOutcome(run string, want map[string]string) {
 	}
 }
 
-// files are all files below a path and their sums; nil where there is nothing.
-func (b *workbench) files(path string) map[string]string {
+// each calls do for every file below a path, whose name is that behind b.dir.
+func (b *workbench) each(path string, do func(name, file string) error) {
 	b.t.Helper()
-	var out map[string]string
 	err := filepath.WalkDir(b.path(path), func(file string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		raw, err := os.ReadFile(file)
-		if out == nil {
-			out = map[string]string{}
-		}
-		out[strings.TrimPrefix(file, b.dir)] = fmt.Sprint(xxh3.Hash(raw))
-		return err
+		return do(strings.TrimPrefix(file, b.dir), file)
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.t.Fatal(err)
 	}
+}
+
+// files are the sums of all files below a path.
+func (b *workbench) files(path string) map[string]string {
+	b.t.Helper()
+	out := map[string]string{}
+	b.each(path, func(name, file string) error {
+		raw, err := os.ReadFile(file)
+		out[name] = fmt.Sprint(xxh3.Hash(raw))
+		return err
+	})
 	return out
 }
 
@@ -215,13 +238,13 @@ func (b *workbench) files(path string) map[string]string {
 func (b *workbench) sizes(path string) map[string]int64 {
 	b.t.Helper()
 	out := map[string]int64{}
-	for name := range b.files(path) {
-		info, err := os.Stat(b.path(name))
-		if err != nil {
-			b.t.Fatal(err)
+	b.each(path, func(name, file string) error {
+		info, err := os.Stat(file)
+		if err == nil {
+			out[name] = info.Size()
 		}
-		out[name] = info.Size()
-	}
+		return err
+	})
 	return out
 }
 
@@ -261,17 +284,10 @@ func TestKilledRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		made := b.lastStep("run")
-		life, _, stderr := b.command(training("run", steps, "--checkpoint-every", fmt.Sprint(every), "--resume", "--heartbeat", "beat")...)
-		stale := b.unfinished()
-		if err := life.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- life.Wait() }()
+		stale := b.unfinished(nil)
+		life, stderr, ended := b.start(training("run", steps, "--checkpoint-every", fmt.Sprint(every), "--resume", "--heartbeat", "beat")...)
 		b.await(ended, i, stale, &lifetime)
-		if err := life.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err)
-		}
+		b.signal(life, syscall.SIGKILL)
 		if err := <-ended; err == nil {
 			t.Fatalf("the run has ended after %d kills: it is too short", i)
 		}
@@ -291,7 +307,7 @@ func TestKilledRun(t *testing.T) {
 			}
 			phase = beat.Phase
 		}
-		if slices.ContainsFunc(b.unfinished(), func(name string) bool { return !slices.Contains(stale, name) }) {
+		if len(b.unfinished(stale)) > 0 {
 			phase = "inside the write of a checkpoint"
 		}
 		phases[phase]++
@@ -314,14 +330,14 @@ func TestKilledRun(t *testing.T) {
 	b.wantOutcome("run", b.outcome("uncut"))
 }
 
-// unfinished are the checkpoints of the run that are being written, or were when it was
-// killed.
-func (b *workbench) unfinished() (names []string) {
+// unfinished are the checkpoints of the run, but for the stale ones, that are being
+// written, or were when it was killed.
+func (b *workbench) unfinished(stale []string) []string {
 	found, err := filepath.Glob(b.path("run", "checkpoints", ".step-*"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return found
+	return slices.DeleteFunc(found, func(name string) bool { return slices.Contains(stale, name) })
 }
 
 // await waits for the moment to kill life i: a third of them while a checkpoint is
@@ -329,14 +345,6 @@ func (b *workbench) unfinished() (names []string) {
 func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *time.Duration) {
 	tick := time.NewTicker(500 * time.Microsecond)
 	defer tick.Stop()
-	over := func(t time.Duration) bool {
-		select {
-		case <-time.After(t):
-			return true
-		case <-b.t.Context().Done():
-			return true
-		}
-	}
 	switch i % 3 {
 	case 0:
 		for n := b.r.IntN(3); ; {
@@ -344,17 +352,16 @@ func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *t
 			if len(ended) > 0 {
 				return
 			}
-			now := b.unfinished()
-			if !slices.ContainsFunc(now, func(name string) bool { return !slices.Contains(stale, name) }) {
+			if len(b.unfinished(stale)) == 0 {
 				continue
 			}
 			if n == 0 {
-				over(time.Duration(b.r.Float64() * float64(*lifetime)))
+				time.Sleep(time.Duration(b.r.Float64() * float64(*lifetime)))
 				return
 			}
 			n--
 			begin := time.Now()
-			for len(ended) == 0 && len(b.unfinished()) >= len(now) {
+			for len(ended) == 0 && len(b.unfinished(stale)) > 0 {
 				<-tick.C
 			}
 			*lifetime = time.Since(begin)
@@ -364,9 +371,9 @@ func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *t
 		for len(ended) == 0 && b.lastStep("run") < from+n { // cut back when the run goes on
 			<-tick.C
 		}
-		over(time.Duration(b.r.IntN(100)) * time.Millisecond)
+		time.Sleep(time.Duration(b.r.IntN(100)) * time.Millisecond)
 	default:
-		over(time.Duration(b.r.IntN(2500)) * time.Millisecond)
+		time.Sleep(time.Duration(b.r.IntN(2500)) * time.Millisecond)
 	}
 }
 
@@ -374,18 +381,11 @@ func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *t
 // was stopped after.
 func (b *workbench) stopped(run string, steps int, after int64) int64 {
 	b.t.Helper()
-	c, _, stderr := b.command(training(run, steps, "--checkpoint-every", "3")...)
-	if err := c.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	c, stderr, ended := b.start(training(run, steps, "--checkpoint-every", "3")...)
 	for b.lastStep(run) < after && len(ended) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := c.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		b.t.Fatal(err)
-	}
+	b.signal(c, syscall.SIGTERM)
 	if _ = <-ended; c.ProcessState.ExitCode() != exitStopped { //nolint:staticcheck // its state says more
 		b.t.Fatalf("the run was to be stopped after step %d, and ended with %v\n%s", after, c.ProcessState, stderr)
 	}
@@ -444,18 +444,11 @@ func TestStopSignals(t *testing.T) {
 	for n := range *tortureSignals {
 		i := n % len(commands)
 		c := commands[i]
-		p, _, stderr := b.command(c.args(c.out)...)
-		if err := p.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- p.Wait() }()
+		p, stderr, ended := b.start(c.args(c.out)...)
 		moment := time.Duration(b.r.Float64() * float64(took[i]))
 		time.Sleep(moment)
 		begin := time.Now()
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err)
-		}
+		b.signal(p, syscall.SIGTERM)
 		select {
 		case _ = <-ended: //nolint:staticcheck // the state says more
 		case <-time.After(time.Minute):

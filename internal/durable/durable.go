@@ -372,10 +372,13 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(raw)) > most {
-		err = fmt.Errorf("%s is larger than %d bytes: it is not what it is taken for", path, most)
+		err = fmt.Errorf("%s is larger than %d bytes: %w", path, most, ErrTooLarge)
 	}
 	return raw, err
 }
+
+// ErrTooLarge is the error of a file that ReadFile has not read.
+var ErrTooLarge = errors.New("it is not what it is taken for")
 
 // MaxText is the size that ReadFile takes for files of settings, which people may edit.
 const MaxText = 16 << 20

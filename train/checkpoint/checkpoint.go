@@ -106,7 +106,7 @@ func FileAt(path string, size int64) (File, error) {
 	if n, err := io.CopyN(h, f, size); err != nil {
 		return File{}, fmt.Errorf("read %s: %w after %d bytes of %d", path, err, n, size)
 	}
-	return File{size, fmt.Sprintf("%016x", h.Sum64())}, nil
+	return File{size, digits(h.Sum64())}, nil
 }
 
 // Best names an evaluation: the step it was made after and the validation RMSE
@@ -278,6 +278,9 @@ func (s *Store) Best() (*Checkpoint, error) {
 	if err != nil || damaged != nil || last.State.Best == nil {
 		return s.named(bestName)
 	}
+	if last.State.Best.Step == last.State.Step {
+		return last, nil
+	}
 	best, err := read(filepath.Join(s.dir, stepDir(last.State.Best.Step)))
 	if err != nil {
 		return nil, fmt.Errorf("read the best checkpoint: %w", err)
@@ -367,7 +370,9 @@ func checksum(path string) (string, error) {
 	return f.Checksum, err
 }
 
-func sum(b []byte) string { return fmt.Sprintf("%016x", xxh3.Hash(b)) }
+func sum(b []byte) string { return digits(xxh3.Hash(b)) }
+
+func digits(sum uint64) string { return fmt.Sprintf("%016x", sum) }
 
 func writeState(dir string, state State) error {
 	state.Checksum = noChecksum
