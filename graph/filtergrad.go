@@ -1,9 +1,12 @@
 package graph
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
@@ -11,29 +14,193 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// The largest numbers of output pixels of an image for which one matrix product finds a
-// kernel's gradient faster than the convolution's own op, and for which nine do, of
-// manyChannels and more and without a stride.
+// FilterKernel is a way to find the gradient of a 3×3 convolution's kernel. All give
+// the same but for the order of their sums.
+type FilterKernel string
+
 const (
-	maxOneProduct   = 16
-	maxNineProducts = 64
-	manyChannels    = 256
+	// ConvolutionOp is TensorFlow's op, Conv2DBackpropFilter.
+	ConvolutionOp FilterKernel = "convolution"
+	// OneProduct is the product of the patches under the kernel, all in memory at once,
+	// with the gradient of the convolution's output.
+	OneProduct FilterKernel = "one product"
+	// NineProducts are, for each place in the kernel, that of the input as it lies there.
+	// Convolutions with a stride do not have it.
+	NineProducts FilterKernel = "nine products"
 )
 
-// filterGradients returns gradients, those of float32 variables, with some of a
-// CPU's in bfloat16 found in another way: the gradient of a 3×3 kernel is the
-// product of the patches under it with the gradient of its output, or, for each place
-// in the kernel, that of the shifted input. oneDNN's kernel
-// for it keeps a copy of the gradient for each thread and adds them up, which on
-// the few pixels of the last stages costs more than the sums themselves. On two cores,
-// ms by oneDNN's kernel, one product, nine products: 512 to 512 channels on 64 images of
-// 2×2 12.9, 1.9, 3.2, on 32 of 4×4 8.5, 3.8, 3.4; 256 to 256 on 64 of 4×4 3.7, 2.3, 2.2, on 32 of 8×8
-// 5.6, 4.5, 3.7; 128 to 128 on 64 of 8×8 2.9, 3.9, 3.0. (In a whole step nine gain nothing on 4×4.) In
-// float32 it is the other way round.
-//
-// g is the graph that s builds. The ops that are not needed any more stay in it
-// and do not run.
-func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Output, error) {
+// FilterKernels are the ways by FilterLayer.String. A layer that is missing is of
+// ConvolutionOp.
+type FilterKernels map[string]FilterKernel
+
+// FilterLayer is a 3×3 convolution of a training step, SAME padding, whose kernel's gradient
+// can be found in several ways. Which is the fastest depends on the machine: oneDNN's
+// kernel for the op keeps a copy of the gradient for each thread and adds them up, which on
+// the few pixels of the last stages costs more than the sums themselves.
+type FilterLayer struct {
+	precision                   Precision
+	examples, size, in, filters int64 // size: height and width of the input
+	stride                      int64
+}
+
+// String names the layer, such as "bfloat16 32x8x8x256 to 256 stride 1": the precision,
+// the shape of the input, NHWC, the number of filters and the stride.
+func (l FilterLayer) String() string {
+	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d", l.precision, l.examples, l.size, l.size, l.in, l.filters, l.stride)
+}
+
+// places is the height and width of the output.
+func (l FilterLayer) places() int64 { return (l.size + l.stride - 1) / l.stride }
+
+// Kernels are the ways that there are for the layer.
+func (l FilterLayer) Kernels() []FilterKernel {
+	if l.stride > 1 {
+		return []FilterKernel{ConvolutionOp, OneProduct}
+	}
+	return []FilterKernel{ConvolutionOp, NineProducts, OneProduct}
+}
+
+// FilterLayers lists the layers, each once, of the training step that cfg describes, whose
+// Devices have to be set. There are some on CPUs in bfloat16, where the size of the images is
+// always the same: in float32 the op has always been the fastest, and cuDNN makes its own
+// choice.
+func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
+	part, err := cfg.share()
+	if err != nil || cfg.Model.Precision != BFloat16 || cfg.Resize || IsGPU(cfg.Devices[0]) {
+		return nil, err
+	}
+	size, in := int64((cfg.Model.Size+3)/4), stages[0].filters // after the stem
+	for _, stage := range stages {
+		l := FilterLayer{precision: cfg.Model.Precision, examples: int64(part.examples), size: size, in: in, filters: stage.filters, stride: 1}
+		if in != stage.filters {
+			l.stride = 2
+			layers = append(layers, l)
+			l.size, l.in, l.stride = l.places(), stage.filters, 1
+		}
+		layers = append(layers, l)
+		size, in = l.size, l.in
+	}
+	return layers, nil
+}
+
+const (
+	// filterTurns is how often each way is measured; the shortest time counts.
+	filterTurns = 3
+	// filterGain is what another way than the op has to be faster by: within a step
+	// its copies of the input cost more than alone.
+	filterGain = 1.1
+)
+
+// Fastest measures the ways on random values, in a fraction of a second for a step of
+// usual size.
+func (l FilterLayer) Fastest(cfg SessionConfig) (_ FilterKernel, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("measure the gradient of a kernel, %s: %w", l, err)
+		}
+	}()
+	g := tf.NewGraph()
+	s := op.NewScopeWithGraph(g).WithDevice(hostDevice)
+	dtype := l.precision.dtype()
+	var inits []*tf.Operation
+	random := func(name string, shape ...int64) tf.Output {
+		rs := s.SubScope(name)
+		v := op.VarHandleOp(rs, dtype, tf.MakeShape(shape...), op.VarHandleOpSharedName(name))
+		value := op.StatelessRandomNormal(rs, tg.Const(rs, shape), tg.Const(rs.SubScope("seed"), []int64{1, 2}))
+		inits = append(inits, op.AssignVariableOp(rs, v, tg.Cast(rs, value, dtype)))
+		return op.ReadVariableOp(rs, v, dtype)
+	}
+	x := random("x", l.examples, l.size, l.size, l.in)
+	dy := random("dy", l.examples, l.places(), l.places(), l.filters)
+	kernels := l.Kernels()
+	targets := make([]*tf.Operation, len(kernels))
+	for i, kernel := range kernels {
+		targets[i] = l.gradient(s.SubScope("gradient"), kernel, x, dy).Op
+	}
+	if err := s.Err(); err != nil {
+		return "", err
+	}
+	cfg.devices = []string{hostDevice}
+	sess, err := newSession(g, cfg)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, sess.Close()) }()
+	if _, err := sess.Run(nil, nil, inits); err != nil {
+		return "", err
+	}
+	times := make([]time.Duration, len(kernels))
+	for turn := range filterTurns + 1 { // the first allocates
+		for i, target := range targets {
+			begin := time.Now()
+			if _, err := sess.Run(nil, nil, []*tf.Operation{target}); err != nil {
+				return "", err
+			}
+			if took := time.Since(begin); turn <= 1 || took < times[i] {
+				times[i] = took
+			}
+		}
+	}
+	times[0] = time.Duration(float64(times[0]) / filterGain)
+	return kernels[slices.Index(times, slices.Min(times))], nil
+}
+
+// gradient is that of the layer's kernel, [3, 3, in, filters], in the layer's precision,
+// where x is the convolution's input and dy the gradient of its output.
+func (l FilterLayer) gradient(s *op.Scope, kernel FilterKernel, x, dy tf.Output) tf.Output {
+	shape := []int64{3, 3, l.in, l.filters}
+	var inputs, products []tf.Output // of the one product, or of nine
+	width := 9 * l.in
+	switch {
+	case kernel == ConvolutionOp:
+		sizes := tg.Const(s.SubScope("sizes"), []int32{3, 3, int32(l.in), int32(l.filters)})
+		return op.Conv2DBackpropFilter(s, x, sizes, dy, []int64{1, l.stride, l.stride, 1}, "SAME")
+	case l.stride > 1:
+		inputs = []tf.Output{op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, l.stride, l.stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
+	case kernel == OneProduct:
+		// ExtractImagePatches does this on one thread.
+		inputs = []tf.Output{op.ConcatV2(s, l.shifted(s, x), tg.Const(s.SubScope("channels"), int32(3)))}
+	default:
+		inputs, width = l.shifted(s, x), l.in
+	}
+	columns := matrix(s.SubScope("columns"), dy, l.filters)
+	for _, x := range inputs {
+		ps := s.SubScope("product")
+		products = append(products, op.MatMul(ps, matrix(ps, x, width), columns, op.MatMulTransposeA(true)))
+	}
+	product := products[0]
+	if len(products) > 1 {
+		product = op.Pack(s, products)
+	}
+	return op.Reshape(s, product, tg.Const(s, shape))
+}
+
+// matrix is x with rows of so many values.
+func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
+	return op.Reshape(s, x, tg.Const(s, []int64{-1, columns}))
+}
+
+// shifted returns x, the layer's input, as it lies under each of the nine places of the
+// kernel.
+func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
+	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
+	size := tg.Const(s.SubScope("size"), []int64{l.examples, l.size, l.size, l.in})
+	for row := range int64(3) {
+		for column := range int64(3) {
+			from := tg.Const(s.SubScope("from"), []int64{0, row, column, 0})
+			all = append(all, op.Slice(s.SubScope("shifted"), padded, from, size))
+		}
+	}
+	return all
+}
+
+// filterGradients returns gradients, those of float32 variables, with those of bfloat16
+// convolutions found as kernels say. g is the graph that s builds. The ops that are not
+// needed any more stay in it and do not run.
+func filterGradients(s *op.Scope, g *tf.Graph, kernels FilterKernels, gradients []tf.Output) ([]tf.Output, error) {
+	if len(kernels) == 0 {
+		return gradients, nil
+	}
 	def, err := Def(g)
 	if err != nil {
 		return nil, err
@@ -47,9 +214,8 @@ func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Outp
 		i, _ := strconv.Atoi(index) // "" is the first
 		return g.Operation(node).Output(i)
 	}
-	out := make([]tf.Output, len(gradients))
+	out := slices.Clone(gradients)
 	for i, gradient := range gradients {
-		out[i] = gradient
 		cast := nodes[gradient.Op.Name()]
 		if cast.Op != "Cast" || tf.DataType(cast.Attr["SrcT"].GetType()) != tf.Bfloat16 {
 			continue
@@ -60,62 +226,20 @@ func filterGradients(s *op.Scope, g *tf.Graph, gradients []tf.Output) ([]tf.Outp
 		}
 		x, dy := output(conv.Input[0]), output(conv.Input[2])
 		shape, err := gradient.Shape().ToSlice()
-		if err != nil || shape[0] != 3 || shape[1] != 3 {
+		in, err2 := x.Shape().ToSlice()
+		if err != nil || err2 != nil || shape[0] != 3 || shape[1] != 3 || in[1] != in[2] {
 			continue
 		}
-		in, err := x.Shape().ToSlice()
-		pixels, err2 := dy.Shape().ToSlice()
-		if err != nil || err2 != nil || slices.Min(pixels) < 0 {
-			continue // the size is known only when the graph runs
-		}
-		stride, most := conv.Attr["strides"].GetList().I[1], int64(maxOneProduct)
-		if stride == 1 && shape[2] >= manyChannels {
-			most = maxNineProducts
-		}
-		if pixels[1]*pixels[2] > most {
+		l := FilterLayer{precision: BFloat16, examples: in[0], size: in[1], in: in[3], filters: shape[3], stride: conv.Attr["strides"].GetList().I[1]}
+		kernel, ok := kernels[l.String()]
+		if !ok || kernel == ConvolutionOp {
 			continue
+		}
+		if !slices.Contains(l.Kernels(), kernel) {
+			return nil, fmt.Errorf("gradient of a kernel, %s: %q is none of %q", l, kernel, l.Kernels())
 		}
 		ks := s.SubScope("kernel")
-		columns := matrix(ks.SubScope("columns"), dy, shape[3])
-		var inputs, products []tf.Output // of the one product, or of nine
-		width := 9 * shape[2]
-		switch {
-		case stride > 1:
-			inputs = []tf.Output{op.ExtractImagePatches(ks, x, []int64{1, 3, 3, 1}, []int64{1, stride, stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
-		case pixels[1]*pixels[2] <= maxOneProduct:
-			// ExtractImagePatches does this on one thread.
-			inputs = []tf.Output{op.ConcatV2(ks, shifted(ks, x, in), tg.Const(ks.SubScope("channels"), int32(3)))}
-		default:
-			inputs, width = shifted(ks, x, in), shape[2]
-		}
-		for _, x := range inputs {
-			ps := ks.SubScope("product")
-			products = append(products, op.MatMul(ps, matrix(ps, x, width), columns, op.MatMulTransposeA(true)))
-		}
-		product := products[0]
-		if len(products) > 1 {
-			product = op.Pack(ks, products)
-		}
-		out[i] = tg.Cast(ks, op.Reshape(ks, product, tg.Const(ks, shape)), tf.Float)
+		out[i] = tg.Cast(ks, l.gradient(ks, kernel, x, dy), tf.Float)
 	}
 	return out, s.Err()
-}
-
-// matrix is x with rows of so many values.
-func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
-	return op.Reshape(s, x, tg.Const(s, []int64{-1, columns}))
-}
-
-// shifted returns x, of the given shape, as it lies under each of the nine places of a
-// 3×3 kernel, SAME padding.
-func shifted(s *op.Scope, x tf.Output, shape []int64) (all []tf.Output) {
-	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
-	size := tg.Const(s.SubScope("size"), shape)
-	for row := range int64(3) {
-		for column := range int64(3) {
-			from := tg.Const(s.SubScope("from"), []int64{0, row, column, 0})
-			all = append(all, op.Slice(s.SubScope("shifted"), padded, from, size))
-		}
-	}
-	return all
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,39 +43,37 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 }
 
 func TestFilterGradients(t *testing.T) {
-	const n, out = 64, 5
+	const n, filters = 64, 5
 	for _, c := range []struct {
-		in           int64
-		size, stride int
-		precision    Precision
-		product      bool // whether a matrix product replaces the op
+		kernel           FilterKernel
+		in, size, stride int64
 	}{
-		{8, 2, 1, BFloat16, true}, {8, 4, 1, BFloat16, true}, {8, 1, 1, BFloat16, true}, {8, 3, 1, BFloat16, true},
-		{8, 4, 2, BFloat16, true}, {8, 8, 2, BFloat16, true}, {8, 5, 2, BFloat16, true}, {8, 2, 2, BFloat16, true},
-		{8, 5, 1, BFloat16, false}, {8, 9, 2, BFloat16, false}, {8, 4, 1, Float32, false},
-		{256, 8, 1, BFloat16, true}, {256, 9, 1, BFloat16, false}, {255, 8, 1, BFloat16, false}, {256, 10, 2, BFloat16, false},
+		{OneProduct, 8, 2, 1}, {OneProduct, 8, 4, 1}, {OneProduct, 8, 1, 1}, {OneProduct, 8, 3, 1}, {OneProduct, 8, 9, 1},
+		{OneProduct, 8, 4, 2}, {OneProduct, 8, 8, 2}, {OneProduct, 8, 5, 2}, {OneProduct, 8, 2, 2},
+		{NineProducts, 256, 8, 1}, {NineProducts, 8, 5, 1}, {NineProducts, 8, 1, 1},
+		{ConvolutionOp, 8, 5, 1}, {ConvolutionOp, 8, 5, 2},
 	} {
-		t.Run(fmt.Sprintf("%d px, stride %d, %d channels, %s", c.size, c.stride, c.in, c.precision), func(t *testing.T) {
-			in := c.in
-			size, places := int64(c.size), int64(c.size+c.stride-1)/int64(c.stride)
+		l := FilterLayer{precision: BFloat16, examples: n, size: c.size, in: c.in, filters: filters, stride: c.stride}
+		t.Run(fmt.Sprintf("%s, %s", l, c.kernel), func(t *testing.T) {
+			in, size, places := l.in, l.size, l.places()
 			g := tf.NewGraph()
 			s := op.NewScopeWithGraph(g)
 			x := placeholder(s, "x", tf.Float, n, size, size, in)
-			weight := placeholder(s, "weight", tf.Float, n, places, places, out) // which is the gradient of the output
-			kernel := placeholder(s, "kernel", tf.Float, 3, 3, in, out)
-			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, c.precision.dtype()) }
-			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), int64(c.stride))
+			weight := placeholder(s, "weight", tf.Float, n, places, places, filters) // which is the gradient of the output
+			kernel := placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
+			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, tf.Bfloat16) }
+			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.stride)
 			sum := op.Sum(s, op.Mul(s, y, cast("weight16", weight)), tg.Const(s, []int32{0, 1, 2, 3}))
 			plain := op.Gradients(s.SubScope("backward"), []tf.Output{tg.Cast(s.SubScope("sum"), sum, tf.Float)}, []tf.Output{kernel})
 			if err := s.Err(); err != nil {
 				t.Fatal(err)
 			}
-			got, err := filterGradients(s.SubScope("filter_gradients"), g, plain)
+			got, err := filterGradients(s.SubScope("filter_gradients"), g, FilterKernels{l.String(): c.kernel}, plain)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if replaced := got[0] != plain[0]; replaced != c.product {
-				t.Fatalf("replaced: %v, expected %v", replaced, c.product)
+			if replaced := got[0] != plain[0]; replaced != (c.kernel != ConvolutionOp) {
+				t.Fatalf("replaced: %v", replaced)
 			}
 			// Small whole numbers, of which bfloat16 holds every product, but no sum
 			// above 256: those have to be taken in float32 and rounded once.
@@ -86,13 +85,13 @@ func TestFilterGradients(t *testing.T) {
 				}
 				return values
 			}
-			xs, dys := whole(n*size*size*in), whole(n*places*places*out)
+			xs, dys := whole(n*size*size*in), whole(n*places*places*filters)
 			values := graphtest.Run(t, g, graphtest.Feeds{
-				x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, out),
-				kernel: graphtest.Float32(t, whole(9*in*out), 3, 3, in, out),
+				x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, filters),
+				kernel: graphtest.Float32(t, whole(9*in*filters), 3, 3, in, filters),
 			}, got[0])
 			found := graphtest.Floats(t, values[0])
-			for i, want := range filterTwin(xs, dys, n, c.size, int(in), out, c.stride) {
+			for i, want := range filterTwin(xs, dys, n, int(size), int(in), filters, int(c.stride)) {
 				if !(math.Abs(found[i]-want) <= want/256) {
 					t.Fatalf("element %d is %v, expected %v", i, found[i], want)
 				}
@@ -101,18 +100,23 @@ func TestFilterGradients(t *testing.T) {
 	}
 }
 
-// A replica for a CPU in bfloat16 has the products for all 3×3 convolutions of the
-// last two stages; one for a GPU has none, nor one in float32.
-func TestReplicaFilterGradients(t *testing.T) {
-	for _, c := range []struct {
-		precision Precision
-		gpu       bool
-		products  int
-	}{
-		{BFloat16, false, 1 + 11 + 1 + 5}, {BFloat16, true, 0}, {Float32, false, 0},
-	} {
-		cfg := testConfig(64, c.precision)
-		r, err := buildReplica(TrainerConfig{Model: cfg, Batch: 2, Loss: squaredError, Posterior: sigmoid}, share{2, 1, 1}, c.gpu)
+// The layers that are measured are those of the graph: with another way for all of
+// them, no 3×3 kernel's gradient is left to the op.
+func TestFilterLayersOfReplica(t *testing.T) {
+	for _, size := range []int{64, 70} {
+		cfg := TrainerConfig{
+			Model: testConfig(size, BFloat16), Batch: 2, Loss: squaredError, Posterior: sigmoid, Devices: []string{"/device:CPU:0"},
+			FilterKernels: FilterKernels{},
+		}
+		part := share{2, 1, 1}
+		layers, err := FilterLayers(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range layers {
+			cfg.FilterKernels[l.String()] = OneProduct
+		}
+		r, err := buildReplica(cfg, part, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,8 +126,42 @@ func TestReplicaFilterGradients(t *testing.T) {
 				products++
 			}
 		}
-		if products != c.products {
-			t.Errorf("%s, GPU %v: %d products, expected %d", c.precision, c.gpu, products, c.products)
+		if want := 2 * 16; len(layers) != 7 || products != want {
+			t.Errorf("%d px: %d layers and %d products, expected 7 and %d", size, len(layers), products, want)
 		}
+	}
+}
+
+func TestFilterLayers(t *testing.T) {
+	cfg := testTrainerConfig(32, 4)
+	cfg.Model.Precision, cfg.Devices = BFloat16, []string{"/device:CPU:0"}
+	layers, err := FilterLayers(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range layers {
+		kernel, err := l.Fastest(SessionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(l.Kernels(), kernel) {
+			t.Errorf("%s: %q is none of %q", l, kernel, l.Kernels())
+		}
+	}
+	for name, change := range map[string]func(*TrainerConfig){
+		"float32": func(c *TrainerConfig) { c.Model.Precision = Float32 },
+		"resize":  func(c *TrainerConfig) { c.Resize = true },
+		"GPU":     func(c *TrainerConfig) { c.Devices = []string{"/device:GPU:0"} },
+	} {
+		other := cfg
+		change(&other)
+		if got, err := FilterLayers(other); err != nil || len(got) > 0 {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	const strided = "bfloat16 4x8x8x64 to 128 stride 2"
+	cfg.FilterKernels = FilterKernels{strided: NineProducts}
+	if _, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), `"nine products" is none of`) {
+		t.Errorf("nine products with a stride: %v", err)
 	}
 }

@@ -46,6 +46,9 @@ type TrainerConfig struct {
 	// Held is the number of images that the devices hold for training (Hold), of
 	// which steps then take rows; 0 feeds every step with images.
 	Held int
+	// FilterKernels are the ways to find the gradients of kernels; nil is the op for
+	// all of them.
+	FilterKernels FilterKernels
 	// SkipNonFinite leaves out an update whose gradients are not finite.
 	SkipNonFinite bool
 	// Session says how the graph is run.

@@ -72,7 +72,7 @@ func (r *run) agree() error {
 				r.Cluster.Name(i), r.Cluster.Name(0), strings.Join(differ, "\n  ")))
 		}
 	}
-	r.state = all[0].State
+	r.state, r.Config.FilterKernels = all[0].State, all[0].Config.FilterKernels
 	if len(errs) > 0 {
 		time.Sleep(linger)
 		return Mistake{errors.Join(errs...)}

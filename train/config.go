@@ -18,7 +18,8 @@ import (
 // Config is everything that decides what a run computes; RUN/config.json holds
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
 // at and when; a resumed run may have others. Those under 'workers:"may differ"'
-// are nobody else's business where several workers train together.
+// are nobody else's business where several workers train together. No flag sets
+// FilterKernels.
 type Config struct {
 	// Recipe is the name of the defaults that the run began with, "" for none:
 	// the fields below say all that counts.
@@ -88,6 +89,9 @@ type Config struct {
 	// XLA compiles the step for GPUs (graph.SessionConfig), which may change the last
 	// bits of every sum.
 	XLA bool `json:"xla,omitempty" resume:"may change"`
+	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
+	// layers that are missing.
+	FilterKernels graph.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
 }
 
 // OnNonFinite says what is done about a step whose gradients are not finite.
@@ -264,7 +268,7 @@ func mayChange(t reflect.Type, path string) []string {
 	var names []string
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if f.Tag.Get("resume") != "" {
+		if f.Tag.Get("resume") == "may change" {
 			names = append(names, flagName(fieldName(path, f)))
 		} else if f.Type.Kind() == reflect.Struct {
 			names = append(names, mayChange(f.Type, fieldName(path, f))...)

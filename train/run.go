@@ -160,6 +160,9 @@ func (r *run) open() (err error) {
 		if err := r.openCheckpoint(); err != nil {
 			return err
 		}
+		if err := r.chooseKernels(); err != nil {
+			return err
+		}
 	}
 	return r.agree()
 }
@@ -267,7 +270,7 @@ func (r *run) trainerConfig(cfg Config) graph.TrainerConfig {
 	return graph.TrainerConfig{
 		Model: cfg.Model, Augment: cfg.Augment, Loss: r.objective.Loss, Posterior: r.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: cfg.Batch,
-		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: r.session(), Cluster: r.Cluster,
+		Devices: r.devices, Accumulate: cfg.Accumulate, Held: held, FilterKernels: cfg.FilterKernels, SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: r.session(), Cluster: r.Cluster,
 	}
 }
 

@@ -252,6 +252,9 @@ func begin(partial string, plan []byte) error {
 	return WriteFile(planFile, plan)
 }
 
+// ErrLocked is that of Lock where another process holds the lock.
+var ErrLocked = errors.New("wait for it, or stop it")
+
 // Lock locks a file or folder against other processes that lock it, until the
 // result is closed or the process ends.
 func Lock(path string) (*os.File, error) {
@@ -261,7 +264,7 @@ func Lock(path string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = fmt.Errorf("another galaxy works on %s: wait for it, or stop it", path)
+		err = fmt.Errorf("another galaxy works on %s: %w", path, ErrLocked)
 	} else if err != nil {
 		err = fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -1,0 +1,133 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"galaxy/graph"
+	"galaxy/internal/durable"
+)
+
+// chooseKernels finds out how the gradients of kernels are made: as the run began, as was
+// remembered on this machine, or else by a measurement, which is remembered in the user's
+// cache folder. Without a memory two runs of one seed could differ in their last bits.
+func (r *run) chooseKernels() error {
+	layers, err := graph.FilterLayers(r.trainerConfig(r.Config))
+	if err != nil || !slices.ContainsFunc(layers, func(l graph.FilterLayer) bool { return r.Config.FilterKernels[l.String()] == "" }) {
+		return err // or there is nothing to find out
+	}
+	m, err := openKernels(r.session().Threads)
+	if err != nil {
+		r.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
+	}
+	known := graph.FilterKernels{}
+	maps.Copy(known, m.known)
+	maps.Copy(known, r.Config.FilterKernels)
+	chosen, measured := graph.FilterKernels{}, false
+	for _, l := range layers {
+		kernel := known[l.String()]
+		if !slices.Contains(l.Kernels(), kernel) {
+			if kernel, err = l.Fastest(r.session()); err != nil {
+				return errors.Join(err, m.close(nil))
+			}
+			measured = true
+		}
+		chosen[l.String()] = kernel
+	}
+	r.Config.FilterKernels = chosen
+	if !measured {
+		chosen = nil
+	}
+	if err := m.close(chosen); err != nil {
+		r.Notice(fmt.Sprintf("the fastest kernels could not be remembered for other runs: %v", err))
+	}
+	return nil
+}
+
+// kernelMemory is the file of the user's cache folder that remembers kernels by machine,
+// locked against others that measure at the same time.
+type kernelMemory struct {
+	path, machine string
+	all           map[string]graph.FilterKernels
+	known         graph.FilterKernels
+	locked        *os.File
+}
+
+// kernelPatience is how long another process may measure.
+const kernelPatience = 10 * time.Second
+
+// openKernels opens the memory. What cannot be read is forgotten. On an error the result
+// knows nothing and keeps nothing.
+func openKernels(threads int) (m kernelMemory, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return m, err
+	}
+	dir := filepath.Join(cache, "galaxy")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return m, err
+	}
+	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		locked, err := durable.Lock(dir)
+		if err == nil {
+			m.locked = locked
+			break
+		}
+		if !errors.Is(err, durable.ErrLocked) || time.Since(begin) > kernelPatience {
+			return m, err
+		}
+	}
+	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
+	if raw, err := durable.ReadFile(m.path, durable.MaxText); err != nil || json.Unmarshal(raw, &m.all) != nil || m.all == nil {
+		m.all = map[string]graph.FilterKernels{}
+	}
+	m.known = m.all[m.machine]
+	return m, nil
+}
+
+// close keeps what is new.
+func (m kernelMemory) close(fresh graph.FilterKernels) error {
+	if m.locked == nil {
+		return nil
+	}
+	var err error
+	if len(fresh) > 0 {
+		known := graph.FilterKernels{}
+		maps.Copy(known, m.known)
+		maps.Copy(known, fresh)
+		m.all[m.machine] = known
+		var raw []byte
+		if raw, err = json.MarshalIndent(m.all, "", "  "); err == nil {
+			err = durable.WriteFile(m.path, append(raw, '\n'))
+		}
+	}
+	return errors.Join(err, m.locked.Close())
+}
+
+// machine names all that the fastest kernels depend on.
+func machine(threads int) string {
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	text := fmt.Sprintf("TensorFlow %s, %s, %d threads", graph.TensorFlowVersion(), runtime.GOARCH, threads)
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return text
+	}
+	first, _, _ := strings.Cut(string(info), "\n\n") // of the processors, which are alike
+	for line := range strings.Lines(first) {
+		name, value, _ := strings.Cut(line, ":")
+		if slices.Contains([]string{"model name", "cpu family", "model", "cache size", "CPU part"}, strings.TrimSpace(name)) {
+			text += ", " + strings.TrimSpace(name) + " " + strings.TrimSpace(value)
+		}
+	}
+	return text
+}

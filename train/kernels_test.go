@@ -1,0 +1,114 @@
+package train
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"galaxy/graph"
+	"galaxy/train/objective"
+)
+
+// kernelRun is a run of which chooseKernels is all that is called.
+func kernelRun(t *testing.T, notices *[]string) *run {
+	t.Helper()
+	r := newRun(Options{
+		Config: Config{Model: graph.Config{Size: 32, Outputs: 37, Precision: graph.BFloat16}, Batch: 4},
+		Notice: func(text string) { *notices = append(*notices, text) },
+	})
+	r.devices = []string{"/device:CPU:0"}
+	var err error
+	if r.objective, err = objective.New(objective.Config{Head: objective.Answers, Loss: objective.MSE}); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestChooseKernels(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", home)
+	file := filepath.Join(home, "galaxy", "kernels.json")
+	var notices []string
+	choose := func(began graph.FilterKernels) graph.FilterKernels {
+		t.Helper()
+		r := kernelRun(t, &notices)
+		r.Config.FilterKernels = began
+		if err := r.chooseKernels(); err != nil {
+			t.Fatal(err)
+		}
+		return r.Config.FilterKernels
+	}
+	first := choose(nil)
+	if len(first) != 7 {
+		t.Fatalf("chose %v, expected 7 layers", first)
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The memory decides for another run: turn all that it holds round.
+	const layer = "bfloat16 4x8x8x64 to 128 stride 2"
+	other := map[graph.FilterKernel]graph.FilterKernel{graph.ConvolutionOp: graph.OneProduct, graph.OneProduct: graph.ConvolutionOp, graph.NineProducts: graph.ConvolutionOp}
+	turned := graph.FilterKernels{}
+	text := string(raw)
+	for l, k := range first {
+		turned[l] = other[k]
+		text = strings.Replace(text, `"`+l+`": "`+string(k)+`"`, `"`+l+`": "`+string(other[k])+`"`, 1)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(text)
+	if got := choose(nil); !maps.Equal(got, turned) {
+		t.Errorf("chose %v, expected what is remembered, %v", got, turned)
+	}
+	// A run goes on as it began, whatever is remembered, and on other layers too.
+	began := maps.Clone(first)
+	delete(began, layer)
+	want := maps.Clone(first)
+	want[layer] = turned[layer]
+	if got := choose(began); !maps.Equal(got, want) {
+		t.Errorf("chose %v, expected %v", got, want)
+	}
+	if again, err := os.ReadFile(file); err != nil || string(again) != text {
+		t.Errorf("the memory was written where nothing was measured: %v\n%s", err, again)
+	}
+	// What is of no use is measured anew.
+	for _, damage := range []string{"", "null", "{", `{"x": null}`, strings.ReplaceAll(text, string(turned[layer]), "magic")} {
+		write(damage)
+		if got := choose(nil); len(got) != 7 || slices.Contains(slices.Collect(maps.Values(got)), "magic") {
+			t.Errorf("with the memory %q: chose %v", damage, got)
+		}
+	}
+	if len(notices) > 0 {
+		t.Errorf("notices: %q", notices)
+	}
+}
+
+func TestChooseKernelsWithoutMemory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CACHE_HOME", file)
+	var notices []string
+	r := kernelRun(t, &notices)
+	if err := r.chooseKernels(); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Config.FilterKernels) != 7 || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
+		t.Errorf("chose %v, notices %q", r.Config.FilterKernels, notices)
+	}
+	// Nor is the folder asked for where there is nothing to choose.
+	notices = nil
+	r.Config.Model.Precision, r.Config.FilterKernels = graph.Float32, nil
+	if err := r.chooseKernels(); err != nil || len(r.Config.FilterKernels) > 0 || len(notices) > 0 {
+		t.Errorf("float32: %v, chose %v, notices %q", err, r.Config.FilterKernels, notices)
+	}
+}
