@@ -19,9 +19,13 @@ const parts = 10
 // plan is how many steps each system makes. It is written down, so that a restart
 // and further seeds go by the same.
 type plan struct {
-	Cache   string                `json:"cache_checksum"`
-	Minutes float64               `json:"minutes"`
-	Systems map[string]calibrated `json:"systems"`
+	Cache string `json:"cache_checksum"`
+	// Minutes is the training time of a run, 0 where runs of several lengths share
+	// the calibration (-reach).
+	Minutes float64 `json:"minutes,omitempty"`
+	// EvalEvery is the number of steps between evaluations, 0 for an epoch.
+	EvalEvery int                   `json:"eval_every,omitempty"`
+	Systems   map[string]calibrated `json:"systems"`
 }
 
 // calibrated is a system with its time of a step, seconds, in every round and the
@@ -29,19 +33,21 @@ type plan struct {
 type calibrated struct {
 	system
 	StepSeconds []float64 `json:"step_seconds"`
-	Steps       int       `json:"steps"`
+	Steps       int       `json:"steps,omitempty"` // none where the plan has no minutes
 }
 
 // plan reads OUT/plan.json and calibrates the systems that it lacks.
 func (s settings) plan(ctx context.Context, cache string, systems []system) (plan, error) {
 	path := filepath.Join(s.out, "plan.json")
-	p := plan{Cache: cache, Minutes: s.minutes, Systems: map[string]calibrated{}}
-	if err := readJSON(path, &p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	asked := plan{Cache: cache, Minutes: s.minutes, EvalEvery: s.evalEvery, Systems: map[string]calibrated{}}
+	var p plan
+	if err := readJSON(path, &p); errors.Is(err, fs.ErrNotExist) {
+		p = asked
+	} else if err != nil {
 		return p, err
 	}
-	if p.Cache != cache || p.Minutes != s.minutes {
-		return p, fmt.Errorf("%s holds runs of %v minutes on the cache %s, asked for are %v minutes on %s: choose another -out",
-			s.out, p.Minutes, p.Cache, s.minutes, cache)
+	if p.Cache != cache || p.Minutes != s.minutes || p.EvalEvery != s.evalEvery {
+		return p, fmt.Errorf("%s holds %v, asked for are %v: choose another -out", s.out, p, asked)
 	}
 	var missing []system
 	for _, sys := range systems {
@@ -59,9 +65,29 @@ func (s settings) plan(ctx context.Context, cache string, systems []system) (pla
 		return p, err
 	}
 	for name, c := range budget(missing, times, 60*s.minutes) {
+		if s.minutes == 0 {
+			c.Steps = 0
+		}
 		p.Systems[name] = c
 	}
 	return p, writeJSON(path, p)
+}
+
+// String tells what a plan's runs have in common.
+func (p plan) String() string {
+	length := fmt.Sprintf("%v minutes", p.Minutes)
+	if p.Minutes == 0 {
+		length = "several lengths (-reach)"
+	}
+	return fmt.Sprintf("runs of %s on the cache %s with an evaluation every %s", length, p.Cache, p.every())
+}
+
+// every tells how often the plan's runs are evaluated.
+func (p plan) every() string {
+	if p.EvalEvery == 0 {
+		return "epoch"
+	}
+	return fmt.Sprintf("%d steps", p.EvalEvery)
 }
 
 // same tells whether two systems train alike, however they were read.

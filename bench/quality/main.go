@@ -1,7 +1,8 @@
 // Command quality trains systems for equal time on one cache and compares what
 // they score on its test split, for several seeds: the original's design and the
 // best recipe, ours and Keras', or with -ablate the best recipe without one
-// ingredient at a time. It prints Markdown and writes it, and JSON, into a folder.
+// ingredient at a time. With -reach it measures how long they take to a validation
+// RMSE. It prints Markdown and writes it, and JSON, into a folder.
 //
 // Runs are made one after the other and what is there already is kept: stop it at
 // any time and start it again with the same flags. Run it on an idle machine.
@@ -13,9 +14,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,14 +31,16 @@ type settings struct {
 	galaxy, python, peer string
 	data, cache, out     string
 	galaxies, size       int
-	minutes              float64
+	minutes              float64 // of training a run; 0 with -reach, which has lengths
+	lengths, reach       []float64
+	evalEvery            int
 	seeds                []int64
 	rounds, steps        int // of the calibration
 }
 
 func main() {
 	var s settings
-	var seeds, only, tuned string
+	var minutes, reach, seeds, only, tuned string
 	var ablate bool
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
@@ -45,7 +50,9 @@ func main() {
 	flag.IntVar(&s.size, "size", 64, "side of the cache's images, pixels")
 	flag.StringVar(&s.cache, "cache", "", "a cache made by galaxy prepare, instead of -data, -galaxies and -size")
 	flag.StringVar(&s.out, "out", "", "folder for runs and results; what is there already is not made again")
-	flag.Float64Var(&s.minutes, "minutes", 10, "training time of every run: steps alone, without start, evaluations and checkpoints")
+	flag.StringVar(&minutes, "minutes", "10", "training time of every run: steps alone, without start, evaluations and checkpoints; with -reach several, with commas between them")
+	flag.StringVar(&reach, "reach", "", "validation RMSEs like 0.130,0.111: measure how long each system takes to them, with the best of the -minutes as length of its schedule")
+	flag.IntVar(&s.evalEvery, "eval-every", 0, "steps between evaluations of the validation split; default is an epoch, which has more steps where a batch is smaller")
 	flag.StringVar(&seeds, "seeds", "1,2,3", "each system is trained with each")
 	flag.BoolVar(&ablate, "ablate", false, "compare the best recipe with itself without one ingredient at a time")
 	flag.StringVar(&only, "only", "", "names of the systems to train; default is all of them")
@@ -61,7 +68,7 @@ func main() {
 	}
 	systems, err := choose(chosen, only, tuned)
 	if err == nil {
-		err = s.check(seeds)
+		err = s.check(seeds, minutes, reach)
 	}
 	if err == nil {
 		err = run(ctx, os.Stdout, s, systems, compared)
@@ -72,8 +79,8 @@ func main() {
 	}
 }
 
-// check parses the seeds and says what is wrong with the settings.
-func (s *settings) check(seeds string) error {
+// check parses the lists and says what is wrong with the settings.
+func (s *settings) check(seeds, minutes, reach string) (err error) {
 	for _, text := range strings.Split(seeds, ",") {
 		seed, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 		if err != nil {
@@ -81,17 +88,40 @@ func (s *settings) check(seeds string) error {
 		}
 		s.seeds = append(s.seeds, seed)
 	}
+	if s.lengths, err = numbers("minutes", minutes); err != nil {
+		return err
+	}
+	if reach != "" {
+		if s.reach, err = numbers("reach", reach); err != nil {
+			return err
+		}
+	} else if s.minutes = s.lengths[0]; len(s.lengths) > 1 {
+		return fmt.Errorf("-minutes %s: more than one length is for -reach", minutes)
+	}
 	switch {
 	case s.out == "":
 		return errors.New("-out is needed: a folder for runs and results")
 	case s.data != "" && s.cache != "":
 		return errors.New("-data and -cache both say what to train on: give one of them")
-	case !(s.minutes > 0):
-		return fmt.Errorf("-minutes %v: expected more than 0", s.minutes)
+	case s.evalEvery < 0:
+		return fmt.Errorf("-eval-every %d: expected 0 or more", s.evalEvery)
 	case s.steps < 3*parts || s.rounds < 1:
 		return fmt.Errorf("expected -calibration-steps of %d or more and -rounds of 1 or more", 3*parts)
 	}
 	return nil
+}
+
+// numbers parses a flag's numbers, which are above 0 and each there once.
+func numbers(flag, list string) ([]float64, error) {
+	var all []float64
+	for _, text := range strings.Split(list, ",") {
+		x, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+		if err != nil || !(x > 0) || math.IsInf(x, 0) || slices.Contains(all, x) {
+			return nil, fmt.Errorf("-%s %q: expected different numbers above 0 with commas between them", flag, list)
+		}
+		all = append(all, x)
+	}
+	return all, nil
 }
 
 // figures is what quality.json holds.
@@ -112,11 +142,14 @@ func run(ctx context.Context, out io.Writer, s settings, systems []system, compa
 	if err != nil {
 		return err
 	}
+	if len(s.reach) > 0 {
+		return s.runReach(ctx, out, p, manifest, systems, comparisons)
+	}
 	f := figures{Plan: p, Counts: manifest.Counts, Size: manifest.Size}
 	// Seed by seed, so that a change of the machine's speed meets all systems.
 	for _, seed := range s.seeds {
 		for _, sys := range systems {
-			r, err := s.result(ctx, trial{system: sys, seed: seed, steps: p.Systems[sys.Name].Steps,
+			r, err := s.result(ctx, trial{system: sys, seed: seed, steps: p.Systems[sys.Name].Steps, minutes: s.minutes,
 				siblings: filepath.Join(s.out, fmt.Sprintf("seed-%d", seed))}, manifest.Counts.Train)
 			if err != nil {
 				return fmt.Errorf("%s, seed %d: %w", sys.Name, seed, err)
@@ -125,11 +158,15 @@ func run(ctx context.Context, out io.Writer, s settings, systems []system, compa
 		}
 	}
 	f.Comparisons = compareAll(comparisons, f.Results)
-	text := report(f, systems)
+	return s.tell(out, "quality", report(f, systems), f)
+}
+
+// tell prints a report and writes it and its figures into OUT/name.md and .json.
+func (s settings) tell(out io.Writer, name, text string, figures any) error {
 	if _, err := io.WriteString(out, text); err != nil {
 		return err
 	}
 	return errors.Join(
-		durable.WriteFile(filepath.Join(s.out, "quality.md"), []byte(text)),
-		writeJSON(filepath.Join(s.out, "quality.json"), f))
+		durable.WriteFile(filepath.Join(s.out, name+".md"), []byte(text)),
+		writeJSON(filepath.Join(s.out, name+".json"), figures))
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -139,19 +140,22 @@ func TestPlan(t *testing.T) {
 	for _, test := range []struct {
 		name, cache, tuned string
 		minutes            float64
+		every              int
 		want               string // of the error; "" is none
 	}{
-		{"the same", "abc", `{"flip":false,"peak":4e-3}`, 10, ""},
-		{"another recipe", "abc", `{"peak": 0.002}`, 10, "another keras-tuned"},
-		{"another cache", "abd", `{"peak": 0.004, "flip": false}`, 10, "choose another -out"},
-		{"another time", "abc", `{"peak": 0.004, "flip": false}`, 1, "asked for are 1 minutes"},
+		{"the same", "abc", `{"flip":false,"peak":4e-3}`, 10, 0, ""},
+		{"another recipe", "abc", `{"peak": 0.002}`, 10, 0, "another keras-tuned"},
+		{"another cache", "abd", `{"peak": 0.004, "flip": false}`, 10, 0, "choose another -out"},
+		{"another time", "abc", `{"peak": 0.004, "flip": false}`, 1, 0, "asked for are runs of 1 minutes"},
+		{"several times", "abc", `{"peak": 0.004, "flip": false}`, 0, 0, "asked for are runs of several lengths"},
+		{"other evaluations", "abc", `{"peak": 0.004, "flip": false}`, 10, 20, "an evaluation every 20 steps"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			systems, err := choose(comparedSystems, kerasTuned, test.tuned)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.minutes = test.minutes
+			s.minutes, s.evalEvery = test.minutes, test.every
 			p, err := s.plan(context.Background(), test.cache, systems)
 			if test.want == "" && (err != nil || p.Systems[kerasTuned].Steps != 1200) {
 				t.Errorf("%+v, %v, want 1200 steps", p, err)
@@ -161,7 +165,18 @@ func TestPlan(t *testing.T) {
 			}
 		})
 	}
-	s.minutes = 10
+	lengths := settings{out: t.TempDir(), evalEvery: 20}
+	if err := writeJSON(filepath.Join(lengths.out, "plan.json"), plan{Cache: "abc", EvalEvery: 20, Systems: known.Systems}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lengths.plan(context.Background(), "abc", systems); err != nil {
+		t.Errorf("the same for several lengths: %v", err)
+	}
+	lengths.minutes, lengths.evalEvery = 10, 0
+	if _, err := lengths.plan(context.Background(), "abc", systems); err == nil || !strings.Contains(err.Error(), "holds runs of several lengths") {
+		t.Errorf("one length in the folder of several: error %v, want one that says so", err)
+	}
+	s.minutes, s.evalEvery = 10, 0
 	if _, err := s.plan(context.Background(), "abc", comparedSystems[:1]); err == nil || !strings.Contains(err.Error(), "calibrate galaxy-original") {
 		t.Errorf("a system that is not in the plan: error %v, want one of its calibration", err)
 	}
@@ -208,42 +223,209 @@ func TestAblationsDifferFromTheBest(t *testing.T) {
 	}
 }
 
-func TestStepSeconds(t *testing.T) {
+// clockTime is so many seconds after the begin of a process.
+func clockTime(seconds float64) time.Time {
+	return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
+}
+
+// Both sides tell the same of a run: ours in metrics.jsonl, Keras in its answer.
+func TestCurve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
-	lines := `{"kind":"step","step":1,"step_seconds":0.5}
-{"kind":"evaluation","step":1,"validation_rmse":0.1}
-{"kind":"step","step":2,"step_seconds":0.25}
+	lines := `{"kind":"step","step":1,"loss":0.6,"step_seconds":1.5,"time":"2026-11-26T12:00:04Z"}
+{"kind":"evaluation","step":1,"validation_rmse":0.15,"time":"2026-11-26T12:00:05Z"}
+{"kind":"step","step":2,"loss":null,"step_seconds":0.25,"time":"2026-11-26T12:00:05.25Z"}
+{"kind":"step","step":3,"loss":0.5,"step_seconds":0.5,"time":"2026-11-26T12:00:05.75Z"}
+{"kind":"evaluation","step":3,"validation_rmse":0.125,"time":"2026-11-26T12:00:06.75Z"}
 `
 	if err := os.WriteFile(path, []byte(lines), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := stepSeconds(path); err != nil || !slices.Equal(got, []float64{0.5, 0.25}) {
-		t.Errorf("%v, %v, want 0.5 and 0.25", got, err)
+	var ours, keras trained
+	if err := ours.readMetrics(path); err != nil {
+		t.Fatal(err)
+	}
+	answer := `{"batch": 32, "step_seconds": [1.5, 0.25, 0.5], "first_step": "2026-11-26T12:00:04+00:00", "evaluations": [
+		{"step": 1, "rmse": 0.15, "time": "2026-11-26T12:00:05.000001+00:00"}, {"step": 3, "rmse": 0.125, "time": "2026-11-26T12:00:06.75+00:00"}]}`
+	if err := json.Unmarshal([]byte(answer), &keras); err != nil {
+		t.Fatal(err)
+	}
+	keras.Evaluations[0].Time = keras.Evaluations[0].Time.Truncate(time.Millisecond)
+	want := []point{
+		{Step: 1, RMSE: 0.15, TrainSeconds: 0, StartedSeconds: 4, WallSeconds: 5},
+		{Step: 3, RMSE: 0.125, TrainSeconds: 0.75, StartedSeconds: 4.75, WallSeconds: 6.75},
+	}
+	for name, got := range map[string]trained{"ours": ours, "Keras": keras} {
+		if !slices.Equal(got.StepSeconds, []float64{1.5, 0.25, 0.5}) {
+			t.Errorf("%s: steps of %v s, want 1.5, 0.25 and 0.5", name, got.StepSeconds)
+		}
+		got.Begin = clockTime(0)
+		if curve, err := got.curve(); err != nil || !slices.Equal(curve, want) {
+			t.Errorf("%s: %+v, %v, want %+v", name, curve, err, want)
+		}
+		// The last process of a run that was stopped began after the first step.
+		got.Begin = clockTime(5.1)
+		if curve, err := got.curve(); err != nil || curve[1].TrainSeconds != 0.75 || curve[1].StartedSeconds != 0 || curve[1].WallSeconds != 0 {
+			t.Errorf("%s, gone on with: %+v, %v, want the time of the steps alone", name, curve, err)
+		}
+		got.Evaluations = append(got.Evaluations, evaluation{Step: 4})
+		if _, err := got.curve(); err == nil {
+			t.Errorf("%s: no error for an evaluation after more steps than there are", name)
+		}
+	}
+}
+
+// reachRuns are two seeds of ours and Keras', with schedules of 1 and 2 minutes.
+func reachRuns() []result {
+	run := func(system string, seed int64, minutes float64, start float64, rmse ...float64) result {
+		r := result{System: system, Seed: seed, Minutes: minutes, Steps: 20 * len(rmse), Test: scores{RMSE: 0.1}, TrainSeconds: 10 * float64(len(rmse)), WallSeconds: 99}
+		for i, x := range rmse { // 10 s of steps and 1 of evaluation each
+			at := float64(10 * (i + 1))
+			r.Curve = append(r.Curve, point{Step: int64(20 * (i + 1)), RMSE: x, TrainSeconds: at, StartedSeconds: start + at, WallSeconds: start + at + float64(i+1)})
+		}
+		return r
+	}
+	return []result{
+		run(kerasTuned, 1, 1, 20, 0.15, 0.14, 0.13), run(oursBest, 1, 1, 5, 0.14, 0.12, 0.125),
+		run(kerasTuned, 1, 2, 20, 0.16, 0.15, 0.14, 0.13, 0.12, 0.115), run(oursBest, 1, 2, 5, 0.15, 0.13, 0.12, 0.115, 0.11, 0.10),
+		run(kerasTuned, 2, 1, 20, 0.15, 0.14, 0.135), run(oursBest, 2, 1, 5, 0.15, 0.13, 0.121),
+		run(kerasTuned, 2, 2, 20, 0.16, 0.15, 0.14, 0.13, 0.12, 0.112), run(oursBest, 2, 2, 5, 0.15, 0.12, 0.11, 0.10, 0.10, 0.10),
+	}
+}
+
+func TestArrive(t *testing.T) {
+	for _, test := range []struct {
+		name, system        string
+		seed                int64
+		target              float64
+		steps, started, all float64
+		minutes             float64
+		step                int64
+	}{
+		{name: "the shorter schedule", system: oursBest, seed: 1, target: 0.12, steps: 20, started: 25, all: 27, minutes: 1, step: 40},
+		{name: "the longer one, which alone gets there", system: oursBest, seed: 1, target: 0.111, steps: 50, started: 55, all: 60, minutes: 2, step: 100},
+		{name: "the longer one, which is sooner there", system: oursBest, seed: 2, target: 0.12, steps: 20, started: 25, all: 27, minutes: 2, step: 40},
+		{name: "at the target itself", system: kerasTuned, seed: 1, target: 0.13, steps: 30, started: 50, all: 53, minutes: 1, step: 60},
+		{name: "not reached", system: kerasTuned, seed: 1, target: 0.111, steps: math.Inf(1), started: math.Inf(1), all: math.Inf(1)},
+		{name: "no such seed", system: kerasTuned, seed: 3, target: 0.15, steps: math.Inf(1), started: math.Inf(1), all: math.Inf(1)},
+	} {
+		got := arrive(reachRuns(), test.target, test.system, test.seed)
+		for i, seconds := range []float64{test.steps, test.started, test.all} {
+			if want := (earliest{number(seconds), test.minutes, test.step}); got.First[clocks[i].name] != want {
+				t.Errorf("%s, %s: %+v, want %+v", test.name, clocks[i].name, got.First[clocks[i].name], want)
+			}
+		}
+	}
+}
+
+// Each clock has its own winner: a process that was slow to start can lose by one
+// and win by the other.
+func TestArriveByEachClock(t *testing.T) {
+	runs := []result{
+		{System: oursBest, Seed: 1, Minutes: 1, Curve: []point{{Step: 5, RMSE: 0.1, TrainSeconds: 10, StartedSeconds: 40, WallSeconds: 41}}},
+		{System: oursBest, Seed: 1, Minutes: 2, Curve: []point{{Step: 6, RMSE: 0.1, TrainSeconds: 12, StartedSeconds: 15, WallSeconds: 50}}},
+	}
+	for i, minutes := range []float64{1, 2, 1} {
+		if got := arrive(runs, 0.1, oursBest, 1).First[clocks[i].name]; got.Minutes != minutes {
+			t.Errorf("%s: %+v, want the run of %v minutes", clocks[i].name, got, minutes)
+		}
+	}
+}
+
+func TestReachReport(t *testing.T) {
+	systems, err := choose(comparedSystems, oursBest+","+kerasTuned, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := reaching{Plan: plan{EvalEvery: 20}, Targets: []float64{0.13, 0.12, 0.111}, Seeds: []int64{1, 2}, Counts: data.Counts{Train: 80, Validation: 10, Test: 10}, Size: 64, Results: reachRuns()}
+	f.compare(systems, mainComparisons)
+	text := f.report(systems)
+	for _, want := range []string{
+		"80 train, 10 validation and 10 test galaxies at 64 px; an evaluation every 20 steps",
+		"| galaxy-best | 1 | 1 | 0.1200 | 0.1000 | 60 | 30 | 99 |",
+		"| 0.13 | galaxy-best | 2 of 2 | 20 (20–20) | 25 (25–25) | 27 (27–27) | 1, 1 |",
+		"| 0.13 | keras-tuned | 2 of 2 | 35 (30–40) | 55 (50–60) | 58 (53–64) | 1, 2 |",
+		"| 0.111 | galaxy-best | 2 of 2 | 40 (30–50) | 45 (35–55) | 49 (38–60) | 2, 2 |",
+		"| 0.111 | keras-tuned | 0 of 2 | not reached | not reached | not reached | none, none |",
+		// Seed by seed 20 over 30 and 20 over 40, not 20 over the median 35.
+		"| galaxy-best ÷ keras-tuned | 0.13 | 2 of 2 | 0.58 (0.50–0.67) | 0.46 (0.42–0.50) | 0.47 (0.42–0.51) |",
+		"| galaxy-best ÷ keras-tuned | 0.111 | 0 of 2 | – | – | – |",
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "galaxy-original") {
+		t.Errorf("the report has a system that was not trained:\n%s", text)
+	}
+	if raw, err := json.Marshal(f); err != nil || !strings.Contains(string(raw), `"everything":{"seconds":null}`) {
+		t.Errorf("as JSON: %v, want null seconds for what was not reached\n%s", err, raw)
+	}
+
+	// Seed 2 of ours never gets there: it has no pair, and the median knows of it.
+	for i, r := range f.Results {
+		if r.System == oursBest && r.Seed == 2 {
+			f.Results[i].Curve = nil
+		}
+	}
+	f.Arrivals, f.Pairs = nil, nil
+	f.compare(systems, mainComparisons)
+	text = f.report(systems)
+	for _, want := range []string{
+		"| 0.13 | galaxy-best | 1 of 2 | not reached (20–not reached) | not reached (25–not reached) | not reached (27–not reached) | 1, none |",
+		"| galaxy-best ÷ keras-tuned | 0.13 | 1 of 2 | 0.67 | 0.50 | 0.51 |",
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestSpread(t *testing.T) {
+	inf := math.Inf(1)
+	for _, test := range []struct {
+		x    []float64
+		want string
+	}{
+		{nil, "–"}, {[]float64{4}, "4"}, {[]float64{9, 4, 5}, "5 (4–9)"}, {[]float64{inf, 4, 5}, "5 (4–not reached)"},
+		{[]float64{inf, 4, inf}, "not reached (4–not reached)"}, {[]float64{inf, inf}, "not reached"},
+	} {
+		if got := spread(test.x, "%.0f"); got != test.want {
+			t.Errorf("%v: %q, want %q", test.x, got, test.want)
+		}
 	}
 }
 
 func TestSettings(t *testing.T) {
-	good := settings{out: "out", minutes: 10, steps: 60, rounds: 3}
+	good := settings{out: "out", steps: 60, rounds: 3}
 	for _, test := range []struct {
-		name, seeds, want string
-		change            func(*settings)
+		name, seeds, minutes, reach, want string
+		change                            func(*settings)
 	}{
-		{"good", "1, 2,3", "", func(*settings) {}},
-		{"seeds", "1,,2", "-seeds", func(*settings) {}},
-		{"no folder", "1", "-out", func(s *settings) { s.out = "" }},
-		{"two sources", "1", "-cache", func(s *settings) { s.data, s.cache = "a", "b" }},
-		{"no time", "1", "-minutes", func(s *settings) { s.minutes = math.NaN() }},
-		{"short calibration", "1", "-calibration-steps", func(s *settings) { s.steps = 29 }},
+		{"good", "1, 2,3", "10", "", "", func(*settings) {}},
+		{"seeds", "1,,2", "10", "", "-seeds", func(*settings) {}},
+		{"no folder", "1", "10", "", "-out", func(s *settings) { s.out = "" }},
+		{"two sources", "1", "10", "", "-cache", func(s *settings) { s.data, s.cache = "a", "b" }},
+		{"no time", "1", "NaN", "", "-minutes", func(*settings) {}},
+		{"several lengths of nothing", "1", "1,2", "", "for -reach", func(*settings) {}},
+		{"a length twice", "1", "1,1", "0.1", "-minutes", func(*settings) {}},
+		{"a target of nothing", "1", "1,2", "0", "-reach", func(*settings) {}},
+		{"negative", "1", "10", "", "-eval-every", func(s *settings) { s.evalEvery = -1 }},
+		{"short calibration", "1", "10", "", "-calibration-steps", func(s *settings) { s.steps = 29 }},
 	} {
 		s := good
 		test.change(&s)
-		err := s.check(test.seeds)
-		if test.want == "" && (err != nil || !slices.Equal(s.seeds, []int64{1, 2, 3})) {
-			t.Errorf("%s: seeds %v, %v", test.name, s.seeds, err)
+		err := s.check(test.seeds, test.minutes, test.reach)
+		if test.want == "" && (err != nil || !slices.Equal(s.seeds, []int64{1, 2, 3}) || s.minutes != 10) {
+			t.Errorf("%s: seeds %v, %v minutes, %v", test.name, s.seeds, s.minutes, err)
 		}
 		if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: error %v, want one about %s", test.name, err, test.want)
 		}
+	}
+	s := good
+	if err := s.check("1", "1,2, 0.5", "0.130,0.111"); err != nil || s.minutes != 0 ||
+		!slices.Equal(s.lengths, []float64{1, 2, 0.5}) || !slices.Equal(s.reach, []float64{0.13, 0.111}) {
+		t.Errorf("%+v, %v, want three lengths and two targets", s, err)
 	}
 }
 

@@ -3,7 +3,8 @@
     python peer.py SPEC.json > RESULT.json
 
 SPEC: {"recipe": "original" or "tuned", "cache": folder, "seed", "steps",
-"evaluate": false where only the time of the steps is asked for}, and
+"evaluate": false where only the time of the steps is asked for, "eval_every":
+steps between evaluations, 0 for an epoch}, and
 
   original: "config" (a run's config.json), "first" (checkpoint prefix of the
             first weights) and "order" (file of int64 GalaxyIDs [steps, batch]);
@@ -11,15 +12,16 @@ SPEC: {"recipe": "original" or "tuned", "cache": folder, "seed", "steps",
 
 RESULT: {"test", "test_views" (the mean of 8 views): {"rmse",
 "accuracy_argmax37"}, "best_step", "batch", "step_seconds": [of every step],
-"evaluations": [...]}
+"first_step" (when it ended), "evaluations": [...]}; times of the day as ISO 8601
 
 'original' is what one of our runs was given: loss, optimizer, rate, dropout,
 precision, split, first weights and order. What is Keras' own is how it computes,
 and the masks of its dropout. 'tuned' shares the network, the cache and its split
-alone. As in `galaxy train`, the validation split is scored after every epoch and
-the weights with the best RMSE are kept.
+alone. As in `galaxy train`, the validation split is scored as the run goes and the
+weights with the best RMSE are kept.
 """
 
+import datetime
 import json
 import math
 import os
@@ -88,6 +90,10 @@ def moved(images, seed, recipe):
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images, transforms=transforms, output_shape=[size, size], fill_value=0.0,
         interpolation="BILINEAR", fill_mode="NEAREST")
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat()
 
 
 class Cache:
@@ -224,9 +230,9 @@ class Trainer:
                 v.assign(value)
         return back
 
-    def train(self, evaluate):
+    def train(self, evaluate, every):
         recipe, seconds, losses, evaluations, best = self.recipe, [], [], [], None
-        every, steps = len(self.cache.rows(TRAIN)) // recipe.batch, len(recipe.rates)
+        every, steps = every or len(self.cache.rows(TRAIN)) // recipe.batch, len(recipe.rates)
         for number, rate in enumerate(recipe.rates, 1):
             begin = time.perf_counter()
             rows = next(recipe.batches)
@@ -234,16 +240,18 @@ class Trainer:
             losses.append(float(self.step(
                 tf.constant(self.cache.images[rows]), tf.constant(self.cache.labels(rows)), tf.constant(number))))
             seconds.append(time.perf_counter() - begin)
+            if number == 1:
+                first = now()
             if evaluate and (number == steps or number % every == 0):
                 back = self.averaged()
                 scores = self.score(VALIDATION)
-                evaluations.append({"step": number, "train_loss": float(np.mean(losses)), **scores})
+                evaluations.append({"step": number, "train_loss": float(np.mean(losses)), **scores, "time": now()})
                 losses = []
                 print(json.dumps(evaluations[-1]), file=sys.stderr, flush=True)
                 if best is None or scores["rmse"] < best[0]:
                     best = scores["rmse"], number, {k: v.numpy() for k, v in kr.variables(self.model).items()}
                 back()
-        result = {"batch": recipe.batch, "step_seconds": seconds, "evaluations": evaluations}
+        result = {"batch": recipe.batch, "step_seconds": seconds, "first_step": first, "evaluations": evaluations}
         if evaluate:
             kr.assign(self.model, best[2])
             views = [(turns, mirror) for mirror in (1, -1) for turns in range(4)]
@@ -256,7 +264,7 @@ def main():
     kr.keras.utils.set_random_seed(spec["seed"])
     cache = Cache(spec["cache"])
     recipe = {"original": Original, "tuned": Tuned}[spec["recipe"]](spec, cache)
-    kr.answer(Trainer(recipe, cache, spec["seed"]).train(spec["evaluate"]))
+    kr.answer(Trainer(recipe, cache, spec["seed"]).train(spec["evaluate"], spec.get("eval_every", 0)))
 
 
 if __name__ == "__main__":

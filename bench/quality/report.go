@@ -31,12 +31,12 @@ type estimate struct {
 	StandardError number  `json:"standard_error"`
 }
 
-// number is a float64 that JSON knows as null where it is none.
+// number is a float64 that JSON knows as null where it is none or has no end.
 type number float64
 
-// MarshalJSON writes null for what is no number.
+// MarshalJSON writes null for what is no number of JSON's.
 func (n number) MarshalJSON() ([]byte, error) {
-	if math.IsNaN(float64(n)) {
+	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
 		return []byte("null"), nil
 	}
 	return fmt.Appendf(nil, "%g", float64(n)), nil

@@ -24,8 +24,9 @@ import (
 // trial is one run of a system.
 type trial struct {
 	system
-	seed  int64
-	steps int
+	seed    int64
+	steps   int
+	minutes float64 // of training, which steps comes of
 	// siblings is the folder that holds those of the runs of a seed.
 	siblings string
 	// calibration asks for the time of the steps alone.
@@ -43,9 +44,10 @@ type scores struct {
 
 // result is what a trial came to.
 type result struct {
-	System string `json:"system"`
-	Seed   int64  `json:"seed"`
-	Steps  int    `json:"steps"`
+	System  string  `json:"system"`
+	Seed    int64   `json:"seed"`
+	Minutes float64 `json:"minutes,omitempty"` // that were asked for
+	Steps   int     `json:"steps"`
 	// BestStep is the step whose weights had the best validation RMSE and are
 	// scored.
 	BestStep int64   `json:"best_step"`
@@ -59,6 +61,25 @@ type result struct {
 	// start. WallSeconds is everything, of the last go of a run that was stopped.
 	TrainSeconds float64 `json:"train_seconds"`
 	WallSeconds  float64 `json:"wall_seconds"`
+	// Curve has every evaluation of the validation split.
+	Curve []point `json:"curve"`
+}
+
+// point is an evaluation of a run.
+type point struct {
+	// Step counts from the begin of the run. What is evaluated after it are the
+	// weights that the run would be scored with: their moving average where the
+	// recipe has one.
+	Step int64   `json:"step"`
+	RMSE float64 `json:"validation_rmse"`
+	// TrainSeconds are those of the steps until then, as in result.
+	TrainSeconds float64 `json:"train_seconds"`
+	// StartedSeconds has the start beside them: from the begin of the process to
+	// the end of its first step. WallSeconds is everything since the begin, this
+	// and other evaluations and checkpoints too. Neither is known of a run that was
+	// stopped and gone on with.
+	StartedSeconds float64 `json:"started_seconds,omitempty"`
+	WallSeconds    float64 `json:"wall_seconds,omitempty"`
 }
 
 // trained is what the two sides tell of a run.
@@ -69,6 +90,41 @@ type trained struct {
 	Views       *scores   `json:"test_views"`
 	Constant    *scores   `json:"constant_predictor"`
 	StepSeconds []float64 `json:"step_seconds"`
+	// Begin is when the process was started, and FirstStep when its first step ended.
+	Begin       time.Time    `json:"-"`
+	FirstStep   time.Time    `json:"first_step"`
+	Evaluations []evaluation `json:"evaluations"`
+}
+
+// evaluation is one of the validation split, with the time at its end.
+type evaluation struct {
+	Step int64     `json:"step"`
+	RMSE float64   `json:"rmse"`
+	Time time.Time `json:"time"`
+}
+
+// curve works out how long every evaluation took to come.
+func (t trained) curve() ([]point, error) {
+	start := t.FirstStep.Sub(t.Begin).Seconds()
+	var points []point
+	for _, e := range t.Evaluations {
+		if e.Step < 1 || e.Step > int64(len(t.StepSeconds)) {
+			return nil, fmt.Errorf("an evaluation after step %d of %d", e.Step, len(t.StepSeconds))
+		}
+		p := point{Step: e.Step, RMSE: e.RMSE, TrainSeconds: sum(t.StepSeconds[1:e.Step])}
+		if start > 0 {
+			p.StartedSeconds, p.WallSeconds = start+p.TrainSeconds, e.Time.Sub(t.Begin).Seconds()
+		}
+		points = append(points, p)
+	}
+	return points, nil
+}
+
+func sum(x []float64) (total float64) {
+	for _, v := range x {
+		total += v
+	}
+	return total
 }
 
 // result reads what a trial came to, or makes it. examples is the size of the train
@@ -85,11 +141,11 @@ func (s settings) result(ctx context.Context, t trial, examples int) (result, er
 		return r, err
 	}
 	r = result{
-		System: t.Name, Seed: t.seed, Steps: t.steps, BestStep: got.BestStep, Epochs: float64(t.steps*got.Batch) / float64(examples),
-		Test: got.Test, Views: got.Views, Constant: got.Constant, WallSeconds: time.Since(begin).Seconds(),
+		System: t.Name, Seed: t.seed, Minutes: t.minutes, Steps: t.steps, BestStep: got.BestStep, Epochs: float64(t.steps*got.Batch) / float64(examples),
+		Test: got.Test, Views: got.Views, Constant: got.Constant, TrainSeconds: sum(got.StepSeconds[1:]), WallSeconds: time.Since(begin).Seconds(),
 	}
-	for _, seconds := range got.StepSeconds[1:] {
-		r.TrainSeconds += seconds
+	if r.Curve, err = got.curve(); err != nil {
+		return r, err
 	}
 	if err := writeJSON(path, r); err != nil {
 		return r, err
@@ -120,9 +176,21 @@ func (t trial) runFolder() string { return filepath.Join(t.folder(), "run") }
 func (s settings) trainOurs(ctx context.Context, t trial) (trained, error) {
 	var got trained
 	args := []string{"train", "--data", s.cache, "--out", t.runFolder(), "--resume", "--steps", strconv.Itoa(t.steps), "--seed", strconv.FormatInt(t.seed, 10)}
+	if s.evalEvery > 0 {
+		args = append(args, "--eval-every", strconv.Itoa(s.evalEvery))
+	}
+	if len(s.reach) > 0 {
+		// A second start in the middle of a run would count as time to its goal, so it
+		// begins anew, and needs no checkpoints but the best one.
+		if err := os.RemoveAll(t.runFolder()); err != nil {
+			return got, err
+		}
+		args = append(args, "--checkpoint-every", "0")
+	}
 	if t.calibration {
 		args = append(args, "--eval-every", "0", "--checkpoint-every", "0")
 	}
+	got.Begin = time.Now()
 	if err := show(ctx, s.galaxy, slices.Concat(args, t.Flags)...); err != nil {
 		return got, err
 	}
@@ -131,7 +199,7 @@ func (s settings) trainOurs(ctx context.Context, t trial) (trained, error) {
 		return got, err
 	}
 	got.Batch = cfg.Batch
-	if got.StepSeconds, err = stepSeconds(filepath.Join(t.runFolder(), "metrics.jsonl")); err != nil || t.calibration {
+	if err := got.readMetrics(filepath.Join(t.runFolder(), "metrics.jsonl")); err != nil || t.calibration {
 		return got, err
 	}
 	return got, s.scoreOurs(ctx, t, &got)
@@ -158,30 +226,41 @@ func (s settings) scoreOurs(ctx context.Context, t trial, got *trained) error {
 	return eval("eval-views.json", got.Views, t.ViewFlags...)
 }
 
-// stepSeconds reads the time of every step from a run's metrics.jsonl.
-func stepSeconds(path string) ([]float64, error) {
+// readMetrics reads the steps and the evaluations of a run of ours from its
+// metrics.jsonl.
+func (t *trained) readMetrics(path string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var seconds []float64
 	for scanner := bufio.NewScanner(bytes.NewReader(raw)); scanner.Scan(); {
 		var line struct {
-			Kind    string  `json:"kind"`
-			Seconds float64 `json:"step_seconds"`
+			Kind    string    `json:"kind"`
+			Step    int64     `json:"step"`
+			Seconds float64   `json:"step_seconds"`
+			RMSE    float64   `json:"validation_rmse"`
+			Time    time.Time `json:"time"`
 		}
 		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			return nil, fmt.Errorf("read %s: %w", path, err)
+			return fmt.Errorf("read %s: %w", path, err)
 		}
-		if line.Kind == "step" {
-			seconds = append(seconds, line.Seconds)
+		switch line.Kind {
+		case "step":
+			if len(t.StepSeconds) == 0 {
+				t.FirstStep = line.Time
+			}
+			t.StepSeconds = append(t.StepSeconds, line.Seconds)
+		case "evaluation":
+			t.Evaluations = append(t.Evaluations, evaluation{line.Step, line.RMSE, line.Time})
 		}
 	}
-	return seconds, nil
+	return nil
 }
 
 func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err error) {
-	asked := map[string]any{"recipe": t.Keras, "cache": s.cache, "seed": t.seed, "steps": t.steps, "evaluate": !t.calibration}
+	asked := map[string]any{
+		"recipe": t.Keras, "cache": s.cache, "seed": t.seed, "steps": t.steps, "evaluate": !t.calibration, "eval_every": s.evalEvery,
+	}
 	if t.Changes != nil {
 		asked["changes"] = t.Changes
 	}
@@ -196,7 +275,9 @@ func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err err
 	if err := writeJSON(spec, asked); err != nil {
 		return got, err
 	}
-	return got, ask(ctx, filepath.Join(t.folder(), "answer.json"), &got, s.python, s.peer, spec)
+	got.Begin = time.Now()
+	err = ask(ctx, filepath.Join(t.folder(), "answer.json"), &got, s.python, s.peer, spec)
+	return got, err
 }
 
 // give writes into folder what a trial takes over from the run of ours that it is
