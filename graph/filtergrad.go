@@ -61,12 +61,12 @@ func (l FilterLayer) Kernels() []FilterKernel {
 }
 
 // FilterLayers lists the layers, each once, of the training step that cfg describes, whose
-// Devices have to be set. There are some on CPUs in bfloat16, where the size of the images is
-// always the same: in float32 the op has always been the fastest, and cuDNN makes its own
-// choice.
+// Devices have to be set: at the full size of the images, for steps on smaller ones have the
+// same ops. There are some on CPUs in bfloat16: in float32 the op has always been the
+// fastest, and cuDNN makes its own choice.
 func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
 	part, err := cfg.share()
-	if err != nil || cfg.Model.Precision != BFloat16 || cfg.Resize || IsGPU(cfg.Devices[0]) {
+	if err != nil || cfg.Model.Precision != BFloat16 || IsGPU(cfg.Devices[0]) {
 		return nil, err
 	}
 	size, in := int64((cfg.Model.Size+3)/4), stages[0].filters // after the stem
@@ -184,7 +184,7 @@ func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
 // kernel.
 func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
-	size := tg.Const(s.SubScope("size"), []int64{l.examples, l.size, l.size, l.in})
+	size := op.Shape(s, x, op.ShapeOutType(tf.Int64)) // of smaller images in some steps
 	for row := range int64(3) {
 		for column := range int64(3) {
 			from := tg.Const(s.SubScope("from"), []int64{0, row, column, 0})
@@ -194,13 +194,10 @@ func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	return all
 }
 
-// filterGradients returns gradients, those of float32 variables, with those of bfloat16
-// convolutions found as kernels say. g is the graph that s builds. The ops that are not
-// needed any more stay in it and do not run.
-func filterGradients(s *op.Scope, g *tf.Graph, kernels FilterKernels, gradients []tf.Output) ([]tf.Output, error) {
-	if len(kernels) == 0 {
-		return gradients, nil
-	}
+// filterGradients returns gradients, those of float32 variables, with those of layers'
+// kernels found as kernels say. g is the graph that s builds. The ops that are not needed any
+// more stay in it and do not run.
+func filterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, kernels FilterKernels, gradients []tf.Output) ([]tf.Output, error) {
 	def, err := Def(g)
 	if err != nil {
 		return nil, err
@@ -224,13 +221,16 @@ func filterGradients(s *op.Scope, g *tf.Graph, kernels FilterKernels, gradients 
 		if conv == nil || conv.Op != "Conv2DBackpropFilter" {
 			continue
 		}
-		x, dy := output(conv.Input[0]), output(conv.Input[2])
 		shape, err := gradient.Shape().ToSlice()
-		in, err2 := x.Shape().ToSlice()
-		if err != nil || err2 != nil || shape[0] != 3 || shape[1] != 3 || in[1] != in[2] {
+		if err != nil || shape[0] != 3 || shape[1] != 3 {
 			continue
 		}
-		l := FilterLayer{precision: BFloat16, examples: in[0], size: in[1], in: in[3], filters: shape[3], stride: conv.Attr["strides"].GetList().I[1]}
+		stride := conv.Attr["strides"].GetList().I[1]
+		at := slices.IndexFunc(layers, func(l FilterLayer) bool { return l.in == shape[2] && l.filters == shape[3] && l.stride == stride })
+		if at < 0 {
+			continue
+		}
+		l := layers[at]
 		kernel, ok := kernels[l.String()]
 		if !ok || kernel == ConvolutionOp {
 			continue
@@ -239,7 +239,7 @@ func filterGradients(s *op.Scope, g *tf.Graph, kernels FilterKernels, gradients 
 			return nil, fmt.Errorf("gradient of a kernel, %s: %q is none of %q", l, kernel, l.Kernels())
 		}
 		ks := s.SubScope("kernel")
-		out[i] = tg.Cast(ks, l.gradient(ks, kernel, x, dy), tf.Float)
+		out[i] = tg.Cast(ks, l.gradient(ks, kernel, output(conv.Input[0]), output(conv.Input[2])), tf.Float)
 	}
 	return out, s.Err()
 }

@@ -118,8 +118,12 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		scaled = op.Mul(s.SubScope("scaled_loss"), loss, scale.read)
 	}
 	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{scaled}, values)
-	if s.Err() == nil {
-		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, c.FilterKernels, gradients); err != nil {
+	if s.Err() == nil && len(c.FilterKernels) > 0 {
+		layers, err := FilterLayers(c)
+		if err != nil {
+			return nil, err
+		}
+		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, layers, c.FilterKernels, gradients); err != nil {
 			return nil, err
 		}
 	}
