@@ -3,7 +3,8 @@
     python step.py --cache CACHE --batch N --steps N --precision P [--jit]
 
 Keras at its usual best: compile and fit, with a tf.data pipeline over arrays in
-memory. Prints {"ends": [wall-clock time at the end of every step, seconds]}.
+memory. Prints
+{"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
 import os
@@ -15,7 +16,6 @@ import peer
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity"))
 
 import keras_resnet as kr  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 
 class Clock(kr.keras.callbacks.Callback):
@@ -30,8 +30,7 @@ class Clock(kr.keras.callbacks.Callback):
 def main():
     args = peer.arguments()
     manifest, images, labels = peer.load(args.cache)
-    data = tf.data.Dataset.from_tensor_slices((images, labels))
-    data = data.shuffle(1000).repeat().batch(args.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    data = peer.batches(images, labels, args.batch)
 
     model = kr.build(
         manifest["size"], manifest["channel_mean"], manifest["channel_std"], dropout=0.2,
