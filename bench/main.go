@@ -58,6 +58,7 @@ func (s settings) parts() []part {
 		{"intake", false, s.intake},
 		{"predict", true, s.predict},
 		{"submission", false, s.submit},
+		{"feed", true, s.feed}, // before limit, which leaves memory of TensorFlow in this process
 		{"step", true, s.step},
 		{"limit", true, s.limit},
 		{"mirror", false, s.mirror},
@@ -148,6 +149,7 @@ type figures struct {
 	Submission *submissionFigures `json:"submission,omitempty"`
 	Steps      []stepFigures      `json:"steps,omitempty"`
 	Limit      []limitFigures     `json:"limit,omitempty"`
+	Feed       *rateFigures       `json:"feed,omitempty"`
 	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
 	Growth     *growthFigures     `json:"growth,omitempty"`
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
+
+	"galaxy/data"
 )
 
 // rateTurn is what one program showed, in images a second: by its own clock, and over
@@ -219,4 +223,73 @@ func (s settings) shortRun(ctx context.Context, size int) (string, error) {
 	}
 	_, err = output(ctx, s.galaxy, "train", "--data", cache, "--out", run, "--steps", "20", "--batch", "32", "--eval-every", "0")
 	return run, err
+}
+
+// feedSeconds is for how long batches are read, at least, once the first is there.
+const feedSeconds = 2
+
+// feed compares batches that nobody trains on: of our loader, as galaxy train reads
+// it, and of tf.data over arrays in memory.
+func (s settings) feed(ctx context.Context, to *figures) error {
+	cache, err := s.prepared(ctx, s.size())
+	if err != nil {
+		return err
+	}
+	f, err := s.compareRates(ctx, rateFigures{Galaxies: s.galaxies, Size: s.size(), Batch: s.batch}, []side[rateTurn]{
+		{ours, false, func(ctx context.Context, _ int) (rateTurn, error) { return readBatches(ctx, cache, s.batch) }},
+		{"tf.data, from_tensor_slices", true, func(ctx context.Context, _ int) (rateTurn, error) {
+			var answer struct {
+				Images  float64 `json:"images"`
+				Seconds float64 `json:"seconds"`
+				Held    float64 `json:"held_mib"`
+			}
+			raw, err := output(ctx, s.python, script("feed.py"), "--cache", cache, "--batch", strconv.Itoa(s.batch), "--seconds", strconv.Itoa(feedSeconds))
+			if err == nil {
+				err = json.Unmarshal(raw, &answer)
+			}
+			return rateTurn{own: answer.Images / answer.Seconds, held: answer.Held}, err
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	f.print(fmt.Sprintf("batches without training, %d px, batch %d", s.size(), s.batch))
+	to.Feed = &f
+	return nil
+}
+
+// readBatches reads as fast as the loader gives. What it holds is how much more
+// anonymous memory this process has at the most than before the cache was opened.
+func readBatches(ctx context.Context, dir string, batch int) (t rateTurn, err error) {
+	debug.FreeOSMemory() // what other parts have left is not to be taken over
+	before, _ := anonymousMiB(os.Getpid())
+	cache, err := data.Open(dir)
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, Target: data.Fractions, Batch: batch, Seed: 1})
+	if err != nil {
+		return t, err
+	}
+	defer loader.Close()
+	if _, err := loader.Next(ctx); err != nil {
+		return t, err
+	}
+	images, begin := 0, time.Now()
+	for tick := begin; time.Since(begin) < feedSeconds*time.Second; {
+		b, err := loader.Next(ctx)
+		if err != nil {
+			return t, err
+		}
+		images += b.Len()
+		if time.Since(tick) > 100*time.Millisecond {
+			tick = time.Now()
+			if now, err := anonymousMiB(os.Getpid()); err == nil {
+				t.held = max(t.held, now-before)
+			}
+		}
+	}
+	t.own = float64(images) / time.Since(begin).Seconds()
+	return t, nil
 }
