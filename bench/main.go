@@ -38,6 +38,7 @@ type settings struct {
 	batch                       int
 	rounds, steps               int
 	turnLimit                   time.Duration
+	checkpointSteps             int
 	growth                      growthSettings
 	jit, xla                    bool
 	alone, devices              string // whose steps the part mirror compares
@@ -61,6 +62,7 @@ func (s settings) parts() []part {
 		{"feed", true, s.feed}, // before limit, which leaves memory of TensorFlow in this process
 		{"step", true, s.step},
 		{"limit", true, s.limit},
+		{"checkpoint", true, s.checkpoint},
 		{"mirror", false, s.mirror},
 		{"growth", true, s.measureGrowth},
 	}
@@ -89,6 +91,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and each peer's")
 	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5, fewer of images above 128 px; the first 3 are not measured")
 	flag.DurationVar(&s.turnLimit, "turn-limit", 10*time.Minute, "how long a peer's turn may take; after that it is not measured")
+	flag.IntVar(&s.checkpointSteps, "checkpoint-steps", 40, "checkpoint: steps of every turn, at least 16")
 	flag.StringVar(&s.growth.tables, "growth", "batch,examples,replicas,length", "growth: its tables")
 	flag.IntVar(&s.growth.rounds, "growth-rounds", 1, "growth: turns of each row")
 	numbers(&s.growth.batches, "growth-batches", "8,16,32,64,128,256", "growth: batches")
@@ -150,13 +153,14 @@ type figures struct {
 	Steps      []stepFigures      `json:"steps,omitempty"`
 	Limit      []limitFigures     `json:"limit,omitempty"`
 	Feed       *rateFigures       `json:"feed,omitempty"`
+	Checkpoint *checkpointFigures `json:"checkpoint,omitempty"`
 	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
 	Growth     *growthFigures     `json:"growth,omitempty"`
 }
 
 func run(ctx context.Context, s settings, jsonPath string) (err error) {
-	if s.steps < warm+2 || s.growth.steps < 100 || s.rounds < 1 || s.growth.rounds < 1 {
-		return fmt.Errorf("expected -steps of %d or more, -growth-steps of 100 or more, -rounds and -growth-rounds of 1 or more", warm+2)
+	if s.steps < warm+2 || s.checkpointSteps < 2*saveEvery || s.growth.steps < 100 || s.rounds < 1 || s.growth.rounds < 1 {
+		return fmt.Errorf("expected -steps of %d or more, -checkpoint-steps of %d or more, -growth-steps of 100 or more, -rounds and -growth-rounds of 1 or more", warm+2, 2*saveEvery)
 	}
 	var names []string
 	for _, p := range s.parts() {

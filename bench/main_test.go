@@ -162,6 +162,36 @@ func TestFastest(t *testing.T) {
 	}
 }
 
+// TestCostOfSaves has a checkpoint after steps 8 and 16 of 24: 9 to 12 and 17 to 20
+// are held up by it.
+func TestCostOfSaves(t *testing.T) {
+	var steps []float64
+	for step := warm + 1; step <= 24; step++ {
+		seconds := 1.0
+		switch step {
+		case 9, 17:
+			seconds = 3
+		case 10, 18:
+			seconds = 1.5
+		case 11, 12, 19, 20:
+			seconds = 1.25
+		case 13, 21: // no more
+			seconds = 1.125
+		}
+		steps = append(steps, seconds)
+	}
+	got, err := costOfSaves(steps, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (saveCost{after: 1.375, other: 1, save: 3}); math.Abs(got.after-want.after)+math.Abs(got.other-want.other)+math.Abs(got.save-want.save) > 1e-9 {
+		t.Errorf("cost %+v, want %+v", got, want)
+	}
+	if _, err := costOfSaves(steps[:8-warm], 8); err == nil {
+		t.Error("a run of 8 steps has no step after a checkpoint, and no error")
+	}
+}
+
 func TestMachine(t *testing.T) {
 	const cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC 9R14\nflags\t\t: fpu avx512f avx512_bf16 amx_tile avx512_vnni\n\n" +
 		"processor\t: 1\nmodel name\t: other\nflags\t\t: amx_int8\n"

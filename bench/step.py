@@ -1,9 +1,10 @@
 """Training steps of the Keras peer, timed: the work that `galaxy train` does.
 
-    python step.py --cache CACHE --batch N --steps N --precision P [--jit]
+    python step.py --cache CACHE --batch N --steps N --precision P [--jit] [--save-every N --save-to FILE]
 
 Keras at its usual best: compile and fit, with a tf.data pipeline over arrays in
-memory. Prints
+memory. With --save-every, Keras' own callback saves the weights and the optimizer's
+state at the end of every Nth step. Prints
 {"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
@@ -28,7 +29,7 @@ class Clock(kr.keras.callbacks.Callback):
 
 
 def main():
-    args = peer.arguments()
+    args = peer.arguments(save_every={"type": int}, save_to={})
     manifest, images, labels = peer.load(args.cache)
     data = peer.batches(images, labels, args.batch)
 
@@ -40,7 +41,10 @@ def main():
     model.compile(
         optimizer, loss=lambda labels, logits: kr.focal_loss(logits, labels, 0.25, 2.0), jit_compile=args.jit)
     clock = Clock()
-    model.fit(data, steps_per_epoch=args.steps, epochs=1, verbose=0, callbacks=[clock])
+    callbacks = [clock]  # first: a save is no part of the step that it comes after
+    if args.save_every:
+        callbacks.append(kr.keras.callbacks.ModelCheckpoint(args.save_to, save_freq=args.save_every))
+    model.fit(data, steps_per_epoch=args.steps, epochs=1, verbose=0, callbacks=callbacks)
     peer.answer(clock.ends)
 
 
