@@ -57,7 +57,7 @@ build: tensorflow ## build bin/galaxy
 
 # PEERS=keras,torch measures the training step beside PyTorch too (a download of 3 GB).
 bench: PEERS = keras
-bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs Python 3.10 or newer; 20 minutes)
+bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs Python 3.10 or newer; an hour)
 	scripts/python-env .venv-parity parity/requirements.txt
 	$(if $(findstring torch,$(PEERS)),scripts/python-env .venv-torch bench/requirements-torch.txt)
 	go run ./bench -peers $(PEERS) -json bench.json

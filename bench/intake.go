@@ -53,10 +53,22 @@ func (f intakeFigures) print() {
 		f.Galaxies, intakeSize, f.Broken, intakeDamaged, f.PeakMiB, intakeKills, same, 100*f.Redone, 100*f.InFlight, f.Zip, f.Folder, f.Ratio)
 }
 
-func (s settings) intake(ctx context.Context) (intakeFigures, error) {
+func (s settings) intake(ctx context.Context, to *figures) error {
+	f, err := s.intakeFigures(ctx)
+	if err == nil {
+		f.print()
+		to.Intake = &f
+	}
+	return err
+}
+
+func (s settings) intakeFigures(ctx context.Context) (intakeFigures, error) {
 	f := intakeFigures{Galaxies: s.galaxies}
+	if _, err := s.synth(ctx); err != nil {
+		return f, err
+	}
 	packed := filepath.Join(s.work, "images_training_rev1.zip")
-	if err := pack(packed, filepath.Join(s.data(), "images_training_rev1")); err != nil {
+	if err := pack(packed, images(s.data())); err != nil {
 		return f, err
 	}
 	whole, killed, other := filepath.Join(s.work, "whole"), filepath.Join(s.work, "killed"), filepath.Join(s.work, "other")
@@ -73,7 +85,7 @@ func (s settings) intake(ctx context.Context) (intakeFigures, error) {
 			return f, err
 		}
 		f.Broken = len(result.Broken)
-		folder, err := s.prepareWatched(ctx, filepath.Join(s.data(), "images_training_rev1"), other, nil)
+		folder, err := s.prepareWatched(ctx, images(s.data()), other, nil)
 		if err != nil {
 			return f, err
 		}
@@ -117,10 +129,10 @@ type prepared struct {
 
 // prepareWatched runs prepare and shows watch its anonymous
 // memory, MiB, and the records it has written, until watch wants it killed.
-func (s settings) prepareWatched(ctx context.Context, images, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
+func (s settings) prepareWatched(ctx context.Context, from, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
 	stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch != nil && watch(rss, recordsOf(out)) },
-		s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
-		"--images", images, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", strconv.Itoa(intakeWorkers), "--max-broken", strconv.Itoa(intakeDamaged))
+		s.galaxy, "prepare", "--json", "--labels", labels(s.data()),
+		"--images", from, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", strconv.Itoa(intakeWorkers), "--max-broken", strconv.Itoa(intakeDamaged))
 	result.wentOn = wentOn(stderr, out)
 	if err != nil {
 		return result, err
@@ -143,6 +155,7 @@ func watched(ctx context.Context, watch func(rss float64) bool, name string, arg
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
+	cmd.WaitDelay = waitDelay
 	fmt.Fprintln(os.Stderr, "+", cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err

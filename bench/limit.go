@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -77,9 +78,27 @@ const (
 	limitTurns = 7 // of which the median counts
 )
 
-// limit times the kernels.
-func (s settings) limit(precision string, step float64) (f limitFigures, err error) {
-	f = limitFigures{Precision: precision, Size: s.size, Batch: s.batch, Step: step}
+// limit times the kernels of one size.
+func (s settings) limit(_ context.Context, to *figures) error {
+	for _, precision := range s.precisions {
+		step := 0.0
+		for _, f := range to.Steps {
+			if f.Precision == precision && f.Size == s.size() {
+				step = f.Step[ours].Median
+			}
+		}
+		f, err := s.kernels(precision, step)
+		if err != nil {
+			return err
+		}
+		f.print()
+		to.Limit = append(to.Limit, f)
+	}
+	return nil
+}
+
+func (s settings) kernels(precision string, step float64) (f limitFigures, err error) {
+	f = limitFigures{Precision: precision, Size: s.size(), Batch: s.batch, Step: step}
 	dtype := map[string]tf.DataType{"float32": tf.Float, "bfloat16": tf.Bfloat16, "float16": tf.Half}[precision]
 	seconds, err := timeOp(dtype, func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation {
 		return op.MatMul(s, random(peakSize, peakSize), random(peakSize, peakSize)).Op
@@ -104,7 +123,7 @@ func (s settings) limit(precision string, step float64) (f limitFigures, err err
 		}},
 	} {
 		k, flops := kindTime{Kind: kind.name}, 0.0
-		for i, l := range layersOf(int64(s.size)) {
+		for i, l := range layersOf(int64(s.size())) {
 			if i == 0 && kind.name == "their data gradients" {
 				continue // of the images, which nobody asks for
 			}

@@ -1,9 +1,10 @@
-// Command bench measures galaxy, and Keras beside it, on the machine it runs
-// on: a training step, the time to the first one, prediction, prepare, synth, the
-// loader's wait and the memory of a long run. It prints Markdown and writes JSON.
+// Command bench measures galaxy, and Keras and PyTorch beside it, on the machine it
+// runs on: files, prediction, batches, training steps of several sizes, checkpoints,
+// and whether an image costs the same in larger batches, in larger sets, on more
+// replicas and late in a run. It prints Markdown and writes JSON.
 //
 // A ratio counts only when both sides did the same work on the same machine in
-// the same run, so the two take turns, round by round.
+// the same run, so the sides take turns, round by round.
 package main
 
 import (
@@ -28,48 +29,77 @@ import (
 const warm = 3
 
 type settings struct {
-	galaxy, python, peer string
-	torchPython          string
-	torchPeer            string
-	peers                []string
-	predictPeer          string
-	work                 string // folder for data and runs
-	galaxies             int
-	submission           int // rows of the submission
-	size, batch          int
-	rounds, steps        int
-	memorySteps          int
-	memorySize           int
-	memoryBatch          int
-	jit, xla             bool
-	alone, devices       string // whose steps the part mirror compares
-	mirrorBatch, workers int
-	only, precisions     []string
+	galaxy, python, torchPython string
+	peers                       []string
+	work                        string // folder for data and runs
+	galaxies                    int
+	submission                  int // rows of the submission
+	sizes                       []int
+	batch                       int
+	rounds, steps               int
+	turnLimit                   time.Duration
+	checkpointSteps             int
+	growth                      growthSettings
+	jit, xla                    bool
+	alone, devices              string // whose steps the part mirror compares
+	mirrorBatch, workers        int
+	only, precisions            []string
+}
+
+// part is one thing to measure, and how; its figures are printed by itself.
+type part struct {
+	name    string
+	always  bool // without -only
+	measure func(ctx context.Context, f *figures) error
+}
+
+func (s settings) parts() []part {
+	return []part{
+		{"files", true, s.files},
+		{"intake", false, s.intake},
+		{"predict", true, s.predict},
+		{"submission", false, s.submit},
+		{"feed", true, s.feed}, // before limit, which leaves memory of TensorFlow in this process
+		{"step", true, s.step},
+		{"limit", true, s.limit},
+		{"checkpoint", true, s.checkpoint},
+		{"mirror", false, s.mirror},
+		{"growth", true, s.measureGrowth},
+	}
 }
 
 func main() {
 	var s settings
 	var only, precisions, peers, jsonPath string
+	var always, others []string
+	for _, p := range s.parts() {
+		if p.always {
+			always = append(always, p.name)
+		} else {
+			others = append(others, p.name)
+		}
+	}
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
-	flag.StringVar(&s.peer, "peer", "bench/step.py", "the Keras side of the training step")
 	flag.StringVar(&s.torchPython, "torch-python", ".venv-torch/bin/python", "a Python with bench/requirements-torch.txt")
-	flag.StringVar(&s.torchPeer, "torch-peer", "bench/torch_step.py", "the PyTorch side of the training step")
 	flag.StringVar(&peers, "peers", "keras", "beside whom the training step is measured: keras, torch, or both")
-	flag.StringVar(&s.predictPeer, "predict-peer", "bench/predict.py", "the Keras side of prediction")
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
-	flag.IntVar(&s.size, "size", 128, "image side of the training step and of prediction, pixels")
+	numbers(&s.sizes, "sizes", "64,128,224", "image sides of the training step, pixels; other parts take 128, or the first where it is not there")
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and each peer's")
-	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5; the first 3 are not measured")
-	flag.IntVar(&s.memorySteps, "memory-steps", 2200, "steps of the memory run, at least 900")
-	flag.IntVar(&s.memorySize, "memory-size", 64, "image side of the memory run, pixels")
-	flag.IntVar(&s.memoryBatch, "memory-batch", 8, "examples a step of the memory run")
+	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5, fewer of images above 128 px; the first 3 are not measured")
+	flag.DurationVar(&s.turnLimit, "turn-limit", 10*time.Minute, "how long a peer's turn may take; after that it is not measured")
+	flag.IntVar(&s.checkpointSteps, "checkpoint-steps", 40, "checkpoint: steps of every turn, at least 16")
+	flag.StringVar(&s.growth.tables, "growth", "batch,examples,replicas,length", "growth: its tables")
+	flag.IntVar(&s.growth.rounds, "growth-rounds", 1, "growth: turns of each row")
+	numbers(&s.growth.batches, "growth-batches", "8,16,32,64,128,256", "growth: batches")
+	numbers(&s.growth.examples, "growth-examples", "1000,8000,61578", "growth: examples of the sets")
+	flag.IntVar(&s.growth.steps, "growth-steps", 10000, "growth: steps of the long run, at least 100")
 	flag.BoolVar(&s.jit, "jit", true, "measure the peers compiled too: Keras by XLA, PyTorch by torch.compile")
 	flag.BoolVar(&s.xla, "xla", false, "measure ours with XLA too, on GPUs")
-	flag.StringVar(&only, "only", "files,step,limit,memory", "what to measure: these, and intake, predict, submission or mirror")
+	flag.StringVar(&only, "only", strings.Join(always, ","), "what to measure: these, and "+strings.Join(others, ", "))
 	flag.StringVar(&s.alone, "alone", "cpu", "mirror: one device, as galaxy train --devices takes it; its batch is -batch")
 	flag.StringVar(&s.devices, "devices", "cpu:2", "mirror: several devices")
 	flag.IntVar(&s.mirrorBatch, "mirror-batch", 0, "mirror: examples of a step on several devices; 0 is -batch")
@@ -94,26 +124,53 @@ func main() {
 	}
 }
 
+// numbers makes a flag of numbers above 0 with commas between them.
+func numbers(to *[]int, name, value, usage string) {
+	set := func(value string) error {
+		*to = nil
+		for word := range strings.SplitSeq(value, ",") {
+			n, err := strconv.Atoi(word)
+			if err != nil || n < 1 {
+				return fmt.Errorf("%q: expected a number above 0", word)
+			}
+			*to = append(*to, n)
+		}
+		return nil
+	}
+	if err := set(value); err != nil {
+		panic(err) // of the program's own default
+	}
+	flag.Func(name, fmt.Sprintf("%s (default %s)", usage, value), set)
+}
+
 // figures is what the JSON file holds. A part that was not measured is missing.
 type figures struct {
-	Intake     *intakeFigures     `json:"intake,omitempty"`
-	Predict    *predictFigures    `json:"predict,omitempty"`
-	Submission *submissionFigures `json:"submission,omitempty"`
+	Machine    machine            `json:"machine"`
 	Files      *fileFigures       `json:"files,omitempty"`
+	Intake     *intakeFigures     `json:"intake,omitempty"`
+	Predict    *rateFigures       `json:"predict,omitempty"`
+	Submission *submissionFigures `json:"submission,omitempty"`
 	Steps      []stepFigures      `json:"steps,omitempty"`
 	Limit      []limitFigures     `json:"limit,omitempty"`
+	Feed       *rateFigures       `json:"feed,omitempty"`
+	Checkpoint *checkpointFigures `json:"checkpoint,omitempty"`
 	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
-	Memory     *memoryFigures     `json:"memory,omitempty"`
+	Growth     *growthFigures     `json:"growth,omitempty"`
 }
 
 func run(ctx context.Context, s settings, jsonPath string) (err error) {
-	if s.steps < warm+2 || s.memorySteps < 900 || s.rounds < 1 {
-		return errors.New("expected -steps of 5 or more, -memory-steps of 900 or more and -rounds of 1 or more")
+	if s.steps < warm+2 || s.checkpointSteps < 2*saveEvery || s.growth.steps < 100 || s.rounds < 1 || s.growth.rounds < 1 {
+		return fmt.Errorf("expected -steps of %d or more, -checkpoint-steps of %d or more, -growth-steps of 100 or more, -rounds and -growth-rounds of 1 or more", warm+2, 2*saveEvery)
 	}
-	for _, part := range s.only {
-		if parts := []string{"files", "step", "limit", "memory", "intake", "predict", "submission", "mirror"}; !slices.Contains(parts, part) {
-			return fmt.Errorf("-only %s: expected some of %s", part, strings.Join(parts, ", "))
-		}
+	var names []string
+	for _, p := range s.parts() {
+		names = append(names, p.name)
+	}
+	if err := someOf("-only", s.only, names); err != nil {
+		return err
+	}
+	if err := someOf("-growth", strings.Split(s.growth.tables, ","), growthTables); err != nil {
+		return err
 	}
 	if s.work == "" {
 		if s.work, err = os.MkdirTemp("", "galaxy-bench-"); err != nil {
@@ -121,93 +178,29 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 	}
+	f := figures{Machine: s.machine(ctx)}
+	f.Machine.print()
+	for _, p := range s.parts() {
+		if !slices.Contains(s.only, p.name) {
+			continue
+		}
+		// Written after every part, so that what took an hour outlives a later failure.
+		err := p.measure(ctx, &f)
+		if err := errors.Join(err, writeFigures(jsonPath, f)); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
 
-	var f figures
-	synth, err := s.synth(ctx)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(s.only, "intake") {
-		intake, err := s.intake(ctx)
-		if err != nil {
-			return err
-		}
-		intake.print()
-		f.Intake = &intake
-	}
-	if slices.Contains(s.only, "predict") {
-		predict, err := s.predict(ctx)
-		if err != nil {
-			return err
-		}
-		predict.print()
-		f.Predict = &predict
-	}
-	if slices.Contains(s.only, "submission") {
-		submission, err := s.submit(ctx)
-		if err != nil {
-			return err
-		}
-		submission.print()
-		f.Submission = &submission
-	}
-	if !slices.ContainsFunc(s.only, func(part string) bool {
-		return slices.Contains([]string{"files", "step", "limit", "memory", "mirror"}, part)
-	}) {
-		return writeFigures(jsonPath, f)
-	}
-	// All these parts need the caches, so they are always made.
-	files, err := s.files(ctx, synth)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(s.only, "files") {
-		f.Files = &files
-		files.print()
-	}
-	if slices.Contains(s.only, "step") {
-		for _, precision := range s.precisions {
-			figures, err := s.trainingSteps(ctx, precision)
-			if err != nil {
-				return err
-			}
-			figures.print()
-			f.Steps = append(f.Steps, figures)
+// someOf says which of a flag's words is none of those there are.
+func someOf(flag string, words, all []string) error {
+	for _, word := range words {
+		if !slices.Contains(all, word) {
+			return fmt.Errorf("%s %s: expected some of %s", flag, word, strings.Join(all, ", "))
 		}
 	}
-	if slices.Contains(s.only, "limit") {
-		for i, precision := range s.precisions {
-			step := 0.0
-			if f.Steps != nil {
-				step = f.Steps[i].Step[ours].Median
-			}
-			figures, err := s.limit(precision, step)
-			if err != nil {
-				return err
-			}
-			figures.print()
-			f.Limit = append(f.Limit, figures)
-		}
-	}
-	if slices.Contains(s.only, "mirror") {
-		for _, precision := range s.precisions {
-			figures, err := s.mirror(ctx, precision)
-			if err != nil {
-				return err
-			}
-			figures.print()
-			f.Mirror = append(f.Mirror, figures)
-		}
-	}
-	if slices.Contains(s.only, "memory") {
-		memory, err := s.memory(ctx)
-		if err != nil {
-			return err
-		}
-		memory.print()
-		f.Memory = &memory
-	}
-	return writeFigures(jsonPath, f)
+	return nil
 }
 
 func writeFigures(jsonPath string, f figures) error {
@@ -221,27 +214,16 @@ func writeFigures(jsonPath string, f figures) error {
 	return os.WriteFile(jsonPath, append(raw, '\n'), 0o644)
 }
 
-// spread is the median of a few measurements with their smallest and largest.
-type spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func spreadOf(x []float64) spread { return spread{median(x), slices.Min(x), slices.Max(x)} }
-
-func (s spread) String() string { return fmt.Sprintf("%.3g (%.3g–%.3g)", s.Median, s.Min, s.Max) }
-
-func median(x []float64) float64 {
-	x = slices.Sorted(slices.Values(x))
-	return (x[len(x)/2] + x[(len(x)-1)/2]) / 2
-}
+// waitDelay is how long a program that was killed is waited for: its children may
+// hold its pipes for longer.
+const waitDelay = 10 * time.Second
 
 // output runs a program and returns its stdout; its stderr is shown when it fails.
 func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = waitDelay
 	fmt.Fprintln(os.Stderr, "+", cmd)
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, stderr.Bytes())
@@ -249,29 +231,20 @@ func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// fileFigures are in images a second: synth's of the one run, prepare's over the
-// rounds, by the command's own clock and by that of the whole process.
-type fileFigures struct {
-	Galaxies       int     `json:"galaxies"`
-	Synth          float64 `json:"synth_images_per_second"`
-	Prepare        spread  `json:"prepare_images_per_second"`
-	PrepareProcess spread  `json:"prepare_process_images_per_second"`
-}
-
-func (f fileFigures) print() {
-	fmt.Printf("| files, %d galaxies | img/s |\n|---|---|\n| synth | %.3g |\n| prepare | %v |\n| prepare, whole process | %v |\n\n",
-		f.Galaxies, f.Synth, f.Prepare, f.PrepareProcess)
+// size is the one of the sizes that parts with one size take.
+func (s settings) size() int {
+	if slices.Contains(s.sizes, 128) {
+		return 128
+	}
+	return s.sizes[0]
 }
 
 func (s settings) data() string          { return filepath.Join(s.work, "data") }
 func (s settings) cache(size int) string { return filepath.Join(s.work, fmt.Sprintf("cache-%d", size)) }
-func rate(raw []byte) (x float64, err error) {
-	var result struct {
-		ImagesPerSecond float64 `json:"images_per_second"`
-	}
-	err = json.Unmarshal(raw, &result)
-	return result.ImagesPerSecond, err
-}
+
+// images and labels are those of a set: a folder as galaxy synth makes it.
+func images(set string) string { return filepath.Join(set, "images_training_rev1") }
+func labels(set string) string { return filepath.Join(set, "training_solutions_rev1.csv") }
 
 // synth draws the galaxies, unless they are there, and returns how many a
 // second, 0 if they were there.
@@ -279,42 +252,20 @@ func (s settings) synth(ctx context.Context) (float64, error) {
 	if _, err := os.Stat(s.data()); err == nil {
 		return 0, nil
 	}
-	raw, err := output(ctx, s.galaxy, "synth", "--json", "--out", s.data(), "--count", strconv.Itoa(s.galaxies), "--seed", "1")
-	if err != nil {
-		return 0, err
-	}
-	return rate(raw)
+	answer, err := clock(ctx, s.galaxies, s.galaxy, "synth", "--json", "--out", s.data(), "--count", strconv.Itoa(s.galaxies), "--seed", "1")
+	return answer.own, err
 }
 
-// files prepares the galaxies once a round, and leaves the caches that the other
-// parts train on.
-func (s settings) files(ctx context.Context, synth float64) (fileFigures, error) {
-	f := fileFigures{Galaxies: s.galaxies, Synth: synth}
-	prepare := func(size int) (own, process float64, err error) {
-		if err := os.RemoveAll(s.cache(size)); err != nil {
-			return 0, 0, err
-		}
-		begin := time.Now()
-		raw, err := output(ctx, s.galaxy, "prepare", "--json", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
-			"--images", filepath.Join(s.data(), "images_training_rev1"), "--out", s.cache(size), "--size", strconv.Itoa(size))
-		process = float64(s.galaxies) / time.Since(begin).Seconds()
-		if err == nil {
-			own, err = rate(raw)
-		}
-		return own, process, err
+// prepared makes the cache of the galaxies, unless it is there.
+func (s settings) prepared(ctx context.Context, size int) (cache string, err error) {
+	if _, err := s.synth(ctx); err != nil {
+		return "", err
 	}
-	var own, process []float64
-	for range s.rounds {
-		o, p, err := prepare(s.size)
-		if err != nil {
-			return f, err
-		}
-		own, process = append(own, o), append(process, p)
-	}
-	f.Prepare, f.PrepareProcess = spreadOf(own), spreadOf(process)
-	if s.size == s.memorySize {
-		return f, nil
-	}
-	_, _, err := prepare(s.memorySize)
-	return f, err
+	_, err = s.prepare(ctx, s.data(), s.cache(size), size, s.galaxies)
+	return s.cache(size), err
+}
+
+// prepare makes a cache of a set of n galaxies. galaxy prepare leaves one that is there as it is.
+func (s settings) prepare(ctx context.Context, set, cache string, size, n int) (rateTurn, error) {
+	return clock(ctx, n, s.galaxy, "prepare", "--json", "--labels", labels(set), "--images", images(set), "--out", cache, "--size", strconv.Itoa(size))
 }

@@ -2,89 +2,98 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 )
 
-const (
-	memoryWarm   = 500 // steps before the first stretch
-	memoryWindow = 200 // steps of the first and of the last stretch
-)
+const lengthSize, lengthBatch = 32, 8
 
-// memoryFigures are medians of the anonymous resident memory, MiB, over the
-// first stretch of steps after the warm-up and over the last.
-type memoryFigures struct {
-	Steps  int     `json:"steps"`
-	Size   int     `json:"size"` // image side, pixels
-	Batch  int     `json:"batch"`
-	First  float64 `json:"first_mib"`
-	Last   float64 `json:"last_mib"`
-	Growth float64 `json:"growth"` // last over first, less 1
+// lengthFigures tell of one long run, with its evaluations and checkpoints, over
+// stretches of its steps.
+type lengthFigures struct {
+	Steps     int       `json:"steps"`
+	Size      int       `json:"size"` // image side, pixels
+	Batch     int       `json:"batch"`
+	Stretches []stretch `json:"stretches"`
+	Growth    float64   `json:"memory_growth"` // of the last over the first, less 1
+	Slower    float64   `json:"step_growth"`
 }
 
-func (f memoryFigures) print() {
-	fmt.Printf("| memory, %d px, batch %d | RssAnon, MiB |\n|---|---|\n| steps %d to %d | %.0f |\n| steps %d to %d | %.0f |\n\ngrowth %+.2f %%\n\n",
-		f.Size, f.Batch, memoryWarm, memoryWarm+memoryWindow, f.First, f.Steps-memoryWindow, f.Steps, f.Last, 100*f.Growth)
+// stretch has medians over the steps after from, up to to.
+type stretch struct {
+	From   int     `json:"from"`
+	To     int     `json:"to"`
+	Step   float64 `json:"step_seconds"`
+	Memory float64 `json:"rss_anon_mib"`
 }
 
-// memory watches a long run, with its evaluations and checkpoints, from outside.
-func (s settings) memory(ctx context.Context) (memoryFigures, error) {
-	f := memoryFigures{Steps: s.memorySteps, Size: s.memorySize, Batch: s.memoryBatch}
-	run := filepath.Join(s.work, "run-memory")
-	cmd := exec.CommandContext(ctx, s.galaxy, "train", "--data", s.cache(s.memorySize), "--out", run,
-		"--steps", strconv.Itoa(s.memorySteps), "--batch", strconv.Itoa(s.memoryBatch))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	fmt.Fprintln(os.Stderr, "+", cmd)
-	if err := cmd.Start(); err != nil {
+func (f lengthFigures) print() {
+	fmt.Printf("| a long run, %d px, batch %d | step, ms | RssAnon, MiB |\n|---|---|---|\n", f.Size, f.Batch)
+	for _, s := range f.Stretches {
+		fmt.Printf("| steps %d to %d | %.3g | %.1f |\n", s.From, s.To, 1000*s.Step, s.Memory)
+	}
+	fmt.Printf("\nthe last over the first: a step %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
+}
+
+// stretches are where a run of so many steps is looked at: early, a little later, in
+// the middle and at the end. Of 10,000 the first is from 100 to 600.
+func stretches(steps int) (all []stretch) {
+	wide := steps / 20
+	for _, from := range []int{steps / 100, steps / 10, steps/2 - wide, steps - wide} {
+		all = append(all, stretch{From: from, To: from + wide})
+	}
+	return all
+}
+
+// length watches a long run from outside.
+func (s settings) length(ctx context.Context) (lengthFigures, error) {
+	f := lengthFigures{Steps: s.growth.steps, Size: lengthSize, Batch: lengthBatch, Stretches: stretches(s.growth.steps)}
+	cache, err := s.prepared(ctx, lengthSize)
+	if err != nil {
 		return f, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-
-	var first, last []float64
-	metrics := follower{path: filepath.Join(run, "metrics.jsonl")}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			if err != nil {
-				return f, fmt.Errorf("%s: %w\n%s", cmd, err, stderr.Bytes())
-			}
-			if len(first) == 0 || len(last) == 0 {
-				return f, errors.New("the memory of the run could not be watched: this part needs Linux")
-			}
-			f.First, f.Last = median(first), median(last)
-			f.Growth = f.Last/f.First - 1
-			return f, nil
-		case <-tick.C:
-		}
-		step := metrics.steps()
-		inFirst := step > memoryWarm && step <= memoryWarm+memoryWindow
-		inLast := step > s.memorySteps-memoryWindow
-		if !inFirst && !inLast {
-			continue
-		}
-		rss, err := anonymousMiB(cmd.Process.Pid)
-		if err != nil {
-			continue // it has just ended, or this is no Linux
-		}
-		if inFirst {
-			first = append(first, rss)
-		}
-		if inLast {
-			last = append(last, rss)
-		}
+	run := filepath.Join(s.work, "run-length")
+	if err := os.RemoveAll(run); err != nil {
+		return f, err
 	}
+	defer func() { _ = os.RemoveAll(run) }() // or else with the folder of all runs
+	memory := make([][]float64, len(f.Stretches))
+	metrics := follower{path: filepath.Join(run, "metrics.jsonl")}
+	_, _, err = watched(ctx, func(rss float64) bool {
+		step := metrics.steps()
+		for i, s := range f.Stretches {
+			if step > s.From && step <= s.To {
+				memory[i] = append(memory[i], rss)
+			}
+		}
+		return false
+	}, s.galaxy, "train", "--data", cache, "--out", run, "--steps", strconv.Itoa(s.growth.steps), "--batch", strconv.Itoa(lengthBatch))
+	if err != nil {
+		return f, err
+	}
+	lines, err := readSteps(metrics.path)
+	if err != nil {
+		return f, err
+	}
+	for i := range f.Stretches {
+		s := &f.Stretches[i]
+		var took []float64
+		for step := max(s.From, 1); step < min(s.To, len(lines)); step++ {
+			took = append(took, lines[step].Time.Sub(lines[step-1].Time).Seconds())
+		}
+		if len(took) == 0 || len(memory[i]) == 0 {
+			return f, fmt.Errorf("the run could not be watched in its steps %d to %d: this needs Linux, and a run that is long enough", s.From, s.To)
+		}
+		s.Step, s.Memory = median(took), median(memory[i])
+	}
+	first, last := f.Stretches[0], f.Stretches[len(f.Stretches)-1]
+	f.Growth, f.Slower = last.Memory/first.Memory-1, last.Step/first.Step-1
+	return f, nil
 }
 
 // follower counts the steps of a growing metrics.jsonl.

@@ -35,50 +35,58 @@ func (f mirrorFigures) print() {
 }
 
 // mirror lets one device, several devices and several processes take turns.
-func (s settings) mirror(ctx context.Context, precision string) (mirrorFigures, error) {
-	several := s.mirrorBatch
-	if several == 0 {
-		several = s.batch
+func (s settings) mirror(ctx context.Context, to *figures) error {
+	cache, err := s.prepared(ctx, s.size())
+	if err != nil {
+		return err
 	}
-	sides := []struct {
-		name  string
-		batch int
-		time  func(round, batch int) (timing, error)
-	}{
-		{s.alone, s.batch, func(round, batch int) (timing, error) {
-			return s.timeOurs(ctx, precision, round, batch, "--devices", s.alone)
-		}},
-		{s.devices, several, func(round, batch int) (timing, error) {
-			return s.timeOurs(ctx, precision, round, batch, "--devices", s.devices)
-		}},
-		{fmt.Sprintf("%d processes", s.workers), several, func(round, batch int) (timing, error) {
-			return s.timeWorkers(ctx, precision, round, batch)
-		}},
-	}
-	if s.workers == 0 {
-		sides = sides[:2]
-	}
-	f := mirrorFigures{Precision: precision, Size: s.size}
-	steps, ratios := make([][]float64, len(sides)), make([][]float64, len(sides))
-	for round := range s.rounds {
-		for i, side := range sides {
-			t, err := side.time(round, side.batch)
-			if err != nil {
-				return f, err
-			}
-			steps[i] = append(steps[i], median(t.steps))
-			ratios[i] = append(ratios[i], steps[0][round]/steps[i][round]*float64(side.batch)/float64(s.batch))
+	for _, precision := range s.precisions {
+		f, err := s.mirrorFigures(ctx, training{cache, precision, s.size(), s.batch, s.steps})
+		if err != nil {
+			return err
 		}
+		f.print()
+		to.Mirror = append(to.Mirror, f)
+	}
+	return nil
+}
+
+func (s settings) mirrorFigures(ctx context.Context, alone training) (mirrorFigures, error) {
+	several := alone
+	if s.mirrorBatch > 0 {
+		several.batch = s.mirrorBatch
+	}
+	f := mirrorFigures{Precision: alone.precision, Size: alone.size}
+	sides := []side[timing]{
+		{s.alone, false, func(ctx context.Context, _ int) (timing, error) { return s.timeOurs(ctx, alone, "--devices", s.alone) }},
+		{s.devices, false, func(ctx context.Context, _ int) (timing, error) {
+			return s.timeOurs(ctx, several, "--devices", s.devices)
+		}},
+	}
+	if s.workers > 0 {
+		sides = append(sides, side[timing]{fmt.Sprintf("%d processes", s.workers), false, func(ctx context.Context, _ int) (timing, error) {
+			return s.timeWorkers(ctx, several)
+		}})
+	}
+	all, err := takeTurns(ctx, s.rounds, s.turnLimit, sides)
+	if err != nil {
+		return f, err
 	}
 	for i, side := range sides {
-		f.Rows = append(f.Rows, mirrorRow{side.name, side.batch, spreadOf(steps[i]), spreadOf(ratios[i])})
+		batch := several.batch
+		if i == 0 {
+			batch = alone.batch
+		}
+		taken := all.taken[side.name]
+		faster := ratio(all.taken[s.alone], taken, timing.step).times(float64(batch) / float64(alone.batch))
+		f.Rows = append(f.Rows, mirrorRow{side.name, batch, over(taken, timing.step), faster})
 	}
 	return f, nil
 }
 
 // timeWorkers times the steps of several processes on this machine, which share its
 // cores.
-func (s settings) timeWorkers(ctx context.Context, precision string, round, batch int) (timing, error) {
+func (s settings) timeWorkers(ctx context.Context, t training) (timing, error) {
 	var addresses []string
 	var taken []net.Listener
 	for range s.workers {
@@ -100,9 +108,9 @@ func (s settings) timeWorkers(ctx context.Context, precision string, round, batc
 	errs := make([]error, s.workers)
 	var others sync.WaitGroup
 	for i := 1; i < s.workers; i++ {
-		others.Go(func() { _, errs[i] = output(ctx, s.galaxy, s.trainArgs("", precision, batch, flags(i))...) })
+		others.Go(func() { _, errs[i] = output(ctx, s.galaxy, t.args("", flags(i))...) })
 	}
-	t, err := s.timeOurs(ctx, precision, round, batch, flags(0)...)
+	took, err := s.timeOurs(ctx, t, flags(0)...)
 	others.Wait()
-	return t, errors.Join(append(errs, err)...)
+	return took, errors.Join(append(errs, err)...)
 }

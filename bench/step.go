@@ -8,40 +8,46 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
+
+// training is the work of a turn: steps on a cache.
+type training struct {
+	cache, precision   string
+	size, batch, steps int
+}
 
 // timing is what one process showed: when its first step ended, counted from the
 // start of the process, and how long each measured step took, in seconds.
 type timing struct {
 	first float64
 	steps []float64
-	wait  float64 // share of the steps that waited for data; ours only
 	peak  float64 // of the anonymous memory, MiB; 0 where it cannot be watched
+	// Ours only: the share of the steps that waited for data, and medians of their
+	// last parts, in seconds.
+	wait, allReduce, update float64
 }
 
-// stepFigures compare one precision. The first three maps are by the ways below, and
-// spreads of the turns' figures. The others are by peer, and spreads of the turns'
-// ratios: of a side that has two ways, the faster one counts in each turn.
+func (t timing) step() float64 { return median(t.steps) }
+
+// stepFigures compare one size and precision. The first three maps are by the ways
+// below, and spreads of the turns' figures. The others are by peer, and spreads of the
+// turns' ratios: of a side that has two ways, the faster one counts in each turn.
 type stepFigures struct {
-	Precision string            `json:"precision"`
-	Size      int               `json:"size"`
-	Batch     int               `json:"batch"`
-	Step      map[string]spread `json:"step_seconds"`
-	First     map[string]spread `json:"first_step_seconds"`
-	Peak      map[string]spread `json:"peak_rss_anon_mib"`
-	Faster    map[string]spread `json:"speed_over"`
-	Start     map[string]spread `json:"first_step_share_of"`
-	Memory    map[string]spread `json:"peak_rss_anon_share_of"`
-	DataWait  spread            `json:"data_wait_share"`
+	Precision   string            `json:"precision"`
+	Size        int               `json:"size"`
+	Batch       int               `json:"batch"`
+	Step        map[string]spread `json:"step_seconds"`
+	First       map[string]spread `json:"first_step_seconds"`
+	Peak        map[string]spread `json:"peak_rss_anon_mib"`
+	Faster      map[string]spread `json:"speed_over"`
+	Start       map[string]spread `json:"first_step_share_of"`
+	Memory      map[string]spread `json:"peak_rss_anon_share_of"`
+	DataWait    spread            `json:"data_wait_share"`
+	NotMeasured map[string]string `json:"not_measured,omitempty"`
 }
-
-// The sides; a way is a side as it is, or compiled.
-const (
-	ours, keras, torch = "galaxy", "Keras", "PyTorch"
-	compiled           = ", compiled"
-)
 
 var ways = []string{ours, ours + compiled, keras, keras + compiled, torch, torch + compiled}
 
@@ -50,6 +56,8 @@ func (f stepFigures) print() {
 	for _, name := range ways {
 		if step, ok := f.Step[name]; ok {
 			fmt.Printf("| %s | %v | %.1f | %v | %v |\n", name, step, float64(f.Batch)/step.Median, f.First[name], f.Peak[name])
+		} else if _, ok := f.NotMeasured[name]; ok {
+			fmt.Printf("| %s | not measured | | | |\n", name)
 		}
 	}
 	fmt.Println()
@@ -61,72 +69,80 @@ func (f stepFigures) print() {
 	fmt.Printf("data wait %.2g %% of a step\n\n", 100*f.DataWait.Median)
 }
 
-// trainingSteps lets galaxy and its peers take turns.
-func (s settings) trainingSteps(ctx context.Context, precision string) (stepFigures, error) {
-	type way struct {
-		side, name string
-		time       func(round int) (timing, error)
+// step measures training steps of every size and precision.
+func (s settings) step(ctx context.Context, to *figures) error {
+	for _, size := range s.sizes {
+		cache, err := s.prepared(ctx, size)
+		if err != nil {
+			return err
+		}
+		t := training{cache: cache, size: size, batch: s.batch, steps: s.steps}
+		if size > 128 {
+			t.steps = max(warm+2, s.steps*2/3) // each takes so long
+		}
+		for _, t.precision = range s.precisions {
+			f, err := s.trainingSteps(ctx, t)
+			if err != nil {
+				return err
+			}
+			f.print()
+			to.Steps = append(to.Steps, f)
+		}
 	}
-	all := []way{{ours, ours, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch) }}}
+	return nil
+}
+
+// trainingSteps lets galaxy and its peers take turns.
+func (s settings) trainingSteps(ctx context.Context, t training) (stepFigures, error) {
+	sides := []side[timing]{{ours, false, func(ctx context.Context, _ int) (timing, error) { return s.timeOurs(ctx, t) }}}
 	if s.xla {
-		all = append(all, way{ours, ours + compiled, func(round int) (timing, error) { return s.timeOurs(ctx, precision, round, s.batch, "--xla") }})
+		sides = append(sides, side[timing]{ours + compiled, false, func(ctx context.Context, _ int) (timing, error) { return s.timeOurs(ctx, t, "--xla") }})
 	}
 	for _, peer := range s.peers {
-		python, script := s.python, s.peer
-		if peer == torch {
-			python, script = s.torchPython, s.torchPeer
-		}
-		all = append(all, way{peer, peer, func(int) (timing, error) { return s.timePeer(ctx, python, script, precision) }})
+		sides = append(sides, side[timing]{peer, true, func(ctx context.Context, _ int) (timing, error) { return s.timePeer(ctx, peer, t) }})
 		if s.jit {
-			all = append(all, way{peer, peer + compiled, func(int) (timing, error) { return s.timePeer(ctx, python, script, precision, "--jit") }})
-		}
-	}
-	type turn struct{ step, first, peak float64 }
-	turns := map[string][]turn{}        // by way
-	best := map[string][]turn{}         // by side: the faster of its ways
-	ratios := map[string][3][]float64{} // by peer
-	var wait []float64
-	for round := range s.rounds {
-		for _, w := range all {
-			t, err := w.time(round)
-			if err != nil {
-				return stepFigures{}, err
-			}
-			now := turn{median(t.steps), t.first, t.peak}
-			turns[w.name] = append(turns[w.name], now)
-			if of := best[w.side]; len(of) <= round {
-				best[w.side] = append(of, now)
-			} else if now.step < of[round].step {
-				of[round] = now
-			}
-			if w.name == ours {
-				wait = append(wait, t.wait)
-			}
-		}
-		for _, peer := range s.peers {
-			we, they, r := best[ours][round], best[peer][round], ratios[peer]
-			for i, x := range []float64{they.step / we.step, we.first / they.first, we.peak / they.peak} {
-				r[i] = append(r[i], x)
-			}
-			ratios[peer] = r
+			sides = append(sides, side[timing]{peer + compiled, true, func(ctx context.Context, _ int) (timing, error) { return s.timePeer(ctx, peer, t, "--jit") }})
 		}
 	}
 	f := stepFigures{
-		Precision: precision, Size: s.size, Batch: s.batch, DataWait: spreadOf(wait),
+		Precision: t.precision, Size: t.size, Batch: t.batch,
 		Step: map[string]spread{}, First: map[string]spread{}, Peak: map[string]spread{},
 		Faster: map[string]spread{}, Start: map[string]spread{}, Memory: map[string]spread{},
 	}
-	for name, of := range turns {
-		var steps, firsts, peaks []float64
-		for _, t := range of {
-			steps, firsts, peaks = append(steps, t.step), append(firsts, t.first), append(peaks, t.peak)
+	all, err := takeTurns(ctx, s.rounds, s.turnLimit, sides)
+	if err != nil {
+		return f, err
+	}
+	first, peak := func(t timing) float64 { return t.first }, func(t timing) float64 { return t.peak }
+	for name, taken := range all.taken {
+		f.Step[name], f.First[name], f.Peak[name] = over(taken, timing.step), over(taken, first), over(taken, peak)
+	}
+	we := fastest(all.taken[ours], all.taken[ours+compiled])
+	for _, peer := range s.peers {
+		they := fastest(all.taken[peer], all.taken[peer+compiled])
+		if len(they) == 0 {
+			continue
 		}
-		f.Step[name], f.First[name], f.Peak[name] = spreadOf(steps), spreadOf(firsts), spreadOf(peaks)
+		f.Faster[peer], f.Start[peer] = ratio(they, we, timing.step), ratio(we, they, first)
+		if they[0].peak > 0 {
+			f.Memory[peer] = ratio(we, they, peak)
+		}
 	}
-	for peer, r := range ratios {
-		f.Faster[peer], f.Start[peer], f.Memory[peer] = spreadOf(r[0]), spreadOf(r[1]), spreadOf(r[2])
-	}
+	f.DataWait, f.NotMeasured = over(all.taken[ours], func(t timing) float64 { return t.wait }), all.missing
 	return f, nil
+}
+
+// fastest takes the faster of a side's two ways in each round. Either may have no turns.
+func fastest(a, b []timing) []timing {
+	best := slices.Clone(a)
+	for round, t := range b {
+		if len(a) == 0 {
+			best = append(best, t)
+		} else if t.step() < best[round].step() {
+			best[round] = t
+		}
+	}
+	return best
 }
 
 // peaked is output with the peak of the program's anonymous memory, MiB.
@@ -138,59 +154,78 @@ func peaked(ctx context.Context, name string, args ...string) (stdout []byte, pe
 	return stdout, peak, err
 }
 
-func (s settings) timeOurs(ctx context.Context, precision string, round, batch int, flags ...string) (timing, error) {
-	run := filepath.Join(s.work, fmt.Sprintf("run-%s-%d", precision, round))
+func (s settings) timeOurs(ctx context.Context, t training, flags ...string) (took timing, err error) {
+	run := filepath.Join(s.work, "run")
+	if err := os.RemoveAll(run); err != nil {
+		return took, err
+	}
 	defer func() { _ = os.RemoveAll(run) }() // or else with the folder of all runs
 	begin := time.Now()
-	_, peak, err := peaked(ctx, s.galaxy, s.trainArgs(run, precision, batch, flags)...)
+	_, took.peak, err = peaked(ctx, s.galaxy, t.args(run, flags)...)
 	if err != nil {
-		return timing{}, err
+		return took, err
 	}
 	lines, err := readSteps(filepath.Join(run, "metrics.jsonl"))
 	if err != nil {
-		return timing{}, err
+		return took, err
 	}
-	if len(lines) != s.steps {
-		return timing{}, fmt.Errorf("%s: %d steps in metrics.jsonl, want %d", run, len(lines), s.steps)
+	if len(lines) != t.steps {
+		return took, fmt.Errorf("%s: %d steps in metrics.jsonl, want %d", run, len(lines), t.steps)
 	}
-	t := timing{first: lines[0].Time.Sub(begin).Seconds(), peak: peak}
-	waited, total := 0.0, 0.0
-	for i := warm; i < len(lines); i++ {
-		// From the end of the step before: whatever a loop does between two
-		// steps counts, on all sides.
-		t.steps = append(t.steps, lines[i].Time.Sub(lines[i-1].Time).Seconds())
-		waited, total = waited+lines[i].Wait, total+t.steps[len(t.steps)-1]
+	var waited, total float64
+	var ends, allReduce, update []float64
+	for i, line := range lines {
+		ends = append(ends, line.Time.Sub(begin).Seconds())
+		if i >= warm {
+			waited, total = waited+line.Wait, total+ends[i]-ends[i-1]
+			allReduce, update = append(allReduce, line.AllReduce), append(update, line.Update)
+		}
 	}
-	t.wait = waited / total
-	return t, nil
+	took.first, took.steps = ends[0], between(ends)
+	took.wait, took.allReduce, took.update = waited/total, median(allReduce), median(update)
+	return took, nil
 }
 
-func (s settings) trainArgs(run, precision string, batch int, flags []string) []string {
-	return append([]string{"train", "--data", s.cache(s.size), "--out", run, "--steps", strconv.Itoa(s.steps),
-		"--batch", strconv.Itoa(batch), "--precision", precision, "--eval-every", "0", "--checkpoint-every", "0"}, flags...)
+// between returns how long each step took that is measured, from the end of the step
+// before: whatever a loop does between two steps counts, on all sides.
+func between(ends []float64) (steps []float64) {
+	for i := warm; i < len(ends); i++ {
+		steps = append(steps, ends[i]-ends[i-1])
+	}
+	return steps
 }
 
-func (s settings) timePeer(ctx context.Context, python, script, precision string, flags ...string) (timing, error) {
-	args := append([]string{script, "--cache", s.cache(s.size), "--batch", strconv.Itoa(s.batch), "--steps", strconv.Itoa(s.steps), "--precision", precision}, flags...)
-	begin := time.Now()
-	raw, peak, err := peaked(ctx, python, args...)
+// args are those of galaxy train. flags come behind them; they may say when there are checkpoints.
+func (t training) args(run string, flags []string) []string {
+	args := []string{"train", "--data", t.cache, "--out", run, "--steps", strconv.Itoa(t.steps),
+		"--batch", strconv.Itoa(t.batch), "--precision", t.precision, "--eval-every", "0"}
+	if !slices.Contains(flags, "--checkpoint-every") {
+		args = append(args, "--checkpoint-every", "0")
+	}
+	return append(args, flags...)
+}
+
+func (s settings) timePeer(ctx context.Context, peer string, t training, flags ...string) (took timing, err error) {
+	python, program := s.python, script("step.py")
+	if peer == torch {
+		python, program = s.torchPython, script("torch_step.py")
+	}
+	args := []string{program, "--cache", t.cache, "--batch", strconv.Itoa(t.batch), "--steps", strconv.Itoa(t.steps), "--precision", t.precision}
+	begin := float64(time.Now().UnixNano()) / 1e9
+	raw, peak, err := peaked(ctx, python, append(args, flags...)...)
 	if err != nil {
-		return timing{}, err
+		return took, err
 	}
 	var answer struct {
 		Ends []float64 `json:"ends"`
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil {
-		return timing{}, fmt.Errorf("read the answer of %s: %w", script, err)
+		return took, fmt.Errorf("read the answer of %s: %w", program, err)
 	}
-	if len(answer.Ends) != s.steps {
-		return timing{}, fmt.Errorf("%s: %d steps, want %d", script, len(answer.Ends), s.steps)
+	if len(answer.Ends) != t.steps {
+		return took, fmt.Errorf("%s: %d steps, want %d", program, len(answer.Ends), t.steps)
 	}
-	t := timing{first: answer.Ends[0] - float64(begin.UnixNano())/1e9, peak: peak}
-	for i := warm; i < len(answer.Ends); i++ {
-		t.steps = append(t.steps, answer.Ends[i]-answer.Ends[i-1])
-	}
-	return t, nil
+	return timing{first: answer.Ends[0] - begin, steps: between(answer.Ends), peak: peak}, nil
 }
 
 // stepLine is a line of metrics.jsonl that tells of a training step.
@@ -199,6 +234,9 @@ type stepLine struct {
 	Step int64     `json:"step"`
 	Wait float64   `json:"data_wait_seconds"`
 	Time time.Time `json:"time"`
+	// The last parts of a step.
+	AllReduce float64 `json:"all_reduce_seconds"`
+	Update    float64 `json:"update_seconds"`
 }
 
 func readSteps(path string) ([]stepLine, error) {

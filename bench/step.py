@@ -1,9 +1,11 @@
 """Training steps of the Keras peer, timed: the work that `galaxy train` does.
 
-    python step.py --cache CACHE --batch N --steps N --precision P [--jit]
+    python step.py --cache CACHE --batch N --steps N --precision P [--jit] [--save-every N --save-to FILE]
 
 Keras at its usual best: compile and fit, with a tf.data pipeline over arrays in
-memory. Prints {"ends": [wall-clock time at the end of every step, seconds]}.
+memory. With --save-every, Keras' own callback saves the weights and the optimizer's
+state at the end of every Nth step. Prints
+{"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
 import os
@@ -15,7 +17,6 @@ import peer
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity"))
 
 import keras_resnet as kr  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 
 class Clock(kr.keras.callbacks.Callback):
@@ -28,10 +29,9 @@ class Clock(kr.keras.callbacks.Callback):
 
 
 def main():
-    args = peer.arguments()
+    args = peer.arguments(save_every={"type": int}, save_to={})
     manifest, images, labels = peer.load(args.cache)
-    data = tf.data.Dataset.from_tensor_slices((images, labels))
-    data = data.shuffle(1000).repeat().batch(args.batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    data = peer.batches(images, labels, args.batch)
 
     model = kr.build(
         manifest["size"], manifest["channel_mean"], manifest["channel_std"], dropout=0.2,
@@ -41,7 +41,10 @@ def main():
     model.compile(
         optimizer, loss=lambda labels, logits: kr.focal_loss(logits, labels, 0.25, 2.0), jit_compile=args.jit)
     clock = Clock()
-    model.fit(data, steps_per_epoch=args.steps, epochs=1, verbose=0, callbacks=[clock])
+    callbacks = [clock]  # first: a save is no part of the step that it comes after
+    if args.save_every:
+        callbacks.append(kr.keras.callbacks.ModelCheckpoint(args.save_to, save_freq=args.save_every))
+    model.fit(data, steps_per_epoch=args.steps, epochs=1, verbose=0, callbacks=callbacks)
     peer.answer(clock.ends)
 
 

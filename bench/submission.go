@@ -13,104 +13,6 @@ import (
 	"time"
 )
 
-// predictFigures compare galaxy predict with Keras' predict fed by tf.data, on
-// the same JPEG files. Rates are of images a second, by the program's own clock
-// and over the whole process; ratios, by the name of the Keras side, are taken in
-// each turn.
-type predictFigures struct {
-	Galaxies int               `json:"galaxies"`
-	Size     int               `json:"size"`
-	Batch    int               `json:"batch"`
-	Rate     map[string]spread `json:"images_per_second"`
-	Process  map[string]spread `json:"process_images_per_second"`
-	Faster   map[string]spread `json:"speed_over"`
-	Whole    map[string]spread `json:"process_speed_over"`
-}
-
-// predictBatch is the number of images predicted at a time, on both sides.
-const predictBatch = 64
-
-// Keras' own precision is float32; mixed_bfloat16 has to be asked for.
-const kerasFloat32, kerasBFloat16 = "Keras, float32", "Keras, bfloat16"
-
-func (f predictFigures) print() {
-	fmt.Printf("| predict, %d JPEG files, %d px, batch %d | img/s | img/s, whole process |\n|---|---|---|\n", f.Galaxies, f.Size, f.Batch)
-	for _, name := range []string{ours, kerasFloat32, kerasBFloat16} {
-		fmt.Printf("| %s | %v | %v |\n", name, f.Rate[name], f.Process[name])
-	}
-	for _, name := range []string{kerasFloat32, kerasBFloat16} {
-		fmt.Printf("\npredict: speed %v × %s, whole process %v\n", f.Faster[name], name, f.Whole[name])
-	}
-	fmt.Println()
-}
-
-// predict lets galaxy and Keras take turns.
-func (s settings) predict(ctx context.Context) (predictFigures, error) {
-	f := predictFigures{
-		Galaxies: s.galaxies, Size: s.size, Batch: predictBatch,
-		Rate: map[string]spread{}, Process: map[string]spread{}, Faster: map[string]spread{}, Whole: map[string]spread{},
-	}
-	run, err := s.shortRun(ctx, s.size)
-	if err != nil {
-		return f, err
-	}
-	images := filepath.Join(s.data(), "images_training_rev1")
-	rates, processes := map[string][]float64{}, map[string][]float64{}
-	faster, whole := map[string][]float64{}, map[string][]float64{}
-	turn := func(name, program string, args ...string) error {
-		begin := time.Now()
-		raw, err := output(ctx, program, args...)
-		process := float64(s.galaxies) / time.Since(begin).Seconds()
-		var answer struct {
-			Seconds float64 `json:"seconds"`
-		}
-		if err == nil {
-			err = json.Unmarshal(raw, &answer)
-		}
-		rates[name], processes[name] = append(rates[name], float64(s.galaxies)/answer.Seconds), append(processes[name], process)
-		return err
-	}
-	out := filepath.Join(s.work, "predicted.csv")
-	for round := range s.rounds {
-		if err := os.RemoveAll(out); err != nil {
-			return f, err
-		}
-		if err := turn(ours, s.galaxy, "predict", "--json", "--model", run, "--images", images, "--out", out, "--batch", strconv.Itoa(predictBatch)); err != nil {
-			return f, err
-		}
-		for name, precision := range map[string]string{kerasFloat32: "float32", kerasBFloat16: "bfloat16"} {
-			err := turn(name, s.python, s.predictPeer, "--run", run, "--images", images, "--batch", strconv.Itoa(predictBatch), "--precision", precision)
-			if err != nil {
-				return f, err
-			}
-			faster[name] = append(faster[name], rates[ours][round]/rates[name][round])
-			whole[name] = append(whole[name], processes[ours][round]/processes[name][round])
-		}
-	}
-	for name := range rates {
-		f.Rate[name], f.Process[name] = spreadOf(rates[name]), spreadOf(processes[name])
-	}
-	for name := range faster {
-		f.Faster[name], f.Whole[name] = spreadOf(faster[name]), spreadOf(whole[name])
-	}
-	return f, nil
-}
-
-// shortRun makes a run of a few steps, unless it is there: the speed of a
-// prediction does not depend on what was learnt.
-func (s settings) shortRun(ctx context.Context, size int) (string, error) {
-	run := filepath.Join(s.work, fmt.Sprintf("run-predict-%d", size))
-	if _, err := os.Stat(run); err == nil {
-		return run, nil
-	}
-	if _, err := output(ctx, s.galaxy, "prepare", "--labels", filepath.Join(s.data(), "training_solutions_rev1.csv"),
-		"--images", filepath.Join(s.data(), "images_training_rev1"), "--out", s.cache(size), "--size", strconv.Itoa(size)); err != nil {
-		return "", err
-	}
-	_, err := output(ctx, s.galaxy, "train", "--data", s.cache(size), "--out", run, "--steps", "20", "--batch", "32", "--eval-every", "0")
-	return run, err
-}
-
 const (
 	submissionSize  = 64
 	submissionKills = 2
@@ -147,13 +49,22 @@ func (f submissionFigures) print() {
 }
 
 // submit makes a submission from a zip of test images.
-func (s settings) submit(ctx context.Context) (submissionFigures, error) {
+func (s settings) submit(ctx context.Context, to *figures) error {
+	f, err := s.submissionFigures(ctx)
+	if err == nil {
+		f.print()
+		to.Submission = &f
+	}
+	return err
+}
+
+func (s settings) submissionFigures(ctx context.Context) (submissionFigures, error) {
 	f := submissionFigures{Rows: s.submission}
 	run, err := s.shortRun(ctx, submissionSize)
 	if err != nil {
 		return f, err
 	}
-	images, sample, err := s.testImages()
+	packed, sample, err := s.testImages()
 	if err != nil {
 		return f, err
 	}
@@ -168,7 +79,7 @@ func (s settings) submit(ctx context.Context) (submissionFigures, error) {
 	}
 	predict := func(out string, watch func(rss float64, rows int) bool) (takenOver int, err error) {
 		stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch(rss, rowsOf(out)) },
-			s.galaxy, "predict", "--json", "--model", run, "--images", images, "--sample", sample, "--out", out, "--batch", strconv.Itoa(predictBatch))
+			s.galaxy, "predict", "--json", "--model", run, "--images", packed, "--sample", sample, "--out", out, "--batch", strconv.Itoa(predictBatch))
 		if err == nil {
 			err = json.Unmarshal(stdout, &result)
 		}
@@ -235,17 +146,17 @@ func rowsOf(out string) int {
 // testImages makes a zip of as many images as a submission has rows, which are the
 // synthetic ones over and over under ids of their own, and a sample in another
 // order, unless they are there.
-func (s settings) testImages() (images, sample string, err error) {
-	images = filepath.Join(s.work, fmt.Sprintf("images_test_rev1-%d.zip", s.submission))
+func (s settings) testImages() (packed, sample string, err error) {
+	packed = filepath.Join(s.work, fmt.Sprintf("images_test_rev1-%d.zip", s.submission))
 	sample = filepath.Join(s.work, fmt.Sprintf("all_zeros_benchmark-%d.csv", s.submission))
-	if _, err := os.Stat(images); err == nil {
-		return images, sample, nil
+	if _, err := os.Stat(packed); err == nil {
+		return packed, sample, nil
 	}
-	labels, err := os.ReadFile(filepath.Join(s.data(), "training_solutions_rev1.csv"))
+	table, err := os.ReadFile(labels(s.data()))
 	if err != nil {
 		return "", "", err
 	}
-	header, _, _ := strings.Cut(string(labels), "\n")
+	header, _, _ := strings.Cut(string(table), "\n")
 	var text strings.Builder
 	text.WriteString(header + "\n")
 	id := func(i int) int { return 100018 + 11*i }
@@ -259,12 +170,12 @@ func (s settings) testImages() (images, sample string, err error) {
 	if err := os.WriteFile(sample, []byte(text.String()), 0o644); err != nil {
 		return "", "", err
 	}
-	folder := filepath.Join(s.data(), "images_training_rev1")
+	folder := images(s.data())
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return "", "", err
 	}
-	file, err := os.Create(images + ".tmp")
+	file, err := os.Create(packed + ".tmp")
 	if err != nil {
 		return "", "", err
 	}
@@ -285,5 +196,5 @@ func (s settings) testImages() (images, sample string, err error) {
 	if err := errors.Join(z.Close(), file.Close()); err != nil {
 		return "", "", err
 	}
-	return images, sample, os.Rename(images+".tmp", images)
+	return packed, sample, os.Rename(packed+".tmp", packed)
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// machine is what the figures were measured on, and with. What cannot be found out,
+// as it is Linux that tells most of it, is empty.
+type machine struct {
+	Date      string            `json:"date"`
+	CPU       string            `json:"cpu"`
+	Cores     int               `json:"cores"`
+	MemoryGiB float64           `json:"memory_gib"`
+	Kernel    string            `json:"kernel"`
+	Flags     []string          `json:"cpu_flags"` // those that the kernels of bfloat16 and int8 depend on
+	Versions  map[string]string `json:"versions"`
+}
+
+func (m machine) print() {
+	fmt.Printf("| machine | |\n|---|---|\n| date | %s |\n| CPU | %s, %d cores, %s |\n| memory | %.1f GiB |\n| kernel | %s |\n",
+		m.Date, m.CPU, m.Cores, strings.Join(m.Flags, " "), m.MemoryGiB, m.Kernel)
+	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
+		fmt.Printf("| %s | %s |\n", name, m.Versions[name])
+	}
+	fmt.Println()
+}
+
+// machine describes the one that the program runs on.
+func (s settings) machine(ctx context.Context) machine {
+	m := machine{Date: time.Now().UTC().Format(time.DateOnly), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: runtime.GOOS, Versions: map[string]string{}}
+	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		m.CPU, m.Flags = parseCPU(string(raw))
+	}
+	if raw, err := os.ReadFile("/proc/meminfo"); err == nil {
+		m.MemoryGiB = parseMemory(string(raw))
+	}
+	if raw, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel += " " + strings.TrimSpace(string(raw))
+	}
+	if raw, err := output(ctx, s.galaxy, "--version"); err == nil {
+		m.Versions["galaxy"] = strings.TrimPrefix(strings.TrimSpace(string(raw)), "galaxy version ")
+	}
+	for _, peer := range s.peers {
+		python := s.python
+		if peer == torch {
+			python = s.torchPython
+		}
+		// Asked of the packages' files: importing them would take seconds.
+		raw, err := output(ctx, python, "-c", `import importlib.metadata as m; print(*(d.name + "==" + d.version for d in m.distributions()))`)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "bench: the versions of %s are not known: %v\n", peer, err)
+		}
+		for name, version := range parseVersions(string(raw)) {
+			m.Versions[name] = version
+		}
+	}
+	return m
+}
+
+// parseVersions finds those of the peers among name==version.
+func parseVersions(text string) map[string]string {
+	found := map[string]string{}
+	for word := range strings.FieldsSeq(text) {
+		name, version, _ := strings.Cut(word, "==")
+		title, ok := map[string]string{"tensorflow": "TensorFlow", "tensorflow-cpu": "TensorFlow", "keras": "Keras", "torch": "PyTorch"}[strings.ReplaceAll(strings.ToLower(name), "_", "-")]
+		if ok {
+			found[title] = version
+		}
+	}
+	return found
+}
+
+// parseCPU finds the first core's name and the flags that matter in /proc/cpuinfo.
+func parseCPU(text string) (model string, flags []string) {
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(line, ":")
+		switch key, value = strings.TrimSpace(key), strings.TrimSpace(value); {
+		case key == "model name" && model == "":
+			model = value
+		case key == "flags" && flags == nil:
+			for _, flag := range strings.Fields(value) {
+				if strings.HasPrefix(flag, "amx") || slices.Contains([]string{"avx512_bf16", "avx512_vnni", "avx512_fp16"}, flag) {
+					flags = append(flags, flag)
+				}
+			}
+		}
+	}
+	return model, flags
+}
+
+// parseMemory finds all of the memory, GiB, in /proc/meminfo; 0 where it does not say.
+func parseMemory(text string) float64 {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
+			if err == nil {
+				return kib / (1 << 20)
+			}
+		}
+	}
+	return 0
+}
