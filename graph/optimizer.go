@@ -101,13 +101,22 @@ func globalNorm(s *op.Scope, updates []update) tf.Output {
 }
 
 // apply adds the update of every variable and returns the update ops. rate is
-// float32 [], step int64 [] (0 in the first), norm the gradients' global norm.
-func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Output) []*tf.Operation {
+// float32 [], step int64 [] (0 in the first), norm the gradients' global norm. gpu is
+// whether they are made on one.
+func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Output, gpu bool) []*tf.Operation {
 	if o.ClipNorm > 0 {
 		clip := tg.Const(s.SubScope("clip"), float32(o.ClipNorm))
 		scale := op.Div(s.SubScope("clip_scale"), clip, op.Maximum(s.SubScope("clip_norm"), norm, clip))
-		for i := range updates {
-			updates[i].gradient = op.Mul(s.SubScope("clipped"), updates[i].gradient, scale)
+		clipped := op.Greater(s.SubScope("clipping"), norm, clip)
+		for i, u := range updates {
+			cs := s.SubScope("clipped")
+			if gpu { // which would wait for the host to know
+				updates[i].gradient = op.Mul(cs, u.gradient, scale)
+				continue
+			}
+			// Most steps clip nothing, and a product with 1 reads and writes all gradients.
+			as, long := op.Switch(cs, u.gradient, clipped)
+			updates[i].gradient, _ = op.Merge(cs, []tf.Output{as, op.Mul(cs, long, scale)})
 		}
 	}
 	rule := o.sgd(s)

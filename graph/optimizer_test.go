@@ -3,6 +3,7 @@ package graph
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -50,12 +51,14 @@ func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
 }
 
 func TestOptimizersAgainstTheirFormulas(t *testing.T) {
-	for _, o := range []Optimizer{
+	all := []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: .1},
 		{Kind: SGD, Momentum: .5, ClipNorm: .8},
 		{Kind: AdamW, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3},
 		{Kind: AdamW, Beta1: .8, Beta2: .999, Epsilon: 1e-3, ClipNorm: 2},
-	} {
+	}
+	for n, o := range slices.Repeat(all, 2) {
+		gpu := n < len(all) // whose graph runs on a CPU as well
 		s := tg.NewRoot()
 		list := []Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
 		gradients := placeholder(s, "gradients", tf.Float, 5)
@@ -79,7 +82,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		}
 		rate, step := placeholder(s, "rate", tf.Float), placeholder(s, "step", tf.Int64)
 		norm := globalNorm(s.SubScope("norm"), updates)
-		train := group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm))
+		train := group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm, gpu))
 		g, err := s.Finalize()
 		if err != nil {
 			t.Fatal(err)

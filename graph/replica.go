@@ -186,7 +186,7 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 			values[i] = ifFinite(us.SubScope("if_finite"), norm, values[i])
 		}
 	}
-	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm)...)
+	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm, gpu)...)
 	for _, v := range vars.list {
 		if !v.Trainable {
 			targets = append(targets, op.AssignVariableOp(us.SubScope("assign_average"), trained.handles[v.Name], values[0]))
