@@ -3,7 +3,8 @@
     python torch_step.py --cache CACHE --batch N --steps N --precision P [--jit]
 
 PyTorch at its usual best: channels_last, autocast, the fused AdamW, and with --jit
-torch.compile. Batches are rows of arrays in memory. Prints
+torch.compile. Batches are rows of arrays in memory, a GPU's own where there is one, which
+does a step while the next is launched. Prints
 {"ends": [wall-clock time at the end of every step, seconds]}.
 """
 
@@ -67,6 +68,15 @@ def focal_loss(logits, labels, alpha=0.25, gamma=2.0):
     return (positive + negative).mean()
 
 
+def batches(images, labels, size):
+    """Rows of both, in another order every epoch, for ever."""
+    while True:
+        order = torch.randperm(len(images), device=images.device)
+        for i in range(0, len(order) - size + 1, size):
+            rows = order[i:i + size]
+            yield images[rows], labels[rows]
+
+
 def main():
     args = peer.arguments()
     manifest, images, labels = peer.load(args.cache)
@@ -85,26 +95,34 @@ def main():
     scaler = torch.amp.GradScaler(device, enabled=args.precision == "float16")
     network = torch.compile(model) if args.jit else model
 
-    def step(rows):
-        x = images[rows].to(device).permute(0, 3, 1, 2)  # as it lies in memory: channels last
+    def step(x, labels):
         with torch.autocast(device, dtype, enabled=args.precision != "float32"):
-            logits = network(x)
-        loss = focal_loss(logits.float(), labels[rows].to(device))
+            logits = network(x.permute(0, 3, 1, 2))  # as it lies in memory: channels last
+        loss = focal_loss(logits.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         scaler.step(optimizer)
         scaler.update()
-        return loss.item()
+        return loss.detach()
 
-    ends, order = [], torch.empty(0, dtype=torch.int64)
-    for _ in range(args.steps):
-        if len(order) < args.batch:
-            order = torch.randperm(len(images))
-        step(order[:args.batch])
-        order = order[args.batch:]
-        ends.append(time.time())
+    load = batches(images.to(device), labels.to(device), args.batch)
+    ends, under_way = [], []
+    for i in range(args.steps):
+        loss = step(*next(load)).to("cpu", non_blocking=True)
+        if device == "cpu":
+            loss.item()
+            ends.append(time.time())
+            continue
+        done = torch.cuda.Event()
+        done.record()
+        under_way.append((done, loss))
+        while len(under_way) > (0 if i in (0, args.steps - 1) else 1):
+            done, loss = under_way.pop(0)
+            done.synchronize()
+            loss.item()
+            ends.append(time.time())
     peer.answer(ends)
 
 
