@@ -181,6 +181,7 @@ func (r *run) openFolder() error {
 	if err := refuseChanges(was, r.Config); err != nil {
 		return Mistake{err}
 	}
+	r.Config.FilterKernels = was.FilterKernels
 	return r.lock()
 }
 

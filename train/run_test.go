@@ -222,6 +222,7 @@ func TestResumeIsExact(t *testing.T) {
 		t.Run(name, func(t *testing.T) { resumeEquals(t, o, uncut.Dir, want, after) })
 	}
 	t.Run("bfloat16", func(t *testing.T) {
+		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // which remembers the kernels
 		o := o
 		o.Config.Model.Precision = graph.BFloat16
 		uncut := o
