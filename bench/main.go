@@ -145,17 +145,18 @@ func numbers(to *[]int, name, value, usage string) {
 
 // figures is what the JSON file holds. A part that was not measured is missing.
 type figures struct {
-	Machine    machine            `json:"machine"`
-	Files      *fileFigures       `json:"files,omitempty"`
-	Intake     *intakeFigures     `json:"intake,omitempty"`
-	Predict    *rateFigures       `json:"predict,omitempty"`
-	Submission *submissionFigures `json:"submission,omitempty"`
-	Steps      []stepFigures      `json:"steps,omitempty"`
-	Limit      []limitFigures     `json:"limit,omitempty"`
-	Feed       *rateFigures       `json:"feed,omitempty"`
-	Checkpoint *checkpointFigures `json:"checkpoint,omitempty"`
-	Mirror     []mirrorFigures    `json:"mirror,omitempty"`
-	Growth     *growthFigures     `json:"growth,omitempty"`
+	Machine     machine            `json:"machine"`
+	Files       *fileFigures       `json:"files,omitempty"`
+	Intake      *intakeFigures     `json:"intake,omitempty"`
+	Predict     *rateFigures       `json:"predict,omitempty"`
+	PredictInt8 *rateFigures       `json:"predict_int8,omitempty"`
+	Submission  *submissionFigures `json:"submission,omitempty"`
+	Steps       []stepFigures      `json:"steps,omitempty"`
+	Limit       []limitFigures     `json:"limit,omitempty"`
+	Feed        *rateFigures       `json:"feed,omitempty"`
+	Checkpoint  *checkpointFigures `json:"checkpoint,omitempty"`
+	Mirror      []mirrorFigures    `json:"mirror,omitempty"`
+	Growth      *growthFigures     `json:"growth,omitempty"`
 }
 
 func run(ctx context.Context, s settings, jsonPath string) (err error) {

@@ -176,38 +176,52 @@ func (s settings) files(ctx context.Context, to *figures) error {
 // predictBatch is the number of images predicted at a time, on both sides.
 const predictBatch = 64
 
-// Keras' own precision is float32; mixed_bfloat16 has to be asked for.
-const kerasFloat32, kerasBFloat16 = "Keras, float32", "Keras, bfloat16"
-
 // predict compares galaxy predict with Keras' predict fed by tf.data, on the same
-// JPEG files.
+// JPEG files: in the precisions that both have, and with an int8 model of ours.
 func (s settings) predict(ctx context.Context, to *figures) error {
 	run, err := s.shortRun(ctx, s.size())
 	if err != nil {
 		return err
 	}
-	files, out, batch := images(s.data()), filepath.Join(s.work, "predicted.csv"), strconv.Itoa(predictBatch)
-	peer := func(precision string) func(context.Context, int) (rateTurn, error) {
-		return func(ctx context.Context, _ int) (rateTurn, error) {
-			return clock(ctx, s.galaxies, s.python, script("predict.py"), "--run", run, "--images", files, "--batch", batch, "--precision", precision)
-		}
-	}
-	f, err := s.compareRates(ctx, rateFigures{Galaxies: s.galaxies, Size: s.size(), Batch: predictBatch}, []side[rateTurn]{
-		{ours, false, func(ctx context.Context, _ int) (rateTurn, error) {
-			if err := os.RemoveAll(out); err != nil {
-				return rateTurn{}, err
-			}
-			return clock(ctx, s.galaxies, s.galaxy, "predict", "--json", "--model", run, "--images", files, "--out", out, "--batch", batch)
-		}},
-		{kerasFloat32, true, peer("float32")},
-		{kerasBFloat16, true, peer("bfloat16")},
-	})
+	f, err := s.predictBeside(ctx, "predict", run, run, "float32", "bfloat16")
 	if err != nil {
 		return err
 	}
-	f.print(fmt.Sprintf("predict, %d JPEG files, %d px, batch %d", s.galaxies, s.size(), predictBatch))
 	to.Predict = &f
+	int8 := filepath.Join(s.work, fmt.Sprintf("int8-%d", s.size()))
+	if err := os.RemoveAll(int8); err != nil {
+		return err
+	}
+	if _, err := output(ctx, s.galaxy, "export", "--run", run, "--out", int8, "--frozen", "--precision", "int8"); err != nil {
+		return err
+	}
+	if f, err = s.predictBeside(ctx, "predict, int8", int8, run, "float32"); err != nil {
+		return err
+	}
+	to.PredictInt8 = &f
 	return nil
+}
+
+// predictBeside compares ours with a model, a run or a SavedModel of it, with Keras in some
+// precisions with the run's weights.
+func (s settings) predictBeside(ctx context.Context, title, model, run string, precisions ...string) (rateFigures, error) {
+	files, out, batch := images(s.data()), filepath.Join(s.work, "predicted.csv"), strconv.Itoa(predictBatch)
+	sides := []side[rateTurn]{{ours, false, func(ctx context.Context, _ int) (rateTurn, error) {
+		if err := os.RemoveAll(out); err != nil {
+			return rateTurn{}, err
+		}
+		return clock(ctx, s.galaxies, s.galaxy, "predict", "--json", "--model", model, "--images", files, "--out", out, "--batch", batch)
+	}}}
+	for _, precision := range precisions {
+		sides = append(sides, side[rateTurn]{keras + ", " + precision, true, func(ctx context.Context, _ int) (rateTurn, error) {
+			return clock(ctx, s.galaxies, s.python, script("predict.py"), "--run", run, "--images", files, "--batch", batch, "--precision", precision)
+		}})
+	}
+	f, err := s.compareRates(ctx, rateFigures{Galaxies: s.galaxies, Size: s.size(), Batch: predictBatch}, sides)
+	if err == nil {
+		f.print(fmt.Sprintf("%s, %d JPEG files, %d px, batch %d", title, s.galaxies, s.size(), predictBatch))
+	}
+	return f, err
 }
 
 // shortRun makes a run of a few steps, unless it is there: the speed of a

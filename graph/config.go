@@ -44,6 +44,9 @@ func (p Precision) Resolve(gpu bool) Precision {
 
 // Validate says which values are possible when p is none of them.
 func (p Precision) Validate() error {
+	if p == Int8 {
+		return fmt.Errorf("precision %s is for prediction by a SavedModel: galaxy export --frozen --precision int8", p)
+	}
 	if !slices.Contains([]Precision{Float32, BFloat16, Float16, Auto}, p) {
 		return fmt.Errorf("precision %q: expected %s, %s, %s or %s", p, Auto, Float32, BFloat16, Float16)
 	}

@@ -33,7 +33,12 @@ type InferenceGraph struct {
 // reads variables, which have no values until they are restored; else the
 // weights become constants with batch norm folded into the convolutions, which
 // changes outputs by rounding only.
-func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *InferenceGraph, err error) {
+func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (*InferenceGraph, error) {
+	return inferenceGraph(cfg, posterior, weights, func(f frozen) params { return f })
+}
+
+// inferenceGraph is NewInferenceGraph with other constants made of the weights.
+func inferenceGraph(cfg Config, posterior Posterior, weights Weights, constants func(frozen) params) (_ *InferenceGraph, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -45,7 +50,7 @@ func NewInferenceGraph(cfg Config, posterior Posterior, weights Weights) (_ *Inf
 	vars := newVariables(s, "")
 	n := &network{cfg: cfg, params: vars}
 	if weights != nil {
-		n.params = frozen{scope: s, weights: weights}
+		n.params = constants(frozen{scope: s, weights: weights})
 	}
 	inf.Logits = named(s, nodeLogits, n.logits(s.SubScope("network"), inf.Images, random{}))
 	inf.Probabilities = named(s, nodeProbabilities, posterior(s.SubScope("posterior"), inf.Logits))
@@ -139,24 +144,32 @@ func (f frozen) weight(v Variable) tf.Output {
 	return f.constant(f.scope.SubScope(v.Name), f.value(v), v.Shape)
 }
 
-// convNorm folds y = γ·(x⊛k − μ)/√(σ²+ε) + β into one convolution by
-// k·γ/√(σ²+ε) and one bias β − μ·γ/√(σ²+ε), both worked out in float64.
-func (f frozen) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64) tf.Output {
+// fold makes y = γ·(x⊛k − μ)/√(σ²+ε) + β one convolution by k·γ/√(σ²+ε) with the bias
+// β − μ·γ/√(σ²+ε), both worked out in float64.
+func (f frozen) fold(kernel Variable, norm string) (folded, bias []float32) {
 	channels := kernel.Shape[3]
 	gammaV, betaV, meanV, varianceV := normVariables(norm, channels)
 	gamma, beta, mean, variance := f.value(gammaV), f.value(betaV), f.value(meanV), f.value(varianceV)
 	scale := make([]float64, channels)
-	bias := make([]float32, channels)
+	bias = make([]float32, channels)
 	for c := range scale {
 		scale[c] = float64(gamma[c]) / math.Sqrt(float64(variance[c])+bnEpsilon)
 		bias[c] = float32(float64(beta[c]) - float64(mean[c])*scale[c])
 	}
-	folded := slices.Clone(f.value(kernel))
+	folded = slices.Clone(f.value(kernel))
 	for i := range folded {
 		folded[i] = float32(float64(folded[i]) * scale[i%int(channels)])
 	}
+	return folded, bias
+}
+
+func (f frozen) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
+	folded, bias := f.fold(kernel, norm)
 	dtype := n.cfg.Precision.dtype()
 	k := tg.Cast(s.SubScope("kernel"), f.constant(s.SubScope("kernel"), folded, kernel.Shape), dtype)
-	b := tg.Cast(s.SubScope("bias"), f.constant(s.SubScope("bias"), bias, []int64{channels}), dtype)
-	return op.BiasAdd(s, conv2D(s, x, k, stride), b)
+	b := tg.Cast(s.SubScope("bias"), f.constant(s.SubScope("bias"), bias, kernel.Shape[3:]), dtype)
+	return then.apply(s, op.BiasAdd(s, conv2D(s, x, k, stride), b))
 }
+
+func (f frozen) enter(_ *op.Scope, x tf.Output) tf.Output { return x }
+func (f frozen) leave(s *op.Scope, x tf.Output) tf.Output { return tg.Cast(s, x, tf.Float) }

@@ -40,23 +40,49 @@ type network struct {
 }
 
 // params gives a network its parameters: variables, or constants with batch
-// norm folded into the convolutions.
+// norm folded into the convolutions. Between the blocks images are in a form of its
+// own, which enter makes and leave ends.
 type params interface {
 	// weight returns a float32 parameter of the given shape.
 	weight(v Variable) tf.Output
 	// convNorm returns the convolution of x by the kernel with batch norm
-	// applied, in x's dtype.
-	convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64) tf.Output
+	// applied, and what comes after it, in x's form.
+	convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, after after) tf.Output
+	// enter takes x from the stem, in the dtype of the convolutions.
+	enter(s *op.Scope, x tf.Output) tf.Output
+	// leave returns x as float32.
+	leave(s *op.Scope, x tf.Output) tf.Output
 }
+
+// after is what follows on a convolution with batch norm: first a sum, if there is
+// something to add, and then a ReLU.
+type after struct {
+	add  tf.Output
+	relu bool
+}
+
+// apply adds the ops.
+func (a after) apply(s *op.Scope, x tf.Output) tf.Output {
+	if a.add.Op != nil {
+		x = op.AddV2(s.SubScope("add"), x, a.add)
+	}
+	if a.relu {
+		x = op.Relu(s.SubScope("relu"), x)
+	}
+	return x
+}
+
+// stemNorm is the batch norm of the first convolution.
+const stemNorm = "stem/bn"
 
 // logits returns float32 [N, Outputs] for images uint8 [N, Size, Size, 3].
 // Augmentation and dropout of a training pass draw from r; it is not read
 // otherwise.
 func (n *network) logits(s *op.Scope, images tf.Output, r random) tf.Output {
 	x := n.normalise(s.SubScope("normalise"), images, r)
-	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", "stem/bn", 7, 3, stages[0].filters, 2)
-	x = op.Relu(s.SubScope("stem_relu"), x)
+	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, 3, stages[0].filters, 2, after{relu: true})
 	x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
+	x = n.params.enter(s.SubScope("enter"), x)
 	in := stages[0].filters
 	for i, stage := range stages {
 		for j := range stage.blocks {
@@ -103,28 +129,27 @@ func (n *network) normalise(s *op.Scope, images tf.Output, r random) tf.Output {
 func (n *network) basicBlock(s *op.Scope, x tf.Output, name string, in, out, stride int64) tf.Output {
 	shortcut := x
 	if stride != 1 || in != out {
-		shortcut = n.convNorm(s.SubScope("shortcut"), x, name+"/shortcut/conv", name+"/shortcut/bn", 1, in, out, stride)
+		shortcut = n.convNorm(s.SubScope("shortcut"), x, name+"/shortcut/conv", name+"/shortcut/bn", 1, in, out, stride, after{})
 	}
-	y := n.convNorm(s.SubScope("conv1"), x, name+"/conv1", name+"/bn1", 3, in, out, stride)
-	y = op.Relu(s.SubScope("relu1"), y)
-	y = n.convNorm(s.SubScope("conv2"), y, name+"/conv2", name+"/bn2", 3, out, out, 1)
-	return op.Relu(s.SubScope("relu2"), op.AddV2(s.SubScope("add"), y, shortcut))
+	y := n.convNorm(s.SubScope("conv1"), x, name+"/conv1", name+"/bn1", 3, in, out, stride, after{relu: true})
+	return n.convNorm(s.SubScope("conv2"), y, name+"/conv2", name+"/bn2", 3, out, out, 1, after{add: shortcut, relu: true})
 }
 
-// convNorm is a convolution without a bias, SAME padding, and batch norm.
-func (n *network) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64) tf.Output {
+// convNorm is a convolution without a bias, SAME padding, batch norm, and what comes
+// after.
+func (n *network) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64, then after) tf.Output {
 	kernel := Variable{
 		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
 		Trainable: true, Decay: true, init: heNormal(size * size * in),
 	}
-	return n.params.convNorm(s, n, x, kernel, norm, stride)
+	return n.params.convNorm(s, n, x, kernel, norm, stride, then)
 }
 
 // head averages over the picture and, after dropout, maps the features to
 // logits, all in float32: the sums run over enough terms for bfloat16's eight
 // bits to show.
 func (n *network) head(s *op.Scope, x tf.Output, in int64, r random) tf.Output {
-	x = tg.Cast(s, x, tf.Float)
+	x = n.params.leave(s, x)
 	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))
 	if n.training && n.cfg.Dropout > 0 {
 		x = dropout(s.SubScope("dropout"), x, n.cfg.Dropout, r)
@@ -189,7 +214,7 @@ func (v *variables) weight(d Variable) tf.Output { return v.get(d) }
 // convNorm makes variables a params: in training batch norm uses the batch's
 // statistics and notes the new moving averages in n.stats, in inference it uses
 // the moving averages.
-func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64) tf.Output {
+func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
 	w := tg.Cast(s.SubScope("kernel"), v.get(kernel), n.cfg.Precision.dtype())
 	x = conv2D(s, x, w, stride)
 	gamma, beta, mean, variance := normVariables(norm, kernel.Shape[3])
@@ -207,15 +232,18 @@ func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variab
 		op.FusedBatchNormV3DataFormat("NHWC"),
 		op.FusedBatchNormV3IsTraining(n.training))
 	if !n.training || s.Err() != nil {
-		return y
+		return then.apply(s, y)
 	}
 	// The kernel returns the unbiased variance, N/(N−1) times the population's,
 	// which is the one the moving average is of.
 	population := op.Mul(s.SubScope("population_variance"), batchVariance, bessel(s.SubScope("bessel"), n, x, kernel))
 	n.stats[mean.Name] = movingAverage(s.SubScope("moving_mean"), m, batchMean)
 	n.stats[variance.Name] = movingAverage(s.SubScope("moving_variance"), vr, population)
-	return y
+	return then.apply(s, y)
 }
+
+func (v *variables) enter(_ *op.Scope, x tf.Output) tf.Output { return x }
+func (v *variables) leave(s *op.Scope, x tf.Output) tf.Output { return tg.Cast(s, x, tf.Float) }
 
 // bessel is (N−1)/N, float32 [], for the N values of each of x's channels.
 func bessel(s *op.Scope, n *network, x tf.Output, kernel Variable) tf.Output {

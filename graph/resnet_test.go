@@ -227,7 +227,7 @@ func TestConvNormGradient(t *testing.T) {
 			vars.reads[v.Name] = input("in/"+v.Name, v.Shape...)
 		}
 		n := &network{cfg: testConfig(32, Float32), params: vars, training: true, stats: map[string]tf.Output{}}
-		y := vars.convNorm(s.SubScope("layer"), n, x, kernel, "bn", stride)
+		y := vars.convNorm(s.SubScope("layer"), n, x, kernel, "bn", stride, after{})
 		// A weighted sum: the plain one does not depend on x after batch norm.
 		shape, err := y.Shape().ToSlice()
 		if err != nil {

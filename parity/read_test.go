@@ -28,6 +28,7 @@ import (
 const (
 	servedTolerance      = 1e-5 // of probabilities, variables form
 	foldedTolerance      = 5e-5 // of probabilities, frozen form
+	int8Tolerance        = 0.05 // of probabilities, and a share of the logits: eight bits
 	servedLogitTolerance = 1e-5 // of the largest logit, both forms
 )
 
@@ -66,13 +67,17 @@ func TestSavedModels(t *testing.T) {
 	var question struct {
 		SavedModels []savedModel `json:"savedmodels"`
 	}
-	forms := []string{"variables", "frozen"}
+	forms := []string{"variables", "frozen", "int8"}
 	for _, form := range forms {
 		out := filepath.Join(t.TempDir(), form)
-		must(t, savedmodel.Export(t.Context(), savedmodel.Config{
-			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form == "frozen",
+		cfg := savedmodel.Config{
+			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form != "variables",
 			Metadata: savedmodel.Metadata{Answers: data.Columns()},
-		}))
+		}
+		if form == "int8" {
+			cfg.Calibration = pixels
+		}
+		must(t, savedmodel.Export(t.Context(), cfg))
 		question.SavedModels = append(question.SavedModels, savedModel{out, writeFile(t, pixels), count, size, files})
 	}
 	type served struct {
@@ -89,7 +94,7 @@ func TestSavedModels(t *testing.T) {
 
 	for i, form := range forms {
 		signatures := answer.SavedModels[i]
-		tolerance := map[string]float64{"variables": servedTolerance, "frozen": foldedTolerance}[form]
+		tolerance := map[string]float64{"variables": servedTolerance, "frozen": foldedTolerance, "int8": int8Tolerance}[form]
 		if len(signatures) != 2 {
 			t.Errorf("%s: %d signatures, want serving_default and serving_jpeg", form, len(signatures))
 		}
@@ -111,6 +116,9 @@ func TestSavedModels(t *testing.T) {
 					t.Errorf("%s: probabilities differ by %.3g (%v), want at most %.0e", what, apart, err, tolerance)
 				}
 				allowed := servedLogitTolerance * largest(want[k].logits)
+				if form == "int8" {
+					allowed = int8Tolerance * largest(want[k].logits)
+				}
 				logits, err := farthest(want[k].logits, flat(answers[savedmodel.OutputLogits]))
 				if err != nil || !(logits <= allowed) {
 					t.Errorf("%s: logits differ by %.3g (%v), want at most %.3g", what, logits, err, allowed)

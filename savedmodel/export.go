@@ -60,6 +60,9 @@ type Config struct {
 	Crop int
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
+	// Calibration, of a frozen model, are images, uint8 [N, Size, Size, 3], that the ranges
+	// of its blocks in graph.Int8 are measured on; nil is all of Model.Precision.
+	Calibration []byte
 	// Metadata is written beside the model. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Frozen and SHA256.
 	Metadata Metadata
@@ -79,6 +82,9 @@ func Export(ctx context.Context, cfg Config) error {
 func export(ctx context.Context, cfg Config) error {
 	if n := len(cfg.Metadata.Answers); n != cfg.Model.Outputs {
 		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
+	}
+	if cfg.Calibration != nil && !cfg.Frozen {
+		return fmt.Errorf("precision %s is for frozen models", graph.Int8)
 	}
 	if !cfg.Frozen {
 		if err := graph.CheckPath(cfg.Out); err != nil {
@@ -115,11 +121,20 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if cfg.Frozen {
+	switch {
+	case cfg.Calibration != nil:
+		ranges, err := graph.Calibrate(cfg.Model, weights, cfg.Calibration, graph.SessionConfig{})
+		if err != nil {
+			return err
+		}
+		if inf, err = graph.NewQuantizedGraph(cfg.Model, cfg.Posterior, weights, ranges); err != nil {
+			return err
+		}
+	case cfg.Frozen:
 		if inf, err = graph.NewInferenceGraph(cfg.Model, cfg.Posterior, weights); err != nil {
 			return err
 		}
-	} else {
+	default:
 		prefix := filepath.Join(dir, filepath.FromSlash(variablesPrefix))
 		if err := os.Mkdir(filepath.Dir(prefix), 0o777); err != nil {
 			return err
@@ -253,6 +268,9 @@ func writeMetadata(dir string, cfg Config) error {
 	m.TensorFlow = tf.Version()
 	m.Size, m.Crop = cfg.Model.Size, cfg.Crop
 	m.Precision, m.Frozen = cfg.Model.Precision, cfg.Frozen
+	if cfg.Calibration != nil {
+		m.Precision = graph.Int8
+	}
 	m.SHA256 = map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
@@ -21,7 +24,8 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "run", Category: catInput, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
 			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into them"},
-			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32, bfloat16 or float16", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32, bfloat16, float16 or, with --frozen, int8 (x86 CPUs)", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "data", Category: catInput, Usage: "int8: the run's `CACHE`, where it has moved; the ranges of the values between the layers are measured on images of its train split"},
 		},
 		Action: exportAction,
 	}
@@ -41,8 +45,24 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	int8 := c.String("precision") == string(graph.Int8)
+	switch {
+	case int8 && !c.Bool("frozen"):
+		return usageError{errors.New("--precision int8: only constant weights can be scaled; add --frozen")}
+	case !int8 && c.IsSet("data"):
+		return usageError{errors.New("--data: is for --precision int8")}
+	}
+	var calibration []byte
+	if int8 {
+		if calibration, err = calibrationImages(cmp.Or(c.String("data"), cfg.Cache.Path), cfg); err != nil {
+			return err
+		}
+	}
 	if c.IsSet("precision") {
 		cfg.Model.Precision = graph.Precision(c.String("precision"))
+		if int8 {
+			cfg.Model.Precision = graph.Auto // of the stem
+		}
 		if err := cfg.Model.Precision.Validate(); err != nil {
 			return usageError{err}
 		}
@@ -62,7 +82,7 @@ func exportAction(c *cli.Context) error {
 	}
 	err = savedmodel.Export(c.Context, savedmodel.Config{
 		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: o.Posterior,
-		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"),
+		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration,
 		Metadata: savedmodel.Metadata{
 			Galaxy: galaxyVersion, Run: filepath.Base(name), Step: best.State.Step,
 			Answers: cfg.Objective.Target().Names(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
@@ -77,7 +97,31 @@ func exportAction(c *cli.Context) error {
 		Frozen    bool            `json:"frozen"`
 		Precision graph.Precision `json:"precision"`
 	}{out, best.State.Step, c.Bool("frozen"), cfg.Model.Precision}
+	if int8 {
+		result.Precision = graph.Int8
+	}
 	return report(c, result, func(w io.Writer) {
 		fmt.Fprintf(w, "SavedModel %s: weights after step %d, %s\n", out, result.Step, result.Precision)
 	})
+}
+
+// calibrationCount is the number of images that an int8 model's ranges are measured on.
+const calibrationCount = 512
+
+// calibrationImages are some of the train split, from all over it.
+func calibrationImages(path string, cfg train.Config) (images []byte, err error) {
+	cache, err := data.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; int8 needs images to measure ranges on: give the run's cache with --data", err)
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	if cache.Manifest().Checksum != cfg.Cache.Checksum {
+		return nil, fmt.Errorf("%s is another cache than the run was trained on: give the run's with --data", path)
+	}
+	all := cache.Indices(data.Train)
+	which := make([]int, min(calibrationCount, len(all)))
+	for i := range which {
+		which[i] = all[i*len(all)/len(which)]
+	}
+	return io.ReadAll(cache.Images(which))
 }

@@ -1,0 +1,207 @@
+package graph
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Int8 is the precision of a quantized graph's convolutions, for prediction alone: int8
+// kernels, scaled by filter, on uint8 images, scaled as a whole (Jacob et al. 2018, arXiv
+// 1712.05877, with zero points of 0). The stem and the head are as in the graph that
+// it is made from, and sums are made in int32.
+const Int8 Precision = "int8"
+
+// Ranges are the largest absolute values that a network's images have between the layers:
+// under the name of each block's convolution what comes after it, sum and ReLU included, and
+// under "stem" the images that the first block takes.
+type Ranges map[string]float32
+
+// stemRange is the key of what goes into the first block.
+const stemRange = "stem"
+
+// calibrateBatch is the number of images that Calibrate takes at a time.
+const calibrateBatch = 64
+
+// Calibrate measures the ranges on images, uint8 [N, Size, Size, 3], N ≥ 1. A few hundred
+// that are like those to be predicted are enough.
+func Calibrate(cfg Config, weights Weights, images []byte, session SessionConfig) (_ Ranges, err error) {
+	maxima := map[string]tf.Output{}
+	posterior := func(s *op.Scope, logits tf.Output) tf.Output { return logits }
+	g, err := inferenceGraph(cfg, posterior, weights, func(f frozen) params { return calibration{f, maxima} })
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	var fetches []tf.Output
+	for name, x := range maxima {
+		names, fetches = append(names, name), append(fetches, x)
+	}
+	inference, err := g.Open(session)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, inference.Close()) }()
+	size := int64(cfg.Size)
+	pixels := int(size * size * 3)
+	n := len(images) / pixels
+	if n == 0 || n*pixels != len(images) {
+		return nil, fmt.Errorf("calibrate: %d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
+	}
+	ranges := Ranges{}
+	for begin := 0; begin < n; begin += calibrateBatch {
+		end := min(n, begin+calibrateBatch)
+		feed, err := inference.Pixels.tensor(images[begin*pixels:end*pixels], int64(end-begin), size, size, 3)
+		if err != nil {
+			return nil, fmt.Errorf("calibrate: %w", err)
+		}
+		got, err := inference.sess.Run(map[tf.Output]*tf.Tensor{g.Images: feed}, fetches, nil)
+		if err != nil {
+			return nil, fmt.Errorf("calibrate: %w", err)
+		}
+		for i, name := range names {
+			ranges[name] = max(ranges[name], got[i].Value().(float32))
+		}
+	}
+	return ranges, nil
+}
+
+// calibration is frozen with the ranges, float32 [], of one pass.
+type calibration struct {
+	frozen
+	maxima map[string]tf.Output
+}
+
+func (c calibration) note(s *op.Scope, name string, x tf.Output) tf.Output {
+	ms := s.SubScope("range")
+	c.maxima[name] = op.Max(ms, op.Abs(ms, tg.Cast(ms, x, tf.Float)), tg.Const(ms, []int32{0, 1, 2, 3}))
+	return x
+}
+
+func (c calibration) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
+	x = c.frozen.convNorm(s, n, x, kernel, norm, stride, then)
+	if norm == stemNorm {
+		return x
+	}
+	return c.note(s, kernel.Name, x)
+}
+
+func (c calibration) enter(s *op.Scope, x tf.Output) tf.Output { return c.note(s, stemRange, x) }
+
+// NewQuantizedGraph is NewInferenceGraph with constant weights and its blocks in Int8; the
+// stem is in cfg.Precision. It runs on x86 CPUs, by oneDNN.
+func NewQuantizedGraph(cfg Config, posterior Posterior, weights Weights, ranges Ranges) (*InferenceGraph, error) {
+	return inferenceGraph(cfg, posterior, weights, func(f frozen) params {
+		return quantized{frozen: f, ranges: ranges, bounds: map[tf.Output][2]tf.Output{}}
+	})
+}
+
+// quantized is frozen with int8 blocks.
+type quantized struct {
+	frozen
+	ranges Ranges
+	// bounds are the values, float32 [], that the least and the largest number of a
+	// quantized image stand for: of quint8, 0 and its range, of qint8, ± the range.
+	bounds map[tf.Output][2]tf.Output
+}
+
+// bound returns the bounds of a new image.
+func (q quantized) bound(s *op.Scope, name string, signed bool) (bounds [2]tf.Output) {
+	r, ok := q.ranges[name]
+	if !ok || !(r >= 0) || math.IsInf(float64(r), 0) {
+		q.scope.UpdateErr("Const", fmt.Errorf("range of %s: expected a finite number of 0 or more, found %v", name, r))
+	}
+	r = max(r, 1e-6) // of what is 0 throughout
+	least := float32(0)
+	if signed {
+		least = -r
+	}
+	bs := s.SubScope("bounds")
+	return [2]tf.Output{tg.Const(bs.SubScope("least"), least), tg.Const(bs.SubScope("largest"), r)}
+}
+
+func (q quantized) enter(s *op.Scope, x tf.Output) tf.Output {
+	b := q.bound(s, stemRange, false)
+	y, least, largest := op.QuantizeV2(s, tg.Cast(s, x, tf.Float), b[0], b[1], tf.Quint8,
+		op.QuantizeV2Mode("SCALED"), op.QuantizeV2RoundMode("HALF_TO_EVEN"))
+	q.bounds[y] = [2]tf.Output{least, largest}
+	return y
+}
+
+func (q quantized) leave(s *op.Scope, x tf.Output) tf.Output {
+	return op.Dequantize(s, x, q.bounds[x][0], q.bounds[x][1], op.DequantizeMode("SCALED"))
+}
+
+func (q quantized) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
+	if norm == stemNorm {
+		return q.frozen.convNorm(s, n, x, kernel, norm, stride, then)
+	}
+	folded, bias := q.fold(kernel, norm)
+	values, largest := quantizeKernel(folded, int(kernel.Shape[3]))
+	least := make([]float32, len(largest))
+	for i, x := range largest {
+		least[i] = -x
+	}
+	raw, err := tf.ReadTensor(tf.Int8, kernel.Shape, bytes.NewReader(values))
+	if err != nil {
+		s.UpdateErr("Const", err)
+		return x
+	}
+	ks := s.SubScope("kernel")
+	k := op.Bitcast(ks, tg.Const(ks, raw), tf.Qint8)
+	constant := func(name string, values []float32) tf.Output {
+		return q.constant(s.SubScope(name), values, kernel.Shape[3:])
+	}
+	out := q.bound(s, kernel.Name, !then.relu)
+	in := q.bounds[x]
+	spec := tf.OpSpec{
+		Input: []tf.Input{x, k, constant("bias", bias), in[0], in[1], constant("least", least), constant("largest", largest), out[0], out[1]},
+		Attrs: map[string]any{"strides": []int64{1, stride, stride, 1}, "padding": "SAME", "out_type": tf.Quint8},
+	}
+	switch add := then.add; {
+	case !then.relu:
+		spec.Type, spec.Attrs["out_type"] = "QuantizedConv2DWithBiasAndRequantize", tf.Qint8
+	case add.Op == nil:
+		spec.Type = "QuantizedConv2DWithBiasAndReluAndRequantize"
+	default:
+		spec.Type = "QuantizedConv2DWithBiasSumAndReluAndRequantize"
+		if add.DataType() == tf.Qint8 {
+			spec.Type = "QuantizedConv2DWithBiasSignedSumAndReluAndRequantize"
+		}
+		spec.Input = append(spec.Input, add, q.bounds[add][0], q.bounds[add][1])
+	}
+	o := s.AddOperation(spec)
+	if o == nil {
+		return x // s has the error
+	}
+	y := o.Output(0)
+	q.bounds[y] = [2]tf.Output{o.Output(1), o.Output(2)}
+	return y
+}
+
+// quantizeKernel scales each filter of a kernel, whose last axis is that of the filters,
+// to −127…127, int8 in two's complement. largest is what 127 stands for, by filter.
+func quantizeKernel(kernel []float32, filters int) (values []byte, largest []float32) {
+	largest = make([]float32, filters)
+	for i, x := range kernel {
+		c := i % filters
+		largest[c] = max(largest[c], float32(math.Abs(float64(x))))
+	}
+	values = make([]byte, len(kernel))
+	for i, x := range kernel {
+		if l := largest[i%filters]; l > 0 {
+			values[i] = byte(int8(math.RoundToEven(float64(x) / float64(l) * 127)))
+		}
+	}
+	for c, l := range largest {
+		if l == 0 {
+			largest[c] = 1e-6 // any number does
+		}
+	}
+	return values, largest
+}

@@ -1,0 +1,233 @@
+package graph
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/graphtest"
+)
+
+func TestQuantizeKernel(t *testing.T) {
+	kernel := []float32{1, -2, 0, .5, 1, 0, -.25, .3, 0} // three places, three filters
+	values, largest := quantizeKernel(kernel, 3)
+	for i, want := range []int8{127, -127, 0, 64, 64, 0, -32, 19, 0} {
+		if got := int8(values[i]); got != want {
+			t.Errorf("element %d is %d, expected %d", i, got, want)
+		}
+	}
+	if largest[0] != 1 || largest[1] != 2 || !(largest[2] > 0) {
+		t.Errorf("largest %v, expected 1, 2 and something above 0", largest)
+	}
+}
+
+// quantizedTwin is a 3×3 convolution of whole numbers, SAME padding, stride 1, with bias,
+// sum and ReLU in float64, to the numbers of the output.
+func quantizedTwin(x, kernel, bias, add []float64, size, in, out int, scale []float64, outScale float64, relu bool) []float64 {
+	y := make([]float64, size*size*out)
+	for row := range size {
+		for column := range size {
+			for b := range out {
+				sum := 0.0
+				for tap := range 9 {
+					r, c := row+tap/3-1, column+tap%3-1
+					if r < 0 || c < 0 || r >= size || c >= size {
+						continue
+					}
+					for a := range in {
+						sum += x[(r*size+c)*in+a] * kernel[(tap*in+a)*out+b]
+					}
+				}
+				i := (row*size+column)*out + b
+				v := sum*scale[b] + bias[b] + add[i]
+				least, largest := -128.0, 127.0
+				if relu {
+					least, largest = 0, 255
+				}
+				y[i] = math.Max(least, math.Min(largest, math.RoundToEven(v/outScale)))
+			}
+		}
+	}
+	return y
+}
+
+// Every op of a block gives the whole numbers that its formula says, but for those on the
+// edge between two.
+func TestQuantizedConvolution(t *testing.T) {
+	const size, channels = 5, 8
+	r := rand.New(rand.NewPCG(3, 4))
+	random := func(n int, scale float64) (values []float32) {
+		for range n {
+			values = append(values, float32(scale*r.NormFloat64()))
+		}
+		return values
+	}
+	kernel := Variable{Name: "k", Shape: []int64{3, 3, channels, channels}}
+	weights := Weights{"k": random(9*channels*channels, .2), "bn/gamma": random(channels, 1), "bn/beta": random(channels, 1), "bn/moving_mean": random(channels, 1), "bn/moving_variance": nil}
+	for range channels {
+		weights["bn/moving_variance"] = append(weights["bn/moving_variance"], float32(.5+r.Float64()))
+	}
+	for _, c := range []struct {
+		name         string
+		relu, signed bool
+		add          bool
+	}{{"relu", true, false, false}, {"none", false, false, false}, {"sum", true, false, true}, {"signed sum", true, true, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := tg.NewRoot()
+			feeds := graphtest.Feeds{}
+			image := func(name string, signed bool) (x tf.Output, values []float64) {
+				dtype, as, least := tf.DataType(tf.Uint8), tf.DataType(tf.Quint8), 0
+				if signed {
+					dtype, as, least = tf.Int8, tf.Qint8, -127
+				}
+				raw := make([]byte, size*size*channels)
+				for i := range raw {
+					v := least + r.IntN(128-least)
+					raw[i], values = byte(v), append(values, float64(v))
+				}
+				p := op.Placeholder(s.SubScope(name), dtype, op.PlaceholderShape(tf.MakeShape(1, size, size, channels)))
+				tensor, err := tf.ReadTensor(dtype, []int64{1, size, size, channels}, strings.NewReader(string(raw)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				feeds[p] = tensor
+				return op.Bitcast(s.SubScope(name), p, as), values
+			}
+			q := quantized{frozen: frozen{scope: s, weights: weights}, ranges: Ranges{"k": 6}, bounds: map[tf.Output][2]tf.Output{}}
+			bounds := func(x tf.Output, name string, least, largest float32) {
+				bs := s.SubScope(name)
+				q.bounds[x] = [2]tf.Output{tg.Const(bs.SubScope("least"), least), tg.Const(bs.SubScope("largest"), largest)}
+			}
+			x, xs := image("x", false)
+			bounds(x, "x_bounds", 0, 4)
+			then, adds, addScale := after{relu: c.relu}, make([]float64, size*size*channels), 0.0
+			if c.add {
+				then.add, adds = image("add", c.signed)
+				if addScale = 3.0 / 255; c.signed {
+					addScale = 3.0 / 127
+					bounds(then.add, "add_bounds", -3, 3)
+				} else {
+					bounds(then.add, "add_bounds", 0, 3)
+				}
+			}
+			y := q.convNorm(s.SubScope("layer"), &network{cfg: testConfig(32, Float32)}, x, kernel, "bn", 1, then)
+			whole := tf.DataType(tf.Uint8)
+			if !c.relu {
+				whole = tf.Int8
+			}
+			out := tg.Cast(s, op.Bitcast(s, y, whole), tf.Float)
+			g := graphtest.Finalize(t, s)
+			got := graphtest.Floats(t, graphtest.Run(t, g, feeds, out)[0])
+
+			folded, bias := q.fold(kernel, "bn")
+			values, largest := quantizeKernel(folded, channels)
+			scale, ks, bs := make([]float64, channels), make([]float64, len(values)), make([]float64, channels)
+			for i, v := range values {
+				ks[i] = float64(int8(v))
+			}
+			for i := range scale {
+				scale[i], bs[i] = 4.0/255*float64(largest[i])/127, float64(bias[i])
+			}
+			for i := range adds {
+				adds[i] *= addScale
+			}
+			outScale := 6.0 / 127
+			if c.relu {
+				outScale = 6.0 / 255
+			}
+			want := quantizedTwin(xs, ks, bs, adds, size, channels, channels, scale, outScale, c.relu)
+			other, used := 0, map[float64]bool{}
+			for i, x := range got {
+				used[x] = true
+				if d := math.Abs(x - want[i]); d > 1 {
+					t.Fatalf("element %d is %v, expected %v", i, x, want[i])
+				} else if d > 0 {
+					other++
+				}
+			}
+			if other > len(got)/50 || len(used) < 30 {
+				t.Errorf("%d of %d differ by one, %d different values", other, len(got), len(used))
+			}
+		})
+	}
+}
+
+// Eight bits are enough for the logits to stay near those of float32.
+func TestQuantizedIsNearFloat32(t *testing.T) {
+	cfg := testTrainerConfig(64, 8)
+	cfg.Optimizer.ClipNorm = .1
+	tr := newTestTrainer(t, cfg)
+	images, labels := testBatch(cfg, 5)
+	for i := range int64(4) {
+		if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, LearningRate: .01}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	weights, err := tr.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := cfg.Model
+	ranges, err := Calibrate(model, weights, images, SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 1 + 2*16 + 3; len(ranges) != want {
+		t.Errorf("%d ranges, expected %d", len(ranges), want)
+	}
+	predict := func(g *InferenceGraph, err error) []float32 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		inference, err := g.Open(SessionConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer inference.Close()
+		logits, _, err := inference.Predict(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logits
+	}
+	want, got := predict(NewInferenceGraph(model, sigmoid, weights)), predict(NewQuantizedGraph(model, sigmoid, weights, ranges))
+	var distance, size float64
+	for i, x := range want {
+		d := float64(x - got[i])
+		distance, size = distance+d*d, size+float64(x)*float64(x)
+	}
+	if !(distance < .05*.05*size) || distance == 0 {
+		t.Errorf("logits of int8 are %.4f of their size away from float32's, expected at most 0.05, and more than 0", math.Sqrt(distance/size))
+	}
+
+	// The ranges of many images are the largest of their parts'.
+	pixels := 64 * 64 * 3
+	var many []byte
+	for len(many) < calibrateBatch*pixels {
+		many = append(many, images[:4*pixels]...)
+	}
+	all, err := Calibrate(model, weights, append(many, images[4*pixels:]...), SessionConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range ranges {
+		if math.Abs(float64(all[name]-r)) > 1e-4*float64(r) {
+			t.Errorf("range of %s is %v in two batches, %v in one", name, all[name], r)
+		}
+	}
+
+	for name, bad := range map[string]Ranges{"nothing": {}, "infinite": {stemRange: float32(math.Inf(1))}} {
+		if _, err := NewQuantizedGraph(model, sigmoid, weights, bad); err == nil || !strings.Contains(err.Error(), "expected a finite number") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := Calibrate(model, weights, images[1:], SessionConfig{}); err == nil || !strings.Contains(err.Error(), "bytes of images") {
+		t.Errorf("odd bytes: %v", err)
+	}
+}
