@@ -123,20 +123,18 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Outp
 	if o.Kind == AdamW {
 		rule = o.adamW(s, step)
 	}
-	var left tf.Output // of a weight
+	var decay tf.Output
 	if o.WeightDecay > 0 {
-		ds := s.SubScope("decay")
-		left = op.Sub(ds, tg.Const(ds.SubScope("one"), float32(1)), op.Mul(ds, rate, tg.Const(ds, float32(o.WeightDecay))))
+		decay = op.Mul(s.SubScope("decay"), rate, tg.Const(s, float32(o.WeightDecay)))
 	}
 	ops := make([]*tf.Operation, len(updates))
 	for i, u := range updates {
 		us := s.SubScope("apply").SubScope(u.variable.Name)
 		if o.WeightDecay > 0 && u.variable.Decay && s.Err() == nil {
-			// A product put in the variable's place is read and written once, where
-			// subtracting would be so twice. Only once the gradient is there: until
-			// then the forward pass holds the old value.
+			// Only once the gradient is there: until then the forward pass
+			// holds the value, and subtracting would have to copy it first.
 			ds := us.WithControlDependencies(u.gradient.Op)
-			shrink := op.AssignVariableOp(ds, u.handle, op.Mul(ds, u.read, left))
+			shrink := op.AssignSubVariableOp(ds, u.handle, op.Mul(ds, u.read, decay))
 			us = us.WithControlDependencies(shrink)
 		}
 		ops[i] = rule(us, u, rate)
