@@ -18,12 +18,15 @@ import (
 const Int8 Precision = "int8"
 
 // Ranges are the largest absolute values that a network's images have between the layers:
-// under the name of each block's convolution what comes after it, sum and ReLU included, and
-// under "stem" the images that the first block takes.
+// under the name of each block's kernel what comes after its convolution, sum and ReLU included,
+// under that name and "/before_sum" what the sum is made with, and under "stem" the images
+// that the first block takes.
 type Ranges map[string]float32
 
-// stemRange is the key of what goes into the first block.
-const stemRange = "stem"
+const (
+	stemRange = "stem"
+	beforeSum = "/before_sum"
+)
 
 // calibrateBatch is the number of images that Calibrate takes at a time.
 const calibrateBatch = 64
@@ -79,16 +82,21 @@ type calibration struct {
 
 func (c calibration) note(s *op.Scope, name string, x tf.Output) tf.Output {
 	ms := s.SubScope("range")
-	c.maxima[name] = op.Max(ms, op.Abs(ms, tg.Cast(ms, x, tf.Float)), tg.Const(ms, []int32{0, 1, 2, 3}))
+	axes := tg.Const(ms, []int32{0, 1, 2, 3})
+	largest := op.Maximum(ms, op.Max(ms, x, axes), op.Neg(ms, op.Min(ms, x, axes)))
+	c.maxima[name] = tg.Cast(ms, largest, tf.Float)
 	return x
 }
 
 func (c calibration) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
-	x = c.frozen.convNorm(s, n, x, kernel, norm, stride, then)
 	if norm == stemNorm {
-		return x
+		return c.frozen.convNorm(s, n, x, kernel, norm, stride, then)
 	}
-	return c.note(s, kernel.Name, x)
+	x = c.frozen.convNorm(s, n, x, kernel, norm, stride, after{})
+	if then.add.Op != nil {
+		c.note(s, kernel.Name+beforeSum, x)
+	}
+	return c.note(s, kernel.Name, then.apply(s, x))
 }
 
 func (c calibration) enter(s *op.Scope, x tf.Output) tf.Output { return c.note(s, stemRange, x) }
@@ -126,9 +134,12 @@ func (q quantized) bound(s *op.Scope, name string, signed bool) (bounds [2]tf.Ou
 }
 
 func (q quantized) enter(s *op.Scope, x tf.Output) tf.Output {
-	b := q.bound(s, stemRange, false)
-	y, least, largest := op.QuantizeV2(s, tg.Cast(s, x, tf.Float), b[0], b[1], tf.Quint8,
-		op.QuantizeV2Mode("SCALED"), op.QuantizeV2RoundMode("HALF_TO_EVEN"))
+	return q.quantize(s, stemRange, tg.Cast(s, x, tf.Float))
+}
+
+func (q quantized) quantize(s *op.Scope, name string, x tf.Output) tf.Output {
+	b := q.bound(s, name, false)
+	y, least, largest := op.QuantizeV2(s, x, b[0], b[1], tf.Quint8, op.QuantizeV2Mode("SCALED"), op.QuantizeV2RoundMode("HALF_TO_EVEN"))
 	q.bounds[y] = [2]tf.Output{least, largest}
 	return y
 }
@@ -138,9 +149,21 @@ func (q quantized) leave(s *op.Scope, x tf.Output) tf.Output {
 }
 
 func (q quantized) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
-	if norm == stemNorm {
+	switch {
+	case norm == stemNorm:
 		return q.frozen.convNorm(s, n, x, kernel, norm, stride, then)
+	case then.add.Op != nil && then.add.DataType() == tf.Qint8:
+		// A shortcut of its own has both signs, and the kernel that should add such
+		// numbers lets the sum end at 127 of 255.
+		y := q.convolution(s, x, kernel, kernel.Name+beforeSum, norm, stride, after{})
+		sum := op.AddV2(s, q.leave(s.SubScope("left"), y), q.leave(s.SubScope("right"), then.add))
+		return q.quantize(s.SubScope("quantize"), kernel.Name, op.Relu(s, sum))
 	}
+	return q.convolution(s, x, kernel, kernel.Name, norm, stride, then)
+}
+
+// convolution has the values that the range of a name is of.
+func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, norm string, stride int64, then after) tf.Output {
 	folded, bias := q.fold(kernel, norm)
 	values, largest := quantizeKernel(folded, int(kernel.Shape[3]))
 	least := make([]float32, len(largest))
@@ -157,7 +180,7 @@ func (q quantized) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variabl
 	constant := func(name string, values []float32) tf.Output {
 		return q.constant(s.SubScope(name), values, kernel.Shape[3:])
 	}
-	out := q.bound(s, kernel.Name, !then.relu)
+	out := q.bound(s, name, !then.relu)
 	in := q.bounds[x]
 	spec := tf.OpSpec{
 		Input: []tf.Input{x, k, constant("bias", bias), in[0], in[1], constant("least", least), constant("largest", largest), out[0], out[1]},
@@ -169,10 +192,10 @@ func (q quantized) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variabl
 	case add.Op == nil:
 		spec.Type = "QuantizedConv2DWithBiasAndReluAndRequantize"
 	default:
+		// Made in the memory of what is added, which nothing else may still need then: the
+		// kernel ends the process otherwise. Here that is the block's input, which its
+		// first convolution has used by then.
 		spec.Type = "QuantizedConv2DWithBiasSumAndReluAndRequantize"
-		if add.DataType() == tf.Qint8 {
-			spec.Type = "QuantizedConv2DWithBiasSignedSumAndReluAndRequantize"
-		}
 		spec.Input = append(spec.Input, add, q.bounds[add][0], q.bounds[add][1])
 	}
 	o := s.AddOperation(spec)
