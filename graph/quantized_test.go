@@ -81,7 +81,7 @@ func TestQuantizedConvolution(t *testing.T) {
 			s := tg.NewRoot()
 			feeds := graphtest.Feeds{}
 			image := func(name string, signed bool) (x tf.Output, values []float64) {
-				dtype, as, least := tf.DataType(tf.Uint8), tf.DataType(tf.Quint8), 0
+				dtype, as, least := tf.Uint8, tf.Quint8, 0
 				if signed {
 					dtype, as, least = tf.Int8, tf.Qint8, -127
 				}
@@ -118,7 +118,7 @@ func TestQuantizedConvolution(t *testing.T) {
 				}
 			}
 			y := q.convNorm(s.SubScope("layer"), &network{cfg: testConfig(32, Float32)}, x, kernel, "bn", 1, then)
-			whole := tf.DataType(tf.Uint8)
+			whole := tf.Uint8
 			if !c.relu {
 				whole = tf.Int8
 			}
