@@ -60,7 +60,7 @@ bench: PEERS = keras
 bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs Python 3.10 or newer; an hour)
 	scripts/python-env .venv-parity parity/requirements.txt
 	$(if $(findstring torch,$(PEERS)),scripts/python-env .venv-torch bench/requirements-torch.txt)
-	go run ./bench -peers $(PEERS) -json bench.json
+	go run ./bench -peers $(PEERS) -json bench.json $(ARGS)
 
 # DATA=FOLDER with Kaggle's files, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
 # images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.

@@ -39,13 +39,8 @@ func (f limitFigures) print() {
 	}
 	fmt.Printf("| %s, %d px, batch %d | s | GFLOP/s | of the peak | of the step |\n|---|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
 	fmt.Printf("| matrix product of %d × %d, the peak | | %.0f | 100 %% | |\n", peakSize, peakSize, f.Peak)
-	all := 0.0
 	for _, k := range f.Kinds {
 		fmt.Printf("| %s | %.3f | %.0f | %.0f %% | %s |\n", k.Kind, k.Seconds, k.GFLOPs, 100*k.GFLOPs/f.Peak, of(k.Seconds))
-		all += k.Seconds
-	}
-	if rest := f.Step - all; rest > 0 { // else galaxy has some of them by other kernels
-		fmt.Printf("| all else: batch norm, ReLU, sums, optimizer | %.3f | | | %s |\n", rest, of(rest))
 	}
 	fmt.Println()
 }

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -107,6 +108,10 @@ func main() {
 	flag.StringVar(&precisions, "precisions", "float32,bfloat16", "of the training step, of float32, bfloat16 and float16")
 	flag.StringVar(&jsonPath, "json", "", "file to write the figures to; default is none")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "bench: %q: expected flags alone\n", flag.Args())
+		os.Exit(2)
+	}
 	s.only, s.precisions = strings.Split(only, ","), strings.Split(precisions, ",")
 	for name := range strings.SplitSeq(peers, ",") {
 		peer, ok := map[string]string{"keras": keras, "torch": torch}[name]
@@ -116,7 +121,7 @@ func main() {
 		}
 		s.peers = append(s.peers, peer)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s, jsonPath); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -162,6 +167,12 @@ type figures struct {
 func run(ctx context.Context, s settings, jsonPath string) (err error) {
 	if s.steps < warm+2 || s.checkpointSteps < 2*saveEvery || s.growth.steps < 100 || s.rounds < 1 || s.growth.rounds < 1 {
 		return fmt.Errorf("expected -steps of %d or more, -checkpoint-steps of %d or more, -growth-steps of 100 or more, -rounds and -growth-rounds of 1 or more", warm+2, 2*saveEvery)
+	}
+	if s.batch < 2 || slices.Min(s.sizes) < 32 {
+		return errors.New("expected -batch of 2 or more and -sizes of 32 or more")
+	}
+	if err := someOf("-precisions", s.precisions, []string{"float32", "bfloat16", "float16"}); err != nil {
+		return err
 	}
 	var names []string
 	for _, p := range s.parts() {
@@ -250,7 +261,10 @@ func labels(set string) string { return filepath.Join(set, "training_solutions_r
 // synth draws the galaxies, unless they are there, and returns how many a
 // second, 0 if they were there.
 func (s settings) synth(ctx context.Context) (float64, error) {
-	if _, err := os.Stat(s.data()); err == nil {
+	if files, err := os.ReadDir(images(s.data())); err == nil {
+		if len(files) != s.galaxies {
+			return 0, fmt.Errorf("%s has %d galaxies: expected -galaxies %d", s.data(), len(files), s.galaxies)
+		}
 		return 0, nil
 	}
 	answer, err := clock(ctx, s.galaxies, s.galaxy, "synth", "--json", "--out", s.data(), "--count", strconv.Itoa(s.galaxies), "--seed", "1")

@@ -35,7 +35,7 @@ type stretch struct {
 func (f lengthFigures) print() {
 	fmt.Printf("| a long run, %d px, batch %d | step, ms | RssAnon, MiB |\n|---|---|---|\n", f.Size, f.Batch)
 	for _, s := range f.Stretches {
-		fmt.Printf("| steps %d to %d | %.3g | %.1f |\n", s.From, s.To, 1000*s.Step, s.Memory)
+		fmt.Printf("| steps %d to %d | %.3g | %.1f |\n", s.From+1, s.To, 1000*s.Step, s.Memory)
 	}
 	fmt.Printf("\nthe last over the first: a step %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
 }

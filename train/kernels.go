@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ func (r *run) chooseKernels() error {
 	if err != nil || !slices.ContainsFunc(layers, func(l graph.FilterLayer) bool { return r.Config.FilterKernels[l.String()] == "" }) {
 		return err // or there is nothing to find out
 	}
-	m, err := openKernels(r.session().Threads)
+	m, err := openKernels(r.session().Threads, r.Notice)
 	if err != nil {
 		r.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
 	}
@@ -56,7 +57,7 @@ func (r *run) chooseKernels() error {
 // locked against others that measure at the same time.
 type kernelMemory struct {
 	path, machine string
-	all           map[string]graph.FilterKernels
+	all           map[string]json.RawMessage // of graph.FilterKernels
 	known         graph.FilterKernels
 	locked        *os.File
 }
@@ -64,9 +65,9 @@ type kernelMemory struct {
 // kernelPatience is how long another process may measure.
 const kernelPatience = 10 * time.Second
 
-// openKernels opens the memory. What cannot be read is forgotten. On an error the result
-// knows nothing and keeps nothing.
-func openKernels(threads int) (m kernelMemory, err error) {
+// openKernels opens the memory. What cannot be read is forgotten, with a notice. On an
+// error the result knows nothing and keeps nothing.
+func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return m, err
@@ -86,10 +87,19 @@ func openKernels(threads int) (m kernelMemory, err error) {
 		}
 	}
 	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
-	if raw, err := durable.ReadFile(m.path, durable.MaxText); err != nil || json.Unmarshal(raw, &m.all) != nil || m.all == nil {
-		m.all = map[string]graph.FilterKernels{}
+	raw, err := durable.ReadFile(m.path, durable.MaxText)
+	if err == nil {
+		err = json.Unmarshal(raw, &m.all)
 	}
-	m.known = m.all[m.machine]
+	if known, ok := m.all[m.machine]; ok && err == nil {
+		err = json.Unmarshal(known, &m.known)
+	}
+	if m.all == nil {
+		m.all = map[string]json.RawMessage{}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		notice(fmt.Sprintf("what was remembered of the fastest kernels could not be read and is forgotten: %v", err))
+	}
 	return m, nil
 }
 
@@ -103,9 +113,11 @@ func (m kernelMemory) close(fresh graph.FilterKernels) error {
 		known := graph.FilterKernels{}
 		maps.Copy(known, m.known)
 		maps.Copy(known, fresh)
-		m.all[m.machine] = known
 		var raw []byte
-		if raw, err = json.MarshalIndent(m.all, "", "  "); err == nil {
+		if m.all[m.machine], err = json.Marshal(known); err == nil {
+			raw, err = json.MarshalIndent(m.all, "", "  ")
+		}
+		if err == nil {
 			err = durable.WriteFile(m.path, append(raw, '\n'))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"galaxy/graph"
@@ -79,15 +80,30 @@ func TestChooseKernels(t *testing.T) {
 	if again, err := os.ReadFile(file); err != nil || string(again) != text {
 		t.Errorf("the memory was written where nothing was measured: %v\n%s", err, again)
 	}
-	// What is of no use is measured anew.
-	for _, damage := range []string{"", "null", "{", `{"x": null}`, strings.ReplaceAll(text, string(turned[layer]), "magic")} {
-		write(damage)
-		if got := choose(nil); len(got) != 7 || slices.Contains(slices.Collect(maps.Values(got)), "magic") {
-			t.Errorf("with the memory %q: chose %v", damage, got)
-		}
-	}
 	if len(notices) > 0 {
 		t.Errorf("notices: %q", notices)
+	}
+	// What is of no use is measured anew.
+	for damage, said := range map[string]int{
+		"": 1, "null": 0, "{": 1, `{"x": 7}`: 0, strings.ReplaceAll(text, string(turned[layer]), "magic"): 0,
+		strings.Replace(text, `{`, `{"another machine": 7,`, 1): 0,
+	} {
+		write(damage)
+		notices = nil
+		if got := choose(nil); len(got) != 7 || slices.Contains(slices.Collect(maps.Values(got)), "magic") || len(notices) != said {
+			t.Errorf("with the memory %q: chose %v, notices %q", damage, got, notices)
+		}
+	}
+	// Nor is there any waiting for a pipe.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	notices = nil
+	if got := choose(nil); len(got) != 7 || len(notices) != 1 || !strings.Contains(notices[0], "is a pipe") {
+		t.Errorf("with a pipe: chose %v, notices %q", got, notices)
 	}
 }
 

@@ -60,6 +60,10 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "calibration: turns of every system")
 	flag.IntVar(&s.steps, "calibration-steps", 60, "calibration: steps of a turn, 30 or more")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "quality: %q: expected flags alone\n", flag.Args())
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	chosen, compared := comparedSystems, mainComparisons
@@ -85,6 +89,9 @@ func (s *settings) check(seeds, minutes, reach string) (err error) {
 		seed, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 		if err != nil {
 			return fmt.Errorf("-seeds %q: expected whole numbers with commas between them, like 1,2,3", seeds)
+		}
+		if slices.Contains(s.seeds, seed) {
+			return fmt.Errorf("-seeds %q: %d is there twice", seeds, seed)
 		}
 		s.seeds = append(s.seeds, seed)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -47,6 +48,8 @@ func exportAction(c *cli.Context) error {
 	}
 	int8 := c.String("precision") == string(graph.Int8)
 	switch {
+	case c.IsSet("data") && c.String("data") == "":
+		return usageError{errors.New("--data is empty: expected a cache")}
 	case int8 && !c.Bool("frozen"):
 		return usageError{errors.New("--precision int8: only constant weights can be scaled; add --frozen")}
 	case !int8 && c.IsSet("data"):
@@ -64,7 +67,7 @@ func exportAction(c *cli.Context) error {
 			cfg.Model.Precision = graph.Auto // of the stem
 		}
 		if err := cfg.Model.Precision.Validate(); err != nil {
-			return usageError{err}
+			return usageError{fmt.Errorf("%w; or int8 with --frozen", err)}
 		}
 		gpu, err := graph.HasGPU(graph.SessionConfig{})
 		if err != nil {
@@ -111,8 +114,11 @@ const calibrationCount = 512
 // calibrationImages are some of the train split, from all over it.
 func calibrationImages(path string, cfg train.Config) (images []byte, err error) {
 	cache, err := data.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; int8 needs images to measure ranges on: give the run's cache with --data", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; int8 needs images to measure ranges on: give the run's cache with --data", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
 	if cache.Manifest().Checksum != cfg.Cache.Checksum {

@@ -366,18 +366,38 @@ func Sync(path string) error {
 }
 
 // ReadFile reads a file of at most so many bytes, rather than fill the memory with one
-// that cannot be what it is taken for.
+// that cannot be what it is taken for, or wait for a pipe.
 func ReadFile(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is a %s: %w", path, kind(info.Mode()), ErrNoFile)
+	}
 	raw, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(raw)) > most {
 		err = fmt.Errorf("%s is larger than %d bytes: %w", path, most, ErrTooLarge)
 	}
 	return raw, err
+}
+
+// ErrNoFile is the error of something else in a file's place.
+var ErrNoFile = errors.New("expected a file")
+
+func kind(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "folder"
+	case mode&fs.ModeNamedPipe != 0:
+		return "pipe"
+	}
+	return "device"
 }
 
 // ErrTooLarge is the error of a file that ReadFile has not read.
