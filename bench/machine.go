@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -98,13 +99,20 @@ func parseCPU(text string) (model string, flags []string) {
 
 // parseMemory finds all of the memory, GiB, in /proc/meminfo; 0 where it does not say.
 func parseMemory(text string) float64 {
+	mib, err := mebibytes(text, "MemTotal")
+	if err != nil {
+		return 0
+	}
+	return mib / 1024
+}
+
+// mebibytes finds the value of the line "name: N kB" in a file of /proc.
+func mebibytes(text, name string) (float64, error) {
 	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
 			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 64)
-			if err == nil {
-				return kib / (1 << 20)
-			}
+			return kib / 1024, err
 		}
 	}
-	return 0
+	return 0, errors.New("no " + name)
 }

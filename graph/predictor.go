@@ -28,9 +28,9 @@ type Predictor struct {
 // [N, Outputs] in row-major order, or nil for the one that the network lacks.
 func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
 	size := int64(p.Size)
-	n := int64(len(images)) / (size * size * 3)
-	if n == 0 || n*size*size*3 != int64(len(images)) {
-		return nil, nil, fmt.Errorf("predict: %d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
+	n, err := countImages(images, p.Size)
+	if err != nil {
+		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
 	feed, err := p.Pixels.tensor(images, n, size, size, 3)
 	if err != nil {
@@ -108,4 +108,13 @@ func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 		values[i] = table[b]
 	}
 	return float32Tensor(values, shape...)
+}
+
+// countImages returns how many images, uint8 [N, size, size, 3], there are: at least one.
+func countImages(images []byte, size int) (int64, error) {
+	pixels := size * size * 3
+	if len(images) == 0 || len(images)%pixels != 0 {
+		return 0, fmt.Errorf("%d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
+	}
+	return int64(len(images) / pixels), nil
 }

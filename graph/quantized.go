@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -50,16 +51,14 @@ func Calibrate(cfg Config, weights Weights, images []byte, session SessionConfig
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, inference.Close()) }()
-	size := int64(cfg.Size)
-	pixels := int(size * size * 3)
-	n := len(images) / pixels
-	if n == 0 || n*pixels != len(images) {
-		return nil, fmt.Errorf("calibrate: %d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
+	if _, err := countImages(images, cfg.Size); err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
 	}
+	size := int64(cfg.Size)
+	pixels := cfg.Size * cfg.Size * 3
 	ranges := Ranges{}
-	for begin := 0; begin < n; begin += calibrateBatch {
-		end := min(n, begin+calibrateBatch)
-		feed, err := inference.Pixels.tensor(images[begin*pixels:end*pixels], int64(end-begin), size, size, 3)
+	for batch := range slices.Chunk(images, calibrateBatch*pixels) {
+		feed, err := uint8Tensor(batch, int64(len(batch)/pixels), size, size, 3)
 		if err != nil {
 			return nil, fmt.Errorf("calibrate: %w", err)
 		}
