@@ -87,7 +87,7 @@ func main() {
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
-	numbers(&s.sizes, "sizes", "64,128,224", "image sides of the training step, pixels; other parts take 128, or the first where it is not there")
+	numbers(&s.sizes, "sizes", "64,128,224", "image sides of the training step and of prepare, pixels; other parts take 128, or the first where it is not there")
 	flag.IntVar(&s.batch, "batch", 32, "examples of the training step")
 	flag.IntVar(&s.rounds, "rounds", 3, "turns of ours and each peer's")
 	flag.IntVar(&s.steps, "steps", 15, "steps of every turn, at least 5, fewer of images above 128 px; the first 3 are not measured")

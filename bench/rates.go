@@ -129,48 +129,59 @@ func clock(ctx context.Context, images int, name string, args ...string) (t rate
 // script is a peer's program.
 func script(name string) string { return filepath.Join("bench", name) }
 
-// fileFigures tell of synth, by its one run, and of prepare beside tf.data.
+// fileFigures tell of synth, by its one run, and of prepare beside tf.data, size by size.
 type fileFigures struct {
-	Synth   float64     `json:"synth_images_per_second"`
-	Prepare rateFigures `json:"prepare"`
+	Synth   float64       `json:"synth_images_per_second"`
+	Prepare []rateFigures `json:"prepare"`
 }
 
 // The two ways of the tf.data pipeline: the usual one, and the one that decodes no
 // more than the crop.
 const tfdataWhole, tfdataCrop = "tf.data, decode_jpeg", "tf.data, decode_and_crop_jpeg"
 
-// files draws the galaxies and compares what makes a cache of them.
+// files draws the galaxies and compares what makes caches of them.
 func (s settings) files(ctx context.Context, to *figures) error {
 	synth, err := s.synth(ctx)
-	if err != nil {
-		return err
-	}
-	cache, out := s.cache(s.size()), filepath.Join(s.work, "images.bin")
-	defer func() { _ = os.Remove(out) }() // or else with the folder of all runs
-	peer := func(flags ...string) func(context.Context, int) (rateTurn, error) {
-		return func(ctx context.Context, _ int) (rateTurn, error) {
-			return clock(ctx, s.galaxies, s.python, append([]string{script("prepare.py"), "--images", images(s.data()), "--cache", cache, "--out", out}, flags...)...)
-		}
-	}
-	f, err := s.compareRates(ctx, rateFigures{Galaxies: s.galaxies, Size: s.size()}, []side[rateTurn]{
-		{ours, false, func(ctx context.Context, _ int) (rateTurn, error) {
-			if err := os.RemoveAll(cache); err != nil {
-				return rateTurn{}, err
-			}
-			return s.prepare(ctx, s.data(), cache, s.size(), s.galaxies)
-		}},
-		{tfdataWhole, true, peer()},
-		{tfdataCrop, true, peer("--crop-first")},
-	})
 	if err != nil {
 		return err
 	}
 	if synth > 0 {
 		fmt.Printf("synth drew %.3g img/s\n\n", synth)
 	}
-	f.print(fmt.Sprintf("prepare, %d JPEG files, %d px", s.galaxies, s.size()))
-	to.Files = &fileFigures{synth, f}
+	to.Files = &fileFigures{Synth: synth}
+	for _, size := range s.sizes {
+		f, err := s.prepareBeside(ctx, size)
+		if err != nil {
+			return err
+		}
+		to.Files.Prepare = append(to.Files.Prepare, f)
+	}
 	return nil
+}
+
+// prepareBeside compares galaxy prepare with tf.data.
+func (s settings) prepareBeside(ctx context.Context, size int) (rateFigures, error) {
+	cache, out := s.cache(size), filepath.Join(s.work, "images.bin")
+	defer func() { _ = os.Remove(out) }() // or else with the folder of all runs
+	peer := func(flags ...string) func(context.Context, int) (rateTurn, error) {
+		return func(ctx context.Context, _ int) (rateTurn, error) {
+			return clock(ctx, s.galaxies, s.python, append([]string{script("prepare.py"), "--images", images(s.data()), "--cache", cache, "--out", out}, flags...)...)
+		}
+	}
+	f, err := s.compareRates(ctx, rateFigures{Galaxies: s.galaxies, Size: size}, []side[rateTurn]{
+		{ours, false, func(ctx context.Context, _ int) (rateTurn, error) {
+			if err := os.RemoveAll(cache); err != nil {
+				return rateTurn{}, err
+			}
+			return s.prepare(ctx, s.data(), cache, size, s.galaxies)
+		}},
+		{tfdataWhole, true, peer()},
+		{tfdataCrop, true, peer("--crop-first")},
+	})
+	if err == nil {
+		f.print(fmt.Sprintf("prepare, %d JPEG files, %d px", s.galaxies, size))
+	}
+	return f, err
 }
 
 // predictBatch is the number of images predicted at a time, on both sides.

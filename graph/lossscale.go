@@ -44,18 +44,23 @@ func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
 	return out
 }
 
-// ifFinite returns x if norm, float32 [], that of the gradients, is finite. Else what
-// needs x does not run.
-func ifFinite(s *op.Scope, norm, x tf.Output) tf.Output {
-	_, there := op.Switch(s, x, op.IsFinite(s, norm))
-	return op.Identity(s, there) // what only comes after a Switch runs in either case
+// ifFinite returns x, float32 [], where the gradients are finite and otherwise where
+// they are not; always x if finite, bool [], is left out, and nothing is skipped.
+//
+// An update is skipped by numbers with which it changes nothing, since XLA compiles
+// nothing that comes after a Switch.
+func ifFinite(s *op.Scope, finite, x tf.Output, otherwise float32) tf.Output {
+	if finite.Op == nil {
+		return x
+	}
+	s = s.SubScope("if_finite")
+	return op.Select(s, finite, x, tg.Const(s, otherwise))
 }
 
-// update adds the next step's scale.
-func (l *lossScale) update(s *op.Scope, norm tf.Output) []*tf.Operation {
+// update adds the next step's scale. finite, bool [], is whether the gradients are.
+func (l *lossScale) update(s *op.Scope, finite tf.Output) []*tf.Operation {
 	constant := func(x float32) tf.Output { return tg.Const(s.SubScope("number"), x) }
 	sub := s.SubScope
-	finite := op.IsFinite(s, norm)
 	steps := op.AddV2(sub("steps"), l.stepsRead, constant(1))
 	grown := op.GreaterEqual(s, steps, constant(lossScaleGrowth))
 	up := op.Select(sub("up"), grown, op.Mul(sub("double"), l.read, constant(2)), l.read)

@@ -101,27 +101,32 @@ func globalNorm(s *op.Scope, updates []update) tf.Output {
 }
 
 // apply adds the update of every variable and returns the update ops. rate is
-// float32 [], step int64 [] (0 in the first), norm the gradients' global norm. gpu is
-// whether they are made on one.
-func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Output, gpu bool) []*tf.Operation {
-	if o.ClipNorm > 0 {
-		clip := tg.Const(s.SubScope("clip"), float32(o.ClipNorm))
-		scale := op.Div(s.SubScope("clip_scale"), clip, op.Maximum(s.SubScope("clip_norm"), norm, clip))
-		clipped := op.Greater(s.SubScope("clipping"), norm, clip)
-		for i, u := range updates {
-			cs := s.SubScope("clipped")
-			if gpu { // which would wait for the host to know
-				updates[i].gradient = op.Mul(cs, u.gradient, scale)
-				continue
-			}
-			// Most steps clip nothing, and a product with 1 reads and writes all gradients.
-			as, long := op.Switch(cs, u.gradient, clipped)
-			updates[i].gradient, _ = op.Merge(cs, []tf.Output{as, op.Mul(cs, long, scale)})
-		}
+// float32 [], step int64 [] (0 in the first), norm the gradients' global norm, finite,
+// bool [], whether it is, or left out where no update is skipped. gpu is whether they
+// are made on one.
+func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite tf.Output, gpu bool) []*tf.Operation {
+	rate = ifFinite(s, finite, rate, 0)
+	scale, scaling := o.scale(s, norm, finite)
+	mul := op.Mul
+	if finite.Op != nil {
+		mul = op.MulNoNan // 0 times infinity is 0
 	}
-	rule := o.sgd(s)
+	for i, u := range updates {
+		if scale.Op == nil {
+			break
+		}
+		gs := s.SubScope("scaled")
+		if gpu { // which would wait for the host to know
+			updates[i].gradient = mul(gs, u.gradient, scale)
+			continue
+		}
+		// Most steps scale nothing, and a product with 1 reads and writes all gradients.
+		as, other := op.Switch(gs, u.gradient, scaling)
+		updates[i].gradient, _ = op.Merge(gs, []tf.Output{as, mul(gs, other, scale)})
+	}
+	rule := o.sgd(s, finite)
 	if o.Kind == AdamW {
-		rule = o.adamW(s, step)
+		rule = o.adamW(s, step, finite)
 	}
 	var decay tf.Output
 	if o.WeightDecay > 0 {
@@ -142,23 +147,47 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm tf.Outp
 	return ops
 }
 
+// scale returns what all gradients are multiplied by, float32 [], and whether that is
+// not 1, bool []; nothing if it always is.
+func (o Optimizer) scale(s *op.Scope, norm, finite tf.Output) (scale, scaling tf.Output) {
+	if o.ClipNorm > 0 {
+		clip := tg.Const(s.SubScope("clip"), float32(o.ClipNorm))
+		scale = op.Div(s.SubScope("clip_scale"), clip, op.Maximum(s.SubScope("clip_norm"), norm, clip))
+		scaling = op.Greater(s.SubScope("clipping"), norm, clip)
+	}
+	if finite.Op == nil {
+		return scale, scaling
+	}
+	not := op.LogicalNot(s, finite)
+	if o.ClipNorm > 0 {
+		scaling = op.LogicalOr(s, scaling, not)
+	} else {
+		scale, scaling = tg.Const(s.SubScope("one"), float32(1)), not
+	}
+	return ifFinite(s, finite, scale, 0), scaling
+}
+
 type updateRule func(s *op.Scope, u update, rate tf.Output) *tf.Operation
 
-func (o Optimizer) sgd(s *op.Scope) updateRule {
+func (o Optimizer) sgd(s *op.Scope, finite tf.Output) updateRule {
 	momentum := tg.Const(s.SubScope("momentum"), float32(o.Momentum))
 	return func(s *op.Scope, u update, rate tf.Output) *tf.Operation {
+		if finite.Op != nil { // no numbers leave both v and w + μ·v as they are
+			_, u.gradient = op.Switch(s, u.gradient, finite)
+		}
 		return op.ResourceApplyKerasMomentum(s, u.handle, u.slots[0], rate, u.gradient, momentum,
 			op.ResourceApplyKerasMomentumUseNesterov(true))
 	}
 }
 
-func (o Optimizer) adamW(s *op.Scope, step tf.Output) updateRule {
+func (o Optimizer) adamW(s *op.Scope, step, finite tf.Output) updateRule {
 	beta1 := tg.Const(s.SubScope("beta1"), float32(o.Beta1))
 	beta2 := tg.Const(s.SubScope("beta2"), float32(o.Beta2))
 	epsilon := tg.Const(s.SubScope("epsilon"), float32(o.Epsilon))
 	t := op.AddV2(s.SubScope("updates"), tg.Cast(s, step, tf.Float), tg.Const(s.SubScope("one"), float32(1)))
 	power1 := op.Pow(s.SubScope("beta1_power"), beta1, t)
 	power2 := op.Pow(s.SubScope("beta2_power"), beta2, t)
+	beta1, beta2 = ifFinite(s, finite, beta1, 1), ifFinite(s, finite, beta2, 1) // m ← m, v ← v
 	return func(s *op.Scope, u update, rate tf.Output) *tf.Operation {
 		return op.ResourceApplyAdam(s, u.handle, u.slots[0], u.slots[1], power1, power2, rate, beta1, beta2, epsilon, u.gradient)
 	}

@@ -31,7 +31,7 @@ var parts = []struct {
 	{"all-reduce", []string{"all_reduce"}},
 	{"clock", []string{nodeComputed, nodeReduced}},
 	{"loss scaling", []string{"scaled_loss", "unscaled", "loss_scaling", nodeScale}},
-	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "if_finite", "optimizer", "assign_average", "average_weights", "average_rest", "one", nodeTrain, nodeAverage, nodeBegin}},
+	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "if_finite", "optimizer", "assign_average", "average_weights", "average_rest", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
 	{"first values", []string{"init", "init_seed"}},
 	{"checkpoints", []string{"save", "restore", "restore_model"}},

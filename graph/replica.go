@@ -173,23 +173,23 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	values = values[1:]
 	norm := named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
 	var targets []*tf.Operation
+	var finite tf.Output
+	if scale != nil || c.SkipNonFinite {
+		finite = op.IsFinite(us.SubScope("if_finite"), norm)
+	}
 	if scale != nil {
 		r.slots = append(r.slots, scale.scale, scale.steps)
 		named(s, nodeScale, scale.read)
-		targets = scale.update(us.SubScope("loss_scaling"), norm)
+		targets = scale.update(us.SubScope("loss_scaling"), finite)
 	}
-	if scale != nil || c.SkipNonFinite {
-		for i := range updates {
-			updates[i].gradient = ifFinite(us.SubScope("if_finite"), norm, updates[i].gradient)
-		}
-		for i := range vars.list[len(updates):] {
-			values[i] = ifFinite(us.SubScope("if_finite"), norm, values[i])
-		}
-	}
-	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm, gpu)...)
+	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm, finite, gpu)...)
 	for _, v := range vars.list {
 		if !v.Trainable {
-			targets = append(targets, op.AssignVariableOp(us.SubScope("assign_average"), trained.handles[v.Name], values[0]))
+			as := us.SubScope("assign_average")
+			if finite.Op != nil {
+				values[0] = op.Select(as, finite, values[0], trained.reads[v.Name])
+			}
+			targets = append(targets, op.AssignVariableOp(as, trained.handles[v.Name], values[0]))
 			values = values[1:]
 		}
 	}
@@ -198,7 +198,7 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		named(s, nodeStopped, values[0])
 	}
 	if c.Average > 0 {
-		r.live = averageWeights(s, vars, trained, targets)
+		r.live = averageWeights(s, vars, trained, finite, targets)
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
@@ -228,11 +228,12 @@ func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) *tf.Operati
 }
 
 // averageWeights adds the average of the trained weights, for after an update, and
-// returns the variables that are trained.
-func averageWeights(s *op.Scope, model, trained *variables, updates []*tf.Operation) (live []Variable) {
+// returns the variables that are trained. Updates that are skipped do not count.
+func averageWeights(s *op.Scope, model, trained *variables, finite tf.Output, updates []*tf.Operation) (live []Variable) {
 	after := s.SubScope("average_weights").WithControlDependencies(updates...)
-	decay := placeholder(s, nodeDecay, tf.Float)
-	rest := op.Sub(s.SubScope("average_rest"), tg.Const(s.SubScope("one"), float32(1)), decay)
+	rs := s.SubScope("average_rest")
+	rest := op.Sub(rs, tg.Const(rs.SubScope("one"), float32(1)), placeholder(s, nodeDecay, tf.Float))
+	rest = ifFinite(rs, finite, rest, 0)
 	var begins, averages []*tf.Operation
 	for _, v := range model.list {
 		as := after.SubScope(v.Name)
