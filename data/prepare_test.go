@@ -583,6 +583,25 @@ func TestPrepareGoesOn(t *testing.T) {
 	})
 }
 
+// A large cache is stored while it is made, and an error of the disk is not lost: here, of
+// a file that somebody has removed meanwhile.
+func TestPrepareStoresEarly(t *testing.T) {
+	config := makeSource(t, 3*flushBytes/(2*ImageSide*ImageSide*3)).config(filepath.Join(t.TempDir(), "cache"))
+	config.Size, config.Crop = ImageSide, ImageSide
+	remove := func() {
+		if err := os.Remove(filepath.Join(PartialFolder(config.Out), "cache", imagesName)); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := Prepare(context.Background(), config, &countingDecoder{n: 1, at: remove})
+	if err == nil || !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), imagesName) {
+		t.Errorf("%v: expected that %s could not be stored", err, imagesName)
+	}
+	if _, err := os.Lstat(config.Out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a cache: %v", err)
+	}
+}
+
 // What lies in the partial folder is checked before it is used.
 func TestPrepareDistrustsPartial(t *testing.T) {
 	const n = 64
