@@ -334,6 +334,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	// Whatever ends this function also ends the goroutines, and it waits for
 	// them: they read the zip that the caller closes.
 	ctx, cancel := context.WithCancel(ctx)
+	flusher, ctx := errgroup.WithContext(ctx)
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
@@ -371,7 +372,6 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	}
 
 	// What is written is stored while others are decoded.
-	var flusher errgroup.Group
 	flush := make(chan struct{}, 1)
 	flusher.Go(func() error {
 		for range flush {
@@ -383,7 +383,9 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	})
 	defer func() {
 		close(flush)
-		err = errors.Join(err, flusher.Wait())
+		if e := flusher.Wait(); e != nil {
+			err = e // which ended all else
+		}
 	}()
 
 	unflushed := 0

@@ -29,7 +29,7 @@ type Optimizer struct {
 	Kind OptimizerKind `json:"kind"`
 	// Momentum is SGD's μ in [0, 1).
 	Momentum float64 `json:"momentum,omitempty"`
-	// Beta1, Beta2 (each in [0, 1)) and Epsilon (above 0) are AdamW's. Epsilon
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) are AdamW's. Epsilon
 	// is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the bias
 	// is corrected.
 	Beta1   float64 `json:"beta1,omitempty"`
@@ -41,6 +41,8 @@ type Optimizer struct {
 	// (Pascanu et al. 2013, arXiv 1211.5063); 0 leaves them alone.
 	ClipNorm float64 `json:"clip_norm"`
 }
+
+const minEpsilon = 0x1p-126
 
 // Validate checks every field and says what was expected and what came.
 func (o Optimizer) Validate() error {
@@ -56,8 +58,8 @@ func (o Optimizer) Validate() error {
 	case AdamW:
 		unit("beta1", o.Beta1)
 		unit("beta2", o.Beta2)
-		if !(o.Epsilon > 0) {
-			errs = append(errs, fmt.Errorf("epsilon %v: expected a number above 0", o.Epsilon))
+		if !(o.Epsilon >= minEpsilon) { // with less, an update without gradients is 0/0
+			errs = append(errs, fmt.Errorf("epsilon %v: expected %.3g, the smallest normal number of float32, or more", o.Epsilon, minEpsilon))
 		}
 	default:
 		errs = append(errs, fmt.Errorf("optimizer %q: expected %s or %s", o.Kind, SGD, AdamW))

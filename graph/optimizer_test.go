@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -146,6 +147,31 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		}
 		if err := sess.Close(); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestOptimizerValidate(t *testing.T) {
+	good := Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: minEpsilon, WeightDecay: .1, ClipNorm: 1}
+	for _, c := range []struct {
+		change func(o *Optimizer)
+		err    string
+	}{
+		{func(*Optimizer) {}, ""},
+		{func(o *Optimizer) { *o = Optimizer{Kind: SGD} }, ""},
+		{func(o *Optimizer) { o.Kind = "adam" }, "adam"},
+		{func(o *Optimizer) { *o = Optimizer{Kind: SGD, Momentum: 1} }, "momentum 1"},
+		{func(o *Optimizer) { o.Beta1 = math.NaN() }, "beta1 NaN"},
+		{func(o *Optimizer) { o.Beta2 = -.1 }, "beta2 -0.1"},
+		{func(o *Optimizer) { o.Epsilon = minEpsilon / 2 }, "epsilon"},
+		{func(o *Optimizer) { o.WeightDecay = -1 }, "weight decay -1"},
+		{func(o *Optimizer) { o.ClipNorm = -1 }, "clip norm -1"},
+	} {
+		o := good
+		c.change(&o)
+		err := o.Validate()
+		if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%+v: %v, expected an error with %q", o, err, c.err)
 		}
 	}
 }
