@@ -282,7 +282,7 @@ func (p *preparer) checkLabels() error {
 // make the hand-over cheap, few enough that all workers end at the same time.
 const blockImages = 16
 
-// flushBytes is how much is written before the disk is set to work: early, since at
+// flushBytes is about how much is written before the disk is set to work: early, since at
 // the end nothing else is left to do, and in large parts, as each is waited for.
 const flushBytes = 32 << 20
 
@@ -388,7 +388,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 		}
 	}()
 
-	unflushed := 0
+	flushBlocks := max(1, flushBytes/(blockImages*row))
 	early := make([]*block, blocks) // came in before their turn
 	for next := 0; next < blocks; {
 		select {
@@ -406,18 +406,17 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			if _, err := pixels.Write(b.pixels[:len(b.good)*row]); err != nil {
 				return err
 			}
-			if unflushed += len(b.good) * row; unflushed >= flushBytes {
-				unflushed = 0
-				select {
-				case flush <- struct{}{}:
-				default: // the disk has not done the part before yet
-				}
-			}
 			if _, err := examples.Write(records); err != nil {
 				return err
 			}
 			free <- b
 			next++
+			if next%flushBlocks == 0 {
+				select {
+				case flush <- struct{}{}:
+				default: // the disk has not done the part before yet
+				}
+			}
 			if p.config.Progress != nil {
 				p.config.Progress(p.done, len(p.todo))
 			}

@@ -108,23 +108,8 @@ func globalNorm(s *op.Scope, updates []update) tf.Output {
 // are made on one.
 func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite tf.Output, gpu bool) []*tf.Operation {
 	rate = ifFinite(s, finite, rate, 0)
-	scale, scaling := o.scale(s, norm, finite)
-	mul := op.Mul
-	if finite.Op != nil {
-		mul = op.MulNoNan // 0 times infinity is 0
-	}
-	for i, u := range updates {
-		if scale.Op == nil {
-			break
-		}
-		gs := s.SubScope("scaled")
-		if gpu { // which would wait for the host to know
-			updates[i].gradient = mul(gs, u.gradient, scale)
-			continue
-		}
-		// Most steps scale nothing, and a product with 1 reads and writes all gradients.
-		as, other := op.Switch(gs, u.gradient, scaling)
-		updates[i].gradient, _ = op.Merge(gs, []tf.Output{as, mul(gs, other, scale)})
+	if o.ClipNorm > 0 || finite.Op != nil {
+		o.scaleGradients(s, updates, norm, finite, gpu)
 	}
 	rule := o.sgd(s, finite)
 	if o.Kind == AdamW {
@@ -149,24 +134,28 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite
 	return ops
 }
 
-// scale returns what all gradients are multiplied by, float32 [], and whether that is
-// not 1, bool []; nothing if it always is.
-func (o Optimizer) scale(s *op.Scope, norm, finite tf.Output) (scale, scaling tf.Output) {
+// scaleGradients clips the gradients, and makes them 0 where they are not finite.
+func (o Optimizer) scaleGradients(s *op.Scope, updates []update, norm, finite tf.Output, gpu bool) {
+	one := tg.Const(s.SubScope("one"), float32(1))
+	scale, mul := one, op.Mul
 	if o.ClipNorm > 0 {
 		clip := tg.Const(s.SubScope("clip"), float32(o.ClipNorm))
 		scale = op.Div(s.SubScope("clip_scale"), clip, op.Maximum(s.SubScope("clip_norm"), norm, clip))
-		scaling = op.Greater(s.SubScope("clipping"), norm, clip)
 	}
-	if finite.Op == nil {
-		return scale, scaling
+	if finite.Op != nil {
+		scale, mul = ifFinite(s, finite, scale, 0), op.MulNoNan // 0 times infinity is 0
 	}
-	not := op.LogicalNot(s, finite)
-	if o.ClipNorm > 0 {
-		scaling = op.LogicalOr(s, scaling, not)
-	} else {
-		scale, scaling = tg.Const(s.SubScope("one"), float32(1)), not
+	scaling := op.Less(s, scale, one)
+	for i, u := range updates {
+		gs := s.SubScope("scaled")
+		if gpu { // which would wait for the host to know
+			updates[i].gradient = mul(gs, u.gradient, scale)
+			continue
+		}
+		// Most steps scale nothing, and a product with 1 reads and writes all gradients.
+		as, other := op.Switch(gs, u.gradient, scaling)
+		updates[i].gradient, _ = op.Merge(gs, []tf.Output{as, mul(gs, other, scale)})
 	}
-	return ifFinite(s, finite, scale, 0), scaling
 }
 
 type updateRule func(s *op.Scope, u update, rate tf.Output) *tf.Operation

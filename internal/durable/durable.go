@@ -378,7 +378,7 @@ func ReadFile(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is a %s: %w", path, kind(info.Mode()), ErrNoFile)
+		return nil, fmt.Errorf("%s is a %s: expected a file", path, kind(info.Mode()))
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(raw)) > most {
@@ -386,9 +386,6 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	}
 	return raw, err
 }
-
-// ErrNoFile is the error of something else in a file's place.
-var ErrNoFile = errors.New("expected a file")
 
 func kind(mode fs.FileMode) string {
 	switch {
