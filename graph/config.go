@@ -8,7 +8,9 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
-	"golang.org/x/sys/cpu"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/internal/kernels"
 )
 
 // Precision names the dtype of the convolutions. Weights, batch statistics,
@@ -28,18 +30,25 @@ const (
 )
 
 // Resolve turns Auto into a precision for the device that trains, a GPU if gpu
-// is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX),
-// else Float32. Emulated bfloat16 is slower than float32, and GPUs have it only
-// from compute capability 8.0 on, which the bindings do not tell: there it has
+// is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX) and kernels
+// that use them, else Float32. Emulated bfloat16 is slower than float32, and GPUs have it
+// only from compute capability 8.0 on, which the bindings do not tell: there it has
 // to be asked for by name. Other values are returned as they are.
 func (p Precision) Resolve(gpu bool) Precision {
 	if p != Auto {
 		return p
 	}
-	if !gpu && (cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16) {
+	if !gpu && kernels.BFloat16() {
 		return BFloat16
 	}
 	return Float32
+}
+
+// Emulated reports whether p is emulated on the device that computes, a GPU if gpu is set:
+// every value is rounded to p, and the arithmetic is float32's. So it is on CPUs without
+// instructions for p, where Eigen's kernels round partial sums of bfloat16, and are slow.
+func (p Precision) Emulated(gpu bool) bool {
+	return !gpu && (p == Float16 || p == BFloat16 && !kernels.BFloat16())
 }
 
 // Validate says which values are possible when p is none of them.
@@ -84,6 +93,9 @@ type Config struct {
 	// the network need not learn costs no steps. Half turns and mirror images stay
 	// different.
 	Align bool `json:"align,omitempty"`
+	// Emulated emulates Precision: Precision.Emulated says where that is needed. NewTrainer
+	// sets it by its devices.
+	Emulated bool `json:"-"`
 	// Mean and Std are the channels' statistics on the scale 0…1: the network
 	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
 	Mean [3]float64 `json:"channel_mean"`
@@ -111,6 +123,29 @@ func (c Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// dtype is that of the images between the layers.
+func (c Config) dtype() tf.DataType {
+	if c.Emulated {
+		return tf.Float
+	}
+	return c.Precision.dtype()
+}
+
+// cast returns x, float32, as the network's convolutions take it.
+func (c Config) cast(s *op.Scope, x tf.Output) tf.Output {
+	return c.round(s, tg.Cast(s, x, c.dtype()))
+}
+
+// round returns x, of dtype, rounded to the precision where that is emulated. Its gradient
+// is rounded in the same place.
+func (c Config) round(s *op.Scope, x tf.Output) tf.Output {
+	if !c.Emulated {
+		return x
+	}
+	rs := s.SubScope("round")
+	return tg.Cast(rs, tg.Cast(rs, x, c.Precision.dtype()), tf.Float)
 }
 
 // Loss builds a scalar float32 loss of logits and labels, both float32

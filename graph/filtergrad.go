@@ -66,7 +66,7 @@ func (l FilterLayer) Kernels() []FilterKernel {
 // fastest, and cuDNN makes its own choice.
 func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
 	part, err := cfg.share()
-	if err != nil || cfg.Model.Precision != BFloat16 || IsGPU(cfg.Devices[0]) {
+	if gpu := IsGPU(cfg.Devices[0]); err != nil || cfg.Model.Precision != BFloat16 || gpu || cfg.Model.Precision.Emulated(gpu) {
 		return nil, err
 	}
 	size, in := int64((cfg.Model.Size+3)/4), stages[0].filters // after the stem

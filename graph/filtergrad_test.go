@@ -42,7 +42,85 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 	return sums
 }
 
+// A convolution as the network has it, and both its gradients, round each value once: sums
+// are taken in float32 in every precision, by every set of kernels. Small whole numbers
+// show it: every product is exact, and no sum above 256 (bfloat16) or 2048 (float16) is.
+func TestConvolutions(t *testing.T) {
+	const n, size, in, filters = 4, 12, 64, 6
+	for _, p := range []Precision{Float32, BFloat16, Float16} {
+		for _, stride := range []int64{1, 2} {
+			t.Run(fmt.Sprintf("%s, stride %d", p, stride), func(t *testing.T) {
+				places := (size + stride - 1) / stride
+				cfg := Config{Precision: p, Emulated: p.Emulated(false)}
+				s := tg.NewRoot()
+				x := placeholder(s, "x", tf.Float, n, size, size, in)
+				weight := placeholder(s, "weight", tf.Float, n, places, places, filters) // which is the gradient of the output
+				kernel := placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
+				y := cfg.conv2D(s.SubScope("conv"), cfg.cast(s.SubScope("x"), x), kernel, stride)
+				sum := op.Sum(s, op.Mul(s, tg.Cast(s, y, tf.Float), weight), tg.Const(s, []int32{0, 1, 2, 3}))
+				gradients := op.Gradients(s.SubScope("backward"), []tf.Output{sum}, []tf.Output{x, kernel})
+				out := tg.Cast(s.SubScope("out"), y, tf.Float)
+				g := graphtest.Finalize(t, s)
+				r := rand.New(rand.NewPCG(7, uint64(stride)))
+				whole := func(n int64) []float64 {
+					values := make([]float64, n)
+					for i := range values {
+						values[i] = float64(r.IntN(4))
+					}
+					return values
+				}
+				xs, dys, ks := whole(n*size*size*in), whole(n*places*places*filters), whole(9*in*filters)
+				got := graphtest.Run(t, g, graphtest.Feeds{
+					x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, filters),
+					kernel: graphtest.Float32(t, ks, 3, 3, in, filters),
+				}, out, gradients[0], gradients[1])
+				ys, dxs := convolutionTwin(xs, ks, dys, n, size, in, filters, int(stride))
+				unit := map[Precision]float64{Float32: 0, BFloat16: 1. / 256, Float16: 1. / 2048}[p]
+				for i, want := range [][]float64{ys, dxs, filterTwin(xs, dys, n, size, in, filters, int(stride))} {
+					for j, found := range graphtest.Floats(t, got[i]) {
+						if !(math.Abs(found-want[j]) <= unit*want[j]) {
+							t.Fatalf("%s: element %d is %v, expected %v", []string{"output", "gradient of the input", "gradient of the kernel"}[i], j, found, want[j])
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// convolutionTwin is the output of a 3×3 convolution, SAME padding, in float64, and the
+// gradient of its input where dy is that of the output.
+func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, dx []float64) {
+	places := (size + stride - 1) / stride
+	before := max(0, (places-1)*stride+3-size) / 2
+	y, dx = make([]float64, n*places*places*out), make([]float64, len(x))
+	for i := range n {
+		for row := range places {
+			for column := range places {
+				for tap := range 9 {
+					r, c := row*stride+tap/3-before, column*stride+tap%3-before
+					if r < 0 || c < 0 || r >= size || c >= size {
+						continue
+					}
+					from, to := ((i*size+r)*size+c)*in, ((i*places+row)*places+column)*out
+					for a := range in {
+						for b := range out {
+							k := kernel[(tap*in+a)*out+b]
+							y[to+b] += x[from+a] * k
+							dx[from+a] += dy[to+b] * k
+						}
+					}
+				}
+			}
+		}
+	}
+	return y, dx
+}
+
 func TestFilterGradients(t *testing.T) {
+	if BFloat16.Emulated(false) {
+		t.Skip("this CPU, or these kernels, have no bfloat16, in which alone there is a choice")
+	}
 	const n, filters = 64, 5
 	for _, c := range []struct {
 		kernel           FilterKernel

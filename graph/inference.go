@@ -165,10 +165,12 @@ func (f frozen) fold(kernel Variable, norm string) (folded, bias []float32) {
 
 func (f frozen) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
 	folded, bias := f.fold(kernel, norm)
-	dtype := n.cfg.Precision.dtype()
-	k := tg.Cast(s.SubScope("kernel"), f.constant(s.SubScope("kernel"), folded, kernel.Shape), dtype)
-	b := tg.Cast(s.SubScope("bias"), f.constant(s.SubScope("bias"), bias, kernel.Shape[3:]), dtype)
-	return then.apply(s, op.BiasAdd(s, conv2D(s, x, k, stride), b))
+	constant := func(name string, values []float32, shape []int64) tf.Output {
+		cs := s.SubScope(name)
+		return n.cfg.cast(cs, f.constant(cs, values, shape))
+	}
+	k, b := constant("kernel", folded, kernel.Shape), constant("bias", bias, kernel.Shape[3:])
+	return then.apply(s, n.cfg, n.cfg.round(s, op.BiasAdd(s, conv2D(s, x, k, stride), b)))
 }
 
 func (f frozen) enter(_ *op.Scope, x tf.Output) tf.Output { return x }

@@ -44,12 +44,14 @@ func TestLossScaling(t *testing.T) {
 		}
 		return out
 	}
-	for ; step < 3; step++ {
+	// No more than two steps are compared: AdamW's first updates have the size of the rate
+	// whatever that of a gradient, so that those whose sign is a matter of rounding take two
+	// right computations apart. After the second they differ by a third, with any kernels.
+	for ; step < 2; step++ {
 		got, in32 := next(tr), next(want)
 		if got.Skipped || got.LossScale != firstLossScale || in32.Skipped || in32.LossScale != 0 {
 			t.Errorf("step %d: %+v, in float32 %+v: expected no skip, and a scale of %v in float16", step, got, in32, firstLossScale)
 		}
-		// AdamW's first updates are whole steps whatever the size of a gradient.
 		limit := .02
 		if step > 0 {
 			limit = .15

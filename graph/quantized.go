@@ -95,7 +95,7 @@ func (c calibration) convNorm(s *op.Scope, n *network, x tf.Output, kernel Varia
 	if then.add.Op != nil {
 		c.note(s, kernel.Name+beforeSum, x)
 	}
-	return c.note(s, kernel.Name, then.apply(s, x))
+	return c.note(s, kernel.Name, then.apply(s, n.cfg, x))
 }
 
 func (c calibration) enter(s *op.Scope, x tf.Output) tf.Output { return c.note(s, stemRange, x) }

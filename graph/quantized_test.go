@@ -81,13 +81,13 @@ func TestQuantizedConvolution(t *testing.T) {
 			s := tg.NewRoot()
 			feeds := graphtest.Feeds{}
 			image := func(name string, signed bool) (x tf.Output, values []float64) {
-				dtype, as, least := tf.Uint8, tf.Quint8, 0
+				dtype, as, least, largest := tf.Uint8, tf.Quint8, 0, 255
 				if signed {
-					dtype, as, least = tf.Int8, tf.Qint8, -127
+					dtype, as, least, largest = tf.Int8, tf.Qint8, -127, 127
 				}
 				raw := make([]byte, size*size*channels)
 				for i := range raw {
-					v := least + r.IntN(128-least)
+					v := least + r.IntN(largest+1-least)
 					raw[i], values = byte(v), append(values, float64(v))
 				}
 				p := op.Placeholder(s.SubScope(name), dtype, op.PlaceholderShape(tf.MakeShape(1, size, size, channels)))

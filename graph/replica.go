@@ -79,6 +79,7 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	s := op.NewScopeWithGraph(g)
 	defer recoverBuild(s, &err)
 	cfg := c.Model
+	cfg.Emulated = cfg.Precision.Emulated(gpu)
 	size := int64(cfg.Size)
 	images, labels := input(s, c, part)
 	step := placeholder(s, nodeStep, tf.Int64)

@@ -61,10 +61,10 @@ type after struct {
 	relu bool
 }
 
-// apply adds the ops.
-func (a after) apply(s *op.Scope, x tf.Output) tf.Output {
+// apply adds the ops of a network of cfg.
+func (a after) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 	if a.add.Op != nil {
-		x = op.AddV2(s.SubScope("add"), x, a.add)
+		x = cfg.round(s, op.AddV2(s.SubScope("add"), x, a.add))
 	}
 	if a.relu {
 		x = op.Relu(s.SubScope("relu"), x)
@@ -121,7 +121,7 @@ func (n *network) normalise(s *op.Scope, images tf.Output, r random) tf.Output {
 	}
 	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale[:])))
 	x = op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset[:])))
-	return tg.Cast(s.SubScope("precision"), x, n.cfg.Precision.dtype())
+	return n.cfg.cast(s.SubScope("precision"), x)
 }
 
 // basicBlock is two 3×3 convolutions around an identity, or a projection
@@ -196,6 +196,11 @@ func (r random) uniform(s *op.Scope, key, x tf.Output, columns int64) tf.Output 
 	return op.Slice(rs, all, begin, tg.Const(rs.SubScope("size"), []int32{int32(rows), int32(columns)}))
 }
 
+// conv2D is the convolution of x by a float32 kernel, SAME padding.
+func (c Config) conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
+	return c.round(s, conv2D(s, x, c.cast(s.SubScope("kernel"), kernel), stride))
+}
+
 func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
 	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, "SAME")
 }
@@ -215,8 +220,7 @@ func (v *variables) weight(d Variable) tf.Output { return v.get(d) }
 // statistics and notes the new moving averages in n.stats, in inference it uses
 // the moving averages.
 func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variable, norm string, stride int64, then after) tf.Output {
-	w := tg.Cast(s.SubScope("kernel"), v.get(kernel), n.cfg.Precision.dtype())
-	x = conv2D(s, x, w, stride)
+	x = n.cfg.conv2D(s, x, v.get(kernel), stride)
 	gamma, beta, mean, variance := normVariables(norm, kernel.Shape[3])
 	g, b, m, vr := v.get(gamma), v.get(beta), v.get(mean), v.get(variance)
 	inMean, inVariance := m, vr
@@ -231,15 +235,16 @@ func (v *variables) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variab
 		op.FusedBatchNormV3ExponentialAvgFactor(1),
 		op.FusedBatchNormV3DataFormat("NHWC"),
 		op.FusedBatchNormV3IsTraining(n.training))
+	y = n.cfg.round(s, y)
 	if !n.training || s.Err() != nil {
-		return then.apply(s, y)
+		return then.apply(s, n.cfg, y)
 	}
 	// The kernel returns the unbiased variance, N/(N−1) times the population's,
 	// which is the one the moving average is of.
 	population := op.Mul(s.SubScope("population_variance"), batchVariance, bessel(s.SubScope("bessel"), n, x, kernel))
 	n.stats[mean.Name] = movingAverage(s.SubScope("moving_mean"), m, batchMean)
 	n.stats[variance.Name] = movingAverage(s.SubScope("moving_variance"), vr, population)
-	return then.apply(s, y)
+	return then.apply(s, n.cfg, y)
 }
 
 func (v *variables) enter(_ *op.Scope, x tf.Output) tf.Output { return x }

@@ -1,0 +1,172 @@
+// Package kernels says which CPU kernels TensorFlow computes with in this process, and
+// what the CPU has for them.
+//
+// TensorFlow for x86 has two sets of kernels: Eigen's, compiled for every CPU with AVX, and
+// oneDNN's, which write machine code for the CPU at hand. By itself it takes oneDNN's only on
+// CPUs with AVX512_VNNI, AVX512_BF16, AVX_VNNI or AMX (TensorFlow RFC 400), although they
+// are about three times as fast on those with AVX2 alone. A program that imports this package
+// has oneDNN's kernels on every x86 CPU, unless TF_ENABLE_ONEDNN_OPTS is set.
+package kernels
+
+// int galaxy_onednn(void);
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/cpu"
+)
+
+// oneDNN reports whether TensorFlow uses oneDNN's kernels in this process. It is decided
+// when the library is loaded.
+var oneDNN = sync.OnceValue(func() bool {
+	switch C.galaxy_onednn() {
+	case 0:
+		return false
+	case 1:
+		return true
+	}
+	return runtime.GOARCH == "amd64" // a library that does not tell
+})
+
+// OneDNN reports whether TensorFlow uses oneDNN's kernels in this process, and not
+// Eigen's.
+func OneDNN() bool { return oneDNN() }
+
+// An ISA is an instruction set that oneDNN has kernels for, under the name that
+// ONEDNN_MAX_CPU_ISA has for it.
+type ISA string
+
+// isaOfCPU is an instruction set, and whether the CPU has it.
+type isaOfCPU struct {
+	isa ISA
+	has func() bool
+}
+
+// isas are those of x86, each a superset of those before it as far as it matters here.
+var isas = []isaOfCPU{
+	{"SSE41", func() bool { return cpu.X86.HasSSE41 }},
+	{"AVX", func() bool { return cpu.X86.HasAVX }},
+	{"AVX2", func() bool { return cpu.X86.HasAVX2 }},
+	{"AVX2_VNNI", func() bool { return cpu.X86.HasAVXVNNI }},
+	{"AVX512_CORE", hasAVX512},
+	{"AVX512_CORE_VNNI", func() bool { return hasAVX512() && cpu.X86.HasAVX512VNNI }},
+	{bf16, func() bool { return hasAVX512() && cpu.X86.HasAVX512BF16 }},
+	{"AVX512_CORE_AMX", func() bool { return hasAVX512() && cpu.X86.HasAMXBF16 }},
+}
+
+const bf16 ISA = "AVX512_CORE_BF16"
+
+func hasAVX512() bool {
+	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ
+}
+
+// rank is an ISA's place in isas, −1 for none of them.
+func rank(isa ISA) int {
+	return slices.IndexFunc(isas, func(x isaOfCPU) bool { return x.isa == isa })
+}
+
+// Largest returns the largest instruction set that oneDNN's kernels use here: the CPU's, or
+// the smaller one that ONEDNN_MAX_CPU_ISA names. It is "" where the CPU is not x86.
+func Largest() ISA {
+	most := len(isas) - 1
+	if limit := rank(ISA(strings.ToUpper(os.Getenv("ONEDNN_MAX_CPU_ISA")))); limit >= 0 {
+		most = limit
+	}
+	for ; most >= 0; most-- {
+		if isas[most].has() {
+			return isas[most].isa
+		}
+	}
+	return ""
+}
+
+// BFloat16 reports whether kernels multiply bfloat16 here by instructions made for it and
+// add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round every
+// partial sum to 8 bits.
+func BFloat16() bool { return OneDNN() && rank(Largest()) >= rank(bf16) }
+
+// VNNI reports whether int8 kernels have instructions made for them.
+func VNNI() bool {
+	l := Largest()
+	return OneDNN() && (l == "AVX2_VNNI" || rank(l) >= rank("AVX512_CORE_VNNI"))
+}
+
+// InUse names the kernels in words, such as "oneDNN's kernels for AVX512_CORE_BF16".
+func InUse() string {
+	if !OneDNN() {
+		return "Eigen's kernels"
+	}
+	return fmt.Sprintf("oneDNN's kernels for %s", Largest())
+}
+
+// CPU describes a processor.
+type CPU struct {
+	// Model is its name, "" where the system does not tell.
+	Model string
+	// Features are the vector instructions that it has and TensorFlow's kernels use,
+	// in capitals.
+	Features []string
+	// identity is what tells it from another of the same name: family, model, cache.
+	identity []string
+}
+
+// ThisCPU reads what the system tells of this machine's CPU.
+func ThisCPU() CPU {
+	var c CPU
+	has := func(name string, yes bool) {
+		if yes {
+			c.Features = append(c.Features, name)
+		}
+	}
+	switch runtime.GOARCH {
+	case "amd64":
+		has("AVX", cpu.X86.HasAVX)
+		has("AVX2", cpu.X86.HasAVX2)
+		has("FMA", cpu.X86.HasFMA)
+		has("AVX_VNNI", cpu.X86.HasAVXVNNI)
+		has("AVX512F", cpu.X86.HasAVX512F)
+		has("AVX512_VNNI", cpu.X86.HasAVX512VNNI)
+		has("AVX512_BF16", cpu.X86.HasAVX512BF16)
+		has("AMX_BF16", cpu.X86.HasAMXBF16)
+	case "arm64":
+		has("ASIMD", cpu.ARM64.HasASIMD)
+		has("SVE", cpu.ARM64.HasSVE)
+		has("SVE2", cpu.ARM64.HasSVE2)
+	}
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return c // not Linux
+	}
+	c.read(string(info))
+	return c
+}
+
+// read takes what the first processor of a /proc/cpuinfo says: they are alike.
+func (c *CPU) read(info string) {
+	first, _, _ := strings.Cut(info, "\n\n")
+	for line := range strings.Lines(first) {
+		name, value, _ := strings.Cut(line, ":")
+		switch name, value = strings.TrimSpace(name), strings.TrimSpace(value); name {
+		case "model name":
+			c.Model = value
+		case "cpu family", "model", "cache size", "CPU part":
+			c.identity = append(c.identity, name+" "+value)
+		}
+	}
+}
+
+// Machine names all that decides the bits of a sum and which kernels are the fastest: the
+// kernels in use, the CPU, and threads, the number of them.
+func Machine(threads int) string {
+	c := ThisCPU()
+	parts := []string{runtime.GOARCH, c.Model}
+	parts = append(parts, c.identity...)
+	parts = append(parts, fmt.Sprintf("%d threads", threads), InUse())
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}
