@@ -101,7 +101,7 @@ func (c calibration) convNorm(s *op.Scope, n *network, x tf.Output, kernel Varia
 func (c calibration) enter(s *op.Scope, x tf.Output) tf.Output { return c.note(s, stemRange, x) }
 
 // NewQuantizedGraph is NewInferenceGraph with constant weights and its blocks in Int8; the
-// stem is in cfg.Precision. It runs on x86 CPUs, by oneDNN.
+// stem is in cfg.Precision. It runs on x86 CPUs, by oneDNN's kernels alone.
 func NewQuantizedGraph(cfg Config, posterior Posterior, weights Weights, ranges Ranges) (*InferenceGraph, error) {
 	return inferenceGraph(cfg, posterior, weights, func(f frozen) params {
 		return quantized{frozen: f, ranges: ranges, bounds: map[tf.Output][2]tf.Output{}}
@@ -164,7 +164,7 @@ func (q quantized) convNorm(s *op.Scope, n *network, x tf.Output, kernel Variabl
 // convolution has the values that the range of a name is of.
 func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, norm string, stride int64, then after) tf.Output {
 	folded, bias := q.fold(kernel, norm)
-	values, largest := quantizeKernel(folded, int(kernel.Shape[3]))
+	values, largest := quantizeKernel(folded, int(kernel.Shape[2]), int(kernel.Shape[3]))
 	least := make([]float32, len(largest))
 	for i, x := range largest {
 		least[i] = -x
@@ -206,13 +206,42 @@ func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, 
 	return y
 }
 
-// quantizeKernel scales each filter of a kernel, whose last axis is that of the filters,
-// to −127…127, int8 in two's complement. largest is what 127 stands for, by filter.
-func quantizeKernel(kernel []float32, filters int) (values []byte, largest []float32) {
+// CPUs without VNNI multiply four channels of a uint8 image by four weights, add the
+// products two by two in int16, which ends at 32,767, and only then in int32. No sum of two
+// products of up to 255 does where weights of one sign add up to no more than pairLimit.
+const (
+	quadChannels = 4
+	pairLimit    = 32767 / 255
+)
+
+// quantizeKernel scales each filter of a kernel, [height, width, in, filters], to −127…127,
+// int8 in two's complement. largest is what 127 stands for, by filter. Where two weights of
+// a filter that meet in an int16 would be more than pairLimit together, the filter is
+// scaled to less: a model gives the same on all CPUs.
+func quantizeKernel(kernel []float32, in, filters int) (values []byte, largest []float32) {
 	largest = make([]float32, filters)
 	for i, x := range kernel {
 		c := i % filters
 		largest[c] = max(largest[c], float32(math.Abs(float64(x))))
+	}
+	for start := 0; start < len(kernel); start += in * filters { // of a place
+		for quad := 0; quad < in; quad += quadChannels {
+			for c := range filters {
+				var sums [2][2]float32 // of either sign, the two largest weights
+				for a := quad; a < min(quad+quadChannels, in); a++ {
+					x := kernel[start+a*filters+c]
+					two := &sums[0]
+					if x < 0 {
+						two, x = &sums[1], -x
+					}
+					two[0], two[1] = max(two[0], min(two[1], x)), max(two[1], x)
+				}
+				for _, two := range sums {
+					// Less half a unit for each, which rounding may add.
+					largest[c] = max(largest[c], (two[0]+two[1])*127/(pairLimit-1))
+				}
+			}
+		}
 	}
 	values = make([]byte, len(kernel))
 	for i, x := range kernel {

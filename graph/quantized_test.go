@@ -15,7 +15,7 @@ import (
 
 func TestQuantizeKernel(t *testing.T) {
 	kernel := []float32{1, -2, 0, .5, 1, 0, -.25, .3, 0} // three places, three filters
-	values, largest := quantizeKernel(kernel, 3)
+	values, largest := quantizeKernel(kernel, 1, 3)
 	for i, want := range []int8{127, -127, 0, 64, 64, 0, -32, 19, 0} {
 		if got := int8(values[i]); got != want {
 			t.Errorf("element %d is %d, expected %d", i, got, want)
@@ -23,6 +23,42 @@ func TestQuantizeKernel(t *testing.T) {
 	}
 	if largest[0] != 1 || largest[1] != 2 || !(largest[2] > 0) {
 		t.Errorf("largest %v, expected 1, 2 and something above 0", largest)
+	}
+}
+
+// No two weights of a sign that meet are too large together for 16 bits, and a filter whose
+// weights do not meet like that keeps all of its range.
+func TestQuantizeKernelPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const places, in, filters = 9, 11, 3
+	kernel := make([]float32, places*in*filters)
+	for i := range kernel {
+		kernel[i] = float32(r.NormFloat64())
+		if i%filters == 2 && i/filters%2 == 1 {
+			kernel[i] = -kernel[i-filters] // of the other sign
+		}
+	}
+	for i := range 4 * filters { // the first four channels: filter 0 all large, filter 1 one large
+		kernel[i] = map[int]float32{0: 5, 1: 0}[i%filters]
+	}
+	kernel[1] = 5
+	values, largest := quantizeKernel(kernel, in, filters)
+	most := 0
+	for place := range places {
+		for a := range in {
+			for b := a + 1; b < min(a/quadChannels*quadChannels+quadChannels, in); b++ {
+				for c := range filters {
+					sum := int(int8(values[(place*in+a)*filters+c])) + int(int8(values[(place*in+b)*filters+c]))
+					most = max(most, sum, -sum)
+				}
+			}
+		}
+	}
+	if most*255 > math.MaxInt16 || most < pairLimit-2 {
+		t.Errorf("two weights that meet are %d together, expected at most %d, and nearly that", most, pairLimit)
+	}
+	if largest[0] < 9 || largest[1] != 5 {
+		t.Errorf("largest %v: expected about twice 5 for the filter whose large weights meet, and 5 for that with a single one", largest)
 	}
 }
 
@@ -127,7 +163,7 @@ func TestQuantizedConvolution(t *testing.T) {
 			got := graphtest.Floats(t, graphtest.Run(t, g, feeds, out)[0])
 
 			folded, bias := q.fold(kernel, "bn")
-			values, largest := quantizeKernel(folded, channels)
+			values, largest := quantizeKernel(folded, channels, channels)
 			scale, ks, bs := make([]float64, channels), make([]float64, len(values)), make([]float64, channels)
 			for i, v := range values {
 				ks[i] = float64(int8(v))
