@@ -19,7 +19,7 @@ import (
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
 // at and when; a resumed run may have others. Those under 'workers:"may differ"'
 // are nobody else's business where several workers train together. No flag sets
-// FilterKernels.
+// FilterKernels or Machine.
 type Config struct {
 	// Recipe is the name of the defaults that the run began with, "" for none:
 	// the fields below say all that counts.
@@ -92,6 +92,9 @@ type Config struct {
 	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
 	// layers that are missing.
 	FilterKernels graph.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
+	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
+	// threads, on all of which the last bits of every sum depend. Run sets it.
+	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`
 }
 
 // OnNonFinite says what is done about a step whose gradients are not finite.

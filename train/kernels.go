@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"galaxy/graph"
 	"galaxy/internal/durable"
+	"galaxy/internal/kernels"
 )
 
 // chooseKernels finds out how the gradients of kernels are made: as the run began, as was
@@ -124,22 +124,22 @@ func (m kernelMemory) close(fresh graph.FilterKernels) error {
 	return errors.Join(err, m.locked.Close())
 }
 
-// machine names all that the fastest kernels depend on.
+// machine names all that the fastest kernels and the last bits of a sum depend on.
 func machine(threads int) string {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	text := fmt.Sprintf("TensorFlow %s, %s, %d threads", graph.TensorFlowVersion(), runtime.GOARCH, threads)
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return text
+	return fmt.Sprintf("TensorFlow %s, %s", graph.TensorFlowVersion(), kernels.Machine(threads))
+}
+
+// noticeMachine says what no longer holds where the run began on another machine, or the
+// checkpoint that it goes on from was computed on one.
+func (r *run) noticeMachine() {
+	was := r.Config.Machine
+	if now := machine(r.Config.Threads); was == now && r.last != nil {
+		was = r.last.State.Machine
 	}
-	first, _, _ := strings.Cut(string(info), "\n\n") // of the processors, which are alike
-	for line := range strings.Lines(first) {
-		name, value, _ := strings.Cut(line, ":")
-		if slices.Contains([]string{"model name", "cpu family", "model", "cache size", "CPU part"}, strings.TrimSpace(name)) {
-			text += ", " + strings.TrimSpace(name) + " " + strings.TrimSpace(value)
-		}
+	if now := machine(r.Config.Threads); was != "" && was != now && !graph.IsGPU(r.devices[0]) {
+		r.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", was, now))
 	}
-	return text
 }

@@ -160,6 +160,10 @@ func (r *run) open() (err error) {
 		if err := r.openCheckpoint(); err != nil {
 			return err
 		}
+		if r.fresh {
+			r.Config.Machine = machine(r.Config.Threads)
+		}
+		r.noticeMachine()
 		if err := r.chooseKernels(); err != nil {
 			return err
 		}
@@ -181,7 +185,7 @@ func (r *run) openFolder() error {
 	if err := refuseChanges(was, r.Config); err != nil {
 		return Mistake{err}
 	}
-	r.Config.FilterKernels = was.FilterKernels
+	r.Config.FilterKernels, r.Config.Machine = was.FilterKernels, was.Machine
 	return r.lock()
 }
 
@@ -630,7 +634,7 @@ func (r *run) save() error {
 		return err
 	}
 	state := r.state
-	state.TensorFlow, state.Config, state.Files = graph.TensorFlowVersion(), r.config, map[string]checkpoint.File{}
+	state.TensorFlow, state.Machine, state.Config, state.Files = graph.TensorFlowVersion(), machine(r.Config.Threads), r.config, map[string]checkpoint.File{}
 	for _, j := range r.journals {
 		size, err := j.size()
 		if err != nil {

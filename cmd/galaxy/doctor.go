@@ -19,6 +19,7 @@ import (
 
 	"galaxy"
 	"galaxy/graph"
+	"galaxy/internal/kernels"
 )
 
 func doctorCommand() *cli.Command {
@@ -117,7 +118,10 @@ type cpuFound struct {
 	Cores    int      `json:"cores"`     // the scheduler may use
 	Quota    int      `json:"quota"`     // cores' worth of time a container may spend
 	Features []string `json:"features"`  // of those that TensorFlow's kernels use
+	Kernels  string   `json:"kernels"`   // that TensorFlow uses on it, in words
 	Expected bool     `json:"supported"` // has what the wheels were compiled for
+
+	slow bool // they are Eigen's, where there are oneDNN's
 }
 
 type memoryFound struct {
@@ -262,33 +266,14 @@ func tryMultiply(p graph.Precision) (err error) {
 }
 
 func examineCPU() cpuFound {
-	found := cpuFound{Cores: runtime.NumCPU(), Quota: runtime.NumCPU(), Expected: true, Features: []string{}}
+	c := kernels.ThisCPU()
+	found := cpuFound{
+		Model: c.Model, Cores: runtime.NumCPU(), Quota: runtime.NumCPU(), Features: append([]string{}, c.Features...), Kernels: kernels.InUse(),
+		Expected: runtime.GOARCH != "amd64" || cpu.X86.HasAVX, slow: runtime.GOARCH == "amd64" && !kernels.OneDNN(),
+	}
 	// Go sets its own threads by the container's limit, unless it is told a number.
 	if os.Getenv("GOMAXPROCS") == "" {
 		found.Quota = runtime.GOMAXPROCS(0)
-	}
-	has := func(name string, yes bool) {
-		if yes {
-			found.Features = append(found.Features, name)
-		}
-	}
-	switch runtime.GOARCH {
-	case "amd64":
-		has("AVX", cpu.X86.HasAVX)
-		has("AVX2", cpu.X86.HasAVX2)
-		has("FMA", cpu.X86.HasFMA)
-		has("AVX512F", cpu.X86.HasAVX512F)
-		has("AVX512_VNNI", cpu.X86.HasAVX512VNNI)
-		has("AVX512_BF16", cpu.X86.HasAVX512BF16)
-		has("AMX_BF16", cpu.X86.HasAMXBF16)
-		found.Expected = cpu.X86.HasAVX
-	case "arm64":
-		has("ASIMD", cpu.ARM64.HasASIMD)
-		has("SVE", cpu.ARM64.HasSVE)
-		has("SVE2", cpu.ARM64.HasSVE2)
-	}
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		found.Model = colonField(string(info), "model name")
 	}
 	return found
 }
@@ -380,7 +365,7 @@ func driverVersion(line string) string {
 // judge turns what was found into findings, in the order of what builds on what.
 func judge(e examination) []finding {
 	return []finding{
-		judgeLibrary(e.Library), judgeCPU(e.CPU), judgeMemory(e.Memory),
+		judgeLibrary(e.Library), judgeCPU(e.CPU), judgeKernels(e.CPU), judgeMemory(e.Memory),
 		judgeDevices(e), judgeGPU(e), judgePrecision(e), judgeCompute(e.Compute),
 	}
 }
@@ -507,7 +492,19 @@ func judgePrecision(e examination) finding {
 	case e.usesGPU():
 		f.Found += " on GPUs; bfloat16 and --xla are faster on most (docs/devices.md)"
 	case e.AutoPrecision == graph.Float32:
-		f.Found += " (this CPU has no bfloat16 arithmetic; bfloat16 would be emulated and slower)"
+		f.Found += ", which pays most here: bfloat16 and float16 would be emulated and slower"
+	default:
+		f.Found += ", which pays most here; float16 would be emulated and slower"
+	}
+	return f
+}
+
+func judgeKernels(c cpuFound) finding {
+	f := finding{Check: "kernels", Status: statusOK, Found: c.Kernels}
+	if c.slow {
+		f.Status = statusWarn
+		f.Found += ": training takes about three times as long as with oneDNN's, and int8 models cannot be used"
+		f.Mend = "unset TF_ENABLE_ONEDNN_OPTS, which turns oneDNN's kernels off"
 	}
 	return f
 }

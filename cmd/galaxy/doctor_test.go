@@ -19,7 +19,7 @@ func healthy() examination {
 		Galaxy:        "0.1.0",
 		Library:       libraryFound{Version: "2.21.0", BuiltFor: "2.21.0", Files: []string{"/opt/lib/libtensorflow_cc.so.2"}},
 		Devices:       []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:CPU:0", Type: "CPU"}},
-		CPU:           cpuFound{Model: "A CPU", Cores: 4, Quota: 4, Features: []string{"AVX", "AVX2"}, Expected: true},
+		CPU:           cpuFound{Model: "A CPU", Cores: 4, Quota: 4, Features: []string{"AVX", "AVX2"}, Kernels: "oneDNN's kernels for AVX2", Expected: true},
 		Memory:        memoryFound{TotalBytes: 8 << 30, AvailableBytes: 6 << 30},
 		Compute:       []computeFound{{Precision: graph.Float32}},
 		AutoPrecision: graph.Float32,
@@ -28,9 +28,14 @@ func healthy() examination {
 
 func TestJudgePrecision(t *testing.T) {
 	e := examination{AutoPrecision: graph.Float32}
-	if got := judgePrecision(e).Found; !strings.Contains(got, "this CPU has no bfloat16") {
+	if got := judgePrecision(e).Found; !strings.Contains(got, "bfloat16 and float16 would be emulated") {
 		t.Errorf("on a CPU: %s", got)
 	}
+	e.AutoPrecision = graph.BFloat16
+	if got := judgePrecision(e).Found; !strings.Contains(got, "auto is bfloat16") || !strings.Contains(got, "float16 would be emulated") {
+		t.Errorf("on a CPU with bfloat16: %s", got)
+	}
+	e.AutoPrecision = graph.Float32
 	e.Devices = []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:GPU:0", Type: "GPU"}}
 	if got := judgePrecision(e).Found; !strings.Contains(got, "float32 on GPUs; bfloat16 and --xla") {
 		t.Errorf("on a GPU: %s", got)
@@ -55,6 +60,10 @@ func TestJudge(t *testing.T) {
 		{
 			name: "an old CPU", change: func(e *examination) { e.CPU.Expected, e.CPU.Features = false, nil },
 			check: "cpu", status: statusFail, found: "no vector instructions", mend: "need a CPU with AVX",
+		},
+		{
+			name: "Eigen's kernels", change: func(e *examination) { e.CPU.slow, e.CPU.Kernels = true, "Eigen's kernels" },
+			check: "kernels", status: statusWarn, found: "Eigen's kernels: training takes about three times", mend: "unset TF_ENABLE_ONEDNN_OPTS",
 		},
 		{
 			name: "a container's share", change: func(e *examination) { e.CPU.Quota = 2 },

@@ -76,6 +76,9 @@ type State struct {
 	Files map[string]File `json:"files"`
 	// TensorFlow is the version of the library that wrote the variables.
 	TensorFlow string `json:"tensorflow"`
+	// Machine is what the step was computed on, as in the run's configuration; "" where the
+	// version of galaxy that wrote it did not tell.
+	Machine string `json:"machine,omitempty"`
 	// Config is the run's configuration, as in its config.json.
 	Config json.RawMessage `json:"config"`
 	// Checksums maps each file of the folder but this one to its XXH3, 16
