@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"galaxy/internal/kernels"
 )
 
 // machine is what the figures were measured on, and with. What cannot be found out,
@@ -21,13 +24,14 @@ type machine struct {
 	Cores     int               `json:"cores"`
 	MemoryGiB float64           `json:"memory_gib"`
 	Kernel    string            `json:"kernel"`
-	Flags     []string          `json:"cpu_flags"` // those that the kernels of bfloat16 and int8 depend on
+	Flags     []string          `json:"cpu_flags"` // those that the kernels depend on
+	Kernels   string            `json:"cpu_kernels"`
 	Versions  map[string]string `json:"versions"`
 }
 
 func (m machine) print() {
-	fmt.Printf("| machine | |\n|---|---|\n| date | %s |\n| CPU | %s, %d cores, %s |\n| memory | %.1f GiB |\n| kernel | %s |\n",
-		m.Date, m.CPU, m.Cores, strings.Join(m.Flags, " "), m.MemoryGiB, m.Kernel)
+	fmt.Printf("| machine | |\n|---|---|\n| date | %s |\n| CPU | %s, %d cores, %s; %s |\n| memory | %.1f GiB |\n| kernel | %s |\n",
+		m.Date, m.CPU, m.Cores, strings.Join(m.Flags, " "), m.Kernels, m.MemoryGiB, m.Kernel)
 	for _, name := range slices.Sorted(maps.Keys(m.Versions)) {
 		fmt.Printf("| %s | %s |\n", name, m.Versions[name])
 	}
@@ -36,9 +40,10 @@ func (m machine) print() {
 
 // machine describes the one that the program runs on.
 func (s settings) machine(ctx context.Context) machine {
-	m := machine{Date: time.Now().UTC().Format(time.DateOnly), CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Kernel: runtime.GOOS, Versions: map[string]string{}}
-	if raw, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		m.CPU, m.Flags = parseCPU(string(raw))
+	c := kernels.ThisCPU()
+	m := machine{
+		Date: time.Now().UTC().Format(time.DateOnly), CPU: cmp.Or(c.Model, runtime.GOARCH), Flags: c.Features, Kernels: kernels.InUse(),
+		Cores: runtime.NumCPU(), Kernel: runtime.GOOS, Versions: map[string]string{},
 	}
 	if raw, err := os.ReadFile("/proc/meminfo"); err == nil {
 		m.MemoryGiB = parseMemory(string(raw))
@@ -77,24 +82,6 @@ func parseVersions(text string) map[string]string {
 		}
 	}
 	return found
-}
-
-// parseCPU finds the first core's name and the flags that matter in /proc/cpuinfo.
-func parseCPU(text string) (model string, flags []string) {
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(line, ":")
-		switch key, value = strings.TrimSpace(key), strings.TrimSpace(value); {
-		case key == "model name" && model == "":
-			model = value
-		case key == "flags" && flags == nil:
-			for _, flag := range strings.Fields(value) {
-				if strings.HasPrefix(flag, "amx") || slices.Contains([]string{"avx512_bf16", "avx512_vnni", "avx512_fp16"}, flag) {
-					flags = append(flags, flag)
-				}
-			}
-		}
-	}
-	return model, flags
 }
 
 // parseMemory finds all of the memory, GiB, in /proc/meminfo; 0 where it does not say.

@@ -83,7 +83,7 @@ func main() {
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.torchPython, "torch-python", ".venv-torch/bin/python", "a Python with bench/requirements-torch.txt")
-	flag.StringVar(&peers, "peers", "keras", "beside whom the training step is measured: keras, torch, or both")
+	flag.StringVar(&peers, "peers", "keras", "beside whom the training step is measured: keras, keras-eigen, torch")
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
@@ -114,12 +114,15 @@ func main() {
 	}
 	s.only, s.precisions = strings.Split(only, ","), strings.Split(precisions, ",")
 	for name := range strings.SplitSeq(peers, ",") {
-		peer, ok := map[string]string{"keras": keras, "torch": torch}[name]
+		peer, ok := map[string]string{"keras": keras, "keras-eigen": kerasEigen, "torch": torch}[name]
 		if !ok {
-			fmt.Fprintf(os.Stderr, "bench: -peers %s: expected keras, torch or both\n", name)
+			fmt.Fprintf(os.Stderr, "bench: -peers %s: expected some of keras, keras-eigen, torch\n", name)
 			os.Exit(2)
 		}
 		s.peers = append(s.peers, peer)
+	}
+	if _, set := os.LookupEnv("TF_ENABLE_ONEDNN_OPTS"); !set {
+		os.Setenv("TF_ENABLE_ONEDNN_OPTS", "1") // ours has them anyway, and Keras shall
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -49,7 +49,7 @@ type stepFigures struct {
 	NotMeasured map[string]string `json:"not_measured,omitempty"`
 }
 
-var ways = []string{ours, ours + compiled, keras, keras + compiled, torch, torch + compiled}
+var ways = []string{ours, ours + compiled, keras, keras + compiled, kerasEigen, kerasEigen + compiled, torch, torch + compiled}
 
 func (f stepFigures) print() {
 	fmt.Printf("| %s, %d px, batch %d | step, s | img/s | first step after, s | peak RssAnon, MiB |\n|---|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
@@ -61,7 +61,7 @@ func (f stepFigures) print() {
 		}
 	}
 	fmt.Println()
-	for _, peer := range []string{keras, torch} {
+	for _, peer := range []string{keras, kerasEigen, torch} {
 		if faster, ok := f.Faster[peer]; ok {
 			fmt.Printf("%s beside %s: speed %v ×; first step after %v of its time; peak memory %v of its\n", f.Precision, peer, faster, f.Start[peer], f.Memory[peer])
 		}
@@ -210,9 +210,13 @@ func (s settings) timePeer(ctx context.Context, peer string, t training, flags .
 	if peer == torch {
 		python, program = s.torchPython, script("torch_step.py")
 	}
-	args := []string{program, "--cache", t.cache, "--batch", strconv.Itoa(t.batch), "--steps", strconv.Itoa(t.steps), "--precision", t.precision}
+	args := []string{python, program, "--cache", t.cache, "--batch", strconv.Itoa(t.batch), "--steps", strconv.Itoa(t.steps), "--precision", t.precision}
+	if peer == kerasEigen {
+		args = append([]string{"env", "TF_ENABLE_ONEDNN_OPTS=0"}, args...)
+	}
+	args = append(args, flags...)
 	begin := float64(time.Now().UnixNano()) / 1e9
-	raw, peak, err := peaked(ctx, python, append(args, flags...)...)
+	raw, peak, err := peaked(ctx, args[0], args[1:]...)
 	if err != nil {
 		return took, err
 	}

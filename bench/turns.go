@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// The sides; a way is a side as it is, or compiled.
+// The sides; a way is a side as it is, or compiled. Keras has the kernels that ours has, and
+// kerasEigen those that pip's TensorFlow takes by itself on CPUs without AVX512-VNNI or
+// AVX-VNNI.
 const (
-	ours, keras, torch = "galaxy", "Keras", "PyTorch"
-	compiled           = ", compiled"
+	ours, keras, kerasEigen, torch = "galaxy", "Keras", "Keras on Eigen's kernels", "PyTorch"
+	compiled                       = ", compiled"
 )
 
 // side is a program, or a way of using one, that takes turns with others at the

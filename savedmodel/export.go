@@ -64,7 +64,7 @@ type Config struct {
 	// of its blocks in graph.Int8 are measured on; nil is all of Model.Precision.
 	Calibration []byte
 	// Metadata is written beside the model. Export itself fills in TensorFlow,
-	// Size, Crop, Precision, Frozen and SHA256.
+	// Size, Crop, Precision, Needs, Frozen and SHA256.
 	Metadata Metadata
 }
 
@@ -271,6 +271,7 @@ func writeMetadata(dir string, cfg Config) error {
 	if cfg.Calibration != nil {
 		m.Precision = graph.Int8
 	}
+	m.Needs = needs(m.Precision, cfg.Model.Precision)
 	m.SHA256 = map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

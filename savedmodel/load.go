@@ -51,6 +51,7 @@ type LoadConfig struct {
 type Model struct {
 	graph.Predictor
 	metadata *Metadata
+	warning  string
 }
 
 // Load opens a SavedModel, of Export or of anything else that writes the tag
@@ -81,6 +82,11 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	m := &Model{Predictor: graph.Predictor{Size: sig.size, Outputs: sig.outputs, Pixels: cfg.Pixels}}
 	if m.metadata, err = readMetadata(dir); err != nil {
 		return nil, err
+	}
+	if m.metadata != nil {
+		if m.warning, err = m.metadata.check(hasNeed(cfg.Session)); err != nil {
+			return nil, err
+		}
 	}
 	options, err := cfg.Session.Options()
 	if err != nil {
@@ -331,6 +337,9 @@ func shapeString(info *pb.TensorInfo) string {
 	}
 	return "[" + strings.Join(dims, ", ") + "]"
 }
+
+// Warning is what a user should know of how the model runs here, "" for nothing.
+func (m *Model) Warning() string { return m.warning }
 
 // Metadata is what galaxy wrote beside the model; nil for a model of another
 // program.

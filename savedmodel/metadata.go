@@ -15,6 +15,7 @@ import (
 
 	"galaxy/graph"
 	"galaxy/internal/durable"
+	"galaxy/internal/kernels"
 	"galaxy/train/objective"
 )
 
@@ -42,6 +43,9 @@ type Metadata struct {
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.
 	Precision graph.Precision `json:"precision"`
+	// Needs are what the CPU that serves the model has to have; those of a model without
+	// it follow from Precision.
+	Needs []Need `json:"needs,omitempty"`
 	// Frozen tells a model of constants from one with variables.
 	Frozen bool `json:"frozen"`
 	// Objective is the head and the loss that the network was trained with.
@@ -49,6 +53,81 @@ type Metadata struct {
 	// SHA256 holds the checksum, in hexadecimal, of every other file of the
 	// model by its path with slashes.
 	SHA256 map[string]string `json:"sha256"`
+}
+
+// Need is something that a model needs of the CPU that it is served on.
+type Need string
+
+const (
+	// OneDNN are oneDNN's kernels: TensorFlow has no others for int8.
+	OneDNN Need = "oneDNN"
+	// VNNI are instructions for int8, without which sums of products would be wrong: the
+	// models that versions before 0.2 made of graph.Int8 need them.
+	VNNI Need = "VNNI"
+	// BFloat16 are instructions for bfloat16, without which a model is slow.
+	BFloat16 Need = "bfloat16"
+	// unlimited is a CPU all of whose instructions oneDNN's kernels may use: TensorFlow,
+	// which does not know of the limit, takes kernels that are not there.
+	unlimited Need = "unlimited"
+)
+
+// needs are those of a model in a precision with a stem in another one.
+func needs(precision, stem graph.Precision) (all []Need) {
+	if precision == graph.Int8 {
+		all = append(all, OneDNN)
+	}
+	if stem == graph.BFloat16 {
+		all = append(all, BFloat16)
+	}
+	return all
+}
+
+// check compares what the model needs with what there is. warning, if there is one, is
+// what a user should know of a model that can be used all the same.
+func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
+	all := m.Needs
+	if all == nil {
+		if all = needs(m.Precision, m.Precision); m.Precision == graph.Int8 {
+			all = append(all, VNNI)
+		}
+	}
+	for _, need := range all {
+		switch {
+		case has(need):
+		case need == OneDNN:
+			return "", fmt.Errorf("it is in int8, for which TensorFlow has oneDNN's kernels alone, and here are %s: unset TF_ENABLE_ONEDNN_OPTS if it turns them off, or export the run in another precision", kernels.InUse())
+		case need == VNNI:
+			return "", errors.New("it is in int8 and was exported by an older version of galaxy, for CPUs with VNNI, which this one lacks: sums would be wrong; export the run again")
+		case need == BFloat16 && has(unlimited):
+			warning = "it computes in bfloat16, for which this CPU has no instructions: in float32 it would be faster here (galaxy export --precision float32)"
+		case need == BFloat16:
+			return "", fmt.Errorf("it computes in bfloat16, for which %s have nothing: unset ONEDNN_MAX_CPU_ISA, or export the run with --precision float32", kernels.InUse())
+		default:
+			return "", fmt.Errorf("it needs %q of the CPU, of which this version of galaxy knows nothing", need)
+		}
+	}
+	return warning, nil
+}
+
+// hasNeed tells what a session of this process has.
+func hasNeed(session graph.SessionConfig) func(Need) bool {
+	return func(need Need) bool {
+		switch need {
+		case OneDNN:
+			return kernels.OneDNN()
+		case VNNI:
+			return kernels.VNNI()
+		case BFloat16:
+			if kernels.BFloat16() {
+				return true
+			}
+			gpu, err := graph.HasGPU(session)
+			return err == nil && gpu // whose kernels add up in float32
+		case unlimited:
+			return !kernels.OneDNN() || !kernels.Limited()
+		}
+		return false
+	}
 }
 
 // readMetadata returns nil for a model without metadata, and checks the files

@@ -92,6 +92,9 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
+	if model.warning != "" {
+		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
+	}
 	if err := model.fits(c.String("model"), cache.Manifest(), other); err != nil {
 		return err
 	}

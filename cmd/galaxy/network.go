@@ -26,8 +26,9 @@ type network struct {
 	crop      int   // side of the centre that they show, pixels; 0 of a model that does not tell
 	splitSeed int64 // of the cache that it was trained on
 	step      int64
-	served    bool // a SavedModel, which is run as it is
-	untold    bool // a SavedModel that does not tell how it was trained
+	warning   string // what a user should know of how it runs here
+	served    bool   // a SavedModel, which is run as it is
+	untold    bool   // a SavedModel that does not tell how it was trained
 	// trained is what it was trained for, a guess where it does not tell.
 	trained *objective.Objective
 	// loss is trained's; nil where that is not known, or lacks the logits.
@@ -67,14 +68,15 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 	if err != nil {
 		return network{}, err
 	}
+	gpu, err := graph.HasGPU(session)
+	if err != nil {
+		return network{}, err
+	}
 	open := restored
 	if precision != "" {
-		gpu, err := graph.HasGPU(session)
-		if err != nil {
-			return network{}, err
-		}
 		open, cfg.Model.Precision = frozen, precision.Resolve(gpu)
 	}
+	cfg.Model.Emulated = cfg.Model.Precision.Emulated(gpu)
 	inference, err := open(cfg.Model, o.Posterior, best.Prefix(), session)
 	if err != nil {
 		return network{}, err
@@ -133,7 +135,7 @@ func openSavedModel(dir string, session graph.SessionConfig, other foreign) (net
 	if err != nil {
 		return network{}, err
 	}
-	n := network{Predictor: loaded, size: loaded.Size, served: true, close: func() error { return nil }}
+	n := network{Predictor: loaded, size: loaded.Size, served: true, warning: loaded.Warning(), close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return network{}, err

@@ -78,6 +78,9 @@ func predictAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, model.close()) }()
+	if model.warning != "" {
+		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
+	}
 	tree := model.target() == data.Fractions
 	if c.IsSet("sample") && !tree {
 		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), model.trained.Outputs())}

@@ -18,6 +18,7 @@ import (
 	"galaxy/data"
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/internal/kernels"
 	"galaxy/train"
 	"galaxy/train/objective"
 )
@@ -186,6 +187,9 @@ func trainAction(c *cli.Context) (err error) {
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	progress.print("%s", describe(cfg, cluster, devices, cache))
+	if p := cfg.Model.Precision; p.Emulated(graph.IsGPU(devices[0])) {
+		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, and a step takes longer than with --precision float32 (docs/machines.md)", p, kernels.InUse())
+	}
 	summary, err := train.Run(ctx, train.Options{
 		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },

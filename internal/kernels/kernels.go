@@ -86,6 +86,13 @@ func Largest() ISA {
 	return ""
 }
 
+// Limited reports whether ONEDNN_MAX_CPU_ISA keeps oneDNN's kernels from instructions that
+// the CPU has.
+func Limited() bool {
+	l := rank(Largest())
+	return slices.ContainsFunc(isas[l+1:], func(x isaOfCPU) bool { return x.has() })
+}
+
 // BFloat16 reports whether kernels multiply bfloat16 here by instructions made for it and
 // add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round every
 // partial sum to 8 bits.
