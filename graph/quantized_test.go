@@ -11,6 +11,7 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/graphtest"
+	"galaxy/internal/kernels"
 )
 
 func TestQuantizeKernel(t *testing.T) {
@@ -62,6 +63,14 @@ func TestQuantizeKernelPairs(t *testing.T) {
 	}
 }
 
+// needInt8 skips a test where nothing computes in int8.
+func needInt8(t *testing.T) {
+	t.Helper()
+	if !kernels.OneDNN() {
+		t.Skip("only oneDNN has kernels for int8, and they are turned off")
+	}
+}
+
 // quantizedTwin is a 3×3 convolution of whole numbers, SAME padding, stride 1, with bias,
 // sum and ReLU in float64, to the numbers of the output.
 func quantizedTwin(x, kernel, bias, add []float64, size, in, out int, scale []float64, outScale float64, relu bool) []float64 {
@@ -95,6 +104,7 @@ func quantizedTwin(x, kernel, bias, add []float64, size, in, out int, scale []fl
 // Every op of a block gives the whole numbers that its formula says, but for those on the
 // edge between two.
 func TestQuantizedConvolution(t *testing.T) {
+	needInt8(t)
 	const size, channels = 5, 8
 	r := rand.New(rand.NewPCG(3, 4))
 	random := func(n int, scale float64) (values []float32) {
@@ -200,6 +210,7 @@ func TestQuantizedConvolution(t *testing.T) {
 
 // Eight bits are enough for the logits to stay near those of float32.
 func TestQuantizedIsNearFloat32(t *testing.T) {
+	needInt8(t)
 	cfg := testTrainerConfig(64, 8)
 	cfg.Optimizer.ClipNorm = .1
 	tr := newTestTrainer(t, cfg)

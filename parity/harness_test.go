@@ -16,6 +16,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/internal/kernels"
 )
 
 // outputs is the number of answers, which the scripts take for granted too.
@@ -37,7 +38,8 @@ func python(t *testing.T, args ...string) []byte {
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), interpreter, args...)
-	cmd.Env = append(cmd.Environ(), "CUDA_VISIBLE_DEVICES=-1") // the tolerances are those of a CPU's arithmetic
+	// The tolerances are those of a CPU's arithmetic, by the kernels that ours has.
+	cmd.Env = append(cmd.Environ(), "CUDA_VISIBLE_DEVICES=-1", fmt.Sprintf("TF_ENABLE_ONEDNN_OPTS=%t", kernels.OneDNN()))
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, stderr.Bytes())

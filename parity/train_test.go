@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	headway = 2  // our gap over the widest gap between two Keras runs
-	stretch = 10 // steps whose losses are compared together
+	headway      = 2  // our gap over the widest gap between two Keras runs
+	firstHeadway = 4  // that of the losses in the first stretch, where Keras' runs differ by less than rounding
+	stretch      = 10 // steps whose losses are compared together
 )
 
 // TestTraining makes 30 updates from the same weights on the same batches as
@@ -124,10 +125,14 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 		for _, pair := range answer.Pairs {
 			reached = max(reached, norm(pair.Loss[from:to]))
 		}
+		limit := float64(headway)
+		if from == 0 {
+			limit = firstHeadway
+		}
 		t.Logf("losses of steps %d to %d: ours-Keras %.3g, widest Keras-Keras %.3g (ratio %.2f)", from+1, to, gap, reached, gap/reached)
-		if !(gap <= headway*reached) {
-			t.Errorf("losses of steps %d to %d: the gap to Keras is %.3g, want at most %d × %.3g; ours %.8f, Keras %.8f",
-				from+1, to, gap, headway, reached, question.Losses[from:to], answer.Losses[0][from:to])
+		if !(gap <= limit*reached) {
+			t.Errorf("losses of steps %d to %d: the gap to Keras is %.3g, want at most %v × %.3g; ours %.8f, Keras %.8f",
+				from+1, to, gap, limit, reached, question.Losses[from:to], answer.Losses[0][from:to])
 		}
 	}
 	// A yardstick as long as the way itself would measure nothing.

@@ -66,8 +66,7 @@ const (
 	VNNI Need = "VNNI"
 	// BFloat16 are instructions for bfloat16, without which a model is slow.
 	BFloat16 Need = "bfloat16"
-	// unlimited is a CPU all of whose instructions oneDNN's kernels may use: TensorFlow,
-	// which does not know of the limit, takes kernels that are not there.
+	// unlimited is what kernels.Limited takes away.
 	unlimited Need = "unlimited"
 )
 
@@ -124,7 +123,7 @@ func hasNeed(session graph.SessionConfig) func(Need) bool {
 			gpu, err := graph.HasGPU(session)
 			return err == nil && gpu // whose kernels add up in float32
 		case unlimited:
-			return !kernels.OneDNN() || !kernels.Limited()
+			return !kernels.Limited()
 		}
 		return false
 	}

@@ -86,12 +86,10 @@ func Largest() ISA {
 	return ""
 }
 
-// Limited reports whether ONEDNN_MAX_CPU_ISA keeps oneDNN's kernels from instructions that
-// the CPU has.
-func Limited() bool {
-	l := rank(Largest())
-	return slices.ContainsFunc(isas[l+1:], func(x isaOfCPU) bool { return x.has() })
-}
+// Limited reports whether ONEDNN_MAX_CPU_ISA keeps oneDNN's kernels from AVX-512, which the
+// CPU has: TensorFlow, which looks at the CPU alone, then asks for kernels of bfloat16 that
+// are not there.
+func Limited() bool { return OneDNN() && hasAVX512() && rank(Largest()) < rank("AVX512_CORE") }
 
 // BFloat16 reports whether kernels multiply bfloat16 here by instructions made for it and
 // add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round every
