@@ -10,7 +10,7 @@ import (
 
 // probes are variables of every kind: trained with and without decay, and batch
 // norm's averages.
-var probes = []string{"stem/conv/kernel", "stage2/block1/bn1/gamma", "head/bias", "stage4/block3/bn2/moving_variance", "stem/bn/moving_mean"}
+var probes = []string{"stem/conv/kernel", "stage2/block1/bn1/gamma", "head/bias", "stage2/block1/bn2/moving_variance", "stem/bn/moving_mean"}
 
 func weightsOf(t *testing.T, tr *Trainer) Weights {
 	t.Helper()

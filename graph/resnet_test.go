@@ -13,7 +13,16 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/graphtest"
+	"galaxy/internal/arch"
 )
+
+// resNet34 has a test build the published network, also with -short. Such a test cannot be
+// parallel: those that are begin when all others have ended.
+func resNet34(t *testing.T) {
+	was := arch.Stages
+	t.Cleanup(func() { arch.Stages = was })
+	arch.Stages = arch.ResNet34
+}
 
 // inferenceVariables builds the network and lists its variables.
 func inferenceVariables(t *testing.T, cfg Config) []Variable {
@@ -30,6 +39,7 @@ func inferenceVariables(t *testing.T, cfg Config) []Variable {
 // parameters is that of every ResNet34 in circulation, which has 21,797,672
 // with a head of 1,000 outputs.
 func TestResNet34IsThePublishedOne(t *testing.T) {
+	resNet34(t)
 	cfg := testConfig(64, Float32)
 	cfg.Outputs = 1000
 	total, convolutions := 0, 0
@@ -57,6 +67,7 @@ func TestResNet34IsThePublishedOne(t *testing.T) {
 
 // Checkpoints are read by these names: changing one is changing the format.
 func TestVariableNames(t *testing.T) {
+	resNet34(t)
 	var names []string
 	for _, v := range inferenceVariables(t, testConfig(32, Float32)) {
 		names = append(names, fmt.Sprint(v.Name, v.Shape))
@@ -283,6 +294,7 @@ func TestPrecision(t *testing.T) {
 // bfloat16 keeps 8 bits: through 34 layers the logits stay near those of
 // float32, and the gradients point the same way.
 func TestBFloat16IsNearFloat32(t *testing.T) {
+	resNet34(t)
 	outputs := map[Precision]StepOutput{}
 	logits := map[Precision][]float32{}
 	for _, p := range []Precision{Float32, BFloat16} {

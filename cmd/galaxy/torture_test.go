@@ -73,7 +73,7 @@ func (b *workbench) command(args ...string) (c *exec.Cmd, stdout, stderr *bytes.
 	c = exec.CommandContext(b.t.Context(), "galaxy", args...)
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	c.Dir, c.Stdout, c.Stderr = b.dir, stdout, stderr
-	c.Env = append(os.Environ(), "HOME="+b.dir) // where TensorFlow's log goes
+	c.Env = append(os.Environ(), testVariables(b.dir)...)
 	return c, stdout, stderr
 }
 
