@@ -81,6 +81,7 @@ func FuzzParseTFConfig(f *testing.F) {
 }
 
 func TestJoinClusterRefuses(t *testing.T) {
+	parallel(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func TestJoinClusterRefuses(t *testing.T) {
 		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
 		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},
 		{"a name of loopback", Worker{Cluster: []string{hostname + ":2222", here}}, hostname + ", which is 127.0."},
-		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 2 * time.Second}, "something else than a worker listens there"},
+		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 5 * time.Second}, "something else than a worker listens there"},
 		{"others that are not there", Worker{Cluster: []string{here, fmt.Sprintf("127.0.0.1:%d", ports[1])}, Timeout: time.Second}, "worker 1 (127.0.0.1:" + strconv.Itoa(ports[1]) + ") does not answer"},
 	} {
 		if _, err := JoinCluster(t.Context(), c.worker, cpus(1), SessionConfig{}); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -348,6 +349,7 @@ func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 // Two processes compute what one does on two devices, to the last bit: there is one
 // order of a sum of two.
 func TestCluster(t *testing.T) {
+	parallel(t)
 	const steps = 10
 	alone := runTasks(t, workerTask{Steps: steps})[0]
 	if alone.Err != "" {
@@ -378,6 +380,7 @@ func TestCluster(t *testing.T) {
 // ever met.
 func TestClusterLosesWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
+	parallel(t)
 	for _, die := range []int64{1, 4} {
 		testLosesWorker(t, die)
 	}
@@ -395,6 +398,7 @@ func testLosesWorker(t *testing.T, die int64) {
 // connections for it.
 func TestClusterLosesStoppedWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
+	parallel(t)
 	tasks := twoWorkers(t, 6, 0)
 	tasks[0].Hurry, tasks[1].Stop = 4, 4
 	r := runTasks(t, tasks...)[0]

@@ -24,6 +24,14 @@ func resNet34(t *testing.T) {
 	arch.Stages = arch.ResNet34
 }
 
+// parallel lets a test run beside others with -short. Without it each has ResNet34, in
+// gigabytes of memory and all cores.
+func parallel(t *testing.T) {
+	if testing.Short() {
+		t.Parallel()
+	}
+}
+
 // inferenceVariables builds the network and lists its variables.
 func inferenceVariables(t *testing.T, cfg Config) []Variable {
 	t.Helper()
@@ -90,6 +98,7 @@ func TestVariableNames(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
+	parallel(t)
 	cfg := testTrainerConfig(32, 2)
 	tr := newTestTrainer(t, cfg)
 	a, err := tr.Weights()
@@ -326,6 +335,7 @@ func TestBFloat16IsNearFloat32(t *testing.T) {
 }
 
 func TestTrainerRefuses(t *testing.T) {
+	parallel(t)
 	for _, c := range []struct {
 		change func(*TrainerConfig)
 		want   string
