@@ -26,7 +26,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test race torture parity lint build bench quality image-check env clean help tensorflow
+.PHONY: demo test test-all race torture parity lint build bench quality image-check env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -34,11 +34,17 @@ help: ## list the targets
 demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, into demo/
 	scripts/demo
 
-test: tensorflow ## run the tests
-	go test -timeout 20m ./...
+# Two packages at a time, and as many tests of each, whatever the number of cores: so all
+# of them take less than 3 GB of memory.
+test: tensorflow ## run the tests, most of them with a small network (3 minutes)
+	go run ./scripts/testreport -short -p 2 -parallel 2 -timeout 30m ./...
 
-race: tensorflow ## run the tests under the race detector
-	go test -race -timeout 30m ./...
+test-all: tensorflow ## run the tests, each in full, with ResNet34 (20 minutes)
+	go run ./scripts/testreport -p 2 -timeout 60m ./...
+
+# The size of the network is TensorFlow's affair: Go's code, in which races are sought, runs alike.
+race: tensorflow ## run the tests of make test under the race detector
+	go run ./scripts/testreport -race -short -p 2 -parallel 2 -timeout 30m ./...
 
 torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at length (Linux; strace, unshare)
 	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -kills 100 -signals 50 -flips 200 -disks 0

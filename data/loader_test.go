@@ -308,7 +308,7 @@ func TestLoaderCancelAndClose(t *testing.T) {
 		_, err = l.Next(context.Background())
 		wantError(t, err, "closed")
 	}
-	for range 100 {
+	for range 6000 { // a minute
 		if runtime.NumGoroutine() <= before {
 			return
 		}
@@ -328,6 +328,7 @@ func TestLoaderWaitEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	begin := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	_, err = l.Next(ctx)
@@ -335,8 +336,8 @@ func TestLoaderWaitEnds(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
-	if w := l.DataWait(); w < 10*time.Millisecond || w > 10*time.Second {
-		t.Errorf("waited %v, want about 20 ms", w)
+	if w, all := l.DataWait(), time.Since(begin); w <= 0 || w > all {
+		t.Errorf("waited %v of %v", w, all)
 	}
 	b, err := l.Next(context.Background())
 	if err != nil {

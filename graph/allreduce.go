@@ -72,7 +72,8 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 	var before []*tf.Operation
 	for bucket := range collectives {
 		begin, count := end, int64(0)
-		for begin > 0 && (bucket == collectives-1 || count < total/collectives) {
+		// Two values are left for each all-reduce to come, which ConcatV2 takes at least.
+		for begin > 2*(collectives-1-bucket) && (bucket == collectives-1 || count < total/collectives) {
 			begin--
 			count += counts[begin]
 		}

@@ -315,6 +315,7 @@ func TestAugmentOffAddsNoNode(t *testing.T) {
 }
 
 func TestTrainerAugments(t *testing.T) {
+	parallel(t)
 	cfg := testTrainerConfig(32, 8)
 	images, labels := testBatch(cfg, 1)
 	for i := range images { // a ramp, so that flips and shifts show
@@ -337,25 +338,28 @@ func TestTrainerAugments(t *testing.T) {
 		"rotate": {Rotate: 90}, "flip": {Flip: true}, "shift": {Shift: .2}, "zoom": {Zoom: 1.5},
 		"brightness": {Brightness: .5}, "contrast": {Contrast: .5}, "color": {Color: .5}, "everything": everything,
 	} {
-		cfg.Augment = a
-		tr := newTestTrainer(t, cfg)
-		logits, _, err := tr.Predict(images)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(logits, want) {
-			t.Errorf("%s: images are varied in evaluation too", name)
-		}
-		first := loss(tr, 1, 0)
-		if first == unvaried {
-			t.Errorf("%s: the images of a step are not varied", name)
-		}
-		if again := loss(tr, 1, 0); again != first {
-			t.Errorf("%s: loss %v, and %v in the same step again", name, first, again)
-		}
-		if loss(tr, 1, 1) == first || loss(tr, 2, 0) == first {
-			t.Errorf("%s: another step or another seed varies images alike", name)
-		}
+		t.Run(name, func(t *testing.T) { // which closes its trainer
+			cfg := cfg
+			cfg.Augment = a
+			tr := newTestTrainer(t, cfg)
+			logits, _, err := tr.Predict(images)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(logits, want) {
+				t.Error("images are varied in evaluation too")
+			}
+			first := loss(tr, 1, 0)
+			if first == unvaried {
+				t.Error("the images of a step are not varied")
+			}
+			if again := loss(tr, 1, 0); again != first {
+				t.Errorf("loss %v, and %v in the same step again", first, again)
+			}
+			if loss(tr, 1, 1) == first || loss(tr, 2, 0) == first {
+				t.Error("another step or another seed varies images alike")
+			}
+		})
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // probes are variables of every kind: trained with and without decay, and batch
 // norm's averages.
-var probes = []string{"stem/conv/kernel", "stage2/block1/bn1/gamma", "head/bias", "stage4/block3/bn2/moving_variance", "stem/bn/moving_mean"}
+var probes = []string{"stem/conv/kernel", "stage2/block1/bn1/gamma", "head/bias", "stage2/block1/bn2/moving_variance", "stem/bn/moving_mean"}
 
 func weightsOf(t *testing.T, tr *Trainer) Weights {
 	t.Helper()
@@ -33,6 +33,7 @@ func trainSteps(t *testing.T, tr *Trainer, cfg TrainerConfig, from, to int64) {
 
 // The model is the average of the trained weights, by the formula in float64.
 func TestAverage(t *testing.T) {
+	parallel(t)
 	cfg := testTrainerConfig(32, 4)
 	cfg.Average = .6
 	tr := newTestTrainer(t, cfg)
@@ -121,6 +122,7 @@ func TestAverage(t *testing.T) {
 // A step on smaller images is the step of a network of that size: the large
 // images hold each pixel of the small ones four times.
 func TestResize(t *testing.T) {
+	parallel(t)
 	small, large := testTrainerConfig(32, 4), testTrainerConfig(64, 4)
 	large.Resize = true
 	a, b := newTestTrainer(t, small), newTestTrainer(t, large)

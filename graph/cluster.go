@@ -319,11 +319,15 @@ func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
 
 // wait waits until all workers listen.
 func (c *Cluster) wait(ctx context.Context) error {
+	var absent []string
 	for present := 0; ; {
 		if c.worker.Waiting != nil {
 			c.worker.Waiting()
 		}
-		absent := c.absent(ctx, speaks)
+		// A look that the end of the wait has cut short has less to say than the one before.
+		if found := c.absent(ctx, speaks); ctx.Err() == nil || len(absent) == 0 {
+			absent = found
+		}
 		if present++; len(absent) > 0 {
 			present = 0
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"net"
@@ -22,6 +23,8 @@ import (
 	"time"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/internal/arch"
 )
 
 func TestParseTFConfig(t *testing.T) {
@@ -78,6 +81,7 @@ func FuzzParseTFConfig(f *testing.F) {
 }
 
 func TestJoinClusterRefuses(t *testing.T) {
+	parallel(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -103,15 +107,11 @@ func TestJoinClusterRefuses(t *testing.T) {
 		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
 		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},
 		{"a name of loopback", Worker{Cluster: []string{hostname + ":2222", here}}, hostname + ", which is 127.0."},
-		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 2 * time.Second}, "something else than a worker listens there"},
+		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 5 * time.Second}, "something else than a worker listens there"},
 		{"others that are not there", Worker{Cluster: []string{here, fmt.Sprintf("127.0.0.1:%d", ports[1])}, Timeout: time.Second}, "worker 1 (127.0.0.1:" + strconv.Itoa(ports[1]) + ") does not answer"},
 	} {
-		begin := time.Now()
 		if _, err := JoinCluster(t.Context(), c.worker, cpus(1), SessionConfig{}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, expected an error with %q", c.name, err, c.want)
-		}
-		if took := time.Since(begin); took > 30*time.Second {
-			t.Errorf("%s: it took %v", c.name, took)
 		}
 	}
 }
@@ -138,6 +138,7 @@ type workerTask struct {
 	Steps  int64
 	Die    int64 // at the step of this number, as by kill -9; 0 does not
 	Stop   int64 // hang from the step of this number on, as by kill -STOP; 0 does not
+	Hurry  int64 // from the step of this number on wait no longer than hurried for the others; 0 does not
 	Out    string
 }
 
@@ -148,12 +149,19 @@ type workerResult struct {
 	Weights  map[string]string // XXH3 of each
 	Exposed  bool              // listens on another address than it was told to
 	Err      string
-	Took     time.Duration // from the last step that went well to the error
 }
 
 const workerVariable = "GALAXY_TEST_WORKER"
 
+// hurried is how long a worker that hangs is waited for: long enough for it to have come to
+// that point on a busy machine.
+const hurried = 15 * time.Second
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() { // one test of each kind has resNet34
+		arch.Stages = arch.Small
+	}
 	text := os.Getenv(workerVariable)
 	if text == "" {
 		os.Exit(m.Run())
@@ -173,7 +181,6 @@ func TestMain(m *testing.M) {
 }
 
 func (task workerTask) run() (r workerResult) {
-	last := time.Now()
 	cfg := testTrainerConfig(32, 8)
 	cfg.Model.Dropout, cfg.Augment, cfg.Average, cfg.Devices = .2, Augment{Rotate: 180, Flip: true}, .9, cpus(2)
 	cfg.Session.Threads = 1
@@ -200,6 +207,9 @@ func (task workerTask) run() (r workerResult) {
 		for i := range task.Steps {
 			images, labels := testBatch(cfg, uint64(i))
 			n, m := len(images)/c.Workers(), len(labels)/c.Workers()
+			if i == task.Hurry-1 {
+				c.worker.Timeout = hurried
+			}
 			if i == task.Die-1 {
 				os.Exit(0) // without a word to the others
 			}
@@ -218,14 +228,14 @@ func (task workerTask) run() (r workerResult) {
 			if out.Stop != (c != nil && i == task.Steps-1) {
 				return fmt.Errorf("stop is %v after step %d", out.Stop, i)
 			}
-			r.Losses, last = append(r.Losses, out.Loss), time.Now()
+			r.Losses = append(r.Losses, out.Loss)
 		}
 		w, err := tr.Weights()
 		r.Weights = sums(w)
 		return err
 	}()
 	if err != nil {
-		r.Err, r.Took = err.Error(), time.Since(last)
+		r.Err = err.Error()
 	}
 	return r
 }
@@ -282,7 +292,7 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := exec.CommandContext(t.Context(), os.Args[0])
+		p := exec.CommandContext(t.Context(), os.Args[0], fmt.Sprintf("-test.short=%v", testing.Short()))
 		// A proxy of the environment is no way to the neighbour.
 		p.Env = append(os.Environ(), workerVariable+"="+string(raw), "http_proxy=http://127.0.0.1:9")
 		p.Stdout, p.Stderr = &logs[i], &logs[i]
@@ -330,7 +340,7 @@ func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	for i := range addresses {
-		tasks = append(tasks, workerTask{Worker: Worker{Cluster: addresses, Index: i, Timeout: time.Minute}, Steps: steps})
+		tasks = append(tasks, workerTask{Worker: Worker{Cluster: addresses, Index: i, Timeout: 10 * time.Minute}, Steps: steps})
 	}
 	tasks[1].Die = die
 	return tasks
@@ -339,6 +349,7 @@ func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 // Two processes compute what one does on two devices, to the last bit: there is one
 // order of a sum of two.
 func TestCluster(t *testing.T) {
+	parallel(t)
 	const steps = 10
 	alone := runTasks(t, workerTask{Steps: steps})[0]
 	if alone.Err != "" {
@@ -369,6 +380,7 @@ func TestCluster(t *testing.T) {
 // ever met.
 func TestClusterLosesWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
+	parallel(t)
 	for _, die := range []int64{1, 4} {
 		testLosesWorker(t, die)
 	}
@@ -377,11 +389,8 @@ func TestClusterLosesWorker(t *testing.T) {
 func testLosesWorker(t *testing.T, die int64) {
 	t.Helper()
 	r := runTasks(t, twoWorkers(t, 6, die)...)[0]
-	if int64(len(r.Losses)) != die-1 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "does not answer") {
-		t.Errorf("worker 0 made %d steps and ended with %q, expected %d steps and an error that names worker 1", len(r.Losses), r.Err, die-1)
-	}
-	if r.Took > 30*time.Second {
-		t.Errorf("worker 0 took %v to tell", r.Took)
+	if int64(len(r.Losses)) != die-1 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "does not answer") || strings.Contains(r.Err, "waited for") {
+		t.Errorf("worker 0 made %d steps and ended with %q, expected %d steps and an error that names worker 1, and not that it waited in vain", len(r.Losses), r.Err, die-1)
 	}
 }
 
@@ -389,8 +398,9 @@ func testLosesWorker(t *testing.T, die int64) {
 // connections for it.
 func TestClusterLosesStoppedWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
+	parallel(t)
 	tasks := twoWorkers(t, 6, 0)
-	tasks[0].Worker.Timeout, tasks[1].Stop = 30*time.Second, 4
+	tasks[0].Hurry, tasks[1].Stop = 4, 4
 	r := runTasks(t, tasks...)[0]
 	if len(r.Losses) != 3 || !strings.Contains(r.Err, "worker 1 (127.0.0.1:") || !strings.Contains(r.Err, "it takes connections and says nothing") {
 		t.Errorf("worker 0 made %d steps and ended with %q, expected 3 steps and an error that names worker 1 as stopped", len(r.Losses), r.Err)

@@ -12,6 +12,8 @@ import (
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/internal/arch"
 )
 
 // FilterKernel is a way to find the gradient of a 3×3 convolution's kernel. All give
@@ -69,13 +71,13 @@ func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
 	if gpu := IsGPU(cfg.Devices[0]); err != nil || cfg.Model.Precision != BFloat16 || gpu || cfg.Model.Precision.Emulated(gpu) {
 		return nil, err
 	}
-	size, in := int64((cfg.Model.Size+3)/4), stages[0].filters // after the stem
-	for _, stage := range stages {
-		l := FilterLayer{precision: cfg.Model.Precision, examples: int64(part.examples), size: size, in: in, filters: stage.filters, stride: 1}
-		if in != stage.filters {
+	size, in := int64((cfg.Model.Size+3)/4), arch.Stages[0].Filters // after the stem
+	for _, stage := range arch.Stages {
+		l := FilterLayer{precision: cfg.Model.Precision, examples: int64(part.examples), size: size, in: in, filters: stage.Filters, stride: 1}
+		if in != stage.Filters {
 			l.stride = 2
 			layers = append(layers, l)
-			l.size, l.in, l.stride = l.places(), stage.filters, 1
+			l.size, l.in, l.stride = l.places(), stage.Filters, 1
 		}
 		layers = append(layers, l)
 		size, in = l.size, l.in

@@ -182,6 +182,7 @@ func TestFilterGradients(t *testing.T) {
 // The layers that are measured are those of the graph: with another way for all of
 // them, no 3×3 kernel's gradient is left to the op.
 func TestFilterLayersOfReplica(t *testing.T) {
+	resNet34(t)
 	for i, size := range []int{64, 70} {
 		cfg := TrainerConfig{
 			Model: testConfig(size, BFloat16), Batch: 2, Resize: i > 0, Loss: squaredError, Posterior: sigmoid, Devices: []string{"/device:CPU:0"},

@@ -11,6 +11,7 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/graphtest"
+	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
 )
 
@@ -211,6 +212,7 @@ func TestQuantizedConvolution(t *testing.T) {
 // Eight bits are enough for the logits to stay near those of float32.
 func TestQuantizedIsNearFloat32(t *testing.T) {
 	needInt8(t)
+	parallel(t)
 	cfg := testTrainerConfig(64, 8)
 	cfg.Optimizer.ClipNorm = .1
 	tr := newTestTrainer(t, cfg)
@@ -229,7 +231,11 @@ func TestQuantizedIsNearFloat32(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 1 + 3*16 + 3; len(ranges) != want {
+	blocks := 0
+	for _, stage := range arch.Stages {
+		blocks += stage.Blocks
+	}
+	if want := 1 + 3*blocks + len(arch.Stages) - 1; len(ranges) != want {
 		t.Errorf("%d ranges, expected %d", len(ranges), want)
 	}
 	predict := func(g *InferenceGraph, err error) []float32 {

@@ -6,6 +6,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/internal/arch"
 )
 
 // Batch norm as published: ε and the share of the old moving average that is
@@ -14,14 +16,6 @@ const (
 	bnEpsilon  = 1e-5
 	bnMomentum = 0.9
 )
-
-// stages of ResNet34 (He et al. 2016, arXiv 1512.03385, table 1): basic blocks
-// and filters of each. The first block of every stage but the first halves the
-// picture.
-var stages = []struct {
-	blocks  int
-	filters int64
-}{{3, 64}, {4, 128}, {6, 256}, {3, 512}}
 
 // network builds forward passes of ResNet34 on images of one graph. Which
 // parameters it uses is its params; what batch norm does with them follows
@@ -80,19 +74,19 @@ const stemNorm = "stem/bn"
 // otherwise.
 func (n *network) logits(s *op.Scope, images tf.Output, r random) tf.Output {
 	x := n.normalise(s.SubScope("normalise"), images, r)
-	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, 3, stages[0].filters, 2, after{relu: true})
+	x = n.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, 3, arch.Stages[0].Filters, 2, after{relu: true})
 	x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
 	x = n.params.enter(s.SubScope("enter"), x)
-	in := stages[0].filters
-	for i, stage := range stages {
-		for j := range stage.blocks {
+	in := arch.Stages[0].Filters
+	for i, stage := range arch.Stages {
+		for j := range stage.Blocks {
 			stride := int64(1)
 			if i > 0 && j == 0 {
 				stride = 2
 			}
 			name := fmt.Sprintf("stage%d/block%d", i+1, j+1)
-			x = n.basicBlock(s.SubScope(name), x, name, in, stage.filters, stride)
-			in = stage.filters
+			x = n.basicBlock(s.SubScope(name), x, name, in, stage.Filters, stride)
+			in = stage.Filters
 		}
 	}
 	return n.head(s.SubScope("head"), x, in, r)

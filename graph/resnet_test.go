@@ -13,7 +13,24 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/graphtest"
+	"galaxy/internal/arch"
 )
+
+// resNet34 has a test build the published network, also with -short. Such a test cannot be
+// parallel: those that are begin when all others have ended.
+func resNet34(t *testing.T) {
+	was := arch.Stages
+	t.Cleanup(func() { arch.Stages = was })
+	arch.Stages = arch.ResNet34
+}
+
+// parallel lets a test run beside others with -short. Without it each has ResNet34, in
+// gigabytes of memory and all cores.
+func parallel(t *testing.T) {
+	if testing.Short() {
+		t.Parallel()
+	}
+}
 
 // inferenceVariables builds the network and lists its variables.
 func inferenceVariables(t *testing.T, cfg Config) []Variable {
@@ -30,6 +47,7 @@ func inferenceVariables(t *testing.T, cfg Config) []Variable {
 // parameters is that of every ResNet34 in circulation, which has 21,797,672
 // with a head of 1,000 outputs.
 func TestResNet34IsThePublishedOne(t *testing.T) {
+	resNet34(t)
 	cfg := testConfig(64, Float32)
 	cfg.Outputs = 1000
 	total, convolutions := 0, 0
@@ -57,6 +75,7 @@ func TestResNet34IsThePublishedOne(t *testing.T) {
 
 // Checkpoints are read by these names: changing one is changing the format.
 func TestVariableNames(t *testing.T) {
+	resNet34(t)
 	var names []string
 	for _, v := range inferenceVariables(t, testConfig(32, Float32)) {
 		names = append(names, fmt.Sprint(v.Name, v.Shape))
@@ -79,6 +98,7 @@ func TestVariableNames(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
+	parallel(t)
 	cfg := testTrainerConfig(32, 2)
 	tr := newTestTrainer(t, cfg)
 	a, err := tr.Weights()
@@ -285,6 +305,7 @@ func TestPrecision(t *testing.T) {
 // Gradients are judged layer by layer (TestConvolutions): batch norm and ReLU make of a
 // rounding error in the first layer half of the last one's gradient, in any precision.
 func TestPrecisionsAreNearFloat32(t *testing.T) {
+	resNet34(t)
 	compute := func(p Precision) (loss float64, logits []float32) {
 		cfg := testTrainerConfig(32, 8)
 		cfg.Model.Precision = p
@@ -322,6 +343,7 @@ func TestPrecisionsAreNearFloat32(t *testing.T) {
 }
 
 func TestTrainerRefuses(t *testing.T) {
+	parallel(t)
 	for _, c := range []struct {
 		change func(*TrainerConfig)
 		want   string

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"image"
 	"image/color"
@@ -29,6 +30,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/internal/arch"
 	"galaxy/savedmodel"
 	"galaxy/train/objective"
 )
@@ -100,6 +102,10 @@ var checkpoint = sync.OnceValues(func() (string, error) {
 var temp string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		arch.Stages = arch.Small
+	}
 	os.Exit(func() int {
 		var err error
 		if temp, err = os.MkdirTemp("", "savedmodel-*"); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"galaxy/graph"
+	"galaxy/internal/arch"
 	"galaxy/train/objective"
 )
 
@@ -28,6 +29,10 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 	return r
 }
 
+// kernelLayers is the number of layers there is a choice for: two a stage, but for the
+// first, which no layer with a stride begins.
+func kernelLayers() int { return 2*len(arch.Stages) - 1 }
+
 func TestChooseKernels(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", home)
@@ -43,8 +48,8 @@ func TestChooseKernels(t *testing.T) {
 		return r.Config.FilterKernels
 	}
 	first := choose(nil)
-	if len(first) != 7 {
-		t.Fatalf("chose %v, expected 7 layers", first)
+	if len(first) != kernelLayers() {
+		t.Fatalf("chose %v, expected %d layers", first, kernelLayers())
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -90,7 +95,7 @@ func TestChooseKernels(t *testing.T) {
 	} {
 		write(damage)
 		notices = nil
-		if got := choose(nil); len(got) != 7 || slices.Contains(slices.Collect(maps.Values(got)), "magic") || len(notices) != said {
+		if got := choose(nil); len(got) != kernelLayers() || slices.Contains(slices.Collect(maps.Values(got)), "magic") || len(notices) != said {
 			t.Errorf("with the memory %q: chose %v, notices %q", damage, got, notices)
 		}
 	}
@@ -102,7 +107,7 @@ func TestChooseKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	notices = nil
-	if got := choose(nil); len(got) != 7 || len(notices) != 1 || !strings.Contains(notices[0], "is a pipe") {
+	if got := choose(nil); len(got) != kernelLayers() || len(notices) != 1 || !strings.Contains(notices[0], "is a pipe") {
 		t.Errorf("with a pipe: chose %v, notices %q", got, notices)
 	}
 }
@@ -118,7 +123,7 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	if err := r.chooseKernels(); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Config.FilterKernels) != 7 || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
+	if len(r.Config.FilterKernels) != kernelLayers() || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
 		t.Errorf("chose %v, notices %q", r.Config.FilterKernels, notices)
 	}
 	// Nor is the folder asked for where there is nothing to choose.

@@ -9,13 +9,33 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"galaxy/internal/arch"
 )
 
 // underRace tells whether the race detector is on.
 var underRace bool
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"galaxy": main})
+	testscript.Main(m, map[string]func(){"galaxy": func() {
+		if os.Getenv(smallVariable) != "" {
+			arch.Stages = arch.Small
+		}
+		main()
+	}})
+}
+
+// smallVariable has the galaxy of the tests train a network of two blocks, as it does with
+// -short.
+const smallVariable = "GALAXY_TEST_SMALL"
+
+// testVariables are those of the environment in which galaxy is run in a folder.
+func testVariables(dir string) []string {
+	variables := []string{"HOME=" + dir} // where TensorFlow's log goes
+	if testing.Short() {
+		variables = append(variables, smallVariable+"=1")
+	}
+	return variables
 }
 
 // TestScripts runs the command lines in testdata/script as a user would.
@@ -23,7 +43,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("HOME", e.WorkDir) // where TensorFlow's log goes
+			e.Vars = append(e.Vars, testVariables(e.WorkDir)...)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
