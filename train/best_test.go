@@ -21,7 +21,11 @@ func TestBestWhileTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("/dev/shm", "") // where a sync costs nothing, and checkpoints come fast
+	if err != nil {
+		dir = t.TempDir()
+	}
+	defer os.RemoveAll(dir)
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	save := func(step int64) error {
 		state := checkpoint.State{Step: step, Position: step, Best: &checkpoint.Best{Step: step}, Config: raw}
@@ -56,9 +60,9 @@ func TestBestWhileTraining(t *testing.T) {
 			}
 		}
 	}()
-	const evaluations = 500
-	again, last := 0, int64(0)
-	for i := range evaluations {
+	const evaluations, steps = 500, 50
+	again, last, n := 0, int64(0), 0
+	for ; n < evaluations || last < steps; n++ {
 		calls := 0
 		err := train.WithBest(dir, cfg, func(c *checkpoint.Checkpoint) error {
 			calls++
@@ -75,7 +79,7 @@ func TestBestWhileTraining(t *testing.T) {
 			return nil
 		})
 		if err != nil {
-			t.Errorf("evaluation %d: %v", i, err)
+			t.Errorf("evaluation %d: %v", n, err)
 			break
 		}
 		again += calls - 1
@@ -84,10 +88,7 @@ func TestBestWhileTraining(t *testing.T) {
 	if err := <-saved; err != nil {
 		t.Errorf("the run: %v", err)
 	}
-	if last < 2 {
-		t.Error("no checkpoint was made meanwhile")
-	}
-	t.Logf("%d evaluations, the last of step %d; %d times the checkpoint was gone before it was read", evaluations, last, again)
+	t.Logf("%d evaluations, the last of step %d; %d times the checkpoint was gone before it was read", n, last, again)
 }
 
 // An error that is none of a removed checkpoint ends the reading at once.
