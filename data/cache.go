@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -26,8 +27,8 @@ const (
 	recordBytes  = recordLabels + 4*Answers + 4
 )
 
-// A Cache is a prepared data set: decoded images in a mapped file, their labels
-// and splits in memory. Its methods are safe for concurrent use. Examples are
+// A Cache is a prepared data set: decoded images in a mapped file, or one that is read
+// where the file system cannot map it, their labels and splits in memory. Its methods are safe for concurrent use. Examples are
 // numbered from 0 to Len()-1, by ascending GalaxyID.
 type Cache struct {
 	dir      string
@@ -42,7 +43,8 @@ type Cache struct {
 	// mu keeps the mapping alive while an image is copied out of it: reading
 	// after Close would otherwise end the process.
 	mu     sync.RWMutex
-	images mmap.MMap // nil once closed
+	images mmap.MMap // nil once closed, and where there is a file
+	file   *os.File  // nil where there is a mapping
 }
 
 // Open opens a cache folder made by Prepare. It checks the format version, the
@@ -161,9 +163,11 @@ func (c *Cache) mapImages(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // the mapping stays
-	c.images, err = mmap.Map(f, mmap.RDONLY, 0)
-	return err
+	if c.images, err = mmap.Map(f, mmap.RDONLY, 0); err != nil {
+		c.images, c.file = nil, f // as on FUSE (ENODEV), or with little address space
+		return nil
+	}
+	return f.Close() // the mapping stays
 }
 
 // Close releases the mapping. Images read from it must no longer be used;
@@ -171,11 +175,14 @@ func (c *Cache) mapImages(name string) error {
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.images == nil {
-		return nil
+	var err error
+	switch {
+	case c.images != nil:
+		err = c.images.Unmap()
+	case c.file != nil:
+		err = c.file.Close()
 	}
-	err := c.images.Unmap()
-	c.images = nil
+	c.images, c.file = nil, nil
 	if err != nil {
 		return fmt.Errorf("close cache %s: %w", c.dir, err)
 	}
@@ -266,47 +273,44 @@ func (r *imageReader) Read(p []byte) (int, error) {
 func (c *Cache) copyImages(dst []byte, which []int) error {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if c.images == nil && c.file == nil {
+		return fmt.Errorf("read cache %s: the cache is closed", c.dir)
+	}
 	at := 0 // the example at hand, for the message
 	bad := -1
+	var readErr error
 	err := guard(func() {
 		for k, i := range which {
 			at = i
-			src, err := c.view(i)
-			if err != nil {
-				return // closed: reported below
-			}
 			to := dst[k*c.row : (k+1)*c.row]
-			copy(to, src)
+			if c.file == nil {
+				copy(to, c.images[i*c.row:])
+			} else if _, readErr = c.file.ReadAt(to, int64(i)*int64(c.row)); readErr != nil {
+				if errors.Is(readErr, io.EOF) {
+					readErr = errCut
+				}
+				return
+			}
 			if xxh3.Hash(to) != c.sums[i] {
 				bad = i
 				return
 			}
 		}
 	})
-	switch {
+	switch err = cmp.Or(err, readErr); {
 	case err != nil:
 		return fmt.Errorf("read cache %s: galaxy %d: %w", c.dir, c.ids[at], err)
 	case bad >= 0:
 		return c.damaged(bad)
-	case c.images == nil:
-		return c.closed()
 	}
 	return nil
 }
 
-// view returns the mapped bytes of example i. c.mu must be held.
-func (c *Cache) view(i int) ([]byte, error) {
-	if c.images == nil {
-		return nil, c.closed()
-	}
-	return c.images[i*c.row : (i+1)*c.row : (i+1)*c.row], nil
-}
-
-func (c *Cache) closed() error { return fmt.Errorf("read cache %s: the cache is closed", c.dir) }
-
 func (c *Cache) damaged(i int) error {
 	return fmt.Errorf("read cache %s: galaxy %d: its image was edited or damaged in %s (checksum); %w", c.dir, c.ids[i], imagesName, errAgain)
 }
+
+var errCut = fmt.Errorf("%s can no longer be read: it was cut short while in use, or its disk fails; %w", imagesName, errAgain)
 
 // guard runs f, which touches mapped memory. If the file behind it was cut
 // short or its disk fails, the processor faults; Go would end the process,
@@ -319,7 +323,7 @@ func guard(f func()) (err error) {
 			if _, ok := r.(interface{ Addr() uintptr }); !ok {
 				panic(r)
 			}
-			err = fmt.Errorf("%s can no longer be read: it was cut short while in use, or its disk fails; %w", imagesName, errAgain)
+			err = errCut
 		}
 	}()
 	f()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path"
@@ -17,6 +16,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/internal/durable"
 )
 
 // maxImageBytes bounds one image file. Kaggle's are 10 to 30 kB, and a 424×424
@@ -108,19 +109,33 @@ func (m *Images) Find(id int64) (i int, ok bool) { return slices.BinarySearch(m.
 func (m *Images) Path() string { return m.path }
 
 // Read returns the bytes of the file of image i, in buf if it is large enough,
-// else in a new buffer. Files above 4 MiB are refused. The error does not repeat
-// the name.
+// else in a new buffer. Files above 4 MiB are refused. An error wraps ErrUnread
+// unless it is about what the file holds; then it does not repeat the name.
 func (m *Images) Read(i int, buf []byte) ([]byte, error) {
+	read := func() ([]byte, error) { return readFile(m.files[i].disk, buf) }
 	if f := m.files[i]; f.member != nil {
-		return readMember(f.member, buf)
+		read = func() ([]byte, error) { return readMember(f.member, buf) }
 	}
-	return readFile(m.files[i].disk, buf)
+	file, err := read()
+	return file, unread(m.files[i].name, err)
+}
+
+// ErrUnread is an error of the machine (a limit, a disk, a network) in reading or decoding
+// an image: nothing is known about the image itself.
+var ErrUnread = errors.New("this says nothing about the image, and nothing is noted of it: when the machine is mended the same command goes on")
+
+// unread makes an error of the machine an ErrUnread.
+func unread(name string, err error) error {
+	if durable.IsSystem(err) && !errors.Is(err, ErrUnread) {
+		return fmt.Errorf("image %s: %w; %w", clip(name), err, ErrUnread)
+	}
+	return err
 }
 
 // Decode reads image i, checks that it is a whole colour JPEG (of 424×424 pixels
 // if it is named after a GalaxyID) and decodes it into dst. The error is the
-// reason why the image is broken. Decode uses buf for the file's bytes, and
-// returns it, or a larger one, for the next call.
+// reason why the image is broken, unless it wraps ErrUnread. Decode uses buf for the
+// file's bytes, and returns it, or a larger one, for the next call.
 func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte, error) {
 	jpeg, err := m.Read(i, buf)
 	if err != nil {
@@ -129,7 +144,7 @@ func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte,
 	if err := checkImage(jpeg, m.ids != nil); err != nil {
 		return jpeg, err
 	}
-	return jpeg, decoder.Decode(dst, jpeg)
+	return jpeg, unread(m.files[i].name, decoder.Decode(dst, jpeg))
 }
 
 // Checksum returns the xxh3 of the id and size (both int64, little-endian) of
@@ -421,16 +436,6 @@ func checkMemberName(name string) error {
 }
 
 func readFile(name string, buf []byte) ([]byte, error) {
-	buf, err := readRegular(name, buf)
-	// The reason goes into the manifest, which must not depend on where the
-	// folder lies.
-	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
-		err = fmt.Errorf("%s: %w", pathError.Op, pathError.Err)
-	}
-	return buf, err
-}
-
-func readRegular(name string, buf []byte) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -444,8 +449,10 @@ func readRegular(name string, buf []byte) ([]byte, error) {
 		return nil, err
 	}
 	buf = grow(buf, int(info.Size()))
-	if _, err := io.ReadFull(f, buf); err != nil && len(buf) > 0 {
+	if _, err := io.ReadFull(f, buf); durable.IsSystem(err) {
 		return nil, err
+	} else if err != nil && len(buf) > 0 {
+		return nil, fmt.Errorf("%s was cut short while it was read; %w", name, ErrUnread)
 	}
 	return buf, nil
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -31,7 +32,8 @@ type Decoder interface {
 	// Decode decodes a JPEG of 424×424 pixels, keeps its centre, resizes that
 	// and fills dst, uint8 [Size, Size, 3] in row-major order, RGB. Prepare
 	// calls it from several goroutines at once and reuses both slices. The
-	// error is the reason noted for a broken image.
+	// error is the reason noted for a broken image, unless it wraps a syscall.Errno,
+	// such as ENOMEM, and so is the machine's.
 	Decode(dst, jpeg []byte) error
 }
 
@@ -108,7 +110,7 @@ func (c *PrepareConfig) Validate() error {
 //
 // A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
-// More are an error that names the first ids and the file that lists all,
+// One that the machine failed to read is ErrUnread, and ends the call. More are an error that names the first ids and the file that lists all,
 // Out.partial/broken.csv; and so are no good image at all, no image of the train
 // split, and, unless AllowMissing, an image without a row or a row without an
 // image. Rows that break the sum rules of the question tree are kept and counted
@@ -176,7 +178,8 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		p.notice("beginning anew: %s held work that was begun with %s", PartialFolder(config.Out), cmp.Or(changes, "a plan that is damaged"))
 		return nil
 	}
-	err = durable.Continue(config.Out, plan, other, func(dir string, begun bool) error { return p.write(ctx, dir, begun) })
+	notice := func(sentence string) { p.notice("%s", sentence) }
+	err = durable.Continue(config.Out, plan, notice, other, func(dir string, begun bool) error { return p.write(ctx, dir, begun) })
 	if err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", config.Out, err)
 	}
@@ -190,6 +193,9 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 // made with the settings and sources that p has, up to the broken images.
 func (p *preparer) found() (*Manifest, error) {
 	c, err := Open(p.config.Out)
+	if durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err // it may well be this cache
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s exists already, and not as this cache (%w); choose another --out or remove it first", p.config.Out, err)
 	}
@@ -294,6 +300,7 @@ type block struct {
 	good   []int    // indices into rows
 	sums   []uint64 // xxh3 of each good image
 	broken []Broken
+	err    error // ErrUnread of one
 	// Over the pixels of the good images of the train split.
 	channelSum, channelSquares [3]uint64
 }
@@ -400,6 +407,9 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 		for next < blocks && early[next] != nil {
 			b := early[next]
 			early[next] = nil
+			if b.err != nil {
+				return b.err
+			}
 			records := p.account(b)
 			_, _ = hash.Write(records) // never fails
 			// Records come second: where there is one, there is its image.
@@ -446,7 +456,11 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 		}
 		b.rows = p.todo[p.done:min(p.done+blockImages, len(p.todo))]
 		var whole bool
-		if file, whole = p.recall(b, pixels, examples, good, stored, file); !whole {
+		var err error
+		if file, whole, err = p.recall(b, pixels, examples, good, stored, file); err != nil {
+			return err
+		}
+		if !whole {
 			break
 		}
 		_, _ = hash.Write(p.account(b)) // never fails
@@ -466,9 +480,13 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 
 // recall fills b, whose rows are set, from the files of an earlier call behind
 // their first good examples. It reports whether all of b is there and right: an
-// image that has no record must still be broken. stored and file are buffers.
-func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stored, file []byte) (_ []byte, whole bool) {
-	n, _ := examples.ReadAt(stored, int64(good)*recordBytes) // fewer at the end of the file
+// image that has no record must still be broken. stored and file are buffers. The error
+// is the machine's.
+func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stored, file []byte) (_ []byte, whole bool, err error) {
+	n, err := examples.ReadAt(stored, int64(good)*recordBytes) // fewer at the end of the file
+	if durable.IsSystem(err) {
+		return file, false, err
+	}
 	stored = stored[:n-n%recordBytes]
 	b.reset()
 	row := len(b.pixels) / blockImages
@@ -478,27 +496,32 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 		rest := stored[len(b.good)*recordBytes:]
 		switch {
 		case len(rest) == 0:
-			return file, false
+			return file, false, nil
 		case int64(binary.LittleEndian.Uint64(rest[recordID:])) == id:
-			if _, err := pixels.ReadAt(dst, int64(good+len(b.good))*int64(row)); err != nil {
-				return file, false
+			if _, err := pixels.ReadAt(dst, int64(good+len(b.good))*int64(row)); durable.IsSystem(err) {
+				return file, false, err
+			} else if err != nil {
+				return file, false, nil
 			}
 			b.add(i, dst, SplitOf(id, p.config.SplitSeed))
 			if !bytes.Equal(p.record(r, b.sums[len(b.sums)-1]), rest[:recordBytes]) {
-				return file, false
+				return file, false, nil
 			}
 		default:
 			var err error
 			if file, err = p.decodeImage(dst, id, file); err == nil {
-				return file, false
+				return file, false, nil
+			}
+			if errors.Is(err, ErrUnread) {
+				return file, false, err
 			}
 			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
 		}
 	}
-	return file, true
+	return file, true, nil
 }
 
-// decode does the work of one block. It returns the buffer for files, which
+// decode does the work of one block, up to an image that the machine fails to read. It returns the buffer for files, which
 // grows with the largest.
 func (p *preparer) decode(b *block, row int, file []byte) []byte {
 	b.reset()
@@ -506,7 +529,11 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 		id := p.catalog.IDs[r]
 		dst := b.pixels[len(b.good)*row:][:row]
 		var err error
-		if file, err = p.decodeImage(dst, id, file); err != nil {
+		if file, err = p.decodeImage(dst, id, file); errors.Is(err, ErrUnread) {
+			b.err = err
+			return file
+		}
+		if err != nil {
 			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
 			continue
 		}
@@ -516,14 +543,14 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 }
 
 // decodeImage reads and decodes one image into dst. The error is the reason why
-// the image is broken. It returns the buffer for files, which may have grown.
+// the image is broken, or ErrUnread. It returns the buffer for files, which may have grown.
 func (p *preparer) decodeImage(dst []byte, id int64, file []byte) ([]byte, error) {
 	i, _ := p.images.Find(id) // match has found it
 	return p.images.Decode(dst, i, p.decoder, file)
 }
 
 func (b *block) reset() {
-	b.good, b.sums, b.broken = b.good[:0], b.sums[:0], b.broken[:0]
+	b.good, b.sums, b.broken, b.err = b.good[:0], b.sums[:0], b.broken[:0], nil
 	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	attrpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/attr_value_go_proto"
@@ -134,7 +135,8 @@ func (d *Decoder) String() string {
 
 // Decode writes the image of an encoded JPEG to dst, uint8
 // [size, size, 3] RGB in row-major order; len(dst) must be size·size·3. On an
-// error dst is left as it was.
+// error dst is left as it was. For want of memory it wraps syscall.ENOMEM: it is then
+// none about the file.
 func (d *Decoder) Decode(dst, encoded []byte) error {
 	if want := d.size * d.size * 3; len(dst) != want {
 		return fmt.Errorf("decode jpeg: expected a buffer of %d bytes, got %d", want, len(dst))
@@ -150,6 +152,9 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 		if headerErr == nil && min(header.Width, header.Height) < d.crop {
 			return fmt.Errorf("decode jpeg: the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop",
 				header.Width, header.Height, d.crop, d.crop)
+		}
+		if IsOutOfMemory(err) {
+			return fmt.Errorf("decode jpeg: %w", syscall.ENOMEM)
 		}
 		return fmt.Errorf("decode jpeg: %s", firstLine(err))
 	}

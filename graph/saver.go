@@ -2,6 +2,7 @@ package graph
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -120,10 +121,13 @@ func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if err == nil {
 		err = sv.run(sess, prefix, sv.assigned)
 	}
-	if err != nil {
-		return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, missing := os.Stat(prefix + ".index"); missing != nil { // TensorFlow's error is but text
+		return fmt.Errorf("restore variables: %w; expected a bundle with all variables of this network, in their shapes", missing)
+	}
+	return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
 }
 
 // firstLine is what TensorFlow's error says to people: the lines after it tell

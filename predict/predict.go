@@ -113,13 +113,13 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 // in PartialFolder(Out), and the next call with the same images, order and
 // settings checks them and goes on behind them. One with others begins anew.
 //
-// A broken image (unreadable, truncated, not a colour JPEG, refused by the
-// decoder) has nothing to predict from. Its row gets the mean of all other rows:
+// A broken image (truncated, not a colour JPEG, refused by the decoder) has nothing to predict from. Its row gets the mean of all other rows:
 // of all answers that do not look at the image it has the least expected square
 // error, and means of rows that obey the sum rules obey them. More than MaxBroken
 // such images are an error that names the first and the file in the partial folder
 // that lists all, and so are images of which none is good, and an answer that is
-// not a finite number.
+// not a finite number. An image that the machine failed to read is data.ErrUnread, and
+// ends the call at once.
 func Run(ctx context.Context, cfg Config, decoder data.Decoder, predictor Predictor) (Result, error) {
 	r := &run{cfg: cfg, decoder: decoder, predictor: predictor}
 	r.result.Broken = []Broken{} // as JSON a list, not null
@@ -157,7 +157,8 @@ func (r *run) run(ctx context.Context) error {
 		return fmt.Errorf("%s holds unfinished work that was begun with %s; ask for the same to go on with it, or remove the folder to begin anew",
 			PartialFolder(cfg.Out), changes)
 	}
-	return durable.Continue(cfg.Out, plan, other, func(path string, begun bool) error { return r.write(ctx, path, begun) })
+	notice := func(sentence string) { r.notice("%s", sentence) }
+	return durable.Continue(cfg.Out, plan, notice, other, func(path string, begun bool) error { return r.write(ctx, path, begun) })
 }
 
 // listName is the list of broken images in the partial folder.
@@ -171,7 +172,10 @@ func (r *run) vacantList() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), listName)); err == nil && err2 == nil && bytes.Equal(there, ours) {
+	if err != nil {
+		return err
+	}
+	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), listName)); err2 == nil && bytes.Equal(there, ours) {
 		return nil
 	}
 	return fmt.Errorf("%s exists already; choose another --out or remove it first", list)
@@ -247,6 +251,9 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			return err
 		}
 		block, err := rows.read(r.done)
+		if durable.IsSystem(err) {
+			return err
+		}
 		if err != nil {
 			break // it is not all there
 		}
@@ -258,6 +265,9 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			image := r.cfg.Order[r.done+i]
 			if file, err = r.cfg.Images.Decode(dst, image, r.decoder, file); err == nil {
 				break // it was mended
+			}
+			if errors.Is(err, data.ErrUnread) {
+				return err
 			}
 			broken = append(broken, Broken{r.key(image).String(), err.Error()})
 		}
@@ -294,8 +304,8 @@ func (r *run) keyColumn() string {
 type batch struct {
 	first  int // row
 	n      int
-	pixels []byte   // room for Batch images
-	reason []string // of each image, "" of a good one
+	pixels []byte  // room for Batch images
+	errs   []error // of each image, nil of a good one
 	left   sync.WaitGroup
 }
 
@@ -332,7 +342,7 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 	free, ready := make(chan *batch, batches), make(chan *batch, batches)
 	jobs := make(chan job, batches*((r.cfg.Batch+jobImages-1)/jobImages))
 	for range batches {
-		free <- &batch{pixels: make([]byte, r.cfg.Batch*image), reason: make([]string, r.cfg.Batch)}
+		free <- &batch{pixels: make([]byte, r.cfg.Batch*image), errs: make([]error, r.cfg.Batch)}
 	}
 	next := r.done
 	workers.Go(func() {
@@ -388,11 +398,9 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 func (r *run) decode(j job, image int, file []byte) []byte {
 	for i := j.from; i < j.to; i++ {
 		dst := j.batch.pixels[i*image : (i+1)*image]
-		var err error
-		j.batch.reason[i] = ""
-		if file, err = r.cfg.Images.Decode(dst, r.cfg.Order[j.batch.first+i], r.decoder, file); err != nil {
+		file, j.batch.errs[i] = r.cfg.Images.Decode(dst, r.cfg.Order[j.batch.first+i], r.decoder, file)
+		if j.batch.errs[i] != nil {
 			clear(dst) // the batch is the same whatever was there before
-			j.batch.reason[i] = err.Error()
 		}
 	}
 	return file
@@ -400,6 +408,11 @@ func (r *run) decode(j job, image int, file []byte) []byte {
 
 // answer predicts a batch.
 func (r *run) answer(b *batch, image int) (block, error) {
+	for _, err := range b.errs[:b.n] {
+		if errors.Is(err, data.ErrUnread) {
+			return block{}, err
+		}
+	}
 	_, probabilities, err := r.predictor.Predict(b.pixels[:b.n*image])
 	if err != nil {
 		return block{}, err
@@ -412,10 +425,10 @@ func (r *run) answer(b *batch, image int) (block, error) {
 	copy(out.values, probabilities)
 	for i := range b.n {
 		row, name := out.row(i), r.key(r.cfg.Order[b.first+i])
-		if b.reason[i] != "" {
+		if err := b.errs[i]; err != nil {
 			out.broken[i] = true
 			clear(row)
-			r.result.Broken = append(r.result.Broken, Broken{name.String(), b.reason[i]})
+			r.result.Broken = append(r.result.Broken, Broken{name.String(), err.Error()})
 			continue
 		}
 		for _, v := range row {

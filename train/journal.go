@@ -150,7 +150,7 @@ func (l *lines) name() string { return filepath.Base(l.file.Name()) }
 func (l *lines) size() (int64, error) { return l.file.Seek(0, io.SeekCurrent) }
 
 func (l *lines) sync() error {
-	if err := l.file.Sync(); err != nil {
+	if err := durable.SyncFile(l.file); err != nil {
 		return fmt.Errorf("write metrics %s: %w", l.file.Name(), err)
 	}
 	return nil

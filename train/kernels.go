@@ -77,7 +77,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 		return m, err
 	}
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		locked, err := durable.Lock(dir)
+		locked, err := durable.Lock(filepath.Join(dir, "kernels.lock"), notice)
 		if err == nil {
 			m.locked = locked
 			break
@@ -88,6 +88,9 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	}
 	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
 	raw, err := durable.ReadFile(m.path, durable.MaxText)
+	if durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+		return kernelMemory{}, errors.Join(err, m.locked.Close()) // what is remembered is there
+	}
 	if err == nil {
 		err = json.Unmarshal(raw, &m.all)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"galaxy/data"
@@ -323,7 +324,7 @@ func (r *run) observers() []Observer {
 // lock keeps a second process from writing the same run folder, until the
 // process ends.
 func (r *run) lock() (err error) {
-	r.locked, err = durable.Lock(filepath.Join(r.Dir, configName))
+	r.locked, err = durable.Lock(filepath.Join(r.Dir, configName), r.Notice)
 	return err
 }
 
@@ -691,29 +692,52 @@ func (r *run) finishSave() (err error) {
 // initFrom reads a model's weights from a run folder's best checkpoint, or from
 // a TensorFlow bundle by its prefix.
 func initFrom(t *graph.Trainer, from string) error {
-	prefix := from
+	restore := func() error { return t.RestoreModel(from) }
 	if _, err := os.Stat(from + ".index"); err != nil {
 		cfg, err := ReadConfig(from)
 		if err != nil {
 			return fmt.Errorf("take first weights: %w", err)
 		}
-		best, err := BestCheckpoint(from, cfg)
-		if err != nil {
-			return fmt.Errorf("take first weights from %s: %w", from, err)
+		restore = func() error {
+			return WithBest(from, cfg, func(best *checkpoint.Checkpoint) error { return t.RestoreModel(best.Prefix()) })
 		}
-		prefix = best.Prefix()
 	}
-	if err := t.RestoreModel(prefix); err != nil {
+	if err := restore(); err != nil {
 		return fmt.Errorf("take first weights from %s: %w", from, err)
 	}
 	return nil
 }
 
-// BestCheckpoint returns the checkpoint of the run in dir with the best
+// WithBest calls read with the checkpoint of the run in dir with the best
 // evaluation, or the latest where none has been evaluated yet. cfg is the run's
 // configuration; a checkpoint of another is an error.
-func BestCheckpoint(dir string, cfg Config) (*checkpoint.Checkpoint, error) {
+//
+// The run may be under way, and remove what it has replaced by a better one: where the
+// checkpoint was gone before it was read, read is called again with the next. It should
+// do no more than read, and its error wrap fs.ErrNotExist where a file was missing.
+func WithBest(dir string, cfg Config, read func(*checkpoint.Checkpoint) error) error {
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
+	for {
+		before := store.Pointers()
+		best, err := bestOf(store, cfg)
+		if err != nil {
+			if isGone(err) && store.Pointers() != before {
+				continue
+			}
+			return err
+		}
+		if err := read(best); err == nil || !isGone(err) || best.IsThere() {
+			return err
+		}
+	}
+}
+
+// isGone tells whether a file was removed, here or by another machine of a network's disk.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESTALE)
+}
+
+func bestOf(store *checkpoint.Store, cfg Config) (*checkpoint.Checkpoint, error) {
 	best, err := store.Best()
 	if errors.Is(err, checkpoint.ErrNone) {
 		var damaged error

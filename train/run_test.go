@@ -24,6 +24,7 @@ import (
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/train"
+	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
 )
 
@@ -279,7 +280,7 @@ func TestResumeIsExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Objective.Alpha = .75
-		if _, err := train.BestCheckpoint(uncut.Dir, cfg); err == nil || !strings.Contains(err.Error(), "objective.alpha = 0.75") {
+		if err := train.WithBest(uncut.Dir, cfg, func(*checkpoint.Checkpoint) error { return nil }); err == nil || !strings.Contains(err.Error(), "objective.alpha = 0.75") {
 			t.Errorf("got %v, expected an error about the edited alpha", err)
 		}
 	})

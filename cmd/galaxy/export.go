@@ -14,6 +14,7 @@ import (
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
+	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
 )
 
@@ -41,11 +42,7 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// Before the precision: a checkpoint must be of the run as it is.
-	best, err := train.BestCheckpoint(run, cfg)
-	if err != nil {
-		return err
-	}
+	asTrained := cfg
 	int8 := c.String("precision") == string(graph.Int8)
 	switch {
 	case c.IsSet("data") && c.String("data") == "":
@@ -83,13 +80,17 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = savedmodel.Export(c.Context, savedmodel.Config{
-		Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: o.Posterior,
-		Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration,
-		Metadata: savedmodel.Metadata{
-			Galaxy: galaxyVersion, Run: filepath.Base(name), Step: best.State.Step,
-			Answers: cfg.Objective.Target().Names(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
-		},
+	step := int64(0)
+	err = train.WithBest(run, asTrained, func(best *checkpoint.Checkpoint) error {
+		step = best.State.Step
+		return savedmodel.Export(c.Context, savedmodel.Config{
+			Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: o.Posterior,
+			Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration,
+			Metadata: savedmodel.Metadata{
+				Galaxy: galaxyVersion, Run: filepath.Base(name), Step: step,
+				Answers: cfg.Objective.Target().Names(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
+			},
+		})
 	})
 	if err != nil {
 		return err
@@ -99,7 +100,7 @@ func exportAction(c *cli.Context) error {
 		Step      int64           `json:"step"`
 		Frozen    bool            `json:"frozen"`
 		Precision graph.Precision `json:"precision"`
-	}{out, best.State.Step, c.Bool("frozen"), cfg.Model.Precision}
+	}{out, step, c.Bool("frozen"), cfg.Model.Precision}
 	if int8 {
 		result.Precision = graph.Int8
 	}

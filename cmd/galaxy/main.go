@@ -35,7 +35,10 @@ func main() { os.Exit(run(os.Args)) }
 
 // run is main without the exit, for tests.
 func run(args []string) int {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// A write beyond the limit (ulimit -f) is an error then, on TensorFlow's threads too,
+	// rather than the end of the process.
+	signal.Ignore(syscall.SIGXFSZ)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGXCPU}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
 		signals = append(signals, syscall.SIGHUP)
 	}
@@ -45,11 +48,16 @@ func run(args []string) int {
 	signal.Notify(received, signals...)
 	defer signal.Stop(received)
 	go func() {
-		<-received
-		stop()
 		// A second signal ends the process at once. Not by the default action: the
-		// first process of a container has none.
-		<-received
+		// first process of a container has none. The warnings of batch systems do not
+		// count: those are repeated, and followed by SIGTERM.
+		for ends := 0; ends < 2; {
+			s := <-received
+			stop()
+			if s != syscall.SIGUSR1 && s != syscall.SIGXCPU {
+				ends++
+			}
+		}
 		fmt.Fprintln(os.Stderr, "galaxy: stopped at once by a second signal")
 		os.Exit(exitStopped)
 	}()
@@ -93,9 +101,20 @@ func run(args []string) int {
 		}
 		return exitUsage
 	default:
-		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		fmt.Fprintf(os.Stderr, "galaxy: %v%s\n", err, limit(err))
 		return exitFailed
 	}
+}
+
+// limit says which limit of the process an error comes from, and what to do.
+func limit(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE), strings.Contains(err.Error(), "Too many open files"): // TensorFlow's are but text
+		return "; ulimit -n is how many files the process may have open: raise it, and give the same command again"
+	case errors.Is(err, syscall.EFBIG), strings.Contains(err.Error(), "File too large"):
+		return "; ulimit -f, or the disk, is what keeps a file from growing further: raise it, or choose another disk, and give the same command again (train: with --resume)"
+	}
+	return ""
 }
 
 // galaxyVersion is the program's own version: see CHANGELOG.md.

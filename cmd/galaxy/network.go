@@ -15,6 +15,7 @@ import (
 	"galaxy/graph"
 	"galaxy/savedmodel"
 	"galaxy/train"
+	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 	"galaxy/train/objective"
 )
@@ -64,20 +65,23 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 	if err != nil {
 		return network{}, fmt.Errorf("run %s: %w", dir, err)
 	}
-	best, err := train.BestCheckpoint(dir, cfg)
-	if err != nil {
-		return network{}, err
+	var best *checkpoint.Checkpoint
+	restore := func(i *graph.Inference) error {
+		return train.WithBest(dir, cfg, func(c *checkpoint.Checkpoint) error {
+			best = c
+			return i.Restore(c.Prefix())
+		})
 	}
 	gpu, err := graph.HasGPU(session)
 	if err != nil {
 		return network{}, err
 	}
-	open := restored
+	open, model := restored, cfg.Model
 	if precision != "" {
-		open, cfg.Model.Precision = frozen, precision.Resolve(gpu)
+		open, model.Precision = frozen, precision.Resolve(gpu)
 	}
-	cfg.Model.Emulated = cfg.Model.Precision.Emulated(gpu)
-	inference, err := open(cfg.Model, o.Posterior, best.Prefix(), session)
+	model.Emulated = model.Precision.Emulated(gpu)
+	inference, err := open(model, o.Posterior, restore, session)
 	if err != nil {
 		return network{}, err
 	}
@@ -89,14 +93,14 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 				Checksums map[string]string `json:"checkpoint"`
 				Model     graph.Config      `json:"model"`
 				Objective objective.Config  `json:"objective"`
-			}{best.State.Checksums, cfg.Model, cfg.Objective}, nil
+			}{best.State.Checksums, model, cfg.Objective}, nil
 		},
 		close: inference.Close,
 	}, nil
 }
 
-// restored opens a network with the variables of a bundle.
-func restored(cfg graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig) (*graph.Inference, error) {
+// restored opens a network with the variables that restore gives it.
+func restored(cfg graph.Config, posterior graph.Posterior, restore func(*graph.Inference) error, session graph.SessionConfig) (*graph.Inference, error) {
 	g, err := graph.NewInferenceGraph(cfg, posterior, nil)
 	if err != nil {
 		return nil, err
@@ -105,15 +109,15 @@ func restored(cfg graph.Config, posterior graph.Posterior, prefix string, sessio
 	if err != nil {
 		return nil, err
 	}
-	if err := inference.Restore(prefix); err != nil {
+	if err := restore(inference); err != nil {
 		return nil, errors.Join(err, inference.Close())
 	}
 	return inference, nil
 }
 
-// frozen opens a network with the weights of a bundle as constants.
-func frozen(cfg graph.Config, posterior graph.Posterior, prefix string, session graph.SessionConfig) (*graph.Inference, error) {
-	variables, err := restored(cfg, posterior, prefix, graph.SessionConfig{})
+// frozen opens a network with the weights that restore gives it as constants.
+func frozen(cfg graph.Config, posterior graph.Posterior, restore func(*graph.Inference) error, session graph.SessionConfig) (*graph.Inference, error) {
+	variables, err := restored(cfg, posterior, restore, graph.SessionConfig{})
 	if err != nil {
 		return nil, err
 	}

@@ -200,16 +200,18 @@ func tfLogDir() (string, error) {
 // createTFLog makes the log file of this process and removes the oldest of the
 // earlier ones.
 func createTFLog(now time.Time) (*os.File, error) {
-	if dir, err := tfLogDir(); err == nil && os.MkdirAll(dir, 0o755) == nil {
-		name := fmt.Sprintf("%s-%d.log", now.UTC().Format("20060102-150405"), os.Getpid())
-		// O_APPEND: this process and the library both write.
-		file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	name := fmt.Sprintf("%s-%d.log", now.UTC().Format("20060102-150405"), os.Getpid())
+	// O_APPEND: this process and the library both write.
+	const flags = os.O_CREATE | os.O_RDWR | os.O_APPEND
+	if dir, err := tfLogDir(); err == nil && os.MkdirAll(dir, 0o777) == nil {
+		file, err := os.OpenFile(filepath.Join(dir, name), flags, 0o666)
 		if err == nil {
 			pruneTFLogs(dir)
 			return file, nil
 		}
 	}
-	return os.CreateTemp("", "galaxy-*.log")
+	// O_EXCL: in a folder of all users the name may lead elsewhere.
+	return os.OpenFile(filepath.Join(os.TempDir(), "galaxy-"+name), flags|os.O_EXCL, 0o666)
 }
 
 // pruneTFLogs keeps the newest logs of dir. A log whose process still runs stays

@@ -9,7 +9,8 @@
 // NAME.partial (of Continue), which the next call goes on with.
 //
 // All of this trusts the disk to have stored what it says it has. A file system
-// that does not offer to sync folders, as some network ones, is taken as it is.
+// that does not offer to sync or to lock, as some network ones, is taken as it is.
+// Every file and folder is made with the permissions that the umask leaves.
 package durable
 
 import (
@@ -21,6 +22,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,8 +44,8 @@ func Vacant(path string) error {
 		return errors.New("no output given; name one with --out")
 	}
 	path = filepath.Clean(path)
-	_, err := os.Lstat(path)
-	if err == nil {
+	_, missing := os.Lstat(path)
+	if missing == nil {
 		return fmt.Errorf("%s exists already; choose another name or remove it first", path)
 	}
 	// The cause lies with a folder above, if not just the output is missing.
@@ -58,12 +60,15 @@ func Vacant(path string) error {
 			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 				return unwritable(path, dir, err)
 			}
+			if !errors.Is(missing, fs.ErrNotExist) { // whether it is missing is not known
+				return unwritable(path, dir, missing)
+			}
 			return nil
 		case isLink(dir):
 			return fmt.Errorf("%s cannot be made, since %s is a link to nowhere; choose another --out or mend the link", path, dir)
 		}
 	}
-	return unwritable(path, filepath.Dir(path), err)
+	return unwritable(path, filepath.Dir(path), missing)
 }
 
 func isLink(path string) bool {
@@ -91,29 +96,53 @@ func Folder(out string, fill func(dir string) error) (err error) {
 	if err != nil {
 		return err
 	}
-	name := filepath.Base(out)
-	temp, err := os.MkdirTemp(parent, "."+name+".tmp-")
+	// Not os.MkdirTemp, whose folders are closed to the group, which could then not
+	// remove what a crash leaves.
+	var dir string
+	for err = fs.ErrExist; errors.Is(err, fs.ErrExist); {
+		dir = filepath.Join(parent, fmt.Sprintf(".%s.tmp-%08x", filepath.Base(out), rand.Uint32()))
+		err = os.Mkdir(dir, 0o777)
+	}
 	if err != nil {
 		return unwritable(out, parent, err)
 	}
 	defer func() {
-		if removed := os.RemoveAll(temp); removed != nil {
+		if removed := os.RemoveAll(dir); removed != nil {
 			err = errors.Join(err, fmt.Errorf("remove temporary folder: %w", removed))
 		}
 	}()
-	// One folder deeper, because MkdirTemp's own is closed to everyone else.
-	dir := filepath.Join(temp, name)
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		return err
-	}
 	if err := fill(dir); err != nil {
 		return err
 	}
 	return publish(dir, out, oldest)
 }
 
-// planName is the file of a partial folder that says what is being made in it.
-const planName = "PLAN"
+// Remove removes a folder, if it is there. Its name stands for the whole folder until it
+// stands for nothing: readers find all of it or none. What a process that is killed leaves,
+// and on NFS what somebody still has open, is a hidden .removed-NAME-…, for a later call.
+func Remove(path string) error {
+	dir, name := filepath.Split(filepath.Clean(path))
+	if !strings.HasPrefix(name, ".") {
+		hidden := filepath.Join(dir, fmt.Sprintf(".removed-%s-%08x", name, rand.Uint32()))
+		if err := os.Rename(path, hidden); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		path = hidden
+	}
+	err := os.RemoveAll(path)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EBUSY) {
+		err = nil
+	}
+	return err
+}
+
+// Files of a partial folder: what is being made in it, and what is locked.
+const (
+	planName = "PLAN"
+	lockName = "LOCK"
+)
 
 // PartialFolder is the name under which Continue works on out.
 func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" }
@@ -130,8 +159,8 @@ func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" 
 // Where the folder holds work on another plan, other is asked before it is removed,
 // and told what that plan has in place of what is asked for, "" where it cannot be
 // read: its error ends the call. It is also an error if another process works on the
-// folder, or if it is not one that a call has left.
-func Continue(out string, plan []byte, other func(changes string) error, fill func(path string, begun bool) error) (err error) {
+// folder, or if it is not one that a call has left. notice is that of Lock.
+func Continue(out string, plan []byte, notice func(sentence string), other func(changes string) error, fill func(path string, begun bool) error) error {
 	_, oldest, err := makeParent(out)
 	if err != nil {
 		return err
@@ -145,14 +174,22 @@ func Continue(out string, plan []byte, other func(changes string) error, fill fu
 	} else if !info.IsDir() {
 		return fmt.Errorf("%s is in the way: it is not a folder; remove it", partial)
 	}
-	lock, err := Lock(partial)
+	if err := checkOurs(partial); err != nil {
+		return err
+	}
+	lock, err := Lock(filepath.Join(partial, lockName), notice)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-
+	defer lock.Close()
+	if err := Vacant(out); err != nil { // another process may have ended with the lock
+		return err
+	}
 	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
 	was, err := ReadFile(planFile, MaxText)
+	if IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+		return err // the work is there, whatever hides it
+	}
 	begun := err == nil && bytes.Equal(was, plan)
 	if len(was) > 0 && !begun {
 		if err := other(changes(was, plan)); err != nil {
@@ -170,7 +207,8 @@ func Continue(out string, plan []byte, other func(changes string) error, fill fu
 	if err := publish(path, out, oldest); err != nil {
 		return err
 	}
-	return os.RemoveAll(partial)
+	// First: on NFS a folder with an open file cannot be removed.
+	return errors.Join(lock.Close(), os.RemoveAll(partial))
 }
 
 // changes says what another plan has in place of what is asked for, "" where it is no
@@ -220,30 +258,46 @@ func flatten(to map[string]string, path string, raw []byte) error {
 	return nil
 }
 
-// begin makes an empty partial folder of plan.
+// checkOurs refuses a partial folder that holds what no call has left there: no plan, and
+// more than what comes before it.
+func checkOurs(partial string) error {
+	entries, err := os.ReadDir(partial)
+	if err != nil {
+		return err
+	}
+	first := []string{lockName, filepath.Base(tempFile(planName))}
+	foreign := ""
+	for _, e := range entries {
+		if e.Name() == planName {
+			return nil
+		}
+		if !slices.Contains(first, e.Name()) {
+			foreign = cmp.Or(foreign, e.Name())
+		}
+	}
+	if foreign != "" {
+		return fmt.Errorf("%s holds %s and no %s, so that it is not what an earlier call has left; move it away, or choose another --out", partial, foreign, planName)
+	}
+	return nil
+}
+
+// begin makes a partial folder of plan, empty but for the lock.
 //
 // There is a plan at all times, if an empty one, so that a folder without is
 // known not to be ours; and the new one comes last, so that it never stands
 // beside the work on another.
 func begin(partial string, plan []byte) error {
 	planFile := filepath.Join(partial, planName)
+	if err := WriteFile(planFile, nil); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(partial)
 	if err != nil {
 		return err
 	}
-	names := make([]string, len(entries))
-	for i, e := range entries {
-		names[i] = e.Name()
-	}
-	if len(names) > 0 && !slices.Contains(names, planName) && !slices.Equal(names, []string{filepath.Base(tempFile(planFile))}) {
-		return fmt.Errorf("it holds %s and no %s, so that it is not what an earlier call has left; move it away, or choose another --out", names[0], planName)
-	}
-	if err := WriteFile(planFile, nil); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if name != planName {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(partial, name)))
+	for _, e := range entries {
+		if e.Name() != planName && e.Name() != lockName {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(partial, e.Name())))
 		}
 	}
 	if err != nil {
@@ -255,23 +309,48 @@ func begin(partial string, plan []byte) error {
 // ErrLocked is that of Lock where another process holds the lock.
 var ErrLocked = errors.New("wait for it, or stop it")
 
-// Lock locks a file or folder against other processes that lock it, until the
-// result is closed or the process ends.
-func Lock(path string) (*os.File, error) {
-	f, err := os.Open(path)
+// Lock locks the file at path, which is made where there is none, against other processes
+// that lock it, until the result is closed or the process ends. Where the file system has
+// no locks, notice is told in a sentence what is not guarded: that is no reason not to work,
+// and a file in the place of a lock would outlive a crash.
+func Lock(path string, notice func(sentence string)) (*os.File, error) {
+	// For writing: NFS makes of flock a lock of bytes, which others cannot be had of.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		f, err = os.Open(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if noLocks(err) { // some file systems have but the other kind
+		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+	}
+	switch {
+	case noLocks(err):
+		notice(fmt.Sprintf("%s cannot be locked (%v): nothing keeps a second galaxy from the same work, so see to it that there is none", path, err))
+		err = nil
+	case errors.Is(err, unix.EWOULDBLOCK):
 		err = fmt.Errorf("another galaxy works on %s: %w", path, ErrLocked)
-	} else if err != nil {
+	case err != nil:
 		err = fmt.Errorf("lock %s: %w", path, err)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// noLocks tells whether an error of a lock is that the file system has none of the kind.
+func noLocks(err error) bool {
+	return slices.ContainsFunc([]error{unix.EBADF, unix.ENOSYS, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL}, func(no error) bool { return errors.Is(err, no) })
+}
+
+// IsSystem tells whether err is that of a system call, and so of the machine (its disks, its
+// network, its limits, its permissions), rather than about what a file holds.
+func IsSystem(err error) bool {
+	var number syscall.Errno
+	return errors.As(err, &number)
 }
 
 // makeParent makes the folders above out, which must be vacant. oldest is the
@@ -352,17 +431,22 @@ func syncTree(root string) error {
 }
 
 // Sync waits until a file's data, or a folder's entries, are on the disk. A
-// file system that cannot sync folders is not an error.
+// file system that cannot sync them is not an error.
 func Sync(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	err = f.Sync()
+	return errors.Join(SyncFile(f), f.Close())
+}
+
+// SyncFile is Sync of an open file.
+func SyncFile(f *os.File) error {
+	err := f.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil // what fsync answers where there is nothing it could do
 	}
-	return errors.Join(err, f.Close())
+	return err
 }
 
 // ReadFile reads a file of at most so many bytes, rather than fill the memory with one
@@ -420,7 +504,7 @@ func WriteFile(path string, data []byte) (err error) {
 		return unwritable(path, dir, err)
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, SyncFile(f), f.Close())
 	if err == nil {
 		err = os.Rename(temp, path)
 	}

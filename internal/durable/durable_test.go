@@ -149,7 +149,7 @@ func TestFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if exists(worked) || exists(filepath.Dir(worked)) {
+			if exists(worked) {
 				t.Errorf("%s is left behind", worked)
 			}
 			want := map[string]string{"one": "1", "sub": "folder", "link": "folder"}
@@ -207,12 +207,14 @@ func TestFolderFails(t *testing.T) {
 	})
 }
 
+func silent(string) {}
+
 // anew gives up work on any other plan.
 func anew(string) error { return nil }
 
 func TestContinueRefuses(t *testing.T) {
 	refused(t, func(out string) error {
-		return Continue(out, nil, anew, func(string, bool) error {
+		return Continue(out, nil, silent, anew, func(string, bool) error {
 			t.Error("filled")
 			return nil
 		})
@@ -230,18 +232,18 @@ func TestContinue(t *testing.T) {
 		end   error
 		left  map[string]string
 	}{
-		{`{"a": 1}`, false, stop, map[string]string{"PLAN": `{"a": 1}`, "out": "folder", "out/0": "x"}},
-		{`{"a": 1}`, true, stop, map[string]string{"PLAN": `{"a": 1}`, "out": "folder", "out/0": "x", "out/1": "x"}},
+		{`{"a": 1}`, false, stop, map[string]string{"LOCK": "", "PLAN": `{"a": 1}`, "out": "folder", "out/0": "x"}},
+		{`{"a": 1}`, true, stop, map[string]string{"LOCK": "", "PLAN": `{"a": 1}`, "out": "folder", "out/0": "x", "out/1": "x"}},
 		{`{"a": 1}`, true, nil, nil},
 	} {
-		err := Continue(out+"/", []byte(c.plan), anew, func(dir string, begun bool) error {
+		err := Continue(out+"/", []byte(c.plan), silent, anew, func(dir string, begun bool) error {
 			if begun != c.begun {
 				t.Errorf("call %d: begun is %v", i, begun)
 			}
 			if exists(out) {
 				t.Error("the output is there before it is whole")
 			}
-			err := Continue(out, []byte(c.plan), anew, func(string, bool) error { return nil })
+			err := Continue(out, []byte(c.plan), silent, anew, func(string, bool) error { return nil })
 			wantError(t, err, "another galaxy works on "+PartialFolder(out))
 			if !begun {
 				if err := os.Mkdir(dir, 0o777); err != nil {
@@ -264,18 +266,18 @@ func TestContinue(t *testing.T) {
 	other := filepath.Join(parent, "other")
 	work := func(path string, begun bool) error { return errors.Join(os.WriteFile(path, []byte("x"), 0o666), stop) }
 	begun := `{"a": {"b": 1, "c": [2]}, "d": "x", "gone": true}`
-	if err := Continue(other, []byte(begun), anew, work); !errors.Is(err, stop) {
+	if err := Continue(other, []byte(begun), silent, anew, work); !errors.Is(err, stop) {
 		t.Fatal(err)
 	}
-	left := map[string]string{"PLAN": begun, "other": "x"}
+	left := map[string]string{"LOCK": "", "PLAN": begun, "other": "x"}
 	wantTree(t, PartialFolder(other), left)
 	refuse := func(changes string) error { return errors.New("refused: " + changes) }
-	err := Continue(other, []byte(`{"a": {"b": 1, "c": [3]}, "d": "x", "new": {"e": null}}`), refuse, work)
+	err := Continue(other, []byte(`{"a": {"b": 1, "c": [3]}, "d": "x", "new": {"e": null}}`), silent, refuse, work)
 	wantError(t, err, "refused: a.c [2] (asked for is [3]), gone true (asked for is none), no new.e (asked for is null)")
 	wantTree(t, PartialFolder(other), left)
 	// What is no plan is begun anew.
 	write(t, filepath.Join(PartialFolder(other), "PLAN"), begun[:20])
-	err = Continue(other, []byte(begun), func(changes string) error {
+	err = Continue(other, []byte(begun), silent, func(changes string) error {
 		if changes != "" {
 			t.Errorf("changes %q of a plan that was cut short", changes)
 		}
@@ -292,7 +294,7 @@ func TestContinue(t *testing.T) {
 
 	blocked := filepath.Join(parent, "blocked")
 	write(t, PartialFolder(blocked), "a file")
-	wantError(t, Continue(blocked, nil, anew, func(string, bool) error { return nil }), "blocked.partial is in the way")
+	wantError(t, Continue(blocked, nil, silent, anew, func(string, bool) error { return nil }), "blocked.partial is in the way")
 }
 
 // A folder of somebody else is left alone, whatever its name; what a crash leaves
@@ -305,7 +307,7 @@ func TestContinueLeavesOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill := func(path string, begun bool) error { return os.WriteFile(path, nil, 0o666) }
-	wantError(t, Continue(out, []byte("plan"), anew, fill), "holds theirs and no PLAN")
+	wantError(t, Continue(out, []byte("plan"), silent, anew, fill), "holds theirs and no PLAN")
 	if !exists(theirs) || exists(out) {
 		t.Error("a folder of somebody else was removed, or used")
 	}
@@ -314,7 +316,7 @@ func TestContinueLeavesOthersAlone(t *testing.T) {
 			os.WriteFile(filepath.Join(PartialFolder(out), left), nil, 0o666)); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(Continue(out, []byte("plan"), anew, fill), os.Remove(out)); err != nil {
+		if err := errors.Join(Continue(out, []byte("plan"), silent, anew, fill), os.Remove(out)); err != nil {
 			t.Errorf("with %s left: %v", left, err)
 		}
 	}
@@ -325,7 +327,7 @@ func TestContinueFile(t *testing.T) {
 	out := filepath.Join(parent, "sub", "out.csv")
 	stop := errors.New("stop")
 	for i, end := range []error{stop, nil} {
-		err := Continue(out, []byte("plan"), anew, func(path string, begun bool) error {
+		err := Continue(out, []byte("plan"), silent, anew, func(path string, begun bool) error {
 			if begun != (i > 0) {
 				t.Errorf("call %d: begun is %v", i, begun)
 			}
@@ -337,11 +339,11 @@ func TestContinueFile(t *testing.T) {
 			t.Fatalf("call %d: %v, want %v", i, err, end)
 		}
 		if end != nil {
-			wantTree(t, PartialFolder(out), map[string]string{"PLAN": "plan", "notes": "x", "out.csv": "0"})
+			wantTree(t, PartialFolder(out), map[string]string{"LOCK": "", "PLAN": "plan", "notes": "x", "out.csv": "0"})
 		}
 	}
 	wantTree(t, parent, map[string]string{"sub": "folder", "sub/out.csv": "1"})
-	if err := Continue(filepath.Join(parent, "none"), nil, anew, func(string, bool) error { return nil }); err == nil {
+	if err := Continue(filepath.Join(parent, "none"), nil, silent, anew, func(string, bool) error { return nil }); err == nil {
 		t.Error("no error where nothing was made")
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -152,12 +153,15 @@ func (s *Store) Save(state State, write func(prefix string) error) error {
 func (s *Store) save(name string, state State, write func(prefix string) error) error {
 	final := filepath.Join(s.dir, name)
 	state.Format = Format
-	if there, err := read(final); err == nil {
+	switch there, err := read(final); {
+	case err == nil:
 		state.Checksums = there.State.Checksums
 		return writeState(final, state)
+	case unread(err):
+		return err
 	}
 	// What is there is damaged, and nothing may go on from it.
-	if err := os.RemoveAll(final); err != nil {
+	if err := durable.Remove(final); err != nil {
 		return err
 	}
 	return durable.Folder(final, func(dir string) error {
@@ -216,7 +220,7 @@ func (s *Store) Prune(keep int) error {
 			continue
 		}
 		if old || strings.HasPrefix(name, tempPrefix) {
-			if err := os.RemoveAll(filepath.Join(s.dir, name)); err != nil {
+			if err := durable.Remove(filepath.Join(s.dir, name)); err != nil {
 				return fmt.Errorf("prune checkpoints: %w", err)
 			}
 		}
@@ -234,7 +238,7 @@ func (s *Store) Rewind(step int64) error {
 	entries, err := os.ReadDir(s.dir)
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "step-") && e.Name() > name {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, e.Name())))
+			err = errors.Join(err, durable.Remove(filepath.Join(s.dir, e.Name())))
 		}
 	}
 	if err != nil {
@@ -245,12 +249,13 @@ func (s *Store) Rewind(step int64) error {
 
 // Latest returns the newest checkpoint, or ErrNone. Where that is damaged it is the
 // newest that is not, and damaged says what is wrong; only when there is no other
-// that is the error. Where nothing says which is the newest, as after a crash in the
-// first save, it is the newest that is whole.
+// that is the error, or where the machine failed to read what may be whole. Where nothing
+// says which is the newest, as after a crash in the first save, it is the newest that is
+// whole.
 func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	c, err = s.named(latestName)
-	if err == nil {
-		return c, nil, nil
+	if err == nil || unread(err) {
+		return c, nil, err
 	}
 	entries, err2 := os.ReadDir(s.dir)
 	if errors.Is(err2, fs.ErrNotExist) {
@@ -264,7 +269,11 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 		if !strings.HasPrefix(e.Name(), "step-") {
 			continue
 		}
-		if other, err2 := read(filepath.Join(s.dir, e.Name())); err2 == nil {
+		other, err2 := read(filepath.Join(s.dir, e.Name()))
+		if unread(err2) {
+			return nil, nil, err2
+		}
+		if err2 == nil {
 			if errors.Is(err, ErrNone) {
 				err = nil
 			}
@@ -272,6 +281,25 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 		}
 	}
 	return nil, nil, err
+}
+
+// unread tells whether the machine failed to read what is there.
+func unread(err error) bool { return durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) }
+
+// Pointers holds what the store's pointers say. A checkpoint is removed only after one of
+// them has moved away from it: while they stay the same, what they lead to is there.
+func (s *Store) Pointers() string {
+	latest, _ := s.pointer(latestName) // "" for none, or a damaged one
+	best, _ := s.pointer(bestName)
+	return latest + " " + best
+}
+
+// IsThere tells whether c is still in its folder: it may have been removed, or replaced by
+// another of the same step.
+func (c *Checkpoint) IsThere() bool {
+	raw, err := durable.ReadFile(filepath.Join(c.Dir, stateName), durable.MaxText)
+	var state State
+	return err == nil && json.Unmarshal(raw, &state) == nil && maps.Equal(state.Checksums, c.State.Checksums)
 }
 
 // Best returns the checkpoint with the best evaluation, or ErrNone. Which one that is

@@ -38,6 +38,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"galaxy/internal/durable"
 )
 
 // fileVersion is what the first event of a file says; readers refuse others.
@@ -68,7 +70,7 @@ func OpenAppend(path string, size int64) (_ *Writer, err error) {
 	if size == 0 {
 		flags |= os.O_CREATE
 	}
-	file, err := os.OpenFile(path, flags, 0o644)
+	file, err := os.OpenFile(path, flags, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open event file: %w", err)
 	}
@@ -161,7 +163,7 @@ func (w *Writer) Size() int64 { return w.size }
 
 // Sync waits until everything written is on the disk.
 func (w *Writer) Sync() error {
-	if err := w.file.Sync(); err != nil {
+	if err := durable.SyncFile(w.file); err != nil {
 		return fmt.Errorf("write event file: %w", err)
 	}
 	return nil
