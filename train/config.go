@@ -92,6 +92,8 @@ type Config struct {
 	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
 	// layers that are missing.
 	FilterKernels graph.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
+	// Budget is the time that Schedule.Total was chosen for.
+	Budget Budget `json:"budget,omitzero"`
 }
 
 // OnNonFinite says what is done about a step whose gradients are not finite.
@@ -143,6 +145,9 @@ func (c Config) Validate() error {
 	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("steps", c.Schedule.Total, 1)
+	if !(c.Budget.Seconds >= 0) {
+		errs = append(errs, fmt.Errorf("budget of %v seconds: expected 0 or more", c.Budget.Seconds))
+	}
 	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite) {
 		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s, %s or %s", c.OnNonFinite, StopRun, SkipUpdate, RollBack))
 	}
@@ -222,7 +227,7 @@ func changes(run, asked Config) []string {
 var flagOf = map[string]string{
 	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
 	"cache.split_seed": "data", "cache.crop": "data",
-	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
+	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs", "budget.seconds": "budget",
 	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "checkpoint_seconds": "checkpoint-every", "objective.weights": "class-weights",
 }
 

@@ -140,6 +140,22 @@ func (r *run) open() (err error) {
 			return err
 		}
 	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	if r.chief() {
+		if err := r.openCheckpoint(); err != nil {
+			return err
+		}
+		if err := r.chooseKernels(); err != nil {
+			return err
+		}
+	}
+	return r.agree()
+}
+
+// check finds out whether the configuration can be run on the cache and on this machine.
+func (r *run) check() (err error) {
 	if err := r.Config.Validate(); err != nil {
 		return err
 	}
@@ -153,18 +169,8 @@ func (r *run) open() (err error) {
 	if m.Counts.Validation == 0 {
 		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
 	}
-	if r.devices, err = r.Config.Devices.Resolve(r.session()); err != nil {
-		return err
-	}
-	if r.chief() {
-		if err := r.openCheckpoint(); err != nil {
-			return err
-		}
-		if err := r.chooseKernels(); err != nil {
-			return err
-		}
-	}
-	return r.agree()
+	r.devices, err = r.Config.Devices.Resolve(r.session())
+	return err
 }
 
 // openFolder finds out whether the run's folder is there, and the run's.
