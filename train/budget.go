@@ -169,6 +169,9 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 		return o.Config, err
 	}
 	costs, err := r.measure(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w (while --budget was measured: there was nothing to save)", ErrStopped)
+	}
 	if err = errors.Join(err, r.close()); err != nil {
 		return o.Config, r.explainMemory(ctx, err)
 	}
@@ -211,9 +214,6 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 		batch, err := r.feeder.next(ctx)
 		if err == nil {
 			_, _, err = r.step(batch, false)
-		}
-		if err != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w (while --budget was measured: there was nothing to save)", ErrStopped)
 		}
 		return err
 	}
