@@ -95,6 +95,8 @@ type Config struct {
 	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
 	// threads, on all of which the last bits of every sum depend. Run sets it.
 	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`
+	// Budget is the time that Schedule.Total was chosen for.
+	Budget Budget `json:"budget,omitzero"`
 }
 
 // OnNonFinite says what is done about a step whose gradients are not finite.
@@ -146,6 +148,9 @@ func (c Config) Validate() error {
 	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("steps", c.Schedule.Total, 1)
+	if !(c.Budget.Seconds >= 0) {
+		errs = append(errs, fmt.Errorf("budget of %v seconds: expected 0 or more", c.Budget.Seconds))
+	}
 	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite) {
 		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s, %s or %s", c.OnNonFinite, StopRun, SkipUpdate, RollBack))
 	}
@@ -225,7 +230,7 @@ func changes(run, asked Config) []string {
 var flagOf = map[string]string{
 	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
 	"cache.split_seed": "data", "cache.crop": "data",
-	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs",
+	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs", "budget.seconds": "budget",
 	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "checkpoint_seconds": "checkpoint-every", "objective.weights": "class-weights",
 }
 

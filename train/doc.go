@@ -8,6 +8,7 @@
 //	RUN/metrics.csv        the same as a table
 //	RUN/events.out.tfevents.0.galaxy  the same for TensorBoard
 //
+// FitBudget, for a run of a given length of time, first finds the number of steps.
 // Run makes the folder, or goes on where its last checkpoint stands. Evaluate
 // scores any Predictor, be it a run's weights or a SavedModel, on a split of a
 // cache.

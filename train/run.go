@@ -141,20 +141,7 @@ func (r *run) open() (err error) {
 			return err
 		}
 	}
-	if err := r.Config.Validate(); err != nil {
-		return err
-	}
-	if r.objective, err = objective.New(r.Config.Objective); err != nil {
-		return err
-	}
-	m := r.Cache.Manifest()
-	if got, want := m.Checksum, r.Config.Cache.Checksum; got != want {
-		return fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", r.Cache.Dir(), got, want)
-	}
-	if m.Counts.Validation == 0 {
-		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
-	}
-	if r.devices, err = r.Config.Devices.Resolve(r.session()); err != nil {
+	if err := r.check(); err != nil {
 		return err
 	}
 	if r.chief() {
@@ -170,6 +157,25 @@ func (r *run) open() (err error) {
 		}
 	}
 	return r.agree()
+}
+
+// check finds out whether the configuration can be run on the cache and on this machine.
+func (r *run) check() (err error) {
+	if err := r.Config.Validate(); err != nil {
+		return err
+	}
+	if r.objective, err = objective.New(r.Config.Objective); err != nil {
+		return err
+	}
+	m := r.Cache.Manifest()
+	if got, want := m.Checksum, r.Config.Cache.Checksum; got != want {
+		return fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", r.Cache.Dir(), got, want)
+	}
+	if m.Counts.Validation == 0 {
+		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
+	}
+	r.devices, err = r.Config.Devices.Resolve(r.session())
+	return err
 }
 
 // openFolder finds out whether the run's folder is there, and the run's.

@@ -43,6 +43,7 @@ func trainCommand() *cli.Command {
 
 			&cli.IntFlag{Name: "epochs", Category: catRecipe, Usage: "length of the run in passes over the train split"},
 			&cli.Int64Flag{Name: "steps", Category: catRecipe, Usage: "length of the run in updates, instead of --epochs"},
+			&cli.DurationFlag{Name: "budget", Category: catRecipe, Usage: "length of the run as a time (10m), instead of --epochs: the speed is measured first, then the number of steps is fixed for good"},
 			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
 			&cli.StringFlag{Name: "batch", Category: catRecipe, Value: "32", Usage: "`B` examples a step, on all devices together; auto is about as many as fit into the memory of the GPUs"},
 			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32, bfloat16 or float16"},
@@ -102,6 +103,7 @@ const (
 )
 
 func trainAction(c *cli.Context) (err error) {
+	began := time.Now()
 	out := c.String("out")
 	worker, err := workerOf(c)
 	if err != nil {
@@ -130,8 +132,10 @@ func trainAction(c *cli.Context) (err error) {
 		}
 		return err
 	}
-	if limit := c.Duration("time"); c.IsSet("time") && limit <= 0 {
-		return usageError{fmt.Errorf("--time %v: expected more than none, such as 2h", limit)}
+	for _, name := range []string{"time", "budget"} {
+		if limit := c.Duration(name); c.IsSet(name) && limit <= 0 {
+			return usageError{fmt.Errorf("--%s %v: expected more than none, such as 2h", name, limit)}
+		}
 	}
 	workers := 1
 	if worker != nil {
@@ -186,15 +190,30 @@ func trainAction(c *cli.Context) (err error) {
 		defer cancel()
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
-	progress.print("%s", describe(cfg, cluster, devices, cache))
 	if p := cfg.Model.Precision; p.Emulated(graph.IsGPU(devices[0])) {
 		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, and a step takes longer than with --precision float32 (docs/machines.md)", p, kernels.InUse())
 	}
-	summary, err := train.Run(ctx, train.Options{
+	options := train.Options{
 		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 		Notice: func(text string) { progress.print("%s", text) },
-	})
+	}
+	if cfg.Budget.Seconds > 0 && !resumed {
+		progress.print("--budget %v: measuring how long a step takes", c.Duration("budget"))
+		cfg, err = train.FitBudget(ctx, options, began, func(total int64) (train.Config, error) {
+			longer := cfg
+			longer.Schedule.Total = total
+			err := setDurations(c, cache, &longer, func(_ string, apply func()) { apply() })
+			return longer, errors.Join(err, longer.Validate())
+		})
+		if err != nil {
+			return progress.close(err)
+		}
+		options.Config = cfg
+		progress.print("%d steps, which end after about %v (%v)", cfg.Schedule.Total, time.Duration(cfg.Budget.Costs.Of(cfg))*time.Second, cfg.Budget.Costs)
+	}
+	progress.print("%s", describe(cfg, cluster, devices, cache))
+	summary, err := train.Run(ctx, options)
 	progress.breakdown()
 	if err := progress.close(err); err != nil {
 		return err
@@ -202,7 +221,8 @@ func trainAction(c *cli.Context) (err error) {
 	result := struct {
 		Run string `json:"run"`
 		train.Summary
-	}{out, summary}
+		Budget train.Budget `json:"budget,omitzero"`
+	}{out, summary, cfg.Budget}
 	return report(c, result, func(w io.Writer) {
 		if !chief {
 			fmt.Fprintf(w, "trained %d steps as worker %d; the chief, worker 0, has the run\n", summary.Step, worker.Index)
@@ -309,7 +329,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 	if err != nil {
 		return nil, fmt.Errorf("--batch %s: %w", c.String("batch"), err)
 	}
-	if err := configureDurations(c, len(cache.Labelled(data.Train, cfg.Objective.Target())), cfg, resumed, set); err != nil {
+	if err := configureDurations(c, cache, cfg, workers, resumed, set); err != nil {
 		return nil, err
 	}
 	examples, err := graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
@@ -447,32 +467,60 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 	return errors.Join(errs...)
 }
 
-// maxSteps keeps what is worked out from a number of steps from overflowing.
-const maxSteps = math.MaxInt32
+// epochOf is the number of steps of an epoch.
+func epochOf(cache *data.Cache, cfg *train.Config) int64 {
+	return int64(len(cache.Labelled(data.Train, cfg.Objective.Target())) / cfg.Batch)
+}
 
-// configureDurations turns every duration into steps.
-func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed bool, set func(string, func())) error {
-	if cfg.Batch < 1 || cfg.Batch > examples {
+// configureDurations finds the length of the run, which for --budget is train.MaxSteps for
+// now, and turns every duration into steps.
+func configureDurations(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int, resumed bool, set func(string, func())) error {
+	if examples := len(cache.Labelled(data.Train, cfg.Objective.Target())); cfg.Batch < 1 || cfg.Batch > examples {
 		return fmt.Errorf("--batch %d: expected 1 to %d, the size of the train split", cfg.Batch, examples)
 	}
-	epoch := int64(examples / cfg.Batch)
-	switch epochs, steps := c.IsSet("epochs"), c.IsSet("steps"); {
-	case epochs && steps:
-		return errors.New("--epochs and --steps both say how long to train: give one of them")
-	case epochs && int64(c.Int("epochs")) > maxSteps/epoch:
-		return fmt.Errorf("--epochs %d: expected at most %d", c.Int("epochs"), maxSteps/epoch)
+	epoch := epochOf(cache, cfg)
+	var given []string
+	for _, name := range []string{"epochs", "steps", "budget"} {
+		if c.IsSet(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	switch epochs, steps, budget := c.IsSet("epochs"), c.IsSet("steps"), c.IsSet("budget"); {
+	case len(given) > 1:
+		return fmt.Errorf("%s: each says how long to train: give one of them", strings.Join(given, " and "))
+	case epochs && int64(c.Int("epochs")) > train.MaxSteps/epoch:
+		return fmt.Errorf("--epochs %d: expected at most %d", c.Int("epochs"), train.MaxSteps/epoch)
 	case epochs:
 		cfg.Schedule.Total = int64(c.Int("epochs")) * epoch
-	case steps && c.Int64("steps") > maxSteps:
-		return fmt.Errorf("--steps %d: expected at most %d", c.Int64("steps"), int64(maxSteps))
+	case steps && c.Int64("steps") > train.MaxSteps:
+		return fmt.Errorf("--steps %d: expected at most %d", c.Int64("steps"), int64(train.MaxSteps))
 	case steps:
 		cfg.Schedule.Total = c.Int64("steps")
+	case budget:
+		cfg.Budget.Seconds = c.Duration("budget").Seconds()
+		if resumed {
+			break // the steps were chosen when the run began
+		}
+		if workers > 1 {
+			return errors.New("--budget: several workers have to be told the same number of steps: give --epochs or --steps")
+		}
+		cfg.Schedule.Total = train.MaxSteps
 	case !resumed:
-		return errors.New("how long to train? give --epochs or --steps")
+		return errors.New("how long to train? give --epochs, --steps or --budget")
 	}
 	if cfg.Schedule.Total < 1 {
 		return fmt.Errorf("a run of %d steps: expected --epochs or --steps of at least 1", cfg.Schedule.Total)
 	}
+	err := setDurations(c, cache, cfg, set)
+	if !resumed { // else a change is told as such, by Run
+		err = errors.Join(err, cfg.Validate())
+	}
+	return err
+}
+
+// setDurations turns every duration into steps of a run of cfg.Schedule.Total.
+func setDurations(c *cli.Context, cache *data.Cache, cfg *train.Config, set func(string, func())) error {
+	epoch := epochOf(cache, cfg)
 	var errs []error
 	duration := func(name string, to *int64) {
 		set(name, func() {
@@ -498,9 +546,6 @@ func configureDurations(c *cli.Context, examples int, cfg *train.Config, resumed
 			errs = append(errs, fmt.Errorf("--checkpoint-every %w", err))
 		}
 	})
-	if !resumed { // else a change is told as such, by Run
-		errs = append(errs, cfg.Validate())
-	}
 	return errors.Join(errs...)
 }
 
@@ -514,7 +559,7 @@ func parseDuration(text string, epoch, total int64) (int64, error) {
 		number, unit = rest, float64(epoch)
 	}
 	x, err := strconv.ParseFloat(number, 64)
-	if err != nil || !(x >= 0) || x*unit > maxSteps {
+	if err != nil || !(x >= 0) || x*unit > train.MaxSteps {
 		return 0, fmt.Errorf("%q: expected steps (500), epochs (2epochs) or a share of the run (5%%)", text)
 	}
 	if x == 0 {

@@ -1,0 +1,301 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"galaxy/data"
+	"galaxy/graph"
+	"galaxy/train/checkpoint"
+)
+
+// MaxSteps is the largest number of steps of a run: what is computed from it does not
+// overflow.
+const MaxSteps = math.MaxInt32
+
+// Budget records how the number of steps was chosen for a run of a given length.
+type Budget struct {
+	// Seconds is the time that the run was given, from the start of the command to its
+	// end; 0 is a run whose number of steps was given instead.
+	Seconds float64 `json:"seconds"`
+	// Costs are the measurements that Schedule.Total was computed from.
+	Costs Costs `json:"costs" resume:"goes on"`
+}
+
+// Costs are the times of the parts of a run, in seconds.
+type Costs struct {
+	// Spent is the time from the start of the command to the choice, the measurement
+	// included.
+	Spent float64 `json:"spent_seconds"`
+	// Start is the time to build the trainer, and by how much the first steps and the first
+	// evaluation are slower than later ones.
+	Start float64 `json:"start_seconds"`
+	// Step is the time of a step on images of a size in pixels.
+	Step map[int]float64 `json:"step_seconds"`
+	// Evaluation is the time of an evaluation of the validation split.
+	Evaluation float64 `json:"evaluation_seconds"`
+	// Checkpoint is the time until a checkpoint is on the disk, and CheckpointDelay by how
+	// much it delays the steps that run meanwhile.
+	Checkpoint      float64 `json:"checkpoint_seconds"`
+	CheckpointDelay float64 `json:"checkpoint_delay_seconds"`
+}
+
+// budgetMargin is the fraction of the time that is left unplanned: steps are not equally
+// fast throughout a run.
+const budgetMargin = 0.06
+
+// Of returns the seconds from the start of the command to the end of a run of cfg.
+func (c Costs) Of(cfg Config) float64 {
+	total := cfg.Schedule.Total
+	sum, begin := c.Spent+c.Start, int64(0)
+	for _, p := range cfg.Sizes {
+		sum += c.Step[p.Size] * float64(p.Until-begin)
+		begin = p.Until
+	}
+	full := c.Step[cfg.Model.Size]
+	sum += full * float64(total-begin)
+	evaluations := times(cfg.EvalEvery, total)
+	sum += c.Evaluation * float64(evaluations)
+	// Every evaluation may be the best so far, which makes a checkpoint.
+	checkpoints := evaluations + times(cfg.CheckpointEvery, total)
+	if cfg.CheckpointEvery == 0 || cfg.EvalEvery > 0 && cfg.CheckpointEvery%cfg.EvalEvery == 0 {
+		checkpoints = evaluations // the others are made at the same steps
+	}
+	if every := cfg.CheckpointSeconds; every > 0 {
+		checkpoints += int64(sum / every)
+	}
+	// A checkpoint waits for the one before, and the run for the last one.
+	between := full * float64(total) / float64(checkpoints)
+	return sum + max(c.CheckpointDelay, c.Checkpoint-between)*float64(checkpoints) + c.Checkpoint
+}
+
+// times is how often something is due (see due) in a run.
+func times(every, total int64) int64 {
+	if every == 0 {
+		return 1
+	}
+	return (total + every - 1) / every
+}
+
+// fit returns the configuration with the most steps whose run ends within the seconds,
+// budgetMargin aside. at is the configuration of a run of total steps, or why there is
+// none. A run is at least its warm-up and one epoch of so many steps long; it is a Mistake
+// if that takes longer.
+func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, error)) (Config, error) {
+	sound := func(total int64) bool {
+		cfg, err := at(total)
+		return err == nil && total >= cfg.Schedule.Warmup+epoch
+	}
+	least := search(epoch, MaxSteps, sound)
+	cfg, err := at(least)
+	if err != nil {
+		return cfg, Mistake{err}
+	}
+	if !sound(least) {
+		return cfg, Mistake{fmt.Errorf("a warm-up of %d steps leaves no epoch (%d steps) of a run of %d to the peak learning rate: shorten --warmup", cfg.Schedule.Warmup, epoch, least)}
+	}
+	planned := seconds * (1 - budgetMargin)
+	if need := c.Of(cfg); need > planned {
+		enough := time.Duration(math.Ceil(1.05*need/(1-budgetMargin))) * time.Second // the next measurement may find a little more
+		return cfg, Mistake{fmt.Errorf("--budget %v is too short for the warm-up and one pass over the train split, %d steps: give %v or more (%v)",
+			time.Duration(seconds*float64(time.Second)), least, enough, c)}
+	}
+	// The first total that is too long; evaluations make the sums rise unevenly, so that
+	// the one before is looked at again.
+	total := search(least, MaxSteps, func(total int64) bool {
+		cfg, err := at(total)
+		return err != nil || c.Of(cfg) > planned
+	})
+	for ; total > least; total-- {
+		if cfg, err = at(total); err == nil && c.Of(cfg) <= planned {
+			return cfg, nil
+		}
+	}
+	return at(least)
+}
+
+// search returns the least total from low on for which is holds, or high.
+func search(low, high int64, is func(total int64) bool) int64 {
+	for low < high {
+		if middle := low + (high-low)/2; is(middle) {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return low
+}
+
+// String lists the costs for people.
+func (c Costs) String() string {
+	var steps []string
+	for _, size := range slices.Sorted(maps.Keys(c.Step)) {
+		steps = append(steps, fmt.Sprintf("%.3g s a step at %d px", c.Step[size], size))
+	}
+	return fmt.Sprintf("%s, %.3g s an evaluation, %.3g s a checkpoint, %.3g s before the first step", strings.Join(steps, ", "), c.Evaluation, c.CheckpointDelay, c.Spent+c.Start)
+}
+
+// FitBudget returns o.Config with as many steps as fit into its Budget, which counts from
+// began, with the choice recorded in it. It measures the parts of a run on throw-away
+// steps, evaluations and a checkpoint, with the trainer and the loader that Run builds
+// again afterwards. at is the configuration of a run of total steps; o.Config is the one
+// of MaxSteps. What cannot be run, for want of time among others, is a Mistake; nothing
+// stays on the disk.
+func FitBudget(ctx context.Context, o Options, began time.Time, at func(total int64) (Config, error)) (_ Config, err error) {
+	if err := CheckNew(o.Dir); err != nil {
+		return o.Config, err
+	}
+	r := newRun(o)
+	defer func() {
+		if err != nil {
+			_ = r.beat(PhaseEnd)
+		}
+	}()
+	if err := r.beat(PhaseStart); err != nil {
+		return o.Config, Mistake{err}
+	}
+	if err := r.check(); err != nil {
+		return o.Config, err
+	}
+	if err := r.chooseKernels(); err != nil {
+		return o.Config, err
+	}
+	costs, err := r.measure(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w (while --budget was measured: there was nothing to save)", ErrStopped)
+	}
+	if err = errors.Join(err, r.close()); err != nil {
+		return o.Config, r.explainMemory(ctx, err)
+	}
+	costs.Spent = time.Since(began).Seconds()
+	epoch := int64(len(r.examples()) / o.Config.Batch)
+	cfg, err := costs.fit(o.Config.Budget.Seconds, epoch, at)
+	cfg.Budget.Costs, cfg.FilterKernels = costs, r.Config.FilterKernels
+	return cfg, err
+}
+
+// measure finds the costs of a run, all but Spent. The checkpoint is written where the
+// run's will be, for the time depends on the disk.
+func (r *run) measure(ctx context.Context) (c Costs, err error) {
+	temp := filepath.Dir(filepath.Clean(r.Dir))
+	for _, err := os.Stat(temp); err != nil && temp != filepath.Dir(temp); _, err = os.Stat(temp) {
+		temp = filepath.Dir(temp)
+	}
+	// A fixed name, so that what a kill leaves there goes with the next measurement.
+	temp = filepath.Join(temp, "."+filepath.Base(r.Dir)+".tmp-budget")
+	if err := os.RemoveAll(temp); err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, r.finishSave(), os.RemoveAll(temp)) }()
+	r.store = checkpoint.Open(temp)
+
+	begin := time.Now()
+	if err := r.build(); err != nil {
+		return c, err
+	}
+	c.Start = time.Since(begin).Seconds()
+	r.feeder = newFeeder(r.loader, r.trainer)
+	var sizes []int
+	for _, p := range r.Config.Sizes {
+		sizes = append(sizes, p.Size)
+	}
+	sizes = append(sizes, r.Config.Model.Size)
+	spend := min(longestMeasure, time.Duration(r.Config.Budget.Seconds*float64(time.Second)/measureShare)) / time.Duration(len(sizes))
+	step := func() error {
+		_ = r.beat(PhaseStart)
+		batch, err := r.feeder.next(ctx)
+		if err == nil {
+			_, _, err = r.step(batch, false)
+		}
+		return err
+	}
+	c.Step = map[int]float64{}
+	for _, size := range sizes {
+		if len(r.Config.Sizes) > 0 {
+			r.Config.Sizes = graph.Sizes{{Size: size, Until: MaxSteps}}
+		}
+		typical, extra, err := steady(step, spend, time.Now)
+		if err != nil {
+			return c, err
+		}
+		c.Step[size] = typical
+		c.Start += extra
+	}
+
+	validation := len(r.Cache.Labelled(data.Validation, r.Config.Objective.Target()))
+	images := make([]byte, min(EvalBatch, validation)*r.Config.Model.Size*r.Config.Model.Size*3)
+	typical, extra, err := steady(func() error {
+		_, _, err := r.trainer.Predict(images)
+		return errors.Join(err, ctx.Err())
+	}, 0, time.Now)
+	if err != nil {
+		return c, err
+	}
+	c.Evaluation = typical * float64((validation+EvalBatch-1)/EvalBatch)
+	c.Start += extra
+
+	begin = time.Now()
+	if err := r.save(); err != nil {
+		return c, err
+	}
+	for n := 1.0; ; n++ {
+		if err := step(); err != nil {
+			return c, err
+		}
+		select {
+		case err := <-r.saving:
+			r.saving = nil
+			c.Checkpoint = time.Since(begin).Seconds()
+			c.CheckpointDelay = max(0, c.Checkpoint-n*c.Step[r.Config.Model.Size])
+			return c, err
+		default:
+		}
+	}
+}
+
+const (
+	// warmCalls is the number of calls that are slower than those that follow: buffers
+	// are allocated and kernels are compiled. typicalCalls is the least number that are
+	// measured.
+	warmCalls, typicalCalls = 3, 5
+	// Steps are measured for the measureShare-th part of the budget, up to longestMeasure.
+	measureShare   = 40
+	longestMeasure = 10 * time.Second
+)
+
+// steady calls work at least typicalCalls times, for the time spend, after warmCalls. It
+// returns the mean of their times but the slowest tenth, and by how many seconds the first
+// calls were slower, all together: a median would leave out a neighbour on the machine that
+// slows every third step, and a plain mean would not leave out what happens once. now is the
+// clock.
+func steady(work func() error, spend time.Duration, now func() time.Time) (typical, extra float64, err error) {
+	var all []float64
+	var warm time.Time
+	for last := now(); len(all) < warmCalls+typicalCalls || last.Sub(warm) < spend; {
+		if err := work(); err != nil {
+			return 0, 0, err
+		}
+		t := now()
+		all, last = append(all, t.Sub(last).Seconds()), t
+		if len(all) == warmCalls {
+			warm = t
+		}
+	}
+	rest := slices.Sorted(slices.Values(all[warmCalls:]))
+	rest = rest[:len(rest)-(len(rest)+9)/10]
+	for _, t := range rest {
+		typical += t / float64(len(rest))
+	}
+	for _, t := range all[:warmCalls] {
+		extra += max(0, t-typical)
+	}
+	return typical, extra, nil
+}
