@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"galaxy/internal/arch"
+	"galaxy/internal/kernels"
 )
 
 // underRace tells whether the race detector is on.
@@ -35,6 +37,12 @@ func testVariables(dir string) []string {
 	if testing.Short() {
 		variables = append(variables, smallVariable+"=1")
 	}
+	// The kernels are those of the tests.
+	for _, name := range []string{"TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"} {
+		if value, set := os.LookupEnv(name); set {
+			variables = append(variables, name+"="+value)
+		}
+	}
 	return variables
 }
 
@@ -45,6 +53,12 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, testVariables(e.WorkDir)...)
 			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "onednn" {
+				return kernels.OneDNN(), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts,
