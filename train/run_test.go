@@ -377,7 +377,8 @@ func TestFailedSaveEndsTheRun(t *testing.T) {
 		return nil
 	}}}
 	_, err := train.Run(t.Context(), o)
-	if err == nil || !strings.Contains(err.Error(), "save checkpoint") || last > 6 {
+	// That of step 2 may be there and not yet have its mark.
+	if err == nil || !regexp.MustCompile("save checkpoint|the checkpoint of LATEST").MatchString(err.Error()) || last > 6 {
 		t.Errorf("got %v after step %d, expected the error of the checkpoint of step 4, or of step 2, soon", err, last)
 	}
 }
