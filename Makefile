@@ -26,7 +26,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test test-all race torture parity lint build bench quality image-check env clean help tensorflow
+.PHONY: demo test cpus test-all race torture parity lint build bench quality image-check env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,10 @@ torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at lengt
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
 	scripts/python-env .venv-parity parity/requirements.txt
 	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python go test -tags parity -timeout 30m ./parity/...
+
+cpus: tensorflow ## run the tests that depend on kernels as on other CPUs, on one core, in 2 GB (Python 3.10 or newer; 10 minutes)
+	scripts/python-env .venv-parity parity/requirements.txt
+	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python scripts/cpus
 
 lint: tensorflow ## gofmt, go vet and golangci-lint
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
