@@ -117,10 +117,16 @@ func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, 
 	return y, dx
 }
 
-func TestFilterGradients(t *testing.T) {
+// needBFloat16 skips a test of the choice of kernels, which there is in bfloat16 alone.
+func needBFloat16(t *testing.T) {
+	t.Helper()
 	if BFloat16.Emulated(false) {
-		t.Skip("this CPU, or these kernels, have no bfloat16, in which alone there is a choice")
+		t.Skip("this CPU, or the kernels in use, have no bfloat16")
 	}
+}
+
+func TestFilterGradients(t *testing.T) {
+	needBFloat16(t)
 	const n, filters = 64, 5
 	for _, c := range []struct {
 		kernel           FilterKernel
@@ -182,6 +188,7 @@ func TestFilterGradients(t *testing.T) {
 // The layers that are measured are those of the graph: with another way for all of
 // them, no 3×3 kernel's gradient is left to the op.
 func TestFilterLayersOfReplica(t *testing.T) {
+	needBFloat16(t)
 	resNet34(t)
 	for i, size := range []int{64, 70} {
 		cfg := TrainerConfig{
@@ -213,6 +220,7 @@ func TestFilterLayersOfReplica(t *testing.T) {
 }
 
 func TestFilterLayers(t *testing.T) {
+	needBFloat16(t)
 	cfg := testTrainerConfig(32, 4)
 	cfg.Model.Precision, cfg.Devices = BFloat16, []string{"/device:CPU:0"}
 	layers, err := FilterLayers(cfg)
