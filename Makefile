@@ -26,7 +26,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test race torture parity lint build bench quality image-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
+.PHONY: demo test race torture parity lint build bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,12 @@ quality: build ## compare what ours and Keras learn in equal time (DATA=, MINUTE
 
 image-check: ## build the container's two variants without Docker and use them (root, buildah, mmdebstrap; 15 GB of disk)
 	scripts/image-check
+
+dist: tensorflow ## make dist/galaxy-….tar.xz, which runs from any folder of any Linux since 2018 (GPU=1: with CUDA)
+	scripts/dist $(if $(GPU),--gpu)
+
+dist-check: dist ## use that archive in a bare Debian of an older release (root, mmdebstrap)
+	scripts/dist-check
 
 gpu-programs: build
 	go test -c -o bin/graph.test ./graph
