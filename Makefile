@@ -26,7 +26,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test cpus test-all race torture parity lint build bench quality image-check env clean help tensorflow
+.PHONY: demo test test-all race cpus torture parity lint build bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,25 @@ quality: build ## compare what ours and Keras learn in equal time (DATA=, MINUTE
 
 image-check: ## build the container's two variants without Docker and use them (root, buildah, mmdebstrap; 15 GB of disk)
 	scripts/image-check
+
+dist: tensorflow ## make dist/galaxy-….tar.xz, which runs from any folder of any Linux since 2018 (GPU=1: with CUDA)
+	scripts/dist $(if $(GPU),--gpu)
+
+dist-check: dist ## use that archive in a bare Debian of an older release (root, mmdebstrap)
+	scripts/dist-check
+
+gpu-programs: build
+	go test -c -o bin/graph.test ./graph
+	go build -o bin/bench ./bench
+
+# GPU_CHECK_CPU=1 rehearses it with the CPU in a GPU's place. scripts/gpu-check has the rest.
+gpu-check: ## try all that needs a GPU, within 12 minutes, into gpu-check.out/ (GPU_CHECK_CPU=1: a rehearsal without one)
+	$(MAKE) gpu-programs $(if $(GPU_CHECK_CPU),,GPU=1)
+	scripts/gpu-check $(OUT)
+
+gpu-bundle: ## make gpu-bundle/, with which gpu-check runs on a machine without a network (GPU_ARCH=90)
+	$(MAKE) gpu-programs GPU=1
+	scripts/gpu-bundle
 
 env: tensorflow ## print the variables a shell or an editor needs: eval "$(make -s env)"
 	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"
