@@ -14,6 +14,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+
+	"github.com/pierrec/lz4/v4"
 )
 
 func main() {
@@ -168,66 +170,17 @@ func (e entry) inflated(room int) ([]byte, error) {
 	if packed > len(e.payload) {
 		return nil, errors.New("an entry's compressed code is longer than the entry")
 	}
-	code, err := unLZ4(e.payload[:packed], int(size))
-	if err != nil {
-		return nil, err
+	out := append(append([]byte{}, e.header...), make([]byte, padded)...)
+	n, err := lz4.UncompressBlock(e.payload[:packed], out[len(e.header):][:size])
+	if err == nil && uint64(n) != size {
+		err = fmt.Errorf("%d bytes, expected %d", n, size)
 	}
-	out := append(append([]byte{}, e.header...), code...)
-	out = append(out, make([]byte, int(padded)-len(code))...)
+	if err != nil {
+		return nil, fmt.Errorf("decompress an entry: %w", err)
+	}
 	binary.LittleEndian.PutUint64(out[8:], padded)
 	binary.LittleEndian.PutUint32(out[16:], 0)
 	binary.LittleEndian.PutUint64(out[40:], e.flags()&^flagLZ4)
 	binary.LittleEndian.PutUint64(out[56:], 0)
-	return out, nil
-}
-
-var errLZ4 = errors.New("damaged LZ4 data")
-
-// unLZ4 decompresses one LZ4 block into size bytes
-// (https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md).
-func unLZ4(in []byte, size int) ([]byte, error) {
-	out := make([]byte, 0, size)
-	length := func(nibble int) (int, bool) {
-		for n := nibble; ; {
-			if nibble < 15 {
-				return n, true
-			}
-			if len(in) == 0 {
-				return 0, false
-			}
-			b := int(in[0])
-			in = in[1:]
-			if n += b; b < 255 {
-				return n, true
-			}
-		}
-	}
-	for len(in) > 0 {
-		token := int(in[0])
-		in = in[1:]
-		literals, ok := length(token >> 4)
-		if !ok || literals > len(in) || literals > size-len(out) {
-			return nil, errLZ4
-		}
-		out = append(out, in[:literals]...)
-		if in = in[literals:]; len(in) == 0 {
-			break // the last sequence has no match
-		}
-		if len(in) < 2 {
-			return nil, errLZ4
-		}
-		offset := int(binary.LittleEndian.Uint16(in))
-		in = in[2:]
-		match, ok := length(token & 15)
-		if match += 4; !ok || offset == 0 || offset > len(out) || match > size-len(out) {
-			return nil, errLZ4
-		}
-		for range match { // byte by byte: a match may overlap what it makes
-			out = append(out, out[len(out)-offset])
-		}
-	}
-	if len(out) != size {
-		return nil, errLZ4
-	}
 	return out, nil
 }
