@@ -42,7 +42,9 @@ func input(s *op.Scope, c TrainerConfig, part share) (images, labels tf.Output) 
 		held := op.VarHandleOp(hs, tf.Uint8, all, op.VarHandleOpSharedName("held"))
 		group(s, nodeHold, []*tf.Operation{op.AssignVariableOp(hs, held, placeholder(s, nodeHeld, tf.Uint8, int64(c.Held), size, size, 3))})
 		rows := op.Reshape(hs, images, tg.Const(hs.SubScope("shape"), shape[:1]))
-		images = op.GatherV2(hs, op.ReadVariableOp(hs, held, tf.Uint8), rows, tg.Const(hs.SubScope("axis"), int32(0)))
+		// Not GatherV2, which has no kernel for uint8 on GPUs: on the host it would need a
+		// copy of all images in every step.
+		images = op.ResourceGather(hs, held, rows, tf.Uint8)
 	}
 	// What comes out of the stage has no shape that is known beforehand.
 	shaped := func(x tf.Output, shape ...int64) tf.Output {
