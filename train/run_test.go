@@ -594,6 +594,9 @@ func TestMetricsFilesAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if o.Config.Machine = got.Machine; !strings.Contains(got.Machine, "threads") {
+		t.Errorf("config.json tells of the machine %q", got.Machine)
+	}
 	if d := cmp.Diff(o.Config, got); d != "" {
 		t.Errorf("config.json (-given +read):\n%s", d)
 	}

@@ -259,7 +259,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		dir := t.TempDir()
 		cfg := Config{Out: filepath.Join(dir, "set"), Count: 50, Workers: 2, Progress: func(done, _ int) {
 			if done == 1 { // pull the folder away from under the workers
-				found, err := filepath.Glob(filepath.Join(dir, ".set.tmp-*", "set", ImagesDir))
+				found, err := filepath.Glob(filepath.Join(dir, ".set.tmp-*", ImagesDir))
 				if err != nil || len(found) != 1 {
 					t.Errorf("temporary folder: %v, %v", found, err)
 					return
