@@ -1,8 +1,8 @@
 package graph
 
 import (
-	"fmt"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"math/rand/v2"
