@@ -99,7 +99,7 @@ gpu-programs: build
 	go build -o bin/bench ./bench
 
 # GPU_CHECK_CPU=1 rehearses it with the CPU in a GPU's place. scripts/gpu-check has the rest.
-gpu-check: ## try all that needs a GPU, within 12 minutes, into gpu-check.out/ (GPU_CHECK_CPU=1: a rehearsal without one)
+gpu-check: ## try what needs a GPU, as much as fits into 12 minutes, into gpu-check.out/ (GPU_CHECK_CPU=1: a rehearsal without one)
 	$(MAKE) gpu-programs $(if $(GPU_CHECK_CPU),,GPU=1)
 	scripts/gpu-check $(OUT)
 
@@ -111,7 +111,7 @@ env: tensorflow ## print the variables a shell or an editor needs: eval "$(make 
 	@printf 'export CGO_ENABLED=1 CGO_CFLAGS=%q CGO_LDFLAGS=%q\n' "$$CGO_CFLAGS" "$$CGO_LDFLAGS"
 
 clean: ## remove what was built and the demo's results; downloads stay
-	rm -rf bin demo
+	rm -rf bin demo dist gpu-bundle gpu-check.out
 
 tensorflow: # fetch libtensorflow if it is not there yet
 	@scripts/fetch-tensorflow $(if $(GPU),--gpu)

@@ -110,8 +110,8 @@ func (c *PrepareConfig) Validate() error {
 //
 // A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
 // the decoder) is left out and listed in the manifest, up to MaxBroken of them.
-// One that the machine failed to read is ErrUnread, and ends the call. More are an error that names the first ids and the file that lists all,
-// Out.partial/broken.csv; and so are no good image at all, no image of the train
+// More are an error that names the first ids and the file that lists all,
+// Out.partial/broken.csv; and so are an image that the machine failed to read (ErrUnread), no good image at all, no image of the train
 // split, and, unless AllowMissing, an image without a row or a row without an
 // image. Rows that break the sum rules of the question tree are kept and counted
 // in the manifest, but when all do it is an error: they are not labels then.
@@ -521,8 +521,8 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 	return file, true, nil
 }
 
-// decode does the work of one block, up to an image that the machine fails to read. It returns the buffer for files, which
-// grows with the largest.
+// decode does the work of one block, up to an image that the machine fails to read. It
+// returns the buffer for files, which grows with the largest.
 func (p *preparer) decode(b *block, row int, file []byte) []byte {
 	b.reset()
 	for i, r := range b.rows {

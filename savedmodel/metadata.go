@@ -61,8 +61,8 @@ type Need string
 const (
 	// OneDNN are oneDNN's kernels: TensorFlow has no others for int8.
 	OneDNN Need = "oneDNN"
-	// VNNI are instructions for int8, without which sums of products would be wrong: the
-	// models that versions before 0.2 made of graph.Int8 need them.
+	// VNNI are instructions for int8, without which sums of products would be wrong: models
+	// in graph.Int8 whose metadata has no needs were made for them.
 	VNNI Need = "VNNI"
 	// BFloat16 are instructions for bfloat16, without which a model is slow.
 	BFloat16 Need = "bfloat16"
@@ -98,7 +98,7 @@ func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 		case need == VNNI:
 			return "", errors.New("it is in int8 and was exported by an older version of galaxy, for CPUs with VNNI, which this one lacks: sums would be wrong; export the run again")
 		case need == BFloat16 && has(unlimited):
-			warning = "it computes in bfloat16, for which this CPU has no instructions: in float32 it would be faster here (galaxy export --precision float32)"
+			warning = fmt.Sprintf("it computes in bfloat16, for which there are no instructions here (%s): in float32 it would be faster (galaxy export --precision float32)", kernels.InUse())
 		case need == BFloat16:
 			return "", fmt.Errorf("it computes in bfloat16, for which %s have nothing: unset ONEDNN_MAX_CPU_ISA, or export the run with --precision float32", kernels.InUse())
 		default:
@@ -113,7 +113,7 @@ func hasNeed(session graph.SessionConfig) func(Need) bool {
 	return func(need Need) bool {
 		switch need {
 		case OneDNN:
-			return kernels.OneDNN()
+			return kernels.OneDNN() && kernels.Largest() != "" // x86
 		case VNNI:
 			return kernels.VNNI()
 		case BFloat16:

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zeebo/xxh3"
+
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/train/checkpoint"
@@ -189,8 +191,13 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	for _, err := os.Stat(temp); err != nil && temp != filepath.Dir(temp); _, err = os.Stat(temp) {
 		temp = filepath.Dir(temp)
 	}
-	// A fixed name, so that what a kill leaves there goes with the next measurement.
-	temp = filepath.Join(temp, "."+filepath.Base(r.Dir)+".tmp-budget")
+	// A name that is the run's alone, and the same each time, so that what a kill leaves
+	// there goes with the next measurement.
+	whole, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return c, err
+	}
+	temp = filepath.Join(temp, fmt.Sprintf(".%s.tmp-budget-%08x", filepath.Base(r.Dir), uint32(xxh3.HashString(whole))))
 	if err := os.RemoveAll(temp); err != nil {
 		return c, err
 	}

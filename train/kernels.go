@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 
 	"galaxy/graph"
@@ -82,6 +83,9 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 			m.locked = locked
 			break
 		}
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			break // what is remembered may be read all the same
+		}
 		if !errors.Is(err, durable.ErrLocked) || time.Since(begin) > kernelPatience {
 			return m, err
 		}
@@ -89,7 +93,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
 	raw, err := durable.ReadFile(m.path, durable.MaxText)
 	if durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
-		return kernelMemory{}, errors.Join(err, m.locked.Close()) // what is remembered is there
+		return kernelMemory{}, errors.Join(err, m.unlock()) // what is remembered is there
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &m.all)
@@ -108,11 +112,8 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 
 // close keeps what is new.
 func (m kernelMemory) close(fresh graph.FilterKernels) error {
-	if m.locked == nil {
-		return nil
-	}
 	var err error
-	if len(fresh) > 0 {
+	if m.path != "" && len(fresh) > 0 {
 		known := graph.FilterKernels{}
 		maps.Copy(known, m.known)
 		maps.Copy(known, fresh)
@@ -124,7 +125,14 @@ func (m kernelMemory) close(fresh graph.FilterKernels) error {
 			err = durable.WriteFile(m.path, append(raw, '\n'))
 		}
 	}
-	return errors.Join(err, m.locked.Close())
+	return errors.Join(err, m.unlock())
+}
+
+func (m kernelMemory) unlock() error {
+	if m.locked == nil {
+		return nil
+	}
+	return m.locked.Close()
 }
 
 // machine names all that the fastest kernels and the last bits of a sum depend on.
@@ -138,11 +146,12 @@ func machine(threads int) string {
 // noticeMachine says what no longer holds where the run began on another machine, or the
 // checkpoint that it goes on from was computed on one.
 func (r *run) noticeMachine() {
-	was := r.Config.Machine
-	if now := machine(r.Config.Threads); was == now && r.last != nil {
-		was = r.last.State.Machine
-	}
-	if now := machine(r.Config.Threads); was != "" && was != now && !graph.IsGPU(r.devices[0]) {
-		r.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", was, now))
+	now := machine(r.Config.Threads)
+	differs := func(was string) bool { return was != "" && was != now && !graph.IsGPU(r.devices[0]) }
+	switch {
+	case differs(r.Config.Machine):
+		r.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", r.Config.Machine, now))
+	case r.last != nil && differs(r.last.State.Machine):
+		r.Notice(fmt.Sprintf("the last checkpoint was computed on other kernels or another CPU (%s; here: %s): the run goes on, but not to the same bits as if it had been on one all along", r.last.State.Machine, now))
 	}
 }

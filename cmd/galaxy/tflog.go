@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -211,7 +212,7 @@ func createTFLog(now time.Time) (*os.File, error) {
 		}
 	}
 	// O_EXCL: in a folder of all users the name may lead elsewhere.
-	return os.OpenFile(filepath.Join(os.TempDir(), "galaxy-"+name), flags|os.O_EXCL, 0o666)
+	return os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("galaxy-%08x-%s", rand.Uint32(), name)), flags|os.O_EXCL, 0o666)
 }
 
 // pruneTFLogs keeps the newest logs of dir. A log whose process still runs stays

@@ -317,7 +317,9 @@ func Lock(path string, notice func(sentence string)) (*os.File, error) {
 	// For writing: NFS makes of flock a lock of bytes, which others cannot be had of.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		f, err = os.Open(path)
+		if read, failed := os.Open(path); failed == nil {
+			f, err = read, nil
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)

@@ -12,6 +12,7 @@ package kernels
 import "C"
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -48,6 +49,11 @@ type isaOfCPU struct {
 	has func() bool
 }
 
+// smaller are limits that oneDNN knows beside isas, and what they leave of those.
+var smaller = map[ISA]ISA{
+	"AVX2_VNNI_2": "AVX2_VNNI", "AVX512_CORE_FP16": bf16, "AVX512_CORE_AMX_FP16": "AVX512_CORE_AMX",
+}
+
 // isas are those of x86, each a superset of those before it as far as it matters here.
 var isas = []isaOfCPU{
 	{"SSE41", func() bool { return cpu.X86.HasSSE41 }},
@@ -75,8 +81,10 @@ func rank(isa ISA) int {
 // the smaller one that ONEDNN_MAX_CPU_ISA names. It is "" where the CPU is not x86.
 func Largest() ISA {
 	most := len(isas) - 1
-	if limit := rank(ISA(strings.ToUpper(os.Getenv("ONEDNN_MAX_CPU_ISA")))); limit >= 0 {
-		most = limit
+	// The second is oneDNN's older name for the first.
+	limit := ISA(strings.ToUpper(cmp.Or(os.Getenv("ONEDNN_MAX_CPU_ISA"), os.Getenv("DNNL_MAX_CPU_ISA"))))
+	if i := rank(cmp.Or(smaller[limit], limit)); i >= 0 {
+		most = i
 	}
 	for ; most >= 0; most-- {
 		if isas[most].has() {
@@ -107,7 +115,10 @@ func InUse() string {
 	if !OneDNN() {
 		return "Eigen's kernels"
 	}
-	return fmt.Sprintf("oneDNN's kernels for %s", Largest())
+	if isa := Largest(); isa != "" {
+		return fmt.Sprintf("oneDNN's kernels for %s", isa)
+	}
+	return "oneDNN's kernels"
 }
 
 // CPU describes a processor.
