@@ -25,6 +25,7 @@ func TestReadCPU(t *testing.T) {
 // lacks.
 func TestLargest(t *testing.T) {
 	t.Setenv("ONEDNN_MAX_CPU_ISA", "")
+	t.Setenv("DNNL_MAX_CPU_ISA", "")
 	all := Largest()
 	for _, x := range isas {
 		for _, name := range []string{string(x.isa), strings.ToLower(string(x.isa))} {
@@ -38,6 +39,20 @@ func TestLargest(t *testing.T) {
 			}
 		}
 	}
+	// Its older name counts where the newer is not set, and names between two of ours are the
+	// smaller one.
+	t.Setenv("ONEDNN_MAX_CPU_ISA", "")
+	t.Setenv("DNNL_MAX_CPU_ISA", "sse41")
+	if got := Largest(); rank(got) > rank("SSE41") {
+		t.Errorf("under DNNL_MAX_CPU_ISA the largest is %s", got)
+	}
+	for limit, most := range smaller {
+		t.Setenv("ONEDNN_MAX_CPU_ISA", string(limit))
+		if got := Largest(); rank(got) > rank(most) || rank(most) < 0 {
+			t.Errorf("%s: the largest is %s", limit, got)
+		}
+	}
+	t.Setenv("DNNL_MAX_CPU_ISA", "")
 	t.Setenv("ONEDNN_MAX_CPU_ISA", "nonsense")
 	if got := Largest(); got != all {
 		t.Errorf("the largest is %s, expected %s", got, all)
