@@ -492,9 +492,9 @@ func judgePrecision(e examination) finding {
 	case e.usesGPU():
 		f.Found += " on GPUs; bfloat16 and --xla are faster on most (docs/devices.md)"
 	case e.AutoPrecision == graph.Float32:
-		f.Found += ", which pays most here: bfloat16 and float16 would be emulated and slower"
+		f.Found += ", which pays most here: bfloat16 and float16 would be emulated, which is no faster"
 	default:
-		f.Found += ", which pays most here; float16 would be emulated and slower"
+		f.Found += ", which pays most here; float16 would be emulated"
 	}
 	return f
 }

@@ -191,7 +191,7 @@ func trainAction(c *cli.Context) (err error) {
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
 	if p := cfg.Model.Precision; p.Emulated(graph.IsGPU(devices[0])) {
-		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, and a step takes longer than with --precision float32 (docs/machines.md)", p, kernels.InUse())
+		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, which is no faster than --precision float32 and less exact (docs/machines.md)", p, kernels.InUse())
 	}
 	options := train.Options{
 		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
