@@ -36,7 +36,7 @@ demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, 
 
 # Two packages at a time, and as many tests of each, whatever the number of cores: so all
 # of them take less than 3 GB of memory.
-test: tensorflow ## run the tests, most of them with a small network (3 minutes)
+test: tensorflow ## run the tests, most of them with a small network (4 minutes)
 	go run ./scripts/testreport -short -p 2 -parallel 2 -timeout 30m ./...
 
 test-all: tensorflow ## run the tests, each in full, with ResNet34 (20 minutes)
