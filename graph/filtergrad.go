@@ -68,7 +68,7 @@ func (l FilterLayer) Kernels() []FilterKernel {
 // fastest, and cuDNN makes its own choice.
 func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
 	part, err := cfg.share()
-	if gpu := IsGPU(cfg.Devices[0]); err != nil || cfg.Model.Precision != BFloat16 || gpu || cfg.Model.Precision.Emulated(gpu) {
+	if err != nil || cfg.Model.Precision != BFloat16 || IsGPU(cfg.Devices[0]) || BFloat16.Emulated(false) {
 		return nil, err
 	}
 	size, in := int64((cfg.Model.Size+3)/4), arch.Stages[0].Filters // after the stem

@@ -15,30 +15,37 @@ import (
 	"galaxy/graph/graphtest"
 )
 
-// filterTwin is the gradient of a 3×3 kernel, SAME padding, in float64: for every
-// pixel of the output, the pixel of the input under each tap times the output's
-// gradient.
-func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
+// eachTap visits every pixel of the output of a 3×3 convolution, SAME padding, with every
+// pixel of the input under a tap, all by their numbers in a batch of n.
+func eachTap(n, size, stride int, visit func(in, out, tap int)) {
 	places := (size + stride - 1) / stride
 	before := max(0, (places-1)*stride+3-size) / 2
-	sums := make([]float64, 9*in*out)
 	for i := range n {
 		for row := range places {
 			for column := range places {
 				for tap := range 9 {
-					y, z := row*stride+tap/3-before, column*stride+tap%3-before
-					if y < 0 || z < 0 || y >= size || z >= size {
-						continue
-					}
-					for a := range in {
-						for b := range out {
-							sums[(tap*in+a)*out+b] += x[((i*size+y)*size+z)*in+a] * dy[((i*places+row)*places+column)*out+b]
-						}
+					y, x := row*stride+tap/3-before, column*stride+tap%3-before
+					if y >= 0 && x >= 0 && y < size && x < size {
+						visit((i*size+y)*size+x, (i*places+row)*places+column, tap)
 					}
 				}
 			}
 		}
 	}
+}
+
+// filterTwin is the gradient of a 3×3 kernel, SAME padding, in float64: for every
+// pixel of the output, the pixel of the input under each tap times the output's
+// gradient.
+func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
+	sums := make([]float64, 9*in*out)
+	eachTap(n, size, stride, func(from, to, tap int) {
+		for a := range in {
+			for b := range out {
+				sums[(tap*in+a)*out+b] += x[from*in+a] * dy[to*out+b]
+			}
+		}
+	})
 	return sums
 }
 
@@ -91,29 +98,16 @@ func TestConvolutions(t *testing.T) {
 // convolutionTwin is the output of a 3×3 convolution, SAME padding, in float64, and the
 // gradient of its input where dy is that of the output.
 func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, dx []float64) {
-	places := (size + stride - 1) / stride
-	before := max(0, (places-1)*stride+3-size) / 2
-	y, dx = make([]float64, n*places*places*out), make([]float64, len(x))
-	for i := range n {
-		for row := range places {
-			for column := range places {
-				for tap := range 9 {
-					r, c := row*stride+tap/3-before, column*stride+tap%3-before
-					if r < 0 || c < 0 || r >= size || c >= size {
-						continue
-					}
-					from, to := ((i*size+r)*size+c)*in, ((i*places+row)*places+column)*out
-					for a := range in {
-						for b := range out {
-							k := kernel[(tap*in+a)*out+b]
-							y[to+b] += x[from+a] * k
-							dx[from+a] += dy[to+b] * k
-						}
-					}
-				}
+	y, dx = make([]float64, len(dy)), make([]float64, len(x))
+	eachTap(n, size, stride, func(from, to, tap int) {
+		for a := range in {
+			for b := range out {
+				k := kernel[(tap*in+a)*out+b]
+				y[to*out+b] += x[from*in+a] * k
+				dx[from*in+a] += dy[to*out+b] * k
 			}
 		}
-	}
+	})
 	return y, dx
 }
 

@@ -146,7 +146,7 @@ func machine(threads int) string {
 // noticeMachine says what no longer holds where the run began on another machine, or the
 // checkpoint that it goes on from was computed on one.
 func (r *run) noticeMachine() {
-	now := machine(r.Config.Threads)
+	now := r.machine
 	differs := func(was string) bool { return was != "" && was != now && !graph.IsGPU(r.devices[0]) }
 	switch {
 	case differs(r.Config.Machine):

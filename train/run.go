@@ -78,6 +78,7 @@ type run struct {
 	finite    finite
 	config    json.RawMessage
 	devices   []string
+	machine   string // that this process computes on
 
 	fresh  bool                   // the folder is still to be made
 	last   *checkpoint.Checkpoint // to go on from, or nil
@@ -149,7 +150,7 @@ func (r *run) open() (err error) {
 			return err
 		}
 		if r.fresh {
-			r.Config.Machine = machine(r.Config.Threads)
+			r.Config.Machine = r.machine
 		}
 		r.noticeMachine()
 		if err := r.chooseKernels(); err != nil {
@@ -174,6 +175,7 @@ func (r *run) check() (err error) {
 	if m.Counts.Validation == 0 {
 		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", r.Cache.Dir())
 	}
+	r.machine = machine(r.Config.Threads)
 	r.devices, err = r.Config.Devices.Resolve(r.session())
 	return err
 }
@@ -641,7 +643,7 @@ func (r *run) save() error {
 		return err
 	}
 	state := r.state
-	state.TensorFlow, state.Machine, state.Config, state.Files = graph.TensorFlowVersion(), machine(r.Config.Threads), r.config, map[string]checkpoint.File{}
+	state.TensorFlow, state.Machine, state.Config, state.Files = graph.TensorFlowVersion(), r.machine, r.config, map[string]checkpoint.File{}
 	for _, j := range r.journals {
 		size, err := j.size()
 		if err != nil {

@@ -18,14 +18,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/cpu"
 )
 
-// oneDNN reports whether TensorFlow uses oneDNN's kernels in this process. It is decided
-// when the library is loaded.
-var oneDNN = sync.OnceValue(func() bool {
+// OneDNN reports whether TensorFlow uses oneDNN's kernels in this process, and not
+// Eigen's. It is decided when the library is loaded.
+func OneDNN() bool {
 	switch C.galaxy_onednn() {
 	case 0:
 		return false
@@ -33,11 +32,7 @@ var oneDNN = sync.OnceValue(func() bool {
 		return true
 	}
 	return runtime.GOARCH == "amd64" // a library that does not tell
-})
-
-// OneDNN reports whether TensorFlow uses oneDNN's kernels in this process, and not
-// Eigen's.
-func OneDNN() bool { return oneDNN() }
+}
 
 // An ISA is an instruction set that oneDNN has kernels for, under the name that
 // ONEDNN_MAX_CPU_ISA has for it.
@@ -100,8 +95,8 @@ func Largest() ISA {
 func Limited() bool { return OneDNN() && hasAVX512() && rank(Largest()) < rank("AVX512_CORE") }
 
 // BFloat16 reports whether kernels multiply bfloat16 here by instructions made for it and
-// add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round every
-// partial sum to 8 bits.
+// add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round partial
+// sums of gradients to 8 bits.
 func BFloat16() bool { return OneDNN() && rank(Largest()) >= rank(bf16) }
 
 // VNNI reports whether int8 kernels have instructions made for them.
