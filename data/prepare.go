@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -193,7 +192,7 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 // made with the settings and sources that p has, up to the broken images.
 func (p *preparer) found() (*Manifest, error) {
 	c, err := Open(p.config.Out)
-	if durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+	if durable.Unread(err) {
 		return nil, err // it may well be this cache
 	}
 	if err != nil {

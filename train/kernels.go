@@ -92,7 +92,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	}
 	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
 	raw, err := durable.ReadFile(m.path, durable.MaxText)
-	if durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+	if durable.Unread(err) {
 		return kernelMemory{}, errors.Join(err, m.unlock()) // what is remembered is there
 	}
 	if err == nil {

@@ -187,7 +187,7 @@ func Continue(out string, plan []byte, notice func(sentence string), other func(
 	}
 	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
 	was, err := ReadFile(planFile, MaxText)
-	if IsSystem(err) && !errors.Is(err, fs.ErrNotExist) {
+	if Unread(err) {
 		return err // the work is there, whatever hides it
 	}
 	begun := err == nil && bytes.Equal(was, plan)
@@ -354,6 +354,10 @@ func IsSystem(err error) bool {
 	var number syscall.Errno
 	return errors.As(err, &number)
 }
+
+// Unread tells whether err is that the machine failed to read a file that is there, as far
+// as it knows: what the file holds is then unknown, and not damaged.
+func Unread(err error) bool { return IsSystem(err) && !errors.Is(err, fs.ErrNotExist) }
 
 // makeParent makes the folders above out, which must be vacant. oldest is the
 // last of them that was there before: those below are new entries that have to

@@ -157,7 +157,7 @@ func (s *Store) save(name string, state State, write func(prefix string) error) 
 	case err == nil:
 		state.Checksums = there.State.Checksums
 		return writeState(final, state)
-	case unread(err):
+	case durable.Unread(err):
 		return err
 	}
 	// What is there is damaged, and nothing may go on from it.
@@ -254,7 +254,7 @@ func (s *Store) Rewind(step int64) error {
 // whole.
 func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	c, err = s.named(latestName)
-	if err == nil || unread(err) {
+	if err == nil || durable.Unread(err) {
 		return c, nil, err
 	}
 	entries, err2 := os.ReadDir(s.dir)
@@ -270,7 +270,7 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 			continue
 		}
 		other, err2 := read(filepath.Join(s.dir, e.Name()))
-		if unread(err2) {
+		if durable.Unread(err2) {
 			return nil, nil, err2
 		}
 		if err2 == nil {
@@ -282,9 +282,6 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	}
 	return nil, nil, err
 }
-
-// unread tells whether the machine failed to read what is there.
-func unread(err error) bool { return durable.IsSystem(err) && !errors.Is(err, fs.ErrNotExist) }
 
 // Pointers holds what the store's pointers say. A checkpoint is removed only after one of
 // them has moved away from it: while they stay the same, what they lead to is there.
