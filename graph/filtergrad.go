@@ -64,11 +64,11 @@ func (l FilterLayer) Kernels() []FilterKernel {
 
 // FilterLayers lists the layers, each once, of the training step that cfg describes, whose
 // Devices have to be set: at the full size of the images, for steps on smaller ones have the
-// same ops. There are some on CPUs in bfloat16: in float32 the op has always been the
-// fastest, and cuDNN makes its own choice.
+// same ops. There are none on GPUs, where cuDNN makes its own choice, nor where the precision is
+// emulated, for between its convolutions and their gradients lie ops that round.
 func FilterLayers(cfg TrainerConfig) (layers []FilterLayer, err error) {
 	part, err := cfg.share()
-	if err != nil || cfg.Model.Precision != BFloat16 || IsGPU(cfg.Devices[0]) || BFloat16.Emulated(false) {
+	if err != nil || IsGPU(cfg.Devices[0]) || cfg.Model.Precision.Emulated(false) {
 		return nil, err
 	}
 	size, in := int64((cfg.Model.Size+3)/4), arch.Stages[0].Filters // after the stem
@@ -215,11 +215,10 @@ func filterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, kernels Fil
 	}
 	out := slices.Clone(gradients)
 	for i, gradient := range gradients {
-		cast := nodes[gradient.Op.Name()]
-		if cast.Op != "Cast" || tf.DataType(cast.Attr["SrcT"].GetType()) != tf.Bfloat16 {
-			continue
+		conv := nodes[gradient.Op.Name()]
+		if conv.Op == "Cast" && tf.DataType(conv.Attr["SrcT"].GetType()) == tf.Bfloat16 {
+			conv = nodes[conv.Input[0]]
 		}
-		conv := nodes[cast.Input[0]]
 		if conv == nil || conv.Op != "Conv2DBackpropFilter" {
 			continue
 		}

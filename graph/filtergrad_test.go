@@ -111,16 +111,18 @@ func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, 
 	return y, dx
 }
 
-// needBFloat16 skips a test of the choice of kernels, which there is in bfloat16 alone.
-func needBFloat16(t *testing.T) {
-	t.Helper()
-	if BFloat16.Emulated(false) {
-		t.Skip("this CPU, or the kernels in use, have no bfloat16")
-	}
+// filterPrecisions are those of this machine in which there is a choice of kernels.
+func filterPrecisions() []Precision {
+	return slices.DeleteFunc([]Precision{Float32, BFloat16}, func(p Precision) bool { return p.Emulated(false) })
 }
 
 func TestFilterGradients(t *testing.T) {
-	needBFloat16(t)
+	for _, p := range filterPrecisions() {
+		testFilterGradients(t, p)
+	}
+}
+
+func testFilterGradients(t *testing.T, p Precision) {
 	const n, filters = 64, 5
 	for _, c := range []struct {
 		kernel           FilterKernel
@@ -131,7 +133,7 @@ func TestFilterGradients(t *testing.T) {
 		{NineProducts, 256, 8, 1}, {NineProducts, 8, 5, 1}, {NineProducts, 8, 1, 1},
 		{ConvolutionOp, 8, 5, 1}, {ConvolutionOp, 8, 5, 2},
 	} {
-		l := FilterLayer{precision: BFloat16, examples: n, size: c.size, in: c.in, filters: filters, stride: c.stride}
+		l := FilterLayer{precision: p, examples: n, size: c.size, in: c.in, filters: filters, stride: c.stride}
 		t.Run(fmt.Sprintf("%s, %s", l, c.kernel), func(t *testing.T) {
 			in, size, places := l.in, l.size, l.places()
 			g := tf.NewGraph()
@@ -140,7 +142,7 @@ func TestFilterGradients(t *testing.T) {
 			x := placeholder(s, "x", tf.Float, n, -1, -1, in)
 			weight := placeholder(s, "weight", tf.Float, n, -1, -1, filters) // which is the gradient of the output
 			kernel := placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
-			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, tf.Bfloat16) }
+			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, p.dtype()) }
 			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.stride)
 			sum := op.Sum(s, op.Mul(s, y, cast("weight16", weight)), tg.Const(s, []int32{0, 1, 2, 3}))
 			plain := op.Gradients(s.SubScope("backward"), []tf.Output{tg.Cast(s.SubScope("sum"), sum, tf.Float)}, []tf.Output{kernel})
@@ -182,11 +184,16 @@ func TestFilterGradients(t *testing.T) {
 // The layers that are measured are those of the graph: with another way for all of
 // them, no 3×3 kernel's gradient is left to the op.
 func TestFilterLayersOfReplica(t *testing.T) {
-	needBFloat16(t)
 	resNet34(t)
+	for _, p := range filterPrecisions() {
+		testFilterLayersOfReplica(t, p)
+	}
+}
+
+func testFilterLayersOfReplica(t *testing.T, p Precision) {
 	for i, size := range []int{64, 70} {
 		cfg := TrainerConfig{
-			Model: testConfig(size, BFloat16), Batch: 2, Resize: i > 0, Loss: squaredError, Posterior: sigmoid, Devices: []string{"/device:CPU:0"},
+			Model: testConfig(size, p), Batch: 2, Resize: i > 0, Loss: squaredError, Posterior: sigmoid, Devices: []string{"/device:CPU:0"},
 			FilterKernels: FilterKernels{},
 		}
 		part := share{2, 1, 1}
@@ -208,15 +215,14 @@ func TestFilterLayersOfReplica(t *testing.T) {
 			}
 		}
 		if want := 2 * 16; len(layers) != 7 || products != want {
-			t.Errorf("%d px: %d layers and %d products, expected 7 and %d", size, len(layers), products, want)
+			t.Errorf("%s, %d px: %d layers and %d products, expected 7 and %d", p, size, len(layers), products, want)
 		}
 	}
 }
 
 func TestFilterLayers(t *testing.T) {
-	needBFloat16(t)
 	cfg := testTrainerConfig(32, 4)
-	cfg.Model.Precision, cfg.Devices = BFloat16, []string{"/device:CPU:0"}
+	cfg.Model.Precision, cfg.Devices = Float32, []string{"/device:CPU:0"}
 	layers, err := FilterLayers(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +237,7 @@ func TestFilterLayers(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*TrainerConfig){
-		"float32": func(c *TrainerConfig) { c.Model.Precision = Float32 },
+		"float16": func(c *TrainerConfig) { c.Model.Precision = Float16 },
 		"GPU":     func(c *TrainerConfig) { c.Devices = []string{"/device:GPU:0"} },
 	} {
 		other := cfg
@@ -240,7 +246,7 @@ func TestFilterLayers(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	const strided = "bfloat16 4x8x8x64 to 128 stride 2"
+	const strided = "float32 4x8x8x64 to 128 stride 2"
 	cfg.FilterKernels = FilterKernels{strided: NineProducts}
 	if _, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), `"nine products" is none of`) {
 		t.Errorf("nine products with a stride: %v", err)

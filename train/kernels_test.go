@@ -18,7 +18,7 @@ import (
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
-		Config: Config{Model: graph.Config{Size: 32, Outputs: 37, Precision: graph.BFloat16}, Batch: 4},
+		Config: Config{Model: graph.Config{Size: 32, Outputs: 37, Precision: graph.Float32}, Batch: 4},
 		Notice: func(text string) { *notices = append(*notices, text) },
 	})
 	r.devices = []string{"/device:CPU:0"}
@@ -34,9 +34,6 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 func kernelLayers() int { return 2*len(arch.Stages) - 1 }
 
 func TestChooseKernels(t *testing.T) {
-	if graph.BFloat16.Emulated(false) {
-		t.Skip("this CPU, or the kernels in use, have no bfloat16, in which alone there is a choice")
-	}
 	home := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", home)
 	file := filepath.Join(home, "galaxy", "kernels.json")
@@ -59,7 +56,7 @@ func TestChooseKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The memory decides for another run: turn all that it holds round.
-	const layer = "bfloat16 4x8x8x64 to 128 stride 2"
+	const layer = "float32 4x8x8x64 to 128 stride 2"
 	other := map[graph.FilterKernel]graph.FilterKernel{graph.ConvolutionOp: graph.OneProduct, graph.OneProduct: graph.ConvolutionOp, graph.NineProducts: graph.ConvolutionOp}
 	turned := graph.FilterKernels{}
 	text := string(raw)
@@ -116,9 +113,6 @@ func TestChooseKernels(t *testing.T) {
 }
 
 func TestChooseKernelsWithoutMemory(t *testing.T) {
-	if graph.BFloat16.Emulated(false) {
-		t.Skip("this CPU, or the kernels in use, have no bfloat16, in which alone there is a choice")
-	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
@@ -134,8 +128,8 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	}
 	// Nor is the folder asked for where there is nothing to choose.
 	notices = nil
-	r.Config.Model.Precision, r.Config.FilterKernels = graph.Float32, nil
+	r.Config.Model.Precision, r.Config.FilterKernels = graph.Float16, nil
 	if err := r.chooseKernels(); err != nil || len(r.Config.FilterKernels) > 0 || len(notices) > 0 {
-		t.Errorf("float32: %v, chose %v, notices %q", err, r.Config.FilterKernels, notices)
+		t.Errorf("float16: %v, chose %v, notices %q", err, r.Config.FilterKernels, notices)
 	}
 }

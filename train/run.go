@@ -153,8 +153,11 @@ func (r *run) open() (err error) {
 			r.Config.Machine = r.machine
 		}
 		r.noticeMachine()
-		if err := r.chooseKernels(); err != nil {
-			return err
+		// Runs in float32 that began before there was a choice go on with the op.
+		if r.fresh || r.Config.Model.Precision != graph.Float32 || len(r.Config.FilterKernels) > 0 {
+			if err := r.chooseKernels(); err != nil {
+				return err
+			}
 		}
 	}
 	return r.agree()
