@@ -22,8 +22,9 @@ func IsOutOfMemory(err error) bool {
 	if err == nil {
 		return false
 	}
-	// The bindings keep the text of TensorFlow's error alone.
-	return slices.ContainsFunc([]string{"OOM when allocating", "ran out of memory", "failed to allocate memory"}, func(said string) bool {
+	// The bindings keep the text of TensorFlow's error alone. The last is of cuDNN's kernels, which
+	// are "NOT_FOUND: No algorithm worked!" where none finds memory to work in.
+	return slices.ContainsFunc([]string{"OOM when allocating", "ran out of memory", "failed to allocate memory", "Out of memory while trying to allocate"}, func(said string) bool {
 		return strings.Contains(err.Error(), said)
 	})
 }

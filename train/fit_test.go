@@ -57,6 +57,12 @@ func TestExplainMemory(t *testing.T) {
 	if strings.Contains(err.Error(), "Hint") || !graph.IsOutOfMemory(err) {
 		t.Errorf("%v: expected one line, and still an error for want of memory", err)
 	}
+	// As cuDNN's kernels have it.
+	r.Config.Batch = 544
+	cudnn := errors.New("2 root error(s) found.\n  (0) NOT_FOUND: No algorithm worked!  Error messages:\n  Profiling failure on CUDNN engine eng25{}: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 48.27MiB. [tf-allocator-allocation-error='']\n\t [[{{node x}}]]")
+	if err := r.explainMemory(context.Background(), cudnn); err == nil || !strings.Contains(err.Error(), "out of memory with a batch of 544") {
+		t.Errorf("%v: expected an error for want of memory", err)
+	}
 	other := errors.New("disk full")
 	if !errors.Is(r.explainMemory(context.Background(), other), other) || r.explainMemory(context.Background(), nil) != nil {
 		t.Error("another error was changed")
