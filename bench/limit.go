@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -76,6 +77,10 @@ const (
 // limit times the kernels of one size.
 func (s settings) limit(_ context.Context, to *figures) error {
 	for _, precision := range s.precisions {
+		if graph.Precision(precision).Emulated(false) {
+			fmt.Fprintf(os.Stderr, "bench: no limit in %s, for which this CPU has no kernels: galaxy computes it in float32\n", precision)
+			continue
+		}
 		step := 0.0
 		for _, f := range to.Steps {
 			if f.Precision == precision && f.Size == s.size() {
