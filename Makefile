@@ -47,7 +47,7 @@ race: tensorflow ## run the tests of make test under the race detector
 	go run ./scripts/testreport -race -short -p 2 -parallel 2 -timeout 30m ./...
 
 torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at length (Linux; strace, unshare)
-	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -kills 100 -signals 50 -flips 200 -disks 0
+	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -full -kills 100 -signals 50 -flips 200 -disks 0
 
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
 	scripts/python-env .venv-parity parity/requirements.txt

@@ -28,6 +28,9 @@ func TestLogits(t *testing.T) {
 	const count = 4
 	prefix := seasoned(t)
 	sizes := []int{64, 69, 96, 128}
+	if testing.Short() {
+		sizes = sizes[:2]
+	}
 
 	type networkCase struct {
 		Size   int    `json:"size"`

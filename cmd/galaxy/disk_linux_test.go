@@ -396,7 +396,7 @@ func TestFullDisk(t *testing.T) {
 		if raw, err := exec.Command(unshare, "-rm", "mount", "-t", "tmpfs", "none", "/mnt").CombinedOutput(); err != nil {
 			t.Skipf("no file system can be mounted here: %v: %s", err, raw)
 		}
-		args := []string{"-rm", os.Args[0], "-test.run=^TestFullDisk$", "-test.v", fmt.Sprintf("-test.short=%v", testing.Short()), fmt.Sprintf("-test.timeout=%v", flag.Lookup("test.timeout").Value), fmt.Sprintf("-disks=%d", *tortureDisks)}
+		args := []string{"-rm", os.Args[0], "-test.run=^TestFullDisk$", "-test.v", fmt.Sprintf("-test.short=%v", testing.Short()), fmt.Sprintf("-test.timeout=%v", flag.Lookup("test.timeout").Value), fmt.Sprintf("-disks=%d", *tortureDisks), fmt.Sprintf("-full=%v", *tortureFull)}
 		c := exec.CommandContext(t.Context(), unshare, args...)
 		c.Env = append(os.Environ(), diskVariable+"=1")
 		raw, err := c.CombinedOutput()

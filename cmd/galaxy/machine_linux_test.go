@@ -32,6 +32,7 @@ func TestBatchSignals(t *testing.T) {
 		t.Skip("it trains twice; SIGTERM is sent by TestStopSignals")
 	}
 	b := newWorkbench(t)
+	b.small = false
 	for i, signals := range [][]syscall.Signal{{syscall.SIGUSR1, syscall.SIGTERM}, {syscall.SIGXCPU, syscall.SIGXCPU, syscall.SIGXCPU}} {
 		before := int64(3 * i)
 		c, stderr, ended := b.start(training("run", 60, "--checkpoint-every", "0", "--resume")...)
@@ -58,6 +59,7 @@ func TestFileLimit(t *testing.T) {
 		t.Skip("it trains twice; full disks are in TestFullDisk")
 	}
 	b := newWorkbench(t)
+	b.small = false
 	fails := func(limit string, args ...string) {
 		t.Helper()
 		code, stderr := b.after("ulimit -f "+limit, args...)

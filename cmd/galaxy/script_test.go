@@ -27,14 +27,14 @@ func TestMain(m *testing.M) {
 	}})
 }
 
-// smallVariable has the galaxy of the tests train a network of two blocks, as it does with
-// -short.
+// smallVariable has the galaxy of the tests train a network of two blocks.
 const smallVariable = "GALAXY_TEST_SMALL"
 
-// testVariables are those of the environment in which galaxy is run in a folder.
-func testVariables(dir string) []string {
+// testVariables are those of the environment in which galaxy is run in a folder, with a
+// small network or ResNet34.
+func testVariables(dir string, small bool) []string {
 	variables := []string{"HOME=" + dir} // where TensorFlow's log goes
-	if testing.Short() {
+	if small {
 		variables = append(variables, smallVariable+"=1")
 	}
 	// The kernels are those of the tests.
@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
-			e.Vars = append(e.Vars, testVariables(e.WorkDir)...)
+			e.Vars = append(e.Vars, testVariables(e.WorkDir, testing.Short())...)
 			return nil
 		},
 		Condition: func(name string) (bool, error) {

@@ -28,9 +28,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// How much the tests below do. As they are the tests are short; make torture makes
-// them long.
+// How much the tests below do. As they are the tests are short, and train a small network, for
+// they are about files and signals; make torture makes them long.
 var (
+	tortureFull    = flag.Bool("full", false, "train ResNet34")
 	tortureKills   = flag.Int("kills", 4, "TestKilledRun: how often the run is killed")
 	tortureSignals = flag.Int("signals", 6, "TestStopSignals: how many there are")
 	tortureFlips   = flag.Int("flips", 9, "TestFlippedBytes: how many there are")
@@ -39,9 +40,10 @@ var (
 
 // workbench is a folder in which galaxy is run.
 type workbench struct {
-	t   *testing.T
-	dir string
-	r   *rand.Rand
+	t     *testing.T
+	dir   string
+	r     *rand.Rand
+	small bool // train a network of two blocks
 }
 
 // newWorkbench has a small cache of 32 px in it.
@@ -52,7 +54,7 @@ func newWorkbench(t *testing.T) *workbench {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	b := &workbench{t, t.TempDir(), rand.New(rand.NewPCG(seed, 0))}
+	b := &workbench{t, t.TempDir(), rand.New(rand.NewPCG(seed, 0)), !*tortureFull}
 	b.galaxy(exitOK, "synth", "--out", "data", "--count", "60", "--seed", "5")
 	b.galaxy(exitOK, "prepare", "--labels", "data/training_solutions_rev1.csv", "--images", "data/images_training_rev1", "--out", "cache", "--size", "32")
 	return b
@@ -73,7 +75,7 @@ func (b *workbench) command(args ...string) (c *exec.Cmd, stdout, stderr *bytes.
 	c = exec.CommandContext(b.t.Context(), "galaxy", args...)
 	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
 	c.Dir, c.Stdout, c.Stderr = b.dir, stdout, stderr
-	c.Env = append(os.Environ(), testVariables(b.dir)...)
+	c.Env = append(os.Environ(), testVariables(b.dir, b.small)...)
 	return c, stdout, stderr
 }
 
@@ -277,7 +279,7 @@ func TestKilledRun(t *testing.T) {
 	t.Parallel()
 	b := newWorkbench(t)
 	steps := 7**tortureKills + 12
-	if testing.Short() { // a step takes a tenth of the time
+	if b.small { // a step takes a tenth of the time
 		steps *= 10
 	}
 	b.galaxy(exitOK, training("uncut", steps, "--checkpoint-every", "0")...)
@@ -405,7 +407,7 @@ func TestStopSignals(t *testing.T) {
 	t.Parallel()
 	b := newWorkbench(t)
 	count := 600 // galaxies, so that there is time for a signal
-	if testing.Short() {
+	if b.small {
 		count = 200
 	}
 	b.galaxy(exitOK, training("trained", 6)...)
