@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,13 +50,13 @@ func run(args []string) int {
 	defer signal.Stop(received)
 	go func() {
 		// A second signal ends the process at once. Not by the default action: the
-		// first process of a container has none. The warnings of batch systems do not
-		// count: those are repeated, and followed by SIGTERM.
-		for ends := 0; ends < 2; {
+		// first process of a container has none.
+		var requests stopRequests
+		for {
 			s := <-received
 			stop()
-			if s != syscall.SIGUSR1 && s != syscall.SIGXCPU {
-				ends++
+			if requests.add(s, time.Now()) > 1 {
+				break
 			}
 		}
 		fmt.Fprintln(os.Stderr, "galaxy: stopped at once by a second signal")
@@ -104,6 +105,25 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "galaxy: %v%s\n", err, limit(err))
 		return exitFailed
 	}
+}
+
+// signalEcho is the time in which a second signal is the first one's echo: timeout(1) sends
+// one to the process and one to its group, of which the process is a member.
+const signalEcho = 20 * time.Millisecond
+
+// stopRequests counts the signals that ask for an end.
+type stopRequests struct {
+	count int
+	last  time.Time
+}
+
+// add returns how often an end was asked for, s at the time now included. The warnings of
+// batch systems do not count: those are repeated, and followed by SIGTERM.
+func (r *stopRequests) add(s os.Signal, now time.Time) int {
+	if s != syscall.SIGUSR1 && s != syscall.SIGXCPU && now.Sub(r.last) > signalEcho {
+		r.count, r.last = r.count+1, now
+	}
+	return r.count
 }
 
 // limit says which limit of the process an error comes from, and what to do.
