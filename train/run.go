@@ -209,7 +209,10 @@ func CheckNew(dir string) error {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
 		return Mistake{fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))}
 	}
-	if _, err := os.Stat(dir); err == nil {
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return Mistake{fmt.Errorf("run folder %s: it is a file: name a folder that does not exist yet", dir)}
+		}
 		return Mistake{fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)}
 	}
 	if err := durable.Vacant(dir); err != nil {
