@@ -315,7 +315,7 @@ func TestAugmentOffAddsNoNode(t *testing.T) {
 }
 
 func TestTrainerAugments(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
 	images, labels := testBatch(cfg, 1)
 	for i := range images { // a ramp, so that flips and shifts show

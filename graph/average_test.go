@@ -33,7 +33,7 @@ func trainSteps(t *testing.T, tr *Trainer, cfg TrainerConfig, from, to int64) {
 
 // The model is the average of the trained weights, by the formula in float64.
 func TestAverage(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 4)
 	cfg.Average = .6
 	tr := newTestTrainer(t, cfg)
@@ -122,7 +122,7 @@ func TestAverage(t *testing.T) {
 // A step on smaller images is the step of a network of that size: the large
 // images hold each pixel of the small ones four times.
 func TestResize(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	small, large := testTrainerConfig(32, 4), testTrainerConfig(64, 4)
 	large.Resize = true
 	a, b := newTestTrainer(t, small), newTestTrainer(t, large)

@@ -81,7 +81,7 @@ func FuzzParseTFConfig(f *testing.F) {
 }
 
 func TestJoinClusterRefuses(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -159,9 +159,7 @@ const hurried = 15 * time.Second
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if testing.Short() { // one test of each kind has resNet34
-		arch.Stages = arch.Small
-	}
+	arch.Stages = arch.Small // one test of each kind has resNet34
 	text := os.Getenv(workerVariable)
 	if text == "" {
 		os.Exit(m.Run())
@@ -292,7 +290,7 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := exec.CommandContext(t.Context(), os.Args[0], fmt.Sprintf("-test.short=%v", testing.Short()))
+		p := exec.CommandContext(t.Context(), os.Args[0])
 		// A proxy of the environment is no way to the neighbour.
 		p.Env = append(os.Environ(), workerVariable+"="+string(raw), "http_proxy=http://127.0.0.1:9")
 		p.Stdout, p.Stderr = &logs[i], &logs[i]
@@ -349,7 +347,7 @@ func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 // Two processes compute what one does on two devices, to the last bit: there is one
 // order of a sum of two.
 func TestCluster(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	const steps = 10
 	alone := runTasks(t, workerTask{Steps: steps})[0]
 	if alone.Err != "" {
@@ -380,7 +378,7 @@ func TestCluster(t *testing.T) {
 // ever met.
 func TestClusterLosesWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
-	parallel(t)
+	t.Parallel()
 	for _, die := range []int64{1, 4} {
 		testLosesWorker(t, die)
 	}
@@ -398,7 +396,7 @@ func testLosesWorker(t *testing.T, die int64) {
 // connections for it.
 func TestClusterLosesStoppedWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
-	parallel(t)
+	t.Parallel()
 	tasks := twoWorkers(t, 6, 0)
 	tasks[0].Hurry, tasks[1].Stop = 4, 4
 	r := runTasks(t, tasks...)[0]

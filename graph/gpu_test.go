@@ -16,6 +16,7 @@ func TestGPU(t *testing.T) {
 	if !found {
 		t.Skip("TensorFlow finds no GPU here")
 	}
+	resNet34(t)
 	cfg := testTrainerConfig(64, 32)
 	cfg.Model.Align, cfg.SkipNonFinite = true, true
 	cfg.Augment = Augment{Rotate: 30, Flip: true, Shift: .05, Zoom: 1.2, Brightness: .1, Contrast: .1, Color: .1}

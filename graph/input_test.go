@@ -8,7 +8,7 @@ import (
 
 // Held images, and batches that wait, train as images that are fed with every step.
 func TestHeldAndStaged(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	cfg := testTrainerConfig(32, 8)
 	cfg.Devices, cfg.Accumulate, cfg.Model.Dropout = cpus(2), 2, .2
 	const steps = 3

@@ -28,7 +28,7 @@ func set(t *testing.T, tr *Trainer, name string, value float32) {
 // Steps whose gradients overflow change nothing but the scale, with what optimizer
 // and what average there is; the others train as in float32.
 func TestLossScaling(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 32)
 	cfg.Devices, cfg.Average = cpus(2), .5
 	cfg.Optimizer = Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2} // and no clipping
@@ -98,7 +98,7 @@ func TestLossScaling(t *testing.T) {
 
 // A batch whose gradients are not finite leaves everything as it was.
 func TestSkipNonFinite(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-2},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2, ClipNorm: 1},

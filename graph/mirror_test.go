@@ -116,7 +116,7 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 // side that began with weights one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
 	skipUnderRace(t, "it computes in one goroutine")
-	parallel(t)
+	inFull(t)
 	for _, c := range []struct {
 		devices int
 		kind    Optimizer
@@ -168,7 +168,7 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 // out, and a checkpoint of one number of devices goes on with another. Averaging
 // weights is part of what must agree.
 func TestMirroredGoesOnElsewhere(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
 	cfg.Augment, cfg.Model.Dropout, cfg.Average = Augment{Rotate: 180, Flip: true, Color: .1}, .3, .9
 	cfg.Devices = cpus(2)
@@ -215,7 +215,7 @@ func TestRandomRows(t *testing.T) {
 }
 
 func TestPlacement(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	cfg := testTrainerConfig(32, 8)
 	cfg.Devices, cfg.Average, cfg.Resize = cpus(2), .9, true
 	tr := newTestTrainer(t, cfg)

@@ -212,7 +212,7 @@ func TestQuantizedConvolution(t *testing.T) {
 // Eight bits are enough for the logits to stay near those of float32.
 func TestQuantizedIsNearFloat32(t *testing.T) {
 	needInt8(t)
-	parallel(t)
+	inFull(t)
 	cfg := testTrainerConfig(64, 8)
 	cfg.Optimizer.ClipNorm = .1
 	tr := newTestTrainer(t, cfg)

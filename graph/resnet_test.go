@@ -26,11 +26,13 @@ func resNet34(t *testing.T) {
 	arch.Stages = arch.ResNet34
 }
 
-// parallel lets a test run beside others with -short. Without it each has ResNet34, in
-// gigabytes of memory and all cores.
-func parallel(t *testing.T) {
+// inFull has a test build the published network, in gigabytes of memory and on all cores, or
+// with -short the small one beside other tests.
+func inFull(t *testing.T) {
 	if testing.Short() {
 		t.Parallel()
+	} else {
+		resNet34(t)
 	}
 }
 
@@ -100,7 +102,7 @@ func TestVariableNames(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 2)
 	tr := newTestTrainer(t, cfg)
 	a, err := tr.Weights()
@@ -345,7 +347,7 @@ func TestPrecisionsAreNearFloat32(t *testing.T) {
 }
 
 func TestTrainerRefuses(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	for _, c := range []struct {
 		change func(*TrainerConfig)
 		want   string

@@ -67,7 +67,7 @@ func testBatch(cfg TrainerConfig, seed uint64) (images []byte, labels []float32)
 }
 
 func TestTrainerLearnsAndRestores(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2},
@@ -151,7 +151,7 @@ func openInference(t *testing.T, cfg Config, weights Weights) *Inference {
 }
 
 func TestFrozenEqualsVariables(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	cfg := testTrainerConfig(64, 8)
 	tr := newTestTrainer(t, cfg)
 	for i := range int64(5) { // so that the moving averages are not those of the start
@@ -182,7 +182,7 @@ func TestFrozenEqualsVariables(t *testing.T) {
 
 // A bundle of another network is refused before anything is trained with it.
 func TestRestoreRefusesAnotherNetwork(t *testing.T) {
-	parallel(t)
+	t.Parallel()
 	other := testTrainerConfig(32, 2)
 	other.Model.Outputs = 7
 	prefix := filepath.Join(t.TempDir(), "variables")
@@ -201,7 +201,7 @@ func TestRestoreRefusesAnotherNetwork(t *testing.T) {
 // A snapshot keeps the values that variables have when it is taken, whatever the
 // steps made until it is saved.
 func TestSnapshot(t *testing.T) {
-	parallel(t)
+	inFull(t)
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-2},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2, ClipNorm: 1},
