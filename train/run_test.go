@@ -23,6 +23,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/internal/arch"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
@@ -202,6 +203,11 @@ func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summar
 }
 
 func TestResumeIsExact(t *testing.T) {
+	if !testing.Short() {
+		was := arch.Stages
+		t.Cleanup(func() { arch.Stages = was })
+		arch.Stages = arch.ResNet34
+	}
 	cache := testCache(t, 60)
 	const steps = 10
 	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
