@@ -222,20 +222,26 @@ func testFilterLayersOfReplica(t *testing.T, p Precision) {
 
 func TestFilterLayers(t *testing.T) {
 	cfg := testTrainerConfig(32, 4)
-	cfg.Model.Precision, cfg.Devices = Float32, []string{"/device:CPU:0"}
-	layers, err := FilterLayers(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range layers {
-		kernel, err := l.Fastest(SessionConfig{})
+	cfg.Devices = []string{"/device:CPU:0"}
+	for _, cfg.Model.Precision = range filterPrecisions() {
+		layers, err := FilterLayers(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(l.Kernels(), kernel) {
-			t.Errorf("%s: %q is none of %q", l, kernel, l.Kernels())
+		if len(layers) == 0 {
+			t.Errorf("%s: there is no layer to choose for", cfg.Model.Precision)
+		}
+		for _, l := range layers {
+			kernel, err := l.Fastest(SessionConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(l.Kernels(), kernel) {
+				t.Errorf("%s: %q is none of %q", l, kernel, l.Kernels())
+			}
 		}
 	}
+	cfg.Model.Precision = Float32
 	for name, change := range map[string]func(*TrainerConfig){
 		"float16": func(c *TrainerConfig) { c.Model.Precision = Float16 },
 		"GPU":     func(c *TrainerConfig) { c.Devices = []string{"/device:GPU:0"} },
