@@ -52,12 +52,10 @@ func run(args []string) int {
 		// A second signal ends the process at once. Not by the default action: the
 		// first process of a container has none.
 		var requests stopRequests
-		for {
+		for n := 0; n < 2; {
 			s := <-received
 			stop()
-			if requests.add(s, time.Now()) > 1 {
-				break
-			}
+			n = requests.add(s, time.Now())
 		}
 		fmt.Fprintln(os.Stderr, "galaxy: stopped at once by a second signal")
 		os.Exit(exitStopped)
