@@ -39,7 +39,7 @@ demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, 
 test: tensorflow ## run the tests, most of them with a small network (4 minutes)
 	go run ./scripts/testreport -short -p 2 -parallel 2 -timeout 30m ./...
 
-test-all: tensorflow ## run all tests, the network's and the loop's with ResNet34 (15 minutes)
+test-all: tensorflow ## run all tests, the network's and the loop's with ResNet34 (20 minutes)
 	go run ./scripts/testreport -p 2 -timeout 60m ./...
 
 # The size of the network is TensorFlow's affair: Go's code, in which races are sought, runs alike.
