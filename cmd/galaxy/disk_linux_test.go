@@ -528,7 +528,7 @@ func (b *workbench) fullElsewhere() {
 			size += (int(bytes) + page - 1) / page * page
 		}
 		b.remove(c.out)
-		frees := []int{0, page, b.r.IntN(size), size / 2 / page * page, size - page}
+		frees := []int{0, page, b.r.IntN(size - page), size / 2 / page * page, size - page}
 		if testing.Short() {
 			b.r.Shuffle(len(frees), func(i, j int) { frees[i], frees[j] = frees[j], frees[i] })
 			frees = frees[:2]
