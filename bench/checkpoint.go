@@ -32,7 +32,7 @@ type checkpointFigures struct {
 }
 
 func (f checkpointFigures) print() {
-	fmt.Printf("| a checkpoint every %d steps, %s, %d px, batch %d | other steps, ms | the %d steps after it, ms | ratio | cost of one, ms |\n|---|---|---|---|---|\n",
+	fmt.Printf("| a checkpoint every %d steps, %s, %d px, batch %d | other steps, ms | the %d steps after it, ms | ratio | cost per checkpoint, ms |\n|---|---|---|---|---|\n",
 		f.Every, f.Precision, f.Size, f.Batch, saveSteps)
 	for _, name := range []string{ours, keras} {
 		if other, ok := f.Others[name]; ok {

@@ -70,7 +70,7 @@ type growthLine struct {
 }
 
 func (f growthTable) print(title string) {
-	fmt.Printf("| %s | ms an image | over the first | peak RssAnon, MiB | first step after, s | data wait, %% | all-reduce, ms a step | update, ms a step | prepare, img/s |\n"+
+	fmt.Printf("| %s | ms per image | relative to the first | peak RssAnon, MiB | time to first step, s | data wait, %% | all-reduce, ms per step | update, ms per step | prepare, img/s |\n"+
 		"|---|---|---|---|---|---|---|---|---|\n", title)
 	cell := func(s *spread, unit float64) string {
 		if s == nil {
@@ -87,7 +87,7 @@ func (f growthTable) print(title string) {
 	}
 	fmt.Println()
 	for _, l := range f.Lines {
-		fmt.Printf("%s: %.3g ms a step, and %.3g ms more for each image of it\n", l.Side, 1000*l.Step, 1000*l.Image)
+		fmt.Printf("- %s: %.3g ms per step, plus %.3g ms per image\n", l.Side, 1000*l.Step, 1000*l.Image)
 	}
 	if len(f.Lines) > 0 {
 		fmt.Println()
@@ -118,7 +118,7 @@ func (s settings) measureGrowth(ctx context.Context, to *figures) error {
 	}{
 		{"batch", fmt.Sprintf("larger batches, %d px, %s", growthSize, growthPrecision), s.growingBatches, &f.Batches},
 		{"examples", fmt.Sprintf("larger sets, %d px, %s, batch %d", growthSize, growthPrecision, growthBatch), s.growingSets, &f.Examples},
-		{"replicas", fmt.Sprintf("more replicas, %d px, %s, batch %d together", growthSize, growthPrecision, replicaBatch), s.growingReplicas, &f.Replicas},
+		{"replicas", fmt.Sprintf("more replicas, %d px, %s, batch %d in total", growthSize, growthPrecision, replicaBatch), s.growingReplicas, &f.Replicas},
 	} {
 		if !slices.Contains(strings.Split(s.growth.tables, ","), t.name) {
 			continue

@@ -36,7 +36,7 @@ func (f lengthFigures) print() {
 	for _, s := range f.Stretches {
 		fmt.Printf("| steps %d to %d | %.3g | %.1f |\n", s.From+1, s.To, 1000*s.Step, s.Memory)
 	}
-	fmt.Printf("\nthe last over the first: a step %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
+	fmt.Printf("\nthe last relative to the first: step time %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
 }
 
 // stretches are where a run of so many steps is looked at: early, a little later, in

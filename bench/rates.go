@@ -41,7 +41,7 @@ func (f rateFigures) print(title string) {
 	columns := []struct {
 		title string
 		of    map[string]spread
-	}{{"img/s", f.Rate}, {"img/s, whole process", f.Process}, {"held, MiB", f.Held}, {"speed over it", f.Faster}, {"whole process over it", f.Whole}}
+	}{{"img/s", f.Rate}, {"img/s, whole process", f.Process}, {"memory added, MiB", f.Held}, {"galaxy relative to it", f.Faster}, {"the same, whole process", f.Whole}}
 	head, line := "| "+title, "|---"
 	for _, c := range columns {
 		if len(c.of) > 0 {

@@ -52,7 +52,7 @@ type stepFigures struct {
 var ways = []string{ours, ours + compiled, keras, keras + compiled, kerasEigen, kerasEigen + compiled, torch, torch + compiled}
 
 func (f stepFigures) print() {
-	fmt.Printf("| %s, %d px, batch %d | step, s | img/s | first step after, s | peak RssAnon, MiB |\n|---|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
+	fmt.Printf("| %s, %d px, batch %d | step, s | img/s | time to first step, s | peak RssAnon, MiB |\n|---|---|---|---|---|\n", f.Precision, f.Size, f.Batch)
 	for _, name := range ways {
 		if step, ok := f.Step[name]; ok {
 			fmt.Printf("| %s | %v | %.1f | %v | %v |\n", name, step, float64(f.Batch)/step.Median, f.First[name], f.Peak[name])
@@ -63,10 +63,10 @@ func (f stepFigures) print() {
 	fmt.Println()
 	for _, peer := range []string{keras, kerasEigen, torch} {
 		if faster, ok := f.Faster[peer]; ok {
-			fmt.Printf("%s beside %s: speed %v ×; first step after %v of its time; peak memory %v of its\n", f.Precision, peer, faster, f.Start[peer], f.Memory[peer])
+			fmt.Printf("- %s, galaxy relative to %s: speed %v ×, time to first step %v ×, peak memory %v ×\n", f.Precision, peer, faster, f.Start[peer], f.Memory[peer])
 		}
 	}
-	fmt.Printf("data wait %.2g %% of a step\n\n", 100*f.DataWait.Median)
+	fmt.Printf("- data wait: %.2g %% of a step\n\n", 100*f.DataWait.Median)
 }
 
 // step measures training steps of every size and precision.
