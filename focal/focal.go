@@ -24,15 +24,15 @@ func (p Params) Validate() error {
 	if !(p.Alpha > 0 && p.Alpha < 1) {
 		return fmt.Errorf("focal loss: alpha is %v; want a number above 0 and below 1 (at 0 or 1 one kind of label would not count at all)", p.Alpha)
 	}
-	if !(p.Gamma >= 0 && p.Gamma <= maxGamma) {
-		return fmt.Errorf("focal loss: gamma is %v; want a number from 0 to %d", p.Gamma, maxGamma)
+	if !(p.Gamma >= 0 && p.Gamma <= MaxGamma) {
+		return fmt.Errorf("focal loss: gamma is %v; want a number from 0 to %d", p.Gamma, MaxGamma)
 	}
 	return nil
 }
 
-// maxGamma keeps 1+γ·r and γ·softplus far from float32's limits and the loss
+// MaxGamma is the largest Gamma. It keeps 1+γ·r and γ·softplus far from float32's limits and the loss
 // far from being flat everywhere; published uses stay below 10.
-const maxGamma = 100
+const MaxGamma = 100
 
 // LossAt returns the loss of one element in float64: the twin of Loss, without
 // the mean. label is in [0, 1].

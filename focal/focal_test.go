@@ -212,7 +212,7 @@ func TestPosteriorAtExtremes(t *testing.T) {
 
 func TestPosteriorRises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := Params{Alpha: rapid.Float64Range(0.001, 0.999).Draw(t, "alpha"), Gamma: rapid.Float64Range(0, maxGamma).Draw(t, "gamma")}
+		p := Params{Alpha: rapid.Float64Range(0.001, 0.999).Draw(t, "alpha"), Gamma: rapid.Float64Range(0, MaxGamma).Draw(t, "gamma")}
 		x := rapid.Float64Range(-50, 50).Draw(t, "logit")
 		step := rapid.Float64Range(1e-6, 10).Draw(t, "step")
 		rise := p.posteriorLogit(x+step) - p.posteriorLogit(x)
@@ -228,7 +228,7 @@ func TestPosteriorRises(t *testing.T) {
 
 func TestLogitForInverts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := Params{Alpha: rapid.Float64Range(0.001, 0.999).Draw(t, "alpha"), Gamma: rapid.Float64Range(0, maxGamma).Draw(t, "gamma")}
+		p := Params{Alpha: rapid.Float64Range(0.001, 0.999).Draw(t, "alpha"), Gamma: rapid.Float64Range(0, MaxGamma).Draw(t, "gamma")}
 		fraction := math.Exp(-rapid.Float64Range(1e-9, 600).Draw(t, "minus log fraction"))
 		x := p.LogitFor(fraction)
 		got := p.PosteriorAt(x)

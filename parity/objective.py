@@ -1,8 +1,10 @@
 """Heads and losses judged: the same values and gradients from Keras in float64.
 
-In: {"jobs": [{"head", "loss", "label_smoothing"?, "weights"?: [...],
+In: {"jobs": [{"head", "loss", its constants, "label_smoothing"?, "weights"?: [...],
      "logits": [[...]], "labels": [[...]]}]}
-Out: {"jobs": [{"loss": mean over all elements, "gradient": [[...]], "probabilities": [[...]]}]}
+Out: {"jobs": [{"loss": mean over all elements, "gradient": [[...]],
+     "probabilities": [[...]], if these are the sigmoid's or the softmax's}]}
+    with null for a job whose loss is not written here
 
 The question tree is written out once more, from the challenge's own page.
 """
@@ -39,12 +41,49 @@ def tree(logits):
     return columns
 
 
+def crossentropy(y, x, smoothing, job):
+    # One column at a time, as Keras' loss is a mean over the columns.
+    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
+    return tf.stack([loss(y[:, j:j + 1], x[:, j:j + 1]) for j in range(y.shape[1])], 1)
+
+
+def focal(y, x, smoothing, job):
+    y = (1 - smoothing) * y + smoothing / 2
+    alpha, gamma, p, q = job["alpha"], job.get("gamma", 0), keras.ops.sigmoid(x), keras.ops.sigmoid(-x)
+    return -y * alpha * q**gamma * tf.math.log(p) - (1 - y) * (1 - alpha) * p**gamma * tf.math.log(q)
+
+
+def categorical_crossentropy(y, logits, job):
+    # Keras' categorical_crossentropy has the right value here and a wrong gradient,
+    # softmax - labels: TensorFlow's op takes it for granted that labels sum to 1.
+    return -keras.ops.sum(y * keras.ops.log_softmax(logits, axis=1), axis=1)
+
+
+def mse(y, p, job):
+    return (p - y)**2
+
+
+# The loss of every element from labels, logits and smoothing; that of a question, [N], from its
+# smoothed labels and logits; that of every element from labels and probabilities.
+BINARY = {"crossentropy": crossentropy, "focal": focal}
+CATEGORICAL = {"crossentropy": categorical_crossentropy}
+OF_PROBABILITIES = {"mse": mse}
+IMPROPER = {"focal"}  # smallest elsewhere than at the sigmoid or the softmax
+
+
+def spread(of_question, n):
+    """A question's loss spread over its columns: the mean is over columns."""
+    return tf.repeat(of_question[:, None] / n, n, 1)
+
+
 def judge(job):
     x = tf.constant(job["logits"], tf.float64)
     y = tf.constant(job["labels"], tf.float64)
     smoothing, weights = job.get("label_smoothing", 0), job.get("weights")
     head, kind = job["head"], job["loss"]
     width = y.shape[1]
+    if kind not in (BINARY if head == "answers" else CATEGORICAL) and kind not in OF_PROBABILITIES:
+        return None
     with tf.GradientTape() as tape:
         tape.watch(x)
         if head == "answers":
@@ -53,26 +92,22 @@ def judge(job):
             probabilities = tree(x)
         else:
             probabilities = keras.ops.softmax(x)
-        if kind == "mse":
-            element = (probabilities - y)**2
+        if kind in OF_PROBABILITIES:
+            element = OF_PROBABILITIES[kind](y, probabilities, job)
         elif head == "answers":
-            # One column at a time, as Keras' loss is a mean over the columns.
-            loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
-            element = tf.stack([loss(y[:, j:j + 1], x[:, j:j + 1]) for j in range(width)], 1)
+            element = BINARY[kind](y, x, smoothing, job)
         elif head == "tree":
             parts = []
             for q, n in enumerate(COUNTS):
                 labels = y[:, FIRST[q]:FIRST[q + 1]]
                 labels = (1 - smoothing) * labels + smoothing * parent(y, q) / n
-                # Keras' categorical_crossentropy has the right value here and a wrong gradient,
-                # softmax - labels: TensorFlow's op takes it for granted that labels sum to 1.
-                of_question = -keras.ops.sum(labels * keras.ops.log_softmax(x[:, FIRST[q]:FIRST[q + 1]], axis=1), axis=1)
-                # The question's loss spread over its columns: the mean is over columns.
-                parts.append(tf.repeat(of_question[:, None] / n, n, 1))
+                parts.append(spread(CATEGORICAL[kind](labels, x[:, FIRST[q]:FIRST[q + 1]], job), n))
             element = tf.concat(parts, 1)
-        else:
+        elif kind == "crossentropy":
             loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing, reduction=None)
-            element = tf.repeat(loss(y, x)[:, None] / width, width, 1)
+            element = spread(loss(y, x), width)
+        else:
+            element = spread(CATEGORICAL[kind]((1 - smoothing) * y + smoothing / width, x, job), width)
         if weights is not None:
             weights = tf.constant(weights, tf.float64)
             if head == "tree":
@@ -81,7 +116,10 @@ def judge(job):
                 weights = tf.reduce_sum(weights * y, 1, keepdims=True)
             element = element * weights
         value = tf.reduce_mean(element)
-    return {"loss": float(value), "gradient": tape.gradient(value, x).numpy().tolist(), "probabilities": probabilities.numpy().tolist()}
+    answer = {"loss": float(value), "gradient": tape.gradient(value, x).numpy().tolist()}
+    if kind not in IMPROPER:
+        answer["probabilities"] = probabilities.numpy().tolist()
+    return answer
 
 
 def main():

@@ -16,9 +16,8 @@ import (
 	"galaxy/train/objective"
 )
 
-// TestObjectives compares loss, gradient and probabilities of the heads and
-// losses beside focal loss, which has a test of its own, with Keras' own losses
-// in float64.
+// TestObjectives compares loss, gradient and probabilities of every head with every loss that
+// goes with it with the same in Keras, in float64; objective.py has the losses.
 func TestObjectives(t *testing.T) {
 	type job struct {
 		objective.Config
@@ -26,27 +25,10 @@ func TestObjectives(t *testing.T) {
 		Labels [][]float64 `json:"labels"`
 	}
 	rng := rand.New(rand.NewPCG(11, 0))
-	weights := func(n int) (w []float64) {
-		for range n {
-			w = append(w, f32(0.5+rng.Float64()))
-		}
-		return w
-	}
 	var question struct {
 		Jobs []job `json:"jobs"`
 	}
-	for _, c := range []objective.Config{
-		{Head: objective.Answers, Loss: objective.CrossEntropy},
-		{Head: objective.Answers, Loss: objective.CrossEntropy, Smoothing: 0.1, Weights: weights(data.Answers)},
-		{Head: objective.Answers, Loss: objective.MSE, Weights: weights(data.Answers)},
-		{Head: objective.Tree, Loss: objective.CrossEntropy},
-		{Head: objective.Tree, Loss: objective.CrossEntropy, Smoothing: 0.1, Weights: weights(data.Questions)},
-		{Head: objective.Tree, Loss: objective.MSE},
-		{Head: objective.Tree, Loss: objective.MSE, Weights: weights(data.Questions)},
-		{Head: objective.Five, Loss: objective.CrossEntropy, Smoothing: 0.1},
-		{Head: objective.Five, Loss: objective.CrossEntropy, Weights: weights(data.CleanClasses)},
-		{Head: objective.Five, Loss: objective.MSE, Weights: weights(data.CleanClasses)},
-	} {
+	for _, c := range objectives(rng) {
 		j := job{Config: c}
 		for range 7 {
 			var logits []float64
@@ -58,7 +40,7 @@ func TestObjectives(t *testing.T) {
 		question.Jobs = append(question.Jobs, j)
 	}
 	var answer struct {
-		Jobs []struct {
+		Jobs []*struct {
 			Loss                    float64
 			Gradient, Probabilities [][]float64
 		}
@@ -66,6 +48,10 @@ func TestObjectives(t *testing.T) {
 	ask(t, "objective.py", question, &answer)
 	for i, j := range question.Jobs {
 		t.Run(fmt.Sprintf("%s,%s,%d", j.Head, j.Loss, i), func(t *testing.T) {
+			want := answer.Jobs[i]
+			if want == nil {
+				t.Skipf("objective.py does not have the loss %s", j.Loss)
+			}
 			o, err := objective.New(j.Config)
 			must(t, err)
 			s := op.NewScope()
@@ -80,7 +66,6 @@ func TestObjectives(t *testing.T) {
 			got := graphtest.Run(t, graphtest.Finalize(t, s), graphtest.Feeds{
 				logits: graphtest.Float32(t, flat(j.Logits), shape...), labels: graphtest.Float32(t, flat(j.Labels), shape...),
 			}, loss, gradient, probabilities)
-			want := answer.Jobs[i]
 			if value := graphtest.Floats(t, got[0])[0]; !(math.Abs(value-want.Loss) <= 1e-6*want.Loss) {
 				t.Errorf("loss %v, Keras %v", value, want.Loss)
 			}
@@ -98,11 +83,34 @@ func TestObjectives(t *testing.T) {
 				t.Logf("%s: apart by %.2g of the largest", what, apart/largest(keras))
 			}
 			near("gradient", graphtest.Floats(t, got[1]), flat(want.Gradient))
-			if j.Smoothing == 0 { // which Keras leaves in its probabilities
+			if j.Smoothing == 0 && want.Probabilities != nil { // Keras leaves smoothing in its probabilities
 				near("probabilities", graphtest.Floats(t, got[2]), flat(want.Probabilities))
 			}
 		})
 	}
+}
+
+// objectives is every head with every loss that goes with it: plain, and with weights and, where
+// the loss takes it, label smoothing.
+func objectives(rng *rand.Rand) []objective.Config {
+	var all []objective.Config
+	for _, head := range objective.Heads() {
+		for _, loss := range objective.Losses() {
+			plain := objective.Default(head, loss)
+			if plain.Validate() != nil {
+				continue // a loss of independent columns with another head
+			}
+			other := plain
+			for range head.ClassWeights() {
+				other.Weights = append(other.Weights, f32(0.5+rng.Float64()))
+			}
+			if other.Smoothing = 0.1; other.Validate() != nil {
+				other.Smoothing = 0
+			}
+			all = append(all, plain, other)
+		}
+	}
+	return all
 }
 
 // drawLabel draws the label of a galaxy: fractions that obey the sum rules, or

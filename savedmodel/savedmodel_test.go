@@ -128,7 +128,7 @@ func exportConfig(t testing.TB, out string) savedmodel.Config {
 		Out: out, Checkpoint: prefix, Model: modelConfig(graph.Float32), Posterior: params.Posterior, Crop: crop,
 		Metadata: savedmodel.Metadata{
 			Galaxy: "1.2.3", Run: "a run", Step: 7, Answers: []string{"a", "b", "c", "d", "e"},
-			Objective: objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: params.Alpha, Gamma: params.Gamma},
+			Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: params.Alpha, Gamma: params.Gamma},
 		},
 	}
 }

@@ -23,7 +23,7 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 	})
 	r.devices = []string{"/device:CPU:0"}
 	var err error
-	if r.objective, err = objective.New(objective.Config{Head: objective.Answers, Loss: objective.MSE}); err != nil {
+	if r.objective, err = objective.New(objective.Config{Head: objective.Independent, Loss: objective.MSE}); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -95,7 +95,7 @@ func testConfig(cache *data.Cache, steps int64) train.Config {
 		Model: graph.Config{
 			Size: m.Size, Outputs: data.Answers, Precision: graph.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
 		},
-		Objective: objective.Config{Head: objective.Answers, Loss: objective.Focal, Alpha: .25, Gamma: 2},
+		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
 		Schedule:  graph.Schedule{Kind: graph.Cosine, Rate: 1e-3, Warmup: 2, Total: steps},
 		Batch:     8, Seed: 3, EvalEvery: 4, CheckpointEvery: 3, LogEvery: 1,

@@ -59,7 +59,7 @@ func foreignFlags(c *cli.Context) (foreign, error) {
 	if len(f.losses) == 0 {
 		return f, nil
 	}
-	f.loss = &objective.Config{Head: objective.Answers, Loss: objective.Loss(c.String("loss"))}
+	f.loss = &objective.Config{Head: objective.Independent, Loss: objective.Loss(c.String("loss"))}
 	if !c.IsSet("loss") {
 		f.loss.Loss = objective.Focal
 	}
@@ -92,7 +92,7 @@ func (f foreign) tells(dir string, trained objective.Config) error {
 // the objective, which is one of independent answers or classes, is a guess but
 // for what the flags say.
 func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor, *objective.Objective, error) {
-	trained := objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy}
+	trained := objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy}
 	if f.loss != nil {
 		trained = *f.loss
 	}

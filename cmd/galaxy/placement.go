@@ -22,7 +22,7 @@ func reportPlacement(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{fmt.Errorf("--devices: %w", err)}
 	}
-	o, err := objective.New(objective.Config{Head: objective.Answers, Loss: objective.CrossEntropy})
+	o, err := objective.New(objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy})
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "contrast", Category: catAugment, Usage: "multiply the distance from the mean colour by 1 ± up to a `SHARE`"},
 			&cli.Float64Flag{Name: "color", Category: catAugment, Usage: "multiply each colour channel by 1 ± up to a `SHARE`"},
 
-			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Answers), Usage: "answers (37 independent), tree (obeys the sum rules by construction) or five (the clean classes)"},
+			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Independent), Usage: "answers (37 independent), tree (obeys the sum rules by construction) or five (the clean classes)"},
 			&cli.StringFlag{Name: "loss", Category: catObjective, Value: string(objective.Focal), Usage: "focal, crossentropy or mse", DefaultText: "focal; crossentropy with the heads tree and five"},
 			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
 			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
@@ -364,7 +364,7 @@ func configureObjective(c *cli.Context, cache *data.Cache, o *objective.Config, 
 	set("head", func() { o.Head = objective.Head(c.String("head")) })
 	set("loss", func() {
 		o.Loss = objective.Loss(c.String("loss"))
-		if !c.IsSet("loss") && o.Head != objective.Answers {
+		if !c.IsSet("loss") && o.Head != objective.Independent {
 			o.Loss = objective.CrossEntropy // focal loss is one of independent answers
 		}
 	})

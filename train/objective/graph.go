@@ -24,24 +24,14 @@ func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	labels = focal.CheckedLabels(at("labels"), labels)
 	smooth := o.smoothOp(at("smooth"), labels)
 	var element tf.Output
-	switch {
-	case o.config.Loss == MSE:
-		p := o.probabilities(at("head"), logits, false)
-		element = op.SquaredDifference(at("squared_error"), p, smooth)
-	case o.config.Head == Answers:
-		element = o.config.focal().Elements(s, logits, smooth)
-		if o.config.Loss == CrossEntropy && s.Err() == nil {
-			element = op.AddV2(at("twice"), element, element)
-		}
-	default:
-		logQ := o.perGroup(at("log_softmax"), logits, func(s *op.Scope, x tf.Output, _ group) tf.Output {
-			return op.LogSoftmax(s, x)
-		})
-		element = op.Neg(at("neg"), op.Mul(at("cross_entropy"), smooth, logQ))
+	if o.binary != nil {
+		element = o.binary.Elements(s, logits, smooth)
+	} else {
+		element = o.categorical.Elements(s, outputs{o, logits}, smooth)
 	}
 	if o.weights != nil && s.Err() == nil {
 		weights := constant(at("weights"), o.weights...)
-		if o.config.Head == Five { // an example weighs as its class
+		if o.head.byClass {
 			weights = op.Sum(at("class_weight"), op.Mul(at("weighted_labels"), labels, weights), op.Const(at("columns"), int32(1)), op.SumKeepDims(true))
 		}
 		element = op.Mul(at("weighted"), element, weights)
@@ -60,35 +50,30 @@ func (o *Objective) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	if !o.check(s, "logits", logits) {
 		return tf.Output{}
 	}
-	return o.probabilities(s.SubScope("posterior"), logits, true)
+	s = s.SubScope("posterior")
+	if o.binary != nil {
+		return sharpen(s.SubScope("sharpen"), o.binary.Posterior(s, logits), groupOfOne, o.config.Smoothing)
+	}
+	return o.products(s.SubScope("fractions"), logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
+		return sharpen(s.SubScope("sharpen"), o.categorical.Posterior(s, x), g, o.config.Smoothing)
+	})
 }
 
-// probabilities turns logits into probabilities; with recover it undoes label
-// smoothing and focal loss.
-func (o *Objective) probabilities(s *op.Scope, logits tf.Output, recover bool) tf.Output {
-	at := s.SubScope
-	smoothing := 0.0
-	if recover {
-		smoothing = o.config.Smoothing
-	}
-	if o.config.Head == Answers {
-		if recover && o.config.Loss == Focal {
-			return sharpen(at("sharpen"), o.config.focal().Posterior(s, logits), groupOfOne, smoothing)
-		}
-		return sharpen(at("sharpen"), op.Sigmoid(at("sigmoid"), logits), groupOfOne, smoothing)
-	}
-	products := make([]tf.Output, 0, len(o.groups)) // of the groups so far, [N, count]
-	return o.perGroup(at("softmax"), logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
-		p := sharpen(s.SubScope("sharpen"), op.Softmax(s, x), g, smoothing)
+// products multiplies fractions, which makes of the logits of a group the fractions of those who
+// are asked, down to the answer: the fractions of all volunteers, float32 [N, Outputs].
+func (o *Objective) products(s *op.Scope, logits tf.Output, fractions func(s *op.Scope, x tf.Output, g group) tf.Output) tf.Output {
+	done := make([]tf.Output, 0, len(o.groups)) // of the groups so far, [N, count]
+	return o.perGroup(s, logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
+		p := fractions(s, x, g)
 		if g.parent != data.Root {
 			i := 0
 			for g.parent >= o.groups[i].first+o.groups[i].count {
 				i++
 			}
-			share := column(s.SubScope("parent"), products[i], g.parent-o.groups[i].first, 1)
-			p = op.Mul(s.SubScope("path"), p, share)
+			asked := column(s.SubScope("parent"), done[i], g.parent-o.groups[i].first, 1)
+			p = op.Mul(s.SubScope("path"), p, asked)
 		}
-		products = append(products, p)
+		done = append(done, p)
 		return p
 	})
 }
@@ -139,13 +124,13 @@ func (o *Objective) smoothOp(s *op.Scope, labels tf.Output) tf.Output {
 		return labels
 	}
 	even := constant(s.SubScope("half"), o.config.Smoothing/2)
-	if o.config.Head != Answers {
+	if o.categorical != nil {
 		even = o.perGroup(s.SubScope("even"), labels, func(s *op.Scope, x tf.Output, g group) tf.Output {
-			share := op.OnesLike(s.SubScope("all"), column(s.SubScope("first"), x, 0, 1))
+			asked := op.OnesLike(s.SubScope("all"), column(s.SubScope("first"), x, 0, 1))
 			if g.parent != data.Root {
-				share = column(s.SubScope("parent"), labels, g.parent, 1)
+				asked = column(s.SubScope("parent"), labels, g.parent, 1)
 			}
-			return op.Mul(s, share, constant(s.SubScope("row"), slices.Repeat([]float64{o.config.Smoothing * g.even()}, g.count)...))
+			return op.Mul(s, asked, constant(s.SubScope("row"), slices.Repeat([]float64{o.config.Smoothing * g.even()}, g.count)...))
 		})
 	}
 	kept := op.Mul(s.SubScope("kept"), labels, op.Const(s.SubScope("share"), float32(1-o.config.Smoothing)))

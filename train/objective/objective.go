@@ -3,32 +3,12 @@ package objective
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
 	"galaxy/data"
-	"galaxy/focal"
-)
-
-// Head names what turns logits into probabilities.
-type Head string
-
-// The heads. See the package comment.
-const (
-	Answers Head = "answers"
-	Tree    Head = "tree"
-	Five    Head = "five"
-)
-
-// Loss names what a network is trained to make small.
-type Loss string
-
-// The losses. See the package comment.
-const (
-	Focal        Loss = "focal"
-	CrossEntropy Loss = "crossentropy"
-	MSE          Loss = "mse"
 )
 
 // Config is a head and a loss with their constants.
@@ -38,44 +18,77 @@ type Config struct {
 	// Alpha and Gamma are focal loss's; both 0 with the others.
 	Alpha float64 `json:"alpha,omitempty"`
 	Gamma float64 `json:"gamma,omitempty"`
-	// Weights are of the 37 columns (answers), the 11 questions (tree) or the
-	// five classes, each above 0; none weighs all alike.
+	// Constants are those of the other losses, by Constant.Name; one that is left out is 0.
+	Constants map[string]float64 `json:"constants,omitempty"`
+	// Weights are of the columns (independent), the questions (tree) or the classes (five),
+	// each above 0; none weighs all alike.
 	Weights []float64 `json:"weights,omitempty"`
-	// Smoothing is the share of the label that is spread evenly, in [0, 1); 0 is
+	// Smoothing is the fraction of the label that is spread evenly, in [0, 1); 0 is
 	// none.
 	Smoothing float64 `json:"label_smoothing,omitempty"`
 }
 
-// Validate says what is wrong with a field, or why fields do not go together.
-func (c Config) Validate() error {
-	weights := 0
-	switch c.Head {
-	case Answers:
-		weights = data.Answers
-	case Tree:
-		weights = data.Questions
-	case Five:
-		weights = data.CleanClasses
+// Default returns the loss with the constants that are usual for it.
+func Default(head Head, loss Loss) Config {
+	c := Config{Head: head, Loss: loss}
+	for _, k := range losses[loss].constants {
+		c.SetConstant(k.Name, k.Default)
+	}
+	return c
+}
+
+// SetConstant sets the constant of that name (see Constants), of whatever loss it is. Copies of c
+// keep what they have.
+func (c *Config) SetConstant(name string, value float64) {
+	switch name {
+	case "alpha":
+		c.Alpha = value
+	case "gamma":
+		c.Gamma = value
 	default:
-		return fmt.Errorf("head %q: expected %s, %s or %s", c.Head, Answers, Tree, Five)
+		given := map[string]float64{name: value}
+		for other, v := range c.Constants {
+			if other != name {
+				given[other] = v
+			}
+		}
+		c.Constants = given
+	}
+}
+
+// constant returns the constant of that name, 0 if it is not given.
+func (c Config) constant(name string) float64 { return c.given()[name] }
+
+// given returns the constants that are given, by name.
+func (c Config) given() map[string]float64 {
+	given := map[string]float64{}
+	maps.Copy(given, c.Constants)
+	if c.Alpha != 0 {
+		given["alpha"] = c.Alpha
+	}
+	if c.Gamma != 0 {
+		given["gamma"] = c.Gamma
+	}
+	return given
+}
+
+// Validate reports what is wrong with a field, or why fields do not go together.
+func (c Config) Validate() error {
+	head, ok := heads[c.Head]
+	if !ok {
+		return fmt.Errorf("head %q: expected %s", c.Head, oneOf(Heads()))
+	}
+	loss, ok := losses[c.Loss]
+	if !ok {
+		return fmt.Errorf("loss %q: expected %s", c.Loss, oneOf(Losses()))
 	}
 	var errs []error
-	switch c.Loss {
-	case Focal:
-		if c.Head != Answers {
-			errs = append(errs, fmt.Errorf("focal loss with the %s head: its way back to vote fractions is one of independent answers, "+
-				"and inside a softmax it would not be right; use --head answers, or --loss crossentropy or mse", c.Head))
-		}
-		errs = append(errs, c.focal().Validate())
-	case CrossEntropy, MSE:
-		if c.Alpha != 0 || c.Gamma != 0 {
-			errs = append(errs, fmt.Errorf("alpha %v and gamma %v with the loss %s: they are constants of focal loss", c.Alpha, c.Gamma, c.Loss))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("loss %q: expected %s, %s or %s", c.Loss, Focal, CrossEntropy, MSE))
+	if loss.categorical == nil && !independent(head.groups()) {
+		errs = append(errs, fmt.Errorf("%s loss with the %s head: %s; use the %s head, or the loss %s", c.Loss, c.Head, loss.onlyBinary, Independent, head.loss))
 	}
-	if n := len(c.Weights); n != 0 && n != weights {
-		errs = append(errs, fmt.Errorf("%d class weights: the %s head takes %d (%s), or none", n, c.Head, weights, c.weighted()))
+	errs = append(errs, c.validateConstants(loss.constants))
+	if n := len(c.Weights); n != 0 && n != c.Head.ClassWeights() {
+		errs = append(errs, fmt.Errorf("%d class weights: the %s head takes %d (%s), or none", n, c.Head, c.Head.ClassWeights(), head.weights))
 	}
 	for _, w := range c.Weights {
 		if !(w > 0) || math.IsInf(w, 0) {
@@ -84,37 +97,56 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
-		errs = append(errs, fmt.Errorf("label smoothing %v: expected 0 ≤ share < 1", c.Smoothing))
-	case c.Smoothing > 0 && c.Loss == MSE:
-		errs = append(errs, errors.New("label smoothing with mse: it keeps logits from growing without end, which mse does not ask of them; leave it out, or use crossentropy"))
+		errs = append(errs, fmt.Errorf("label smoothing %v: expected 0 ≤ fraction < 1", c.Smoothing))
+	case c.Smoothing > 0 && loss.noSmoothing != "":
+		errs = append(errs, fmt.Errorf("label smoothing with %s: %s; leave it out, or use %s", c.Loss, loss.noSmoothing, CrossEntropy))
 	}
 	return errors.Join(errs...)
 }
 
-// weighted says what the head's weights are of.
-func (c Config) weighted() string {
-	switch c.Head {
-	case Tree:
-		return "one a question"
-	case Five:
-		return strings.Join(data.Classes.Names(), ", ")
-	default:
-		return "one a column"
+// validateConstants reports constants of the loss that are out of range, and those that it does
+// not take.
+func (c Config) validateConstants(takes []Constant) error {
+	var errs []error
+	given := c.given()
+	for _, k := range takes {
+		errs = append(errs, k.validate(given[k.Name]))
+		delete(given, k.Name)
 	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		belongs := "it is of no loss"
+		for _, k := range Constants() {
+			if k.Name == name {
+				belongs = fmt.Sprintf("it is a constant of %s loss", k.Loss)
+			}
+		}
+		errs = append(errs, fmt.Errorf("%s %v with the loss %s: %s", name, given[name], c.Loss, belongs))
+	}
+	return errors.Join(errs...)
 }
 
-func (c Config) focal() focal.Params {
-	if c.Loss != Focal {
-		return focal.Params{Alpha: 0.5} // half of cross-entropy
+// oneOf joins names as "a, b or c".
+func oneOf[T ~string](names []T) string {
+	text := string(names[0])
+	for i, name := range names[1:] {
+		if i == len(names)-2 {
+			text += " or " + string(name)
+		} else {
+			text += ", " + string(name)
+		}
 	}
-	return focal.Params{Alpha: c.Alpha, Gamma: c.Gamma}
+	return text
 }
 
 // String is the head, the loss and the constants that are on.
 func (c Config) String() string {
 	text := fmt.Sprintf("%s head, %s", c.Head, c.Loss)
-	if c.Loss == Focal {
-		text += fmt.Sprintf(" (alpha %v, gamma %v)", c.Alpha, c.Gamma)
+	var constants []string
+	for _, k := range losses[c.Loss].constants {
+		constants = append(constants, fmt.Sprintf("%s %v", k.Name, c.constant(k.Name)))
+	}
+	if constants != nil {
+		text += " (" + strings.Join(constants, ", ") + ")"
 	}
 	if len(c.Weights) > 0 {
 		text += fmt.Sprintf(", weights %.3g", c.Weights)
@@ -126,26 +158,18 @@ func (c Config) String() string {
 }
 
 // Target is what a network of this head learns.
-func (c Config) Target() data.Target {
-	if c.Head == Five {
-		return data.Classes
-	}
-	return data.Fractions
-}
+func (c Config) Target() data.Target { return heads[c.Head].target }
 
 // Objective is a Config that is known to make sense. Its methods Loss and
 // Posterior build graphs; LossOf, PosteriorOf and LogitsFor are their twins in float64.
 type Objective struct {
 	config  Config
+	head    headRow
 	groups  []group
-	weights []float64 // of the columns; of the classes, for the five; nil for none
-}
-
-// group is a run of columns of which every volunteer picks one. With the answers
-// head every column is one by itself.
-type group struct {
-	first, count int
-	parent       int // column of an earlier group, or data.Root
+	weights []float64 // of the columns, or of the classes (head.byClass); nil for none
+	// One of the two is nil: binary for a head with groups of several columns.
+	binary      binary
+	categorical categorical
 }
 
 // New checks c.
@@ -153,24 +177,18 @@ func New(c Config) (*Objective, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	o := &Objective{config: c, weights: c.Weights}
-	switch c.Head {
-	case Answers:
-		for i := range data.Answers {
-			o.groups = append(o.groups, group{i, 1, data.Root})
+	o := &Objective{config: c, head: heads[c.Head], weights: c.Weights}
+	o.groups = o.head.groups()
+	if loss := losses[c.Loss]; independent(o.groups) {
+		o.binary = loss.binary(c)
+	} else {
+		o.categorical = loss.categorical(c)
+	}
+	if c.Weights != nil && !o.head.byClass {
+		o.weights = nil
+		for i, g := range o.groups {
+			o.weights = append(o.weights, slices.Repeat(c.Weights[i:i+1], g.count)...)
 		}
-	case Tree:
-		for _, q := range data.Tree() {
-			o.groups = append(o.groups, group{q.First, len(q.Answers), q.Parent})
-		}
-		if c.Weights != nil {
-			o.weights = nil
-			for i, q := range o.groups {
-				o.weights = append(o.weights, slices.Repeat(c.Weights[i:i+1], q.count)...)
-			}
-		}
-	case Five:
-		o.groups = []group{{0, data.CleanClasses, data.Root}}
 	}
 	return o, nil
 }
@@ -204,48 +222,32 @@ func BalancedWeights(counts []int) ([]float64, error) {
 func (o *Objective) LossOf(logits, labels []float32) float64 {
 	total := 0.0
 	smooth := o.smooth(float64s(labels))
-	if o.config.Head == Answers {
-		p := o.config.focal()
+	if o.binary != nil {
 		for j, y := range smooth {
-			loss := 0.0
-			switch x := float64(logits[j]); o.config.Loss {
-			case Focal:
-				loss = p.LossAt(x, y)
-			case CrossEntropy:
-				loss = 2 * p.LossAt(x, y)
-			case MSE:
-				loss = square(1/(1+math.Exp(-x)) - y)
-			}
-			total += o.weight(j) * loss
+			total += o.weight(j) * o.binary.LossAt(float64(logits[j]), y)
 		}
 		return total / float64(len(labels))
 	}
 	products := make([]float64, len(labels))
 	for _, g := range o.groups {
-		share := 1.0
+		asked := 1.0
 		if g.parent != data.Root {
-			share = products[g.parent]
+			asked = products[g.parent]
 		}
-		x := logits[g.first : g.first+g.count]
+		x := float64s(logits[g.first : g.first+g.count])
 		logSum := logSumExp(x)
 		for k, v := range x {
 			j := g.first + k
-			logQ := float64(v) - logSum
-			products[j] = share * math.Exp(logQ)
-			loss := square(products[j] - smooth[j])
-			if o.config.Loss == CrossEntropy {
-				loss = 0 // and not 0·∞
-				if smooth[j] != 0 {
-					loss = -smooth[j] * logQ
-				}
-			}
-			if o.config.Head == Tree {
+			logQ := v - logSum
+			products[j] = asked * math.Exp(logQ)
+			loss := o.categorical.LossAt(output{logQ, products[j]}, smooth[j])
+			if !o.head.byClass {
 				loss *= o.weight(j)
 			}
 			total += loss
 		}
 	}
-	if o.config.Head == Five {
+	if o.head.byClass {
 		weight := 0.0
 		for j, y := range labels {
 			weight += o.weight(j) * float64(y)
@@ -261,14 +263,11 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 	out := make([]float32, len(logits))
 	products := make([]float64, len(logits))
 	for _, g := range o.groups {
-		x, p := logits[g.first:g.first+g.count], products[g.first:g.first+g.count]
-		if g.count == 1 {
-			p[0] = o.config.focal().PosteriorAt(float64(x[0]))
+		x, p := float64s(logits[g.first:g.first+g.count]), products[g.first:g.first+g.count]
+		if o.binary != nil {
+			p[0] = o.binary.PosteriorAt(x[0])
 		} else {
-			logSum := logSumExp(x)
-			for k, v := range x {
-				p[k] = math.Exp(float64(v) - logSum)
-			}
+			copy(p, o.categorical.PosteriorOf(x))
 		}
 		if smoothing := o.config.Smoothing; smoothing > 0 {
 			sum := 0.0
@@ -296,7 +295,7 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 // LogitsFor returns the logits at which the mean loss over examples is smallest
 // whose labels have the given means, all inside (0, 1).
 func (o *Objective) LogitsFor(means []float64) []float64 {
-	if o.config.Head == Five { // an example weighs as its class
+	if o.head.byClass {
 		sum := 0.0
 		weighted := make([]float64, len(means))
 		for j, y := range means {
@@ -309,11 +308,12 @@ func (o *Objective) LogitsFor(means []float64) []float64 {
 		means = weighted
 	}
 	logits := o.smooth(means)
-	for j, y := range logits {
-		if o.config.Head == Answers {
-			logits[j] = o.config.focal().LogitFor(y)
+	for _, g := range o.groups {
+		of := logits[g.first : g.first+g.count]
+		if o.binary != nil {
+			of[0] = o.binary.LogitFor(of[0])
 		} else {
-			logits[j] = math.Log(y)
+			copy(of, o.categorical.LogitsFor(of))
 		}
 	}
 	return logits
@@ -326,12 +326,12 @@ func (o *Objective) smooth(labels []float64) []float64 {
 		return smooth
 	}
 	for _, g := range o.groups {
-		share := 1.0
+		asked := 1.0
 		if g.parent != data.Root {
-			share = labels[g.parent]
+			asked = labels[g.parent]
 		}
 		for j := g.first; j < g.first+g.count; j++ {
-			smooth[j] = (1-o.config.Smoothing)*labels[j] + o.config.Smoothing*share*g.even()
+			smooth[j] = (1-o.config.Smoothing)*labels[j] + o.config.Smoothing*asked*g.even()
 		}
 	}
 	return smooth
@@ -353,15 +353,4 @@ func float64s(values []float32) []float64 {
 		out[i] = float64(v)
 	}
 	return out
-}
-
-func square(x float64) float64 { return x * x }
-
-// logSumExp returns log Σ exp(x).
-func logSumExp(x []float32) float64 {
-	largest, sum := float64(slices.Max(x)), 0.0
-	for _, v := range x {
-		sum += math.Exp(float64(v) - largest)
-	}
-	return largest + math.Log(sum)
 }

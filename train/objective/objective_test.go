@@ -1,8 +1,10 @@
 package objective
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,31 +17,33 @@ import (
 	"galaxy/graph/graphtest"
 )
 
-// configs is every head with every loss that goes with it, plain and with all
-// that can be asked for.
+// configs is every head with every loss that goes with it: plain, with weights, with smoothed
+// labels, and with both and constants that are not the usual ones.
 func configs() []Config {
-	series := func(n int) (weights []float64) {
-		for i := range n {
-			weights = append(weights, 0.5+float64(i%7)/3)
+	var all []Config
+	for _, head := range Heads() {
+		for _, loss := range Losses() {
+			row := losses[loss]
+			if row.categorical == nil && !independent(heads[head].groups()) {
+				continue
+			}
+			plain, weighted, other := Default(head, loss), Default(head, loss), Default(head, loss)
+			for i := range head.ClassWeights() {
+				weighted.Weights = append(weighted.Weights, 0.5+float64(i%7)/3)
+			}
+			other.Weights = weighted.Weights
+			for _, k := range row.constants {
+				other.SetConstant(k.Name, (2*k.Low+k.Default)/3)
+			}
+			if row.noSmoothing == "" {
+				smoothed := plain
+				smoothed.Smoothing, other.Smoothing = 0.2, 0.1
+				all = append(all, smoothed)
+			}
+			all = append(all, plain, weighted, other)
 		}
-		return weights
 	}
-	return []Config{
-		{Head: Answers, Loss: Focal, Alpha: 0.25, Gamma: 2},
-		{Head: Answers, Loss: Focal, Alpha: 0.4, Gamma: 1, Weights: series(data.Answers), Smoothing: 0.1},
-		{Head: Answers, Loss: CrossEntropy},
-		{Head: Answers, Loss: CrossEntropy, Weights: series(data.Answers), Smoothing: 0.2},
-		{Head: Answers, Loss: MSE},
-		{Head: Answers, Loss: MSE, Weights: series(data.Answers)},
-		{Head: Tree, Loss: CrossEntropy},
-		{Head: Tree, Loss: CrossEntropy, Weights: series(data.Questions), Smoothing: 0.1},
-		{Head: Tree, Loss: MSE},
-		{Head: Tree, Loss: MSE, Weights: series(data.Questions)},
-		{Head: Five, Loss: CrossEntropy},
-		{Head: Five, Loss: CrossEntropy, Weights: series(data.CleanClasses), Smoothing: 0.1},
-		{Head: Five, Loss: MSE},
-		{Head: Five, Loss: MSE, Weights: series(data.CleanClasses)},
-	}
+	return all
 }
 
 // name is c's, short enough for a file.
@@ -47,6 +51,9 @@ func name(c Config) string {
 	text := string(c.Head) + "_" + string(c.Loss)
 	if c.Weights != nil {
 		text += "_weights"
+	}
+	if c.Smoothing > 0 {
+		text += "_smoothed"
 	}
 	return text
 }
@@ -103,27 +110,57 @@ func (b built) run(t *testing.T, logits, labels []float32) (loss float64, probab
 	return graphtest.Floats(t, got[0])[0], graphtest.Floats(t, got[1])
 }
 
-// drawLabels draws rows as a catalogue has them: all sum rules hold for the
-// tree and a class is one of five; plain fractions for independent answers.
-func drawLabels(t *rapid.T, head Head, rows int) []float32 {
+// slopes returns the gradient of the loss of one example by its logits.
+func (b built) slopes(t *testing.T, logits, labels []float32) []float64 {
+	t.Helper()
+	n := int64(b.Outputs())
+	got, err := b.session.Run(graphtest.Feeds{
+		b.logits: graphtest.Float32(t, float64s(logits), 1, n),
+		b.labels: graphtest.Float32(t, float64s(labels), 1, n),
+	}, []tf.Output{b.gradient}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return graphtest.Floats(t, got[0])
+}
+
+// drawLabels draws the labels of rows of examples as a catalogue has them: the answers of a
+// question sum to the fraction of those asked, and a class is one of several.
+func (b built) drawLabels(t *rapid.T, rows int) []float32 {
 	var labels []float32
 	for range rows {
-		switch head {
-		case Answers:
-			labels = append(labels, rapid.SliceOfN(rapid.Float32Range(0, 1), data.Answers, data.Answers).Draw(t, "fractions")...)
-		case Tree:
-			row := rapid.SliceOfN(rapid.Float32Range(0, 1), data.Answers, data.Answers).Draw(t, "fractions")
-			if err := data.ProjectTree(row); err != nil {
-				t.Fatal(err)
-			}
-			labels = append(labels, row...)
-		case Five:
-			row := make([]float32, data.CleanClasses)
-			row[rapid.IntRange(0, data.CleanClasses-1).Draw(t, "class")] = 1
-			labels = append(labels, row...)
+		row := rapid.SliceOfN(rapid.Float32Range(0, 1), b.Outputs(), b.Outputs()).Draw(t, "fractions")
+		if b.head.byClass {
+			clear(row)
+			row[rapid.IntRange(0, len(row)-1).Draw(t, "class")] = 1
 		}
+		b.project(row)
+		labels = append(labels, row...)
 	}
 	return labels
+}
+
+// project makes labels of positive numbers.
+func (b built) project(row []float32) {
+	for _, g := range b.groups {
+		asked, sum := float32(1), float32(0)
+		if g.parent != data.Root {
+			asked = row[g.parent]
+		}
+		answers := row[g.first : g.first+g.count]
+		for _, y := range answers {
+			sum += y
+		}
+		for k := range answers {
+			switch {
+			case g.count == 1:
+			case sum == 0:
+				answers[k] = asked / float32(g.count)
+			default:
+				answers[k] *= asked / sum
+			}
+		}
+	}
 }
 
 func drawLogits(t *rapid.T, n int, within float32) []float32 {
@@ -136,7 +173,7 @@ func TestGraphAgainstTwin(t *testing.T) {
 			b := build(t, c)
 			rapid.Check(t, func(r *rapid.T) {
 				rows, width := rapid.IntRange(1, 4).Draw(r, "rows"), b.Outputs()
-				labels, logits := drawLabels(r, c.Head, rows), drawLogits(r, rows*width, 12)
+				labels, logits := b.drawLabels(r, rows), drawLogits(r, rows*width, 12)
 				got, probabilities := b.run(t, logits, labels)
 				want := 0.0
 				for i := 0; i < len(labels); i += width {
@@ -165,7 +202,7 @@ func TestGradientByDifferences(t *testing.T) {
 				logits[i] = 2 * math.Sin(float64(3*i))
 				labels[i] = math.Abs(math.Sin(float64(5 * i)))
 			}
-			if c.Head == Five {
+			if b.head.byClass {
 				clear(labels)
 				labels[2] = 1
 			}
@@ -184,31 +221,19 @@ func TestMinimum(t *testing.T) {
 			n := b.Outputs()
 			rapid.Check(t, func(r *rapid.T) {
 				row := rapid.SliceOfN(rapid.Float32Range(0.05, 1), n, n).Draw(r, "label")
-				switch c.Head {
-				case Answers:
-					for j := range row {
+				for j := range row {
+					if b.binary != nil {
 						row[j] = min(row[j], 0.95)
 					}
-				case Tree:
-					if err := data.ProjectTree(row); err != nil {
-						r.Fatal(err)
-					}
-				case Five:
-					sum := float32(0)
-					for _, y := range row {
-						sum += y
-					}
-					for j := range row {
-						row[j] /= sum
-					}
 				}
+				b.project(row)
 				best := b.LogitsFor(float64s(row))
 				logits := make([]float32, n)
 				for j, x := range best {
 					logits[j] = float32(x)
 				}
 				mean := func(x []float32) float64 {
-					if c.Head != Five {
+					if !b.head.byClass {
 						return b.LossOf(x, row)
 					}
 					total := 0.0 // over examples of which row[j] are of class j
@@ -226,8 +251,11 @@ func TestMinimum(t *testing.T) {
 				if got := mean(away); !(got > least) {
 					r.Fatalf("the loss is %v at the best logits and %v away from them", least, got)
 				}
-				if c.Head == Five && c.Weights != nil {
+				if b.head.byClass && c.Weights != nil {
 					return
+				}
+				if p := b.PosteriorOf(logits); !near(float64s(p), float64s(row), 3e-6) {
+					r.Fatalf("fractions %v of the best logits, labels %v", p, row)
 				}
 				if _, p := b.run(t, logits, row); !near(p, float64s(row), 3e-6) {
 					r.Fatalf("probabilities %v of the best logits, labels %v", p, row)
@@ -246,35 +274,63 @@ func near(a, b []float64, tolerance float64) bool {
 	return true
 }
 
-// Whatever the logits, the tree head obeys the sum rules and the five sum to 1.
-func TestSums(t *testing.T) {
+// Whatever the logits, loss, gradient and probabilities are finite and agree with the float64
+// twin, and the probabilities of a question's answers sum to the probability that it is asked.
+func TestExtremeLogits(t *testing.T) {
 	for _, c := range configs() {
-		if c.Head == Answers {
+		t.Run(name(c), func(t *testing.T) {
+			b := build(t, c)
+			rapid.Check(t, func(r *rapid.T) {
+				n := b.Outputs()
+				within := rapid.SampledFrom([]float32{1, 30, 1e4}).Draw(r, "within")
+				logits := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]float32{-within, 0, within}), rapid.Float32Range(-within, within)), n, n).Draw(r, "logits")
+				labels := b.drawLabels(r, 1)
+				loss, p := b.run(t, logits, labels)
+				if want := b.LossOf(logits, labels); !(math.Abs(loss-want) <= 2e-5*want+1e-7) {
+					r.Fatalf("loss is %v, want %v", loss, want)
+				}
+				for j, slope := range b.slopes(t, logits, labels) {
+					if math.IsNaN(slope) || math.IsInf(slope, 0) {
+						r.Fatalf("gradient %d is %v", j, slope)
+					}
+				}
+				twin := float64s(b.PosteriorOf(logits))
+				for _, g := range b.groups {
+					sum, asked := 0.0, 1.0
+					if g.parent != data.Root {
+						asked = p[g.parent]
+					}
+					for j := g.first; j < g.first+g.count; j++ {
+						if sum += p[j]; !(p[j] >= 0 && p[j] <= 1) || !(math.Abs(p[j]-twin[j]) <= 2e-6) {
+							r.Fatalf("probability %d is %v, want %v", j, p[j], twin[j])
+						}
+					}
+					if g.count > 1 && !(math.Abs(sum-asked) <= 1e-5) {
+						r.Fatalf("probabilities %v from %d on sum to %v, want %v", p[g.first:g.first+g.count], g.first, sum, asked)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The posterior of a lone column rises with its logit, so that the order of examples is what it
+// was.
+func TestPosteriorRises(t *testing.T) {
+	for _, c := range configs() {
+		o, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.binary == nil {
 			continue
 		}
 		t.Run(name(c), func(t *testing.T) {
-			b := build(t, c)
-			label := make([]float32, b.Outputs())
-			label[0] = 1
 			rapid.Check(t, func(r *rapid.T) {
-				within := rapid.SampledFrom([]float32{1, 30, 1e4}).Draw(r, "within")
-				loss, p := b.run(t, drawLogits(r, b.Outputs(), within), label)
-				if math.IsNaN(loss) || math.IsInf(loss, 0) {
-					r.Fatalf("loss is %v", loss)
-				}
-				row := make([]float32, len(p))
-				sum := 0.0
-				for j, v := range p {
-					row[j] = float32(v)
-					sum += v
-				}
-				if c.Head == Five && !(math.Abs(sum-1) <= 1e-5) {
-					r.Fatalf("%v sum to %v", p, sum)
-				}
-				if c.Head == Tree {
-					if err := data.CheckSums(row, 1e-5); err != nil {
-						r.Fatal(err)
-					}
+				x := rapid.Float64Range(-5, 5).Draw(r, "logit") // where float64 tells fractions apart
+				step := rapid.Float64Range(1e-3, 2).Draw(r, "step")
+				if low, high := o.binary.PosteriorAt(x), o.binary.PosteriorAt(x+step); !(high > low) {
+					r.Fatalf("logit %v stands for %v, and %v for %v", x, low, x+step, high)
 				}
 			})
 		})
@@ -327,12 +383,13 @@ func TestRefuses(t *testing.T) {
 		want   string
 	}{
 		{Config{Loss: Focal}, `head ""`},
-		{Config{Head: Answers}, `loss ""`},
-		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, "use --head answers"},
-		{Config{Head: Five, Loss: Focal, Alpha: 0.25}, "use --head answers"},
-		{Config{Head: Answers, Loss: Focal}, "alpha is 0"},
-		{Config{Head: Answers, Loss: MSE, Gamma: 2}, "constants of focal loss"},
-		{Config{Head: Answers, Loss: MSE, Weights: five}, "takes 37"},
+		{Config{Head: Independent}, `loss ""`},
+		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, "use the answers head, or the loss crossentropy"},
+		{Config{Head: Five, Loss: Focal, Alpha: 0.25}, "use the answers head, or the loss crossentropy"},
+		{Config{Head: Independent, Loss: Focal}, "alpha 0 of the loss focal: expected a number above 0 and below 1"},
+		{Config{Head: Independent, Loss: MSE, Gamma: 2}, "gamma 2 with the loss mse: it is a constant of focal loss"},
+		{Config{Head: Independent, Loss: MSE, Constants: map[string]float64{"gama": 2}}, "it is of no loss"},
+		{Config{Head: Independent, Loss: MSE, Weights: five}, "takes 37"},
 		{Config{Head: Tree, Loss: MSE, Weights: five}, "takes 11"},
 		{Config{Head: Five, Loss: MSE, Weights: five[1:]}, "round, in-between, cigar, edge-on, spiral"},
 		{Config{Head: Five, Loss: MSE, Weights: []float64{1, 1, 1, 1, 0}}, "above 0"},
@@ -343,6 +400,60 @@ func TestRefuses(t *testing.T) {
 		if _, err := New(test.config); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
 		}
+	}
+}
+
+// A constant outside its range is refused, and so is one of another loss; the usual one, and what
+// JSON makes of it, is not.
+func TestConstants(t *testing.T) {
+	for _, k := range Constants() {
+		c := Default(Independent, k.Loss)
+		raw, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read Config
+		if err := json.Unmarshal(raw, &read); err != nil || read.Validate() != nil || read.constant(k.Name) != k.Default {
+			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(), k.Default)
+		}
+		if text := c.String(); !strings.Contains(text, fmt.Sprintf("%s %v", k.Name, k.Default)) {
+			t.Errorf("%q does not tell %s", text, k.Name)
+		}
+		for _, value := range []float64{k.Low - 1, k.High + 1, math.NaN()} {
+			bad := c
+			if bad.SetConstant(k.Name, value); bad.Validate() == nil {
+				t.Errorf("%v is accepted", bad)
+			}
+		}
+		for _, loss := range Losses() {
+			if loss != k.Loss {
+				other := Default(Independent, loss)
+				if other.SetConstant(k.Name, k.Default); other.Validate() == nil {
+					t.Errorf("%s is accepted with the loss %s", k.Name, loss)
+				}
+			}
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("setting a copy's constants changed %v: %v", c, err)
+		}
+	}
+}
+
+// The keys of config.json and of a SavedModel's metadata do not change.
+func TestJSON(t *testing.T) {
+	const text = `{"head":"answers","loss":"focal","alpha":0.4,"gamma":1,"weights":[1,2],"label_smoothing":0.1}`
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	var c Config
+	if err := d.Decode(&c); err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Head: Independent, Loss: Focal, Alpha: 0.4, Gamma: 1, Weights: []float64{1, 2}, Smoothing: 0.1}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v, want %+v", c, want)
+	}
+	if got, err := json.Marshal(c); err != nil || string(got) != text {
+		t.Errorf("got %s, %v, want %s", got, err, text)
 	}
 }
 

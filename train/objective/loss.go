@@ -1,0 +1,195 @@
+package objective
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+
+	"galaxy/focal"
+)
+
+// Loss names what training minimizes.
+type Loss string
+
+// A lossRow is what there is to know about a loss. Each loss registers its row in a file of its
+// own, which is all that a new loss needs: validation, flags and tests go over the table.
+type lossRow struct {
+	// constants are the numbers that the loss takes.
+	constants []Constant
+	// binary is the loss of columns that are independent of each other. It may read the
+	// constants of c and nothing else.
+	binary func(c Config) binary
+	// categorical is the loss of columns of which every volunteer picks one. It is nil for a
+	// loss that has no such form, and then onlyBinary says why.
+	categorical func(c Config) categorical
+	onlyBinary  string
+	// noSmoothing says why labels cannot be smoothed; "" if they can.
+	noSmoothing string
+}
+
+// A binary is a loss of independent columns, each of them the answer to a yes-or-no question.
+// focal.Params is one. Labels are fractions in [0, 1].
+type binary interface {
+	// Elements adds the loss of each element to the graph: float32, the shape of logits and
+	// labels, both float32.
+	Elements(s *op.Scope, logits, labels tf.Output) tf.Output
+	// Posterior adds the fractions that logits stand for after training, float32 of one shape.
+	Posterior(s *op.Scope, logits tf.Output) tf.Output
+	// LossAt and PosteriorAt compute the same for one element, in float64.
+	LossAt(logit, label float64) float64
+	PosteriorAt(logit float64) float64
+	// LogitFor is the inverse of PosteriorAt: the logit at which the loss is smallest for a
+	// label. It need only be finite inside (0, 1).
+	LogitFor(label float64) float64
+}
+
+// A categorical is a loss of columns that are answers to questions: every volunteer who is asked
+// a question picks one.
+type categorical interface {
+	// Elements adds the loss of each element to the graph: float32 [N, Outputs], as labels.
+	Elements(s *op.Scope, x outputs, labels tf.Output) tf.Output
+	// Posterior adds the fractions of those asked one question, float32 [N, answers], that its
+	// logits stand for after training. They sum to 1.
+	Posterior(s *op.Scope, logits tf.Output) tf.Output
+	// LossAt and PosteriorOf compute the same in float64, for one element and for the logits
+	// of one question.
+	LossAt(x output, label float64) float64
+	PosteriorOf(logits []float64) []float64
+	// LogitsFor is the inverse of PosteriorOf: logits at which the loss is smallest for the
+	// labels of one question, which may sum to less than 1. It need only be finite where all
+	// labels are above 0.
+	LogitsFor(labels []float64) []float64
+}
+
+// outputs gives a categorical loss what can be made of the logits of a batch. Each method adds
+// float32 [N, Outputs] to the graph.
+type outputs struct {
+	objective *Objective
+	logits    tf.Output
+}
+
+// logFractions is the logarithm of the fraction of those asked the question.
+func (x outputs) logFractions(s *op.Scope) tf.Output {
+	return x.objective.perGroup(s, x.logits, func(s *op.Scope, ofGroup tf.Output, _ group) tf.Output {
+		return op.LogSoftmax(s, ofGroup)
+	})
+}
+
+// probabilities is the product of the fractions down to the answer: the fraction of all volunteers.
+func (x outputs) probabilities(s *op.Scope) tf.Output {
+	return x.objective.products(s, x.logits, func(s *op.Scope, ofGroup tf.Output, _ group) tf.Output {
+		return op.Softmax(s, ofGroup)
+	})
+}
+
+// An output is one element of outputs, in float64.
+type output struct {
+	logFraction, probability float64
+}
+
+// A Constant is a number that a loss takes.
+type Constant struct {
+	// Name is the key in config.json, and with - in place of _ the flag. It is unique among
+	// all losses: a name that two of them share would have two defaults.
+	Name string
+	// Loss is the one that takes it.
+	Loss Loss
+	// Usage is a few words for the help text.
+	Usage string
+	// Default is the value that is usual in the field.
+	Default float64
+	// Low and High are the ends of the range. With Open they are not in it.
+	Low, High float64
+	Open      bool
+}
+
+// validate reports a value outside the range.
+func (k Constant) validate(value float64) error {
+	inside, ends := value >= k.Low && value <= k.High, "from %v to %v"
+	if k.Open {
+		inside, ends = value > k.Low && value < k.High, "above %v and below %v"
+	}
+	if !inside {
+		return fmt.Errorf("%s %v of the loss %s: expected a number "+ends, k.Name, value, k.Loss, k.Low, k.High)
+	}
+	return nil
+}
+
+var losses = map[Loss]lossRow{}
+
+// register adds a loss to the table. A loss or a constant of a name that is taken is a mistake of
+// whoever wrote it, and every test of the package shows it.
+func register(name Loss, row lossRow) {
+	if _, taken := losses[name]; taken {
+		panic("objective: two losses " + name)
+	}
+	for i, k := range row.constants {
+		for _, other := range Constants() {
+			if k.Name == other.Name {
+				panic("objective: " + k.Name + " is a constant of " + string(other.Loss) + " already")
+			}
+		}
+		row.constants[i].Loss = name
+	}
+	losses[name] = row
+}
+
+// Losses returns the names of the losses in alphabetical order.
+func Losses() []Loss { return slices.Sorted(maps.Keys(losses)) }
+
+// Constants returns the constants of all losses, in the order of Losses.
+func Constants() []Constant {
+	var all []Constant
+	for _, l := range Losses() {
+		all = append(all, losses[l].constants...)
+	}
+	return all
+}
+
+// sigmoid is half of the binary cross-entropy, whose posterior is the sigmoid.
+var sigmoid = focal.Params{Alpha: 0.5}
+
+// properBinary is embedded by binary losses that are smallest where the sigmoid is the label.
+type properBinary struct{}
+
+func (properBinary) Posterior(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
+func (properBinary) PosteriorAt(logit float64) float64                 { return sigmoid.PosteriorAt(logit) }
+func (properBinary) LogitFor(label float64) float64                    { return sigmoid.LogitFor(label) }
+
+// properCategorical is embedded by categorical losses that are smallest where the softmax is the
+// labels.
+type properCategorical struct{}
+
+func (properCategorical) Posterior(s *op.Scope, logits tf.Output) tf.Output {
+	return op.Softmax(s, logits)
+}
+
+func (properCategorical) PosteriorOf(logits []float64) []float64 {
+	logSum := logSumExp(logits)
+	p := make([]float64, len(logits))
+	for k, x := range logits {
+		p[k] = math.Exp(x - logSum)
+	}
+	return p
+}
+
+func (properCategorical) LogitsFor(labels []float64) []float64 {
+	logits := make([]float64, len(labels))
+	for k, y := range labels {
+		logits[k] = math.Log(y)
+	}
+	return logits
+}
+
+// logSumExp returns log Σ exp(x).
+func logSumExp(x []float64) float64 {
+	largest, sum := slices.Max(x), 0.0
+	for _, v := range x {
+		sum += math.Exp(v - largest)
+	}
+	return largest + math.Log(sum)
+}
