@@ -16,7 +16,6 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
-	"galaxy/train/checkpoint"
 )
 
 // MaxSteps is the largest number of steps of a run: what is computed from it does not
@@ -167,6 +166,9 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	if err := r.check(); err != nil {
 		return o.Config, err
 	}
+	if err := r.resolve(); err != nil {
+		return o.Config, err
+	}
 	if err := r.chooseKernels(); err != nil {
 		return o.Config, err
 	}
@@ -175,7 +177,7 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 		err = fmt.Errorf("%w (while --budget was measured: there was nothing to save)", ErrStopped)
 	}
 	if err = errors.Join(err, r.close()); err != nil {
-		return o.Config, r.explainMemory(ctx, err)
+		return o.Config, r.explainMemory(ctx, err, r.release)
 	}
 	costs.Spent = time.Since(began).Seconds()
 	epoch := int64(len(r.examples()) / o.Config.Batch)
@@ -201,11 +203,11 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	if err := os.RemoveAll(temp); err != nil {
 		return c, err
 	}
-	defer func() { err = errors.Join(err, r.finishSave(), os.RemoveAll(temp)) }()
-	r.store = checkpoint.Open(temp)
+	defer func() { err = errors.Join(err, r.saver.finish(), os.RemoveAll(temp)) }()
+	r.saver = newSaver(r.plan, temp)
 
 	begin := time.Now()
-	if err := r.build(); err != nil {
+	if err := r.build(nil); err != nil {
 		return c, err
 	}
 	c.Start = time.Since(begin).Seconds()
@@ -257,13 +259,10 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 		if err := step(); err != nil {
 			return c, err
 		}
-		select {
-		case err := <-r.saving:
-			r.saving = nil
+		if writing, err := r.saver.poll(); !writing {
 			c.Checkpoint = time.Since(begin).Seconds()
 			c.CheckpointDelay = max(0, c.Checkpoint-n*c.Step[r.Config.Model.Size])
 			return c, err
-		default:
 		}
 	}
 }

@@ -37,36 +37,36 @@ func Begun(c *graph.Cluster, resume bool, begun *Config) (*Config, error) {
 	return all[0].Begun, nil
 }
 
-// agree compares what the workers are about to train, and gives all of them the
-// chief's state.
-func (r *run) agree() error {
+// checkSameConfig returns an error unless all workers are about to train the same, and
+// gives all of them the chief's state.
+func (r *run) checkSameConfig() error {
 	if r.Cluster == nil {
 		return nil
 	}
-	type plan struct {
+	type intent struct {
 		Version    string
 		TensorFlow string
 		Config     Config
 		Devices    string
 		State      checkpoint.State
 	}
-	all, err := gather(r.Cluster, plan{r.Version, graph.TensorFlowVersion(), r.Config, kinds(r.devices), r.state})
+	all, err := gather(r.Cluster, intent{r.Version, graph.TensorFlowVersion(), r.Config, kinds(r.devices), r.state})
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for i, p := range all {
+	for i, w := range all {
 		var differ []string
-		if was, is := all[0].Version, p.Version; was != is {
+		if was, is := all[0].Version, w.Version; was != is {
 			differ = append(differ, fmt.Sprintf("galaxy %s, where the chief has %s", is, was))
 		}
-		if was, is := all[0].TensorFlow, p.TensorFlow; was != is {
+		if was, is := all[0].TensorFlow, w.TensorFlow; was != is {
 			differ = append(differ, fmt.Sprintf("TensorFlow %s, where the chief has %s", is, was))
 		}
-		if was, is := all[0].Devices, p.Devices; was != is {
+		if was, is := all[0].Devices, w.Devices; was != is {
 			differ = append(differ, fmt.Sprintf("the devices %s (--devices), where the chief has %s", is, was))
 		}
-		differences(&differ, "workers", "the chief", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(p.Config))
+		differences(&differ, "workers", "the chief", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(w.Config))
 		if len(differ) > 0 {
 			errs = append(errs, fmt.Errorf("%s is about to train something else than %s:\n  %s\nstart all workers with the same flags",
 				r.Cluster.Name(i), r.Cluster.Name(0), strings.Join(differ, "\n  ")))
@@ -148,12 +148,12 @@ func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err e
 // still be on its way.
 const linger = time.Second
 
-// part keeps this worker until all others have come to the end as well.
-func (r *run) part() error {
-	if r.Cluster == nil {
+// barrier keeps this worker until all others have come to the end as well.
+func barrier(c *graph.Cluster) error {
+	if c == nil {
 		return nil
 	}
-	if _, err := r.Cluster.Gather(nil); err != nil {
+	if _, err := c.Gather(nil); err != nil {
 		return fmt.Errorf("the last step is made, but not all workers came to the end: %w", err)
 	}
 	time.Sleep(linger)

@@ -16,8 +16,8 @@ import (
 type Heartbeat struct {
 	Time  time.Time `json:"time"`
 	Phase string    `json:"phase"` // one of the phases below
-	Step  int64     `json:"step"`  // updates made
-	Total int64     `json:"total"` // updates the run will make
+	Step  int64     `json:"step"`  // steps done
+	Total int64     `json:"total"` // steps of the whole run
 }
 
 // The phases of a run. The last one is the last there is, however the run has ended.
@@ -28,20 +28,6 @@ const (
 	PhaseSave     = "saving"
 	PhaseEnd      = "ended"
 )
-
-// beatEvery is the least time between two heartbeats of one phase.
-const beatEvery = time.Second
-
-// beat writes the heartbeat, if there is a place for it. It is no reason to stop
-// that one cannot be written, but the first.
-func (r *run) beat(phase string) error {
-	now := time.Now()
-	if r.Heartbeat == "" || phase == r.lastBeat.Phase && now.Sub(r.lastBeat.Time) < beatEvery {
-		return nil
-	}
-	r.lastBeat = Heartbeat{Time: now, Phase: phase, Step: r.state.Step, Total: r.Config.Schedule.Total}
-	return r.lastBeat.Write(r.Heartbeat)
-}
 
 // Write replaces the file at path.
 func (h Heartbeat) Write(path string) error {

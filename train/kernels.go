@@ -16,40 +16,41 @@ import (
 	"galaxy/graph"
 	"galaxy/internal/durable"
 	"galaxy/internal/kernels"
+	"galaxy/train/checkpoint"
 )
 
 // chooseKernels finds out how the gradients of kernels are made: as the run began, as was
 // remembered on this machine, or else by a measurement, which is remembered in the user's
 // cache folder. Without a memory two runs of one seed could differ in their last bits.
-func (r *run) chooseKernels() error {
-	layers, err := graph.FilterLayers(r.trainerConfig(r.Config))
-	if err != nil || !slices.ContainsFunc(layers, func(l graph.FilterLayer) bool { return r.Config.FilterKernels[l.String()] == "" }) {
+func (p *plan) chooseKernels() error {
+	layers, err := graph.FilterLayers(p.trainerConfig(p.Config.Batch))
+	if err != nil || !slices.ContainsFunc(layers, func(l graph.FilterLayer) bool { return p.Config.FilterKernels[l.String()] == "" }) {
 		return err // or there is nothing to find out
 	}
-	m, err := openKernels(r.session().Threads, r.Notice)
+	m, err := openKernels(p.session().Threads, p.Notice)
 	if err != nil {
-		r.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
+		p.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
 	}
 	known := graph.FilterKernels{}
 	maps.Copy(known, m.known)
-	maps.Copy(known, r.Config.FilterKernels)
+	maps.Copy(known, p.Config.FilterKernels)
 	chosen, measured := graph.FilterKernels{}, false
 	for _, l := range layers {
 		kernel := known[l.String()]
 		if !slices.Contains(l.Kernels(), kernel) {
-			if kernel, err = l.Fastest(r.session()); err != nil {
+			if kernel, err = l.Fastest(p.session()); err != nil {
 				return errors.Join(err, m.close(nil))
 			}
 			measured = true
 		}
 		chosen[l.String()] = kernel
 	}
-	r.Config.FilterKernels = chosen
+	p.Config.FilterKernels = chosen
 	if !measured {
 		chosen = nil
 	}
 	if err := m.close(chosen); err != nil {
-		r.Notice(fmt.Sprintf("the fastest kernels could not be remembered for other runs: %v", err))
+		p.Notice(fmt.Sprintf("the fastest kernels could not be remembered for other runs: %v", err))
 	}
 	return nil
 }
@@ -145,13 +146,13 @@ func machine(threads int) string {
 
 // noticeMachine says what no longer holds where the run began on another machine, or the
 // checkpoint that it goes on from was computed on one.
-func (r *run) noticeMachine() {
-	now := r.machine
-	differs := func(was string) bool { return was != "" && was != now && !graph.IsGPU(r.devices[0]) }
+func (p *plan) noticeMachine(last *checkpoint.Checkpoint) {
+	now := p.machine
+	differs := func(was string) bool { return was != "" && was != now && !graph.IsGPU(p.devices[0]) }
 	switch {
-	case differs(r.Config.Machine):
-		r.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", r.Config.Machine, now))
-	case r.last != nil && differs(r.last.State.Machine):
-		r.Notice(fmt.Sprintf("the last checkpoint was computed on other kernels or another CPU (%s; here: %s): the run goes on, but not to the same bits as if it had been on one all along", r.last.State.Machine, now))
+	case differs(p.Config.Machine):
+		p.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", p.Config.Machine, now))
+	case last != nil && differs(last.State.Machine):
+		p.Notice(fmt.Sprintf("the last checkpoint was computed on other kernels or another CPU (%s; here: %s): the run goes on, but not to the same bits as if it had been on one all along", last.State.Machine, now))
 	}
 }

@@ -1,18 +1,15 @@
 package train
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"time"
 
 	"galaxy/train/metric"
 )
 
-// StepResult is what is known after one update.
+// StepResult holds a step's loss, gradient norm and timings.
 type StepResult struct {
-	Step  int64 // updates made, this one included
-	Total int64 // updates the run will make
+	Step  int64 // steps done, this one included
+	Total int64 // steps of the whole run
 	Epoch int   // passes over the train split before the one this batch is of
 	Loss  float64
 	// GradientNorm is the gradients' global norm before clipping.
@@ -50,8 +47,7 @@ func (t *Times) Add(o Times) {
 	t.Update += o.Update
 }
 
-// EvaluationResult is what is known after an evaluation of the validation
-// split.
+// EvaluationResult holds the scores of an evaluation of the validation split.
 type EvaluationResult struct {
 	Step  int64
 	Total int64
@@ -64,44 +60,32 @@ type EvaluationResult struct {
 	Time time.Time
 }
 
-// Observer is told of a run as it goes. An error ends the run; nothing of the
-// step that it was told of is saved.
+// Observer is notified of a run as it goes. An error ends the run; nothing of the
+// step that it was notified of is saved.
 type Observer interface {
 	OnStep(StepResult) error
 	OnEvaluation(EvaluationResult) error
 }
 
-func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
-// finite looks at every step before an observer is told of it, so that none writes what
-// cannot be resumed from.
-type finite struct {
-	notice  func(string)
-	skipped int // steps in a row
-}
-
-// check returns an error where the step was not finite, and was not left out either.
-func (f *finite) check(r StepResult) error {
-	wrong := ""
-	switch {
-	case !isFinite(r.Loss):
-		wrong = fmt.Sprintf("the loss is %v", r.Loss)
-	case !isFinite(r.GradientNorm):
-		wrong = fmt.Sprintf("the gradient norm is %v", r.GradientNorm)
-	default:
-		f.skipped = 0
-		return nil
-	}
-	f.skipped++
-	told := fmt.Sprintf("step %d: %s (learning rate %.3g, GalaxyIDs %v)", r.Step, wrong, r.LearningRate, r.IDs)
-	if r.Skipped && f.skipped < maxSkips {
-		if r.LossScale <= 1 { // else the next step has a smaller scale, and all is well
-			f.notice(told + ": the update was left out")
-		}
-		return nil
-	}
-	if r.Skipped && f.skipped > 1 {
-		told += fmt.Sprintf(", and so were the %d steps before", f.skipped-1)
-	}
-	return errors.New(told)
+// FileObserver is an Observer that writes a file of the run folder. Each step and each
+// evaluation is in that file once: a checkpoint records how long the file was, and a run
+// that resumes, or rolls back, cuts it to that length and appends. TextFile implements all
+// but Observer, for a file of text lines.
+//
+// Several workers have one run folder: a FileObserver is notified on the chief alone.
+type FileObserver interface {
+	Observer
+	// FileName returns the name of the file in the run folder. Other observers must
+	// not have the same.
+	FileName() string
+	// Open opens the file at path, to append after its first size bytes, and removes what
+	// follows them. Size 0 starts the file anew, whether there is one or not. It is called
+	// before the first step, and after Close at every rollback.
+	Open(path string, size int64) error
+	// Size returns the number of bytes that the file has with all that was written.
+	Size() (int64, error)
+	// Sync returns when everything written is on the disk. It is called while other
+	// methods may be.
+	Sync() error
+	Close() error
 }

@@ -479,7 +479,7 @@ func TestRollBack(t *testing.T) {
 
 	run := func(dir string, stopAfter int64, at ...int64) (steps []int64, ids [][]int64, notices []string, got train.Summary, err error) {
 		o := o
-		o.Dir, o.Resume = dir, true
+		o.Dir, o.Resume, o.Observers = dir, true, []train.Observer{newLearningRates()}
 		o.Notice = func(text string) { notices = append(notices, text) }
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
@@ -526,6 +526,9 @@ func TestRollBack(t *testing.T) {
 	if !bytes.Equal(bundle(t, dir), bundle(t, cut)) {
 		t.Error("the last checkpoint's variables differ from the uncut run's")
 	}
+	for _, run := range []string{dir, cut} {
+		wantRates(t, run, o, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	}
 
 	// The second time it is the best.
 	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "again"), 0, 7, 7)
@@ -564,6 +567,13 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 		{"no validation split", func(o *train.Options) { o.Cache, o.Config = small, testConfig(small, 4) }, "the validation split of"},
 		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},
 		{"no steps", func(o *train.Options) { o.Config.Schedule.Total = 0 }, "steps 0"},
+		{"two observers with one file", func(o *train.Options) { o.Observers = []train.Observer{newLearningRates(), newLearningRates()} }, "lr.csv, which the run has already"},
+		{"a file of the run's own", func(o *train.Options) {
+			o.Observers = []train.Observer{learningRates{&train.TextFile{Name: "metrics.csv"}}}
+		}, "metrics.csv, which the run has already"},
+		{"a file elsewhere", func(o *train.Options) {
+			o.Observers = []train.Observer{learningRates{&train.TextFile{Name: "../lr.csv"}}}
+		}, `"../lr.csv": expected a name without a folder`},
 	} {
 		o := train.Options{Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 4), Cache: cache}
 		c.change(&o)

@@ -46,9 +46,9 @@ func TestSearchBatch(t *testing.T) {
 
 func TestExplainMemory(t *testing.T) {
 	oom := fmt.Errorf("step 7: %w", errors.New("OOM when allocating tensor with shape[2048,2,2,4608] and type bfloat16 on /job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc\n\t [[{{node x}}]]\nHint: …"))
-	r := &run{devices: []string{"/device:CPU:0"}}
-	r.Config.Batch, r.Config.Accumulate = 96, 2
-	err := r.explainMemory(context.Background(), oom)
+	p := &plan{devices: []string{"/device:CPU:0"}}
+	p.Config.Batch, p.Config.Accumulate = 96, 2
+	err := p.explainMemory(context.Background(), oom, nil)
 	for _, want := range []string{"out of memory with a batch of 96 on /device:CPU:0", "a smaller --batch", "--accumulate 4", "step 7: OOM when allocating tensor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: expected %q in it", err, want)
@@ -58,13 +58,13 @@ func TestExplainMemory(t *testing.T) {
 		t.Errorf("%v: expected one line, and still an error for want of memory", err)
 	}
 	// As cuDNN's kernels have it.
-	r.Config.Batch = 544
+	p.Config.Batch = 544
 	cudnn := errors.New("2 root error(s) found.\n  (0) NOT_FOUND: No algorithm worked!  Error messages:\n  Profiling failure on CUDNN engine eng25{}: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 48.27MiB. [tf-allocator-allocation-error='']\n\t [[{{node x}}]]")
-	if err := r.explainMemory(context.Background(), cudnn); err == nil || !strings.Contains(err.Error(), "out of memory with a batch of 544") {
+	if err := p.explainMemory(context.Background(), cudnn, nil); err == nil || !strings.Contains(err.Error(), "out of memory with a batch of 544") {
 		t.Errorf("%v: expected an error for want of memory", err)
 	}
 	other := errors.New("disk full")
-	if !errors.Is(r.explainMemory(context.Background(), other), other) || r.explainMemory(context.Background(), nil) != nil {
+	if !errors.Is(p.explainMemory(context.Background(), other, nil), other) || p.explainMemory(context.Background(), nil, nil) != nil {
 		t.Error("another error was changed")
 	}
 }

@@ -6,42 +6,36 @@ import (
 	"fmt"
 	"strings"
 
-	"galaxy/data"
 	"galaxy/graph"
-	"galaxy/train/objective"
 )
 
 // LargestBatch returns about the largest batch whose training step, and an
-// evaluation, fit into the memory of the devices: it tries them, on o.Config but for
-// Batch and Schedule, up to the size of the train split. told, when set, hears of
-// every batch that is tried.
-func LargestBatch(ctx context.Context, o Options, told func(batch int, fits bool)) (int, error) {
-	r := &run{Options: o}
-	var err error
-	if r.objective, err = objective.New(o.Config.Objective); err != nil {
+// evaluation, fit into the memory of the devices: it tries them, on o.Config except
+// Batch and Schedule, up to the size of the train split. tried, when set, is called
+// with every batch that was tried.
+func LargestBatch(ctx context.Context, o Options, tried func(batch int, fits bool)) (int, error) {
+	p := &plan{Options: o}
+	if err := p.resolve(); err != nil {
 		return 0, err
 	}
-	if r.devices, err = o.Config.Devices.Resolve(r.session()); err != nil {
-		return 0, err
-	}
-	return r.largestBatch(ctx, firstTrial, len(r.examples()), told)
+	return p.largestBatch(ctx, firstTrial, len(p.examples()), tried)
 }
 
-// firstTrial is the batch that LargestBatch begins with.
+// firstTrial is the batch that LargestBatch tries first.
 const firstTrial = 32
 
-func (r *run) largestBatch(ctx context.Context, first, limit int, told func(batch int, fits bool)) (int, error) {
-	return searchBatch(len(r.devices)*max(1, r.Config.Accumulate), first, limit, func(batch int) (bool, error) {
+func (p *plan) largestBatch(ctx context.Context, first, limit int, tried func(batch int, fits bool)) (int, error) {
+	return searchBatch(len(p.devices)*max(1, p.Config.Accumulate), first, limit, func(batch int) (bool, error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		err := r.try(batch)
+		err := p.try(batch)
 		fits := err == nil
 		if err != nil && !graph.IsOutOfMemory(err) {
 			return false, fmt.Errorf("try a batch of %d: %w", batch, err)
 		}
-		if told != nil {
-			told(batch, fits)
+		if tried != nil {
+			tried(batch, fits)
 		}
 		return fits, nil
 	})
@@ -73,25 +67,19 @@ func searchBatch(unit, first, limit int, fits func(batch int) (bool, error)) (in
 	return low * unit, nil
 }
 
-// try makes what a run makes, with a batch of so many examples that are all zeros.
-func (r *run) try(batch int) (err error) {
-	cfg := r.Config
-	cfg.Batch = batch
-	trainer, err := graph.NewTrainer(r.trainerConfig(cfg))
+// try runs two steps and a prediction with a batch of so many examples that are all
+// zeros, on what a run is built from.
+func (p *plan) try(batch int) (err error) {
+	cfg := p.Config
+	trainer, err := p.newTrainer(batch, func(t *graph.Trainer) error { return t.Init(cfg.Seed) })
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
-	if err := trainer.Init(cfg.Seed); err != nil {
-		return err
-	}
 	pixels := cfg.Model.Size * cfg.Model.Size * 3
 	b := graph.Batch{Images: make([]byte, batch*pixels), Labels: make([]float32, batch*cfg.Model.Outputs)}
 	if cfg.HoldOnDevice {
 		b.Images, b.Rows = nil, make([]int64, batch)
-		if err := trainer.Hold(r.Cache.Images(r.examples())); err != nil {
-			return err
-		}
 	}
 	for step := range int64(2) {
 		// The next batch is there while a step is made.
@@ -108,21 +96,18 @@ func (r *run) try(batch int) (err error) {
 	return err
 }
 
-// examples are those of the train split.
-func (r *run) examples() []int { return r.Cache.Labelled(data.Train, r.Config.Objective.Target()) }
-
-// explainMemory says what to do about an error for want of memory: other errors are
-// returned as they are.
-func (r *run) explainMemory(ctx context.Context, err error) error {
-	if err == nil || !graph.IsOutOfMemory(err) {
+// explainMemory adds to an out-of-memory error what to do about it, and returns other
+// errors as they are. release frees the devices, to find a batch that fits.
+func (p *plan) explainMemory(ctx context.Context, err error, release func() error) error {
+	if err == nil || !graph.IsOutOfMemory(err) || len(p.devices) == 0 {
 		return err
 	}
-	batch, less := r.Config.Batch, "a smaller --batch"
+	batch, less := p.Config.Batch, "a smaller --batch"
 	// TensorFlow's CPU kernels may crash for want of memory.
-	if r.Cluster == nil && graph.IsGPU(r.devices[0]) {
-		fit, e := 0, r.release()
+	if p.Cluster == nil && graph.IsGPU(p.devices[0]) {
+		fit, e := 0, release()
 		if e == nil {
-			fit, e = r.largestBatch(ctx, batch/2, batch-1, nil)
+			fit, e = p.largestBatch(ctx, batch/2, batch-1, nil)
 		}
 		if e == nil {
 			less = fmt.Sprintf("--batch %d, about the largest that fits (--batch auto finds it)", fit)
@@ -131,10 +116,10 @@ func (r *run) explainMemory(ctx context.Context, err error) error {
 			less += fmt.Sprintf(" (which one fits could not be found: %s)", why)
 		}
 	}
-	if r.Config.HoldOnDevice {
+	if p.Config.HoldOnDevice {
 		less += ", or --cache host"
 	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
 	return fmt.Errorf("out of memory with a batch of %d on %s: take %s, or --accumulate %d, which sees the same batch in smaller parts (%s)",
-		batch, strings.Join(r.devices, ", "), less, 2*max(1, r.Config.Accumulate), what)
+		batch, strings.Join(p.devices, ", "), less, 2*max(1, p.Config.Accumulate), what)
 }

@@ -1,0 +1,188 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"galaxy/data"
+	"galaxy/graph"
+	"galaxy/internal/durable"
+	"galaxy/train/checkpoint"
+)
+
+// begin finds where the run starts, at a checkpoint or at step 0, and builds and opens
+// all that it needs. It writes to the run folder last, after everything else was found
+// sound.
+func (r *run) begin() (err error) {
+	fresh := false                  // the run folder is still to be made
+	var last *checkpoint.Checkpoint // to resume from, or nil
+	if r.chief() {
+		if fresh, err = r.openFolder(); err != nil {
+			return err
+		}
+	}
+	if err := r.check(); err != nil {
+		return err
+	}
+	if err := r.resolve(); err != nil {
+		return err
+	}
+	if r.notify.observers, r.saver.files, err = r.observers(); err != nil {
+		return err
+	}
+	if r.chief() {
+		if last, err = r.openCheckpoint(); err != nil {
+			return err
+		}
+		if err := r.chooseMachine(fresh, last); err != nil {
+			return err
+		}
+	}
+	if err := r.checkSameConfig(); err != nil {
+		return err
+	}
+	if err := r.build(last); err != nil {
+		return err
+	}
+	if r.chief() {
+		if err := r.writeFolder(fresh); err != nil {
+			return err
+		}
+	}
+	if r.Started != nil {
+		r.Started(r.state.Step)
+	}
+	return nil
+}
+
+// openFolder returns whether the run folder is still to be made. The folder of a run to
+// resume is locked, and its configuration compared with the one that was given.
+func (r *run) openFolder() (fresh bool, err error) {
+	_, err = os.Stat(r.Dir)
+	fresh = errors.Is(err, fs.ErrNotExist)
+	if err != nil || !r.Resume {
+		return fresh, CheckNew(r.Dir)
+	}
+	was, err := ReadConfig(r.Dir)
+	if err != nil {
+		return false, fmt.Errorf("resume: %w", err)
+	}
+	if err := refuseChanges(was, r.Config); err != nil {
+		return false, Mistake{err}
+	}
+	r.Config.FilterKernels, r.Config.Machine = was.FilterKernels, was.Machine
+	return false, r.saver.lock()
+}
+
+// CheckNew returns why a new run cannot have the folder dir.
+func CheckNew(dir string) error {
+	if err := graph.CheckPath(dir); err != nil {
+		return Mistake{fmt.Errorf("make run folder: %w", err)}
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
+		return Mistake{fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))}
+	}
+	if info, err := os.Stat(dir); err == nil {
+		if !info.IsDir() {
+			return Mistake{fmt.Errorf("run folder %s: it is a file: name a folder that does not exist yet", dir)}
+		}
+		return Mistake{fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)}
+	}
+	if err := durable.Vacant(dir); err != nil {
+		return fmt.Errorf("make run folder: %w", err)
+	}
+	return nil
+}
+
+// openCheckpoint returns the checkpoint to resume from, nil if there is none, and takes
+// the run's state from it.
+func (r *run) openCheckpoint() (*checkpoint.Checkpoint, error) {
+	last, err := r.saver.latest()
+	if last == nil || err != nil {
+		return nil, err
+	}
+	r.state = last.State
+	return last, nil
+}
+
+// chooseMachine says what a resumed run loses on another machine, and how the gradients
+// of convolutions' kernels are computed here.
+func (r *run) chooseMachine(fresh bool, last *checkpoint.Checkpoint) error {
+	if fresh {
+		r.Config.Machine = r.machine
+	}
+	r.noticeMachine(last)
+	// Runs in float32 that began before there was a choice keep TensorFlow's op.
+	if fresh || r.Config.Model.Precision != graph.Float32 || len(r.Config.FilterKernels) > 0 {
+		return r.chooseKernels()
+	}
+	return nil
+}
+
+// build makes the trainer with the weights to start with, those of last if it is not
+// nil, and the loader.
+func (r *run) build(last *checkpoint.Checkpoint) (err error) {
+	cfg := r.Config
+	r.trainer, err = r.newTrainer(cfg.Batch, func(t *graph.Trainer) error {
+		if last != nil {
+			return t.Restore(last.Prefix())
+		}
+		if err := t.Init(cfg.Seed); err != nil || cfg.InitFrom == "" {
+			return err
+		}
+		return initFrom(t, cfg.InitFrom)
+	})
+	if err != nil {
+		return err
+	}
+	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
+		Split: data.Train, Target: cfg.Objective.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position, Held: cfg.HoldOnDevice,
+		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
+	})
+	return err
+}
+
+// initFrom reads a model's weights from a run folder's best checkpoint, or from
+// a TensorFlow bundle by its prefix.
+func initFrom(t *graph.Trainer, from string) error {
+	restore := func() error { return t.RestoreModel(from) }
+	if _, err := os.Stat(from + ".index"); err != nil {
+		cfg, err := ReadConfig(from)
+		if err != nil {
+			return fmt.Errorf("take first weights: %w", err)
+		}
+		restore = func() error {
+			return WithBest(from, cfg, func(best *checkpoint.Checkpoint) error { return t.RestoreModel(best.Prefix()) })
+		}
+	}
+	if err := restore(); err != nil {
+		return fmt.Errorf("take first weights from %s: %w", from, err)
+	}
+	return nil
+}
+
+// writeFolder makes and locks the folder of a new run, and opens the files that are
+// written during the run.
+func (r *run) writeFolder(fresh bool) error {
+	config, err := json.MarshalIndent(r.Config, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	if fresh {
+		err := durable.Folder(r.Dir, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, configName), append(config, '\n'), 0o666)
+		})
+		if err != nil {
+			return fmt.Errorf("make run folder: %w", err)
+		}
+		if err := r.saver.lock(); err != nil {
+			return err
+		}
+	}
+	r.saver.config = config
+	return r.saver.openFiles(r.state.Files)
+}

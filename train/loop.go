@@ -1,0 +1,212 @@
+package train
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"galaxy/data"
+	"galaxy/graph"
+	"galaxy/train/checkpoint"
+	"galaxy/train/metric"
+)
+
+// loop is the training loop. An evaluation and a checkpoint that are due after a step
+// come before the next step, so that a run that was stopped between the two makes them
+// when it is resumed.
+func (r *run) loop(ctx context.Context) error {
+	work := ctx
+	if r.Cluster != nil {
+		work = context.WithoutCancel(ctx) // a worker stops only in the step in which all do
+	}
+	r.saver.savedAt = time.Now()
+	r.feeder = newFeeder(r.loader, r.trainer)
+	if r.state.Step == 0 { // to roll back to
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	for {
+		if r.evaluationDue() {
+			err := r.evaluate(work, ctx)
+			if errors.Is(err, metric.ErrNotFinite) {
+				if err := r.rollBack(err); err != nil {
+					return err
+				}
+				continue
+			}
+			if err != nil {
+				return r.end(err)
+			}
+		}
+		if r.saver.due(r.state) {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+		if r.state.Step >= r.Config.Schedule.Total || r.early() {
+			return r.saveAndWait()
+		}
+		if _, err := r.saver.poll(); err != nil {
+			return err
+		}
+
+		_ = r.beat(PhaseTrain)
+		start := time.Now()
+		batch, err := r.feeder.next(work)
+		if err != nil {
+			return r.end(err)
+		}
+		result, stop, err := r.step(batch, ctx.Err() != nil)
+		if err != nil {
+			return r.end(err)
+		}
+		result.Time, result.Times.Elapsed = time.Now(), time.Since(start)
+		if wrong := r.finite.check(result); wrong != nil {
+			err = r.rollBack(wrong)
+		} else {
+			err = r.notify.step(result)
+		}
+		if err != nil {
+			return err
+		}
+		if stop {
+			return r.end(ErrStopped)
+		}
+	}
+}
+
+// due returns whether something that happens every so many steps, and after the
+// last, happens after this one.
+func due(step, every, total int64) bool {
+	return step == total || every > 0 && step > 0 && step%every == 0
+}
+
+// evaluationDue returns whether an evaluation after the last step is due and was not made.
+func (r *run) evaluationDue() bool {
+	return r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, r.Config.Schedule.Total)
+}
+
+// early returns whether evaluations have not become better for long enough.
+func (r *run) early() bool {
+	return r.Config.Patience > 0 && r.state.SinceBest >= r.Config.Patience
+}
+
+// rate returns the learning rate of the step that follows the given one.
+func (r *run) rate(step int64) float64 {
+	return r.Config.Schedule.At(step) * cmp.Or(r.state.RateFactor, 1)
+}
+
+// step runs one step and counts it in the run's state. stop asks the workers of a
+// cluster to stop after it; stopped is true when one of them has asked.
+func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) {
+	rate := r.rate(r.state.Step)
+	out, err := r.trainer.Step(graph.StepInput{
+		Step: r.state.Step, Seed: r.Config.Seed, LearningRate: rate,
+		Size: r.Config.Sizes.At(r.state.Step), Stop: stop,
+	})
+	if err != nil {
+		return StepResult{}, false, err
+	}
+	r.state.Step++
+	r.state.Position = b.position
+	if isFinite(out.Loss) { // otherwise the step was skipped, or is the last
+		r.state.LossSum += out.Loss
+		r.state.LossSteps++
+	}
+	return StepResult{
+		Step: r.state.Step, Total: r.Config.Schedule.Total, Epoch: b.epoch, Loss: out.Loss, GradientNorm: out.GradientNorm, LossScale: out.LossScale, Skipped: out.Skipped,
+		LearningRate: rate, Examples: r.Config.Batch, IDs: b.ids,
+		Times: Times{DataWait: b.dataWait, CopyWait: b.copyWait, Compute: out.Compute, AllReduce: out.AllReduce, Update: out.Update},
+	}, out.Stop, nil
+}
+
+// evaluate scores the validation split and, when it is the best so far, saves a
+// checkpoint. All workers of a cluster evaluate, rather than wait for one: when signals
+// ends, they all stop in the same batch.
+func (r *run) evaluate(ctx, signals context.Context) error {
+	var predictor Predictor = r.trainer
+	if r.Cluster != nil {
+		predictor = lockstep{r.trainer, r.Cluster, func() bool { return signals.Err() != nil }}
+	}
+	scores, err := Evaluate(ctx, predictor, Evaluation{
+		Cache: r.Cache, Split: data.Validation, Target: r.Config.Objective.Target(), Loss: r.objective,
+		Progress: func(int, int) { _ = r.beat(PhaseEvaluate) },
+	})
+	if err != nil {
+		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.rate(r.state.Step-1), err)
+	}
+	graph.TrimMemory()
+	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
+	if err := r.notify.evaluation(EvaluationResult{
+		Step: r.state.Step, Total: r.Config.Schedule.Total,
+		Epoch:     int((r.state.Position - 1) / int64(r.loader.StepsPerEpoch())),
+		TrainLoss: r.state.LossSum / float64(r.state.LossSteps), Scores: scores.Scores, Best: best, Time: time.Now(),
+	}); err != nil {
+		return err
+	}
+	r.state.LossSum, r.state.LossSteps, r.state.Evaluated = 0, 0, r.state.Step
+	r.saver.outdate() // a checkpoint of this step made before lacks the evaluation
+	if !best {
+		if r.state.SinceBest++; r.Config.Plateau > 0 && r.state.SinceBest%r.Config.Plateau == 0 {
+			r.state.RateFactor = cmp.Or(r.state.RateFactor, 1) * r.Config.PlateauFactor
+		}
+		return nil
+	}
+	r.state.SinceBest = 0
+	r.state.Best = &checkpoint.Best{Step: r.state.Step, RMSE: scores.RMSE}
+	return r.save()
+}
+
+// save makes a checkpoint of the last step, if there is none yet.
+func (r *run) save() error {
+	if r.saver.needs(r.state) {
+		_ = r.beat(PhaseSave)
+	}
+	return r.saver.save(r.state, r.trainer)
+}
+
+// saveAndWait is save, and returns when the checkpoint is on the disk.
+func (r *run) saveAndWait() error { return errors.Join(r.save(), r.saver.finish()) }
+
+// end is called with what ends the loop before its last step. It saves what was done
+// when that is a lost worker, the end of the context or another worker's stop, and says
+// how to resume.
+func (r *run) end(err error) error {
+	switch {
+	case errors.Is(err, graph.ErrWorkerLost):
+		return r.workerLost(err)
+	case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrStopped):
+		return err
+	case r.state.Step == 0:
+		return fmt.Errorf("%w (before the first step: there was nothing to save)", ErrStopped)
+	}
+	if err := r.saveAndWait(); err != nil {
+		return err
+	}
+	if !r.chief() {
+		return fmt.Errorf("%w (the chief saves what has been done)", ErrStopped)
+	}
+	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
+}
+
+// workerLost saves what was done before a worker was lost, since a step in which one is
+// lost changes nothing, and says how to resume.
+func (r *run) workerLost(err error) error {
+	saved := r.saveAndWait()
+	what := "to go on from the chief's last checkpoint"
+	if r.chief() {
+		switch last, _, err := r.saver.store.Latest(); {
+		case err == nil:
+			what = fmt.Sprintf("to go on after step %d, which is saved", last.State.Step)
+		case errors.Is(err, checkpoint.ErrNone):
+			what = "to begin again: nothing was saved yet"
+		}
+	}
+	return errors.Join(fmt.Errorf("%w; start all workers again with --resume %s", err, what), saved)
+}
+
+func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

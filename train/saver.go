@@ -1,0 +1,239 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"galaxy/graph"
+	"galaxy/internal/durable"
+	"galaxy/train/checkpoint"
+)
+
+const checkpointsName = "checkpoints"
+
+// saver owns what a run keeps on the disk: the lock on the folder, the checkpoints and
+// the files of its FileObservers. It decides whether a checkpoint is needed, and writes
+// it while the steps go on. On workers other than the chief it saves nothing.
+type saver struct {
+	plan   *plan
+	config json.RawMessage // plan.Config, as config.json has it
+	store  *checkpoint.Store
+	locked *os.File
+
+	files []FileObserver // all that the run has
+	open  []FileObserver // those that are open
+
+	saved   int64      // step of the newest checkpoint, -1 for none
+	savedAt time.Time  // when that checkpoint, or else the run, was started
+	saving  chan error // receives the result of the checkpoint that is being written; nil for none
+}
+
+func newSaver(p *plan, dir string) *saver {
+	return &saver{plan: p, store: checkpoint.Open(dir), saved: -1, savedAt: time.Now()}
+}
+
+// lock keeps a second process from writing the same run folder, until close.
+func (s *saver) lock() (err error) {
+	s.locked, err = durable.Lock(filepath.Join(s.plan.Dir, configName), s.plan.Notice)
+	return err
+}
+
+// latest returns the checkpoint to resume from, nil if there is none, and removes what
+// was written after it.
+func (s *saver) latest() (*checkpoint.Checkpoint, error) {
+	last, damaged, err := s.store.Latest()
+	if damaged != nil {
+		s.plan.Notice(fmt.Sprintf("%v; going on from the checkpoint of step %d instead", damaged, last.State.Step))
+	}
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("resume: %w", err)
+	}
+	if err := sameRun(last, s.plan.Config); err != nil {
+		return nil, fmt.Errorf("resume: %w", err)
+	}
+	if damaged == nil { // a later one was written, but LATEST does not name it
+		if err := s.store.Rewind(last.State.Step); err != nil {
+			return nil, err
+		}
+	}
+	if b := last.State.Best; b != nil {
+		// A crash may have come between the checkpoint and its mark.
+		if err := s.store.MarkBest(b.Step); err != nil {
+			return nil, err
+		}
+	}
+	s.saved = last.State.Step
+	return last, nil
+}
+
+// rollback returns the checkpoint to roll back to from state, and removes those after
+// it: the latest, or, if the run has rolled back to that before, the best.
+func (s *saver) rollback(state checkpoint.State) (*checkpoint.Checkpoint, error) {
+	if err := s.finish(); err != nil {
+		return nil, err
+	}
+	to, _, err := s.store.Latest()
+	if err != nil {
+		return nil, err
+	}
+	if state.Rollbacks > 0 && to.State.Step == state.RolledBackTo {
+		if best, err := s.store.Best(); err == nil {
+			to = best
+		} else if !errors.Is(err, checkpoint.ErrNone) {
+			return nil, err
+		}
+	}
+	return to, s.store.Rewind(to.State.Step)
+}
+
+// due returns whether a checkpoint of state is due, by its step or by the time.
+func (s *saver) due(state checkpoint.State) bool {
+	cfg := s.plan.Config
+	return due(state.Step, cfg.CheckpointEvery, cfg.Schedule.Total) ||
+		cfg.CheckpointSeconds > 0 && state.Step > 0 && time.Since(s.savedAt).Seconds() >= cfg.CheckpointSeconds
+}
+
+// outdate makes the next save write a checkpoint even if there is one of its step.
+func (s *saver) outdate() { s.saved = -1 }
+
+// needs returns whether save would write a checkpoint of state: there is none yet, and
+// there is something to save.
+func (s *saver) needs(state checkpoint.State) bool {
+	return s.plan.chief() && s.saved != state.Step && (state.Step > 0 || s.plan.Config.OnNonFinite == RollBack)
+}
+
+// save makes a checkpoint of state and of the trainer's variables, if it needs one. The
+// variables are copied before it returns, and written while the steps go on: finish waits
+// for that.
+func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
+	if !s.needs(state) {
+		return nil
+	}
+	if err := s.finish(); err != nil {
+		return err
+	}
+	state.TensorFlow, state.Machine, state.Config = graph.TensorFlowVersion(), s.plan.machine, s.config
+	// A file that no observer of this run writes keeps its record, for a run that
+	// has the observer again.
+	if state.Files = maps.Clone(state.Files); state.Files == nil {
+		state.Files = map[string]checkpoint.File{}
+	}
+	for _, f := range s.open {
+		size, err := f.Size()
+		if err != nil {
+			return err
+		}
+		state.Files[f.FileName()] = checkpoint.File{Size: size}
+	}
+	if err := t.Snapshot(); err != nil {
+		return err
+	}
+	if s.plan.Cluster.Late() { // the variables may be those of a step that no metrics file records
+		return nil
+	}
+	done := make(chan error, 1)
+	s.saved, s.savedAt, s.saving = state.Step, time.Now(), done
+	go func() {
+		err := s.write(state, t)
+		graph.TrimMemory()
+		done <- err
+	}()
+	return nil
+}
+
+// write puts a checkpoint on the disk, after the files of which it records the size.
+func (s *saver) write(state checkpoint.State, t *graph.Trainer) error {
+	for _, f := range s.open {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		name := f.FileName()
+		var err error
+		if state.Files[name], err = checkpoint.FileAt(filepath.Join(s.plan.Dir, name), state.Files[name].Size); err != nil {
+			return err
+		}
+	}
+	if err := s.store.Save(state, t.SaveSnapshot); err != nil {
+		return err
+	}
+	if state.Best != nil && state.Best.Step == state.Step {
+		if err := s.store.MarkBest(state.Step); err != nil {
+			return err
+		}
+	}
+	return s.store.Prune(s.plan.Config.Keep)
+}
+
+// finish waits for the checkpoint that is being written, if there is one.
+func (s *saver) finish() (err error) {
+	if s.saving != nil {
+		err = <-s.saving
+		s.saving = nil
+	}
+	return err
+}
+
+// poll is finish without the wait: it returns whether a checkpoint is still being written,
+// and the error of one that has been.
+func (s *saver) poll() (writing bool, err error) {
+	select {
+	case err = <-s.saving:
+		s.saving = nil
+	default:
+	}
+	return s.saving != nil, err
+}
+
+// openFiles opens the files of the observers at the sizes that a checkpoint has recorded,
+// nil starts them empty. A file that is gone is started again, and Notice is called with
+// its name, and with the name of one that was changed.
+func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
+	if err := s.closeFiles(); err != nil {
+		return err
+	}
+	for _, f := range s.files {
+		path := filepath.Join(s.plan.Dir, f.FileName())
+		was, known := recorded[f.FileName()]
+		if known {
+			switch is, err := checkpoint.FileAt(path, was.Size); {
+			case errors.Is(err, fs.ErrNotExist):
+				s.plan.Notice(path + " is gone: it is begun anew, without the lines of the steps before")
+				was.Size = 0
+			case err == nil && is != was:
+				s.plan.Notice(path + " was changed, or is damaged, before the step that the run goes on from: its lines are not those that the run has written")
+			}
+		}
+		if err := f.Open(path, was.Size); err != nil {
+			return errors.Join(fmt.Errorf("open metrics: %w", err), s.closeFiles())
+		}
+		s.open = append(s.open, f)
+	}
+	return durable.Sync(s.plan.Dir) // which holds their names
+}
+
+func (s *saver) closeFiles() error {
+	var errs []error
+	for _, f := range s.open {
+		errs = append(errs, f.Close())
+	}
+	s.open = nil
+	return errors.Join(errs...)
+}
+
+// close closes the files and gives up the lock. Call finish first.
+func (s *saver) close() error {
+	err := s.closeFiles()
+	if s.locked != nil {
+		err = errors.Join(err, s.locked.Close())
+	}
+	return err
+}
