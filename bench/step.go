@@ -170,7 +170,7 @@ func (s settings) timeOurs(ctx context.Context, t training, flags ...string) (to
 		return took, err
 	}
 	if len(lines) != t.steps {
-		return took, fmt.Errorf("%s: %d steps in metrics.jsonl, want %d", run, len(lines), t.steps)
+		return took, fmt.Errorf("%s: %d steps in metrics.jsonl, expected %d", run, len(lines), t.steps)
 	}
 	var waited, total float64
 	var ends, allReduce, update []float64
@@ -227,7 +227,7 @@ func (s settings) timePeer(ctx context.Context, peer string, t training, flags .
 		return took, fmt.Errorf("read the answer of %s: %w", program, err)
 	}
 	if len(answer.Ends) != t.steps {
-		return took, fmt.Errorf("%s: %d steps, want %d", program, len(answer.Ends), t.steps)
+		return took, fmt.Errorf("%s: %d steps, expected %d", program, len(answer.Ends), t.steps)
 	}
 	return timing{first: answer.Ends[0] - begin, steps: between(answer.Ends), peak: peak}, nil
 }

@@ -63,7 +63,7 @@ func open(dir string) (*Cache, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, err
 	} else if !info.IsDir() {
-		return nil, errors.New("not a folder; want one made by galaxy prepare")
+		return nil, errors.New("not a folder; expected one made by galaxy prepare")
 	}
 	m, err := readManifest(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +95,7 @@ func openSized(name string, want int64) (*os.File, error) {
 		if info.Size() > want {
 			how = "too long"
 		}
-		err = fmt.Errorf("the file is %s: %d bytes; want %d; %w", how, info.Size(), want, errAgain)
+		err = fmt.Errorf("the file is %s: %d bytes; expected %d; %w", how, info.Size(), want, errAgain)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -120,7 +120,7 @@ func (c *Cache) readExamples(name string) error {
 		return err
 	}
 	if got := hex(xxh3.Hash(b)); got != c.manifest.ExamplesChecksum {
-		return fmt.Errorf("the file was edited or damaged (checksum %s; want %s); %w", got, clip(c.manifest.ExamplesChecksum), errAgain)
+		return fmt.Errorf("the file was edited or damaged (checksum %s; expected %s); %w", got, clip(c.manifest.ExamplesChecksum), errAgain)
 	}
 
 	c.ids = make([]int64, n)
@@ -131,7 +131,7 @@ func (c *Cache) readExamples(name string) error {
 		c.ids[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
 		c.sums[i] = binary.LittleEndian.Uint64(r[recordSum:])
 		if i > 0 && c.ids[i] <= c.ids[i-1] {
-			return fmt.Errorf("galaxy %d follows galaxy %d; want ascending ids; %w", c.ids[i], c.ids[i-1], errAgain)
+			return fmt.Errorf("galaxy %d follows galaxy %d; expected ascending ids; %w", c.ids[i], c.ids[i-1], errAgain)
 		}
 		s := r[recordSplit]
 		if s >= splits {
@@ -141,7 +141,7 @@ func (c *Cache) readExamples(name string) error {
 		for j := range Answers {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
 			if !(v >= 0 && v <= 1) {
-				return fmt.Errorf("galaxy %d: %s is %v; want 0 to 1; %w", c.ids[i], columns[j], v, errAgain)
+				return fmt.Errorf("galaxy %d: %s is %v; expected 0 to 1; %w", c.ids[i], columns[j], v, errAgain)
 			}
 			c.labels[i*Answers+j] = v
 		}

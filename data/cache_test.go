@@ -61,7 +61,7 @@ func TestOpenErrors(t *testing.T) {
 		{"no size", manifestName, func(b []byte) []byte { return resign(replace(`"size": 8`, `"size": 0`)(b)) }, []string{"impossible sizes"}},
 		{"other size", manifestName, func(b []byte) []byte { return resign(replace(`"size": 8`, `"size": 9`)(b)) }, []string{imagesName, "truncated"}},
 		{"other counts", manifestName, func(b []byte) []byte { return resign(replace(`"train": `, `"train": 1`)(b)) }, []string{"train split", "the manifest says"}},
-		{"cut images", imagesName, func(b []byte) []byte { return b[:len(b)-1] }, []string{imagesName, "truncated", "bytes; want", "galaxy prepare"}},
+		{"cut images", imagesName, func(b []byte) []byte { return b[:len(b)-1] }, []string{imagesName, "truncated", "bytes; expected", "galaxy prepare"}},
 		{"long images", imagesName, func(b []byte) []byte { return append(b, 0) }, []string{imagesName, "too long"}},
 		{"cut labels", examplesName, func(b []byte) []byte { return b[:len(b)-recordBytes] }, []string{examplesName, "truncated"}},
 		{"edited label", examplesName, func(b []byte) []byte { b[recordLabels+3] ^= 1; return b }, []string{examplesName, "edited or damaged"}},

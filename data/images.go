@@ -352,7 +352,7 @@ func (m *Images) index(anyName bool) error {
 		if anyName {
 			want = "….jpg"
 		}
-		return fmt.Errorf("no images in it; want files named %s", want)
+		return fmt.Errorf("no images in it; expected files named %s", want)
 	}
 	if anyName {
 		slices.SortFunc(m.files, func(a, b imageFile) int { return strings.Compare(a.name, b.name) })
@@ -370,7 +370,7 @@ func (m *Images) index(anyName bool) error {
 		base := path.Base(m.files[i].name)
 		id, err := parseID(strings.TrimSuffix(base, path.Ext(base)))
 		if err != nil {
-			return fmt.Errorf("%q is not named after a galaxy; want <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
+			return fmt.Errorf("%q is not named after a galaxy; expected <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
 		}
 		m.files[i].id = id
 	}

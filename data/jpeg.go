@@ -101,7 +101,7 @@ func scanJPEG(jpeg []byte) (jpegHeader, error) {
 				return h, errors.New("the file is damaged: bad frame header")
 			}
 			if body[0] != 8 {
-				return h, fmt.Errorf("%d bits a sample; want 8", body[0])
+				return h, fmt.Errorf("%d bits per sample; expected 8", body[0])
 			}
 			h = jpegHeader{
 				Height:     int(body[1])<<8 | int(body[2]),
@@ -140,7 +140,7 @@ func checkImage(jpeg []byte, fixed bool) error {
 		return err
 	}
 	if fixed && (h.Width != ImageSide || h.Height != ImageSide) {
-		return fmt.Errorf("%d×%d pixels; want %d×%d", h.Width, h.Height, ImageSide, ImageSide)
+		return fmt.Errorf("%d×%d pixels; expected %d×%d", h.Width, h.Height, ImageSide, ImageSide)
 	}
 	if h.Components != 3 {
 		kind := fmt.Sprintf("%d components", h.Components)
@@ -150,7 +150,7 @@ func checkImage(jpeg []byte, fixed bool) error {
 		case 4:
 			kind = "CMYK"
 		}
-		return fmt.Errorf("%s; want colour (3 components)", kind)
+		return fmt.Errorf("%s; expected colour (3 components)", kind)
 	}
 	return nil
 }

@@ -105,9 +105,9 @@ func TestCheckImage(t *testing.T) {
 		name, want string
 		file       []byte
 	}{
-		{"small", "100×100 pixels; want 424×424", encodeJPEG(flatPicture(color.White, 100))},
-		{"grey", "greyscale; want colour", encodeJPEG(grey)},
-		{"CMYK", "CMYK; want colour", cmyk},
+		{"small", "100×100 pixels; expected 424×424", encodeJPEG(flatPicture(color.White, 100))},
+		{"grey", "greyscale; expected colour", encodeJPEG(grey)},
+		{"CMYK", "CMYK; expected colour", cmyk},
 	} {
 		wantError(t, checkImage(c.file, true), c.want)
 	}

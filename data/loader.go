@@ -92,11 +92,11 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	n := len(indices)
 	switch {
 	case config.Batch < 1:
-		return nil, fmt.Errorf("load: batch is %d examples; want at least 1", config.Batch)
+		return nil, fmt.Errorf("load: batch is %d examples; expected at least 1", config.Batch)
 	case config.Part < 0 || config.Part >= config.Parts || config.Batch%config.Parts != 0 || config.Once && config.Parts > 1:
-		return nil, fmt.Errorf("load: part %d of %d of a batch of %d; want a part that there is, of a batch that can be shared out evenly, and all of it in one pass", config.Part, config.Parts, config.Batch)
+		return nil, fmt.Errorf("load: part %d of %d of a batch of %d; expected an existing part, a batch divisible by the number of parts, and only 1 part with Once", config.Part, config.Parts, config.Batch)
 	case config.Position < 0:
-		return nil, fmt.Errorf("load: position is %d; want 0 or more", config.Position)
+		return nil, fmt.Errorf("load: position is %d; expected 0 or more", config.Position)
 	case n == 0:
 		return nil, fmt.Errorf("load: the %v split of %s is empty: no galaxy has %v; prepare a cache with more galaxies", config.Split, cache.Dir(), config.Target)
 	case n < config.Batch && !config.Once:

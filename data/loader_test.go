@@ -224,8 +224,8 @@ func TestNewLoaderErrors(t *testing.T) {
 		{LoaderConfig{Split: Train, Batch: 1, Position: -1}, []string{"position is -1"}},
 		{LoaderConfig{Split: Train, Batch: 4, Part: 2, Parts: 2}, []string{"part 2 of 2"}},
 		{LoaderConfig{Split: Train, Batch: 4, Part: -1, Parts: 2}, []string{"part -1 of 2"}},
-		{LoaderConfig{Split: Train, Batch: 5, Parts: 2}, []string{"batch of 5", "shared out evenly"}},
-		{LoaderConfig{Split: Train, Batch: 4, Parts: 2, Once: true}, []string{"all of it in one pass"}},
+		{LoaderConfig{Split: Train, Batch: 5, Parts: 2}, []string{"batch of 5", "divisible by the number of parts"}},
+		{LoaderConfig{Split: Train, Batch: 4, Parts: 2, Once: true}, []string{"only 1 part with Once"}},
 		{LoaderConfig{Split: Train, Batch: train + 1}, []string{"train split", "fewer than a batch", "smaller batch"}},
 	} {
 		_, err := NewLoader(c, l.config)

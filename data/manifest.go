@@ -130,7 +130,7 @@ func decodeManifest(b []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("not the manifest of a cache, or a damaged one (%w); %w", err, errAgain)
 	}
 	if head.Format != cacheFormat {
-		return nil, fmt.Errorf("format is %q; want %q: this is not a cache made by galaxy prepare", clip(head.Format), cacheFormat)
+		return nil, fmt.Errorf("format is %q; expected %q: this is not a cache made by galaxy prepare", clip(head.Format), cacheFormat)
 	}
 	if head.Version != CacheVersion {
 		return nil, fmt.Errorf("the cache has format version %d, this program reads version %d; %w", head.Version, CacheVersion, errAgain)

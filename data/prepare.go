@@ -87,13 +87,13 @@ func (c *PrepareConfig) Validate() error {
 	case c.Out == "":
 		return errors.New("no output folder given")
 	case c.Size < minSize || c.Size > maxSize:
-		return fmt.Errorf("size is %d pixels; want %d to %d", c.Size, minSize, maxSize)
+		return fmt.Errorf("size is %d pixels; expected %d to %d", c.Size, minSize, maxSize)
 	case c.Crop < minSize || c.Crop > ImageSide:
-		return fmt.Errorf("crop is %d pixels; want %d to %d", c.Crop, minSize, ImageSide)
+		return fmt.Errorf("crop is %d pixels; expected %d to %d", c.Crop, minSize, ImageSide)
 	case c.Workers < 0 || c.Workers > 1024:
-		return fmt.Errorf("workers is %d; want 1 to 1024, or 0 for two a processor", c.Workers)
+		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for two per processor", c.Workers)
 	case c.MaxBroken < 0:
-		return fmt.Errorf("max broken is %d; want 0 or more", c.MaxBroken)
+		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func ParseSplit(name string) (Split, error) {
 			return Split(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown split %q; want train, validation, test or all", name)
+	return 0, fmt.Errorf("unknown split %q; expected train, validation, test or all", name)
 }
 
 // SplitOf returns the part a galaxy belongs to: train with a chance of 80 %,

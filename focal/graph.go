@@ -135,12 +135,12 @@ func (p Params) check(s *op.Scope, name string, inputs ...tf.Output) bool {
 			return false
 		}
 		if input.DataType() != tf.Float {
-			s.UpdateErr(name, fmt.Errorf("%s has data type %d; want float32 (%d): cast it before", what, input.DataType(), tf.Float))
+			s.UpdateErr(name, fmt.Errorf("%s has data type %d; expected float32 (%d): cast it before", what, input.DataType(), tf.Float))
 			return false
 		}
 	}
 	if len(inputs) == 2 && !canBeEqual(inputs[0].Shape(), inputs[1].Shape()) {
-		s.UpdateErr(name, fmt.Errorf("logits have shape %v, labels %v; want one shape", inputs[0].Shape(), inputs[1].Shape()))
+		s.UpdateErr(name, fmt.Errorf("logits have shape %v, labels %v; expected one shape", inputs[0].Shape(), inputs[1].Shape()))
 		return false
 	}
 	return true

@@ -225,10 +225,10 @@ func TestGraphRefuses(t *testing.T) {
 		{"double labels", "labels has data type", func(s *op.Scope) {
 			Default().Loss(s, placeholder(s, "x", tf.Float, 2, 3), placeholder(s, "y", tf.Double, 2, 3))
 		}},
-		{"ranks", "want one shape", func(s *op.Scope) {
+		{"ranks", "expected one shape", func(s *op.Scope) {
 			Default().Loss(s, placeholder(s, "x", tf.Float, 2, 3), placeholder(s, "y", tf.Float, 3))
 		}},
-		{"broadcast", "want one shape", func(s *op.Scope) {
+		{"broadcast", "expected one shape", func(s *op.Scope) {
 			Default().Loss(s, placeholder(s, "x", tf.Float, -1, 37), placeholder(s, "y", tf.Float, -1, 1))
 		}},
 		{"no output", "labels is not an output", func(s *op.Scope) {

@@ -71,13 +71,13 @@ func (c *Config) validate() error {
 	}
 	switch {
 	case c.Batch < 1:
-		return fmt.Errorf("batch is %d; want 1 or more", c.Batch)
+		return fmt.Errorf("batch is %d; expected 1 or more", c.Batch)
 	case c.Workers < 0 || c.Workers > 1024:
-		return fmt.Errorf("workers is %d; want 1 to 1024, or 0 for one a processor", c.Workers)
+		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for one per processor", c.Workers)
 	case c.MaxBroken < 0:
-		return fmt.Errorf("max broken is %d; want 0 or more", c.MaxBroken)
+		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
 	case c.Project && len(c.Columns) != data.Answers:
-		return fmt.Errorf("%d columns cannot obey the rules of the question tree: want %d", len(c.Columns), data.Answers)
+		return fmt.Errorf("%d columns cannot satisfy the sum rules of the question tree: expected %d", len(c.Columns), data.Answers)
 	case len(c.Order) == 0:
 		return errors.New("no images to predict")
 	}
@@ -419,7 +419,7 @@ func (r *run) answer(b *batch, image int) (block, error) {
 	}
 	columns := len(r.cfg.Columns)
 	if len(probabilities) != b.n*columns {
-		return block{}, fmt.Errorf("%d answers to %d images: want %d each", len(probabilities), b.n, columns)
+		return block{}, fmt.Errorf("%d answers to %d images: expected %d each", len(probabilities), b.n, columns)
 	}
 	out := newBlock(b.n, columns)
 	copy(out.values, probabilities)

@@ -540,8 +540,8 @@ func TestRunRefuses(t *testing.T) {
 		{"workers", func(cfg *Config) { cfg.Workers = 2000 }, good, "workers is 2000"},
 		{"max broken", func(cfg *Config) { cfg.MaxBroken = -1 }, good, "max broken is -1"},
 		{"no images", func(cfg *Config) { cfg.Order = nil }, good, "no images"},
-		{"no tree", func(cfg *Config) { cfg.Columns = cfg.Columns[:5] }, good, "5 columns cannot obey"},
-		{"another network", func(*Config) {}, func(p *hashPredictor) { p.columns = 5 }, "20 answers to 4 images: want 37 each"},
+		{"no tree", func(cfg *Config) { cfg.Columns = cfg.Columns[:5] }, good, "5 columns cannot satisfy"},
+		{"another network", func(*Config) {}, func(p *hashPredictor) { p.columns = 5 }, "20 answers to 4 images: expected 37 each"},
 		{"columns of one name", func(cfg *Config) {
 			cfg.Out, cfg.Project, cfg.Columns = strings.Replace(cfg.Out, ".csv", ".parquet", 1), false, []string{"a", "a"}
 		}, func(p *hashPredictor) { p.columns = 2 }, "two columns have the same name"},

@@ -166,7 +166,7 @@ func (s settings) train(ctx context.Context, t trial) (got trained, err error) {
 		got, err = s.trainKeras(ctx, t)
 	}
 	if err == nil && len(got.StepSeconds) != t.steps {
-		err = fmt.Errorf("%d steps were timed, want %d", len(got.StepSeconds), t.steps)
+		err = fmt.Errorf("%d steps were timed, expected %d", len(got.StepSeconds), t.steps)
 	}
 	return got, err
 }

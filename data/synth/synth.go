@@ -55,9 +55,9 @@ func (c Config) Validate() error {
 	case c.Out == "":
 		return errors.New("no output folder given: name a folder that does not exist yet")
 	case c.Count < 1 || c.Count > maxCount:
-		return fmt.Errorf("count is %d, want 1 to %d galaxies", c.Count, maxCount)
+		return fmt.Errorf("count is %d, expected 1 to %d galaxies", c.Count, maxCount)
 	case c.Workers < 0:
-		return fmt.Errorf("workers is %d, want 1 or more (0 for one per processor)", c.Workers)
+		return fmt.Errorf("workers is %d, expected 1 or more (0 for one per processor)", c.Workers)
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (c Gradient) check(t testing.TB) ([]problem, error) {
 			return 0, 0, err
 		}
 		if len(values) != 1 {
-			return 0, 0, fmt.Errorf("want a scalar for Y, got %d elements", len(values))
+			return 0, 0, fmt.Errorf("expected a scalar for Y, got %d elements", len(values))
 		}
 		return values[0], value, nil
 	}

@@ -123,7 +123,7 @@ func Floats(t testing.TB, tensor *tf.Tensor) []float64 {
 			values = append(values, math.Float64frombits(binary.NativeEndian.Uint64(raw)))
 		}
 	default:
-		t.Fatalf("tensor has data type %d; want float32 (%d) or float64 (%d)", tensor.DataType(), tf.Float, tf.Double)
+		t.Fatalf("tensor has data type %d; expected float32 (%d) or float64 (%d)", tensor.DataType(), tf.Float, tf.Double)
 	}
 	return values
 }

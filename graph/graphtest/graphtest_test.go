@@ -107,7 +107,7 @@ func TestCheckGradientErrors(t *testing.T) {
 		change     func(*Gradient)
 	}{
 		{"no value", "no value for X in Feeds", func(c *Gradient) { c.Feeds = nil }},
-		{"not a scalar", "want a scalar", func(c *Gradient) { c.Y, c.DYDX = vector, vector }},
+		{"not a scalar", "expected a scalar", func(c *Gradient) { c.Y, c.DYDX = vector, vector }},
 		{"element", "element 6 is outside", func(c *Gradient) { c.Elements = []int{6} }},
 		{"independent", "gradient", func(c *Gradient) { c.X, c.Feeds = other, Feeds{other: Float32(t, []float64{1})} }},
 	} {

@@ -93,7 +93,7 @@ func checkRow(fields []string, sums bool) error {
 	for i, field := range fields {
 		v, err := strconv.ParseFloat(field, 64)
 		if err != nil || !(v >= 0 && v <= 1) { // so that a NaN fails
-			return fmt.Errorf("%s is %q; want a number from 0 to 1", data.Columns()[i], field)
+			return fmt.Errorf("%s is %q; expected a number from 0 to 1", data.Columns()[i], field)
 		}
 		row[i] = float32(v)
 	}
