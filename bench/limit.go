@@ -10,7 +10,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
 
 // limitFigures say how fast TensorFlow's kernels make the convolutions of one training
@@ -77,7 +78,7 @@ const (
 // limit times the kernels of one size.
 func (s settings) limit(_ context.Context, to *figures) error {
 	for _, precision := range s.precisions {
-		if graph.Precision(precision).Emulated(false) {
+		if network.Precision(precision).Emulated(false) {
 			fmt.Fprintf(os.Stderr, "bench: no limit in %s, for which this CPU has no kernels: galaxy computes it in float32\n", precision)
 			continue
 		}
@@ -161,7 +162,7 @@ func timeOp(dtype tf.DataType, build func(s *op.Scope, random func(shape ...int6
 	if err := s.Err(); err != nil {
 		return 0, err
 	}
-	options, err := graph.SessionConfig{}.Options()
+	options, err := session.Config{}.Options()
 	if err != nil {
 		return 0, err
 	}

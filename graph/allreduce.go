@@ -6,6 +6,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/session"
 )
 
 // accumulate returns the means of values, float32, over n micro-batches, the last
@@ -31,8 +33,8 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 		more = append(more, op.AssignAddVariableOp(vs, sum, value))
 		means[i] = op.Mul(vs, op.AddV2(vs, op.ReadVariableOp(vs, sum, tf.Float), value), share)
 	}
-	group(s, nodeFirst, first)
-	group(s, nodeMore, more)
+	session.Group(s, nodeFirst, first)
+	session.Group(s, nodeMore, more)
 	return means
 }
 
@@ -40,9 +42,6 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 // faster than many small ones; more than one lets the first set out while the
 // backward pass still works on the rest.
 const collectives = 4
-
-// number is a constant, int32 [].
-func number(s *op.Scope, n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
 
 // allReduce returns the means of values, float32, over the replicas, all of which
 // build the same, on GPUs or CPUs.
@@ -58,10 +57,10 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 			s.UpdateErr("CollectiveReduceV2", fmt.Errorf("shape of %s: %w", value.Op.Name(), err))
 			return nil
 		}
-		shapes[i], counts[i] = shape, elements(shape)
+		shapes[i], counts[i] = shape, session.Elements(shape)
 		total += counts[i]
 	}
-	size, key := number(s, replicas), number(s, replicaGroup)
+	size, key := session.Number(s, replicas), session.Number(s, session.ReplicaGroup)
 	hint := "auto"
 	if gpu {
 		hint = "nccl" // or else GPUs send everything through the host
@@ -86,7 +85,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
 		// devices begin in different orders.
-		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, number(s, bucket+1), nil, "Add", "Div",
+		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, session.Number(s, bucket+1), nil, "Add", "Div",
 			op.CollectiveReduceV2CommunicationHint(hint))
 		before = []*tf.Operation{mean.Op}
 		parts := op.SplitV(bs, mean, tg.Const(bs.SubScope("counts"), counts[begin:end]), tg.Const(bs.SubScope("split_axis"), int32(0)), int64(end-begin))

@@ -2,287 +2,23 @@ package graph
 
 import (
 	"fmt"
-	"math"
-	"math/cmplx"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	tf "github.com/galeone/tensorflow/tensorflow/go"
-	"github.com/galeone/tensorflow/tensorflow/go/op"
-	tg "github.com/galeone/tfgo"
-
-	"galaxy/graph/graphtest"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
 )
 
 // everything is an Augment with every setting on.
-var everything = Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, Brightness: .3, Contrast: .4, Color: .2}
-
-// drawn are the draws of one example; the zero value varies nothing.
-type drawn [drawCount]float64
-
-// augmented runs the network's normalisation with the draws given, in place of
-// random ones, and takes it back to pixels.
-func augmented(t *testing.T, cfg Config, pixels []byte, examples ...drawn) [][]float64 {
-	t.Helper()
-	n, size := int64(len(examples)), int64(cfg.Size)
-	s := tg.NewRoot()
-	images := placeholder(s, "images", tf.Uint8, n, size, size, 3)
-	seed := placeholder(s, "seed", tf.Int64, 2)
-	x := (&network{cfg: cfg, training: true, augment: everything}).normalise(s.SubScope("normalise"), images, random{seed: seed})
-	g := graphtest.Finalize(t, s)
-	in, err := uint8Tensor(pixels, n, size, size, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	feeds := graphtest.Feeds{images: in}
-	unpack := g.Operation("normalise/augment/draw/Unpack")
-	for i := range int(drawCount) {
-		var column []float64
-		for _, e := range examples {
-			column = append(column, e[i])
-		}
-		feeds[unpack.Output(i)] = graphtest.Float32(t, column, n)
-	}
-	got := graphtest.Floats(t, graphtest.Run(t, g, feeds, x)[0])
-	for i := range got {
-		got[i] = 255 * (got[i]*cfg.Std[i%3] + cfg.Mean[i%3])
-	}
-	return slices.Collect(slices.Chunk(got, len(got)/len(examples)))
-}
-
-func randomPixels(n int) []byte {
-	r := rand.New(rand.NewPCG(3, 4))
-	pixels := make([]byte, n)
-	for i := range pixels {
-		pixels[i] = byte(r.IntN(256))
-	}
-	return pixels
-}
-
-// augmentTwin is Augment's formula in float64 and in complex numbers, in which a turn
-// is a product: real to the right, imaginary up.
-func augmentTwin(cfg Config, pixels []byte, d drawn) []float64 {
-	size := cfg.Size
-	centre := float64(size-1) / 2
-	at := func(x, y, k int) float64 { // edges go on
-		x, y = min(max(x, 0), size-1), min(max(y, 0), size-1)
-		return float64(pixels[(y*size+x)*3+k])
-	}
-	turn := cmplx.Exp(complex(d[drawZoom], d[drawAngle]))
-	out := make([]float64, 0, len(pixels))
-	for y := range size {
-		for x := range size {
-			p := complex(float64(x)-centre-d[drawShiftX], -(float64(y)-centre-d[drawShiftY])) / turn
-			fromX, fromY := real(p), -imag(p)
-			if d[drawFlipX] < 0 {
-				fromX = -fromX
-			}
-			if d[drawFlipY] < 0 {
-				fromY = -fromY
-			}
-			edge := func(v float64) float64 { return min(max(v+centre, 0), float64(size-1)) }
-			fromX, fromY = edge(fromX), edge(fromY)
-			left, top := math.Floor(fromX), math.Floor(fromY)
-			right, down := fromX-left, fromY-top
-			for k := range 3 {
-				i, j := int(left), int(top)
-				v := (1-down)*((1-right)*at(i, j, k)+right*at(i+1, j, k)) + down*((1-right)*at(i, j+1, k)+right*at(i+1, j+1, k))
-				mean := 255 * cfg.Mean[k]
-				out = append(out, mean+(1+d[drawContrast])*((1+d[drawBrightness])*(1+d[drawRed+k])*v-mean))
-			}
-		}
-	}
-	return out
-}
-
-// within reports the first pixel, on the scale 0…255, that is not near enough.
-func within(t *testing.T, what string, got, want []float64, tolerance float64) {
-	t.Helper()
-	for i := range want {
-		if !(math.Abs(got[i]-want[i]) <= tolerance) {
-			t.Errorf("%s: value %d is %v, expected %v ± %v", what, i, got[i], want[i], tolerance)
-			return
-		}
-	}
-}
-
-// What a turn by 90°, a flip or a shift by whole pixels does can be written down
-// as indices.
-func TestAugmentMovesPixels(t *testing.T) {
-	for _, size := range []int{32, 33} {
-		cfg := testConfig(size, Float32)
-		edge := func(v int) int { return min(max(v, 0), size-1) }
-		cases := []struct {
-			name string
-			draw drawn
-			from func(x, y int) (int, int) // the input pixel of an output pixel
-		}{
-			{"nothing", drawn{}, func(x, y int) (int, int) { return x, y }},
-			{"anticlockwise by 90°", drawn{drawAngle: math.Pi / 2}, func(x, y int) (int, int) { return size - 1 - y, x }},
-			{"clockwise by 90°", drawn{drawAngle: -math.Pi / 2}, func(x, y int) (int, int) { return y, size - 1 - x }},
-			{"by 180°", drawn{drawAngle: math.Pi}, func(x, y int) (int, int) { return size - 1 - x, size - 1 - y }},
-			{"left to right", drawn{drawFlipX: -1}, func(x, y int) (int, int) { return size - 1 - x, y }},
-			{"top to bottom", drawn{drawFlipY: -1}, func(x, y int) (int, int) { return x, size - 1 - y }},
-			{"flipped, then turned", drawn{drawFlipX: -1, drawAngle: math.Pi / 2}, func(x, y int) (int, int) { return y, x }},
-			{"shifted", drawn{drawShiftX: 3, drawShiftY: -5}, func(x, y int) (int, int) { return edge(x - 3), edge(y + 5) }},
-			{"turned, then shifted", drawn{drawAngle: math.Pi / 2, drawShiftX: 2}, func(x, y int) (int, int) { return size - 1 - y, edge(x - 2) }},
-		}
-		// Random bytes: a pixel in the wrong place is far off.
-		pixels := randomPixels(len(cases) * size * size * 3)
-		var examples []drawn
-		for _, c := range cases {
-			examples = append(examples, c.draw)
-		}
-		got := augmented(t, cfg, pixels, examples...)
-		for i, c := range cases {
-			image := pixels[i*len(got[i]):][:len(got[i])]
-			want := make([]float64, 0, len(image))
-			for y := range size {
-				for x := range size {
-					fromX, fromY := c.from(x, y)
-					for k := range 3 {
-						want = append(want, float64(image[(fromY*size+fromX)*3+k]))
-					}
-				}
-			}
-			// 1e-3 of a pixel for the angles, whose cosines are no integers in
-			// float32; else only normalising rounds.
-			tolerance := 1e-4
-			if c.draw[drawAngle] != 0 {
-				tolerance = 1e-3 * 255
-			}
-			within(t, fmt.Sprintf("%d px, %s", size, c.name), got[i], want, tolerance)
-		}
-	}
-}
-
-func TestAugmentIsItsFormula(t *testing.T) {
-	for _, size := range []int{32, 45} {
-		cfg := testConfig(size, Float32)
-		examples := []drawn{
-			{drawAngle: .3}, {drawAngle: -2}, {drawZoom: math.Log(1.3)}, {drawZoom: -math.Log(1.3)},
-			{drawShiftX: 1.25, drawShiftY: -7.5}, {drawBrightness: -.3}, {drawContrast: .4}, {drawContrast: -.25},
-			{drawRed: .2, drawGreen: -.1, drawBlue: .05}, {drawBrightness: .2, drawContrast: .3, drawBlue: -.2},
-		}
-		r := rand.New(rand.NewPCG(5, 6))
-		for range 10 { // everything at once
-			d := drawn{drawAngle: math.Pi, drawFlipX: 1, drawFlipY: 1, drawShiftX: 6, drawShiftY: 6, drawZoom: .4,
-				drawBrightness: .3, drawContrast: .3, drawRed: .2, drawGreen: .2, drawBlue: .2}
-			for i := range d {
-				d[i] *= 2*r.Float64() - 1
-			}
-			examples = append(examples, d)
-		}
-		pixels := randomPixels(len(examples) * size * size * 3)
-		for i, got := range augmented(t, cfg, pixels, examples...) {
-			image := pixels[i*len(got):][:len(got)]
-			within(t, fmt.Sprintf("%d px, %v", size, examples[i]), got, augmentTwin(cfg, image, examples[i]), .02)
-		}
-	}
-}
-
-// sampled draws the parameters of n examples.
-func sampled(t *testing.T, a Augment, n, size int64, seed, step int64) [][]float32 {
-	t.Helper()
-	s := tg.NewRoot()
-	images := placeholder(s, "images", tf.Uint8, n, size, size, 3)
-	d := a.draw(s.SubScope("draw"), images, random{seed: tg.Const(s, []int64{seed, step})})
-	var columns [][]float32
-	for _, v := range graphtest.Run(t, graphtest.Finalize(t, s), nil, d.values...) {
-		columns = append(columns, v.Value().([]float32))
-	}
-	return columns
-}
-
-func TestAugmentDraws(t *testing.T) {
-	const n, size = 20_000, 64
-	first := sampled(t, everything, n, size, 1, 5)
-	largest := [drawCount]float64{
-		drawAngle: math.Pi, drawFlipX: 1, drawFlipY: 1, drawShiftX: 6.4, drawShiftY: 6.4, drawZoom: math.Log(1.5),
-		drawBrightness: .3, drawContrast: .4, drawRed: .2, drawGreen: .2, drawBlue: .2,
-	}
-	for i, column := range first {
-		var sum, squares, below, low, high float64
-		for _, v := range column {
-			x := float64(v) / largest[i]
-			sum, squares, low, high = sum+x, squares+x*x, min(low, x), max(high, x)
-			if x < 0 {
-				below++
-			}
-		}
-		// A uniform on ±1 has the variance 1/3, and its square 4/45; five
-		// standard errors.
-		if mean := sum / n; math.Abs(mean) > 5*math.Sqrt(1./3/n) {
-			t.Errorf("parameter %d: mean %v of the largest value, expected about 0", i, mean)
-		}
-		if square := squares / n; math.Abs(square-1./3) > 5*math.Sqrt(4./45/n) {
-			t.Errorf("parameter %d: mean square %v of the largest value's, expected about 1/3", i, square)
-		}
-		if low < -1.000001 || high > 1.000001 || low > -.99 || high < .99 {
-			t.Errorf("parameter %d: from %v to %v of the largest value, expected −1 to 1", i, low, high)
-		}
-		if math.Abs(below-n/2) > 5*math.Sqrt(n)/2 {
-			t.Errorf("parameter %d: %v of %d below 0, expected about half", i, below, n)
-		}
-	}
-	for i := range first {
-		for j := range i {
-			var product float64
-			for e := range n {
-				product += float64(first[i][e]) / largest[i] * float64(first[j][e]) / largest[j]
-			}
-			if r := 3 * product / n; math.Abs(r) > 5/math.Sqrt(n) {
-				t.Errorf("parameters %d and %d have the correlation %v, expected about 0", i, j, r)
-			}
-		}
-	}
-	same := sampled(t, everything, n, size, 1, 5)
-	for _, other := range [][]int64{{1, 6}, {2, 5}} {
-		another := sampled(t, everything, n, size, other[0], other[1])
-		for i := range first {
-			if !slices.Equal(first[i], same[i]) {
-				t.Fatal("the same seed and step drew other parameters")
-			}
-			if slices.Equal(first[i], another[i]) {
-				t.Errorf("seed and step %v drew the same parameter %d as 1 and 5", other, i)
-			}
-		}
-	}
-	// Settings do not depend on each other; those that are off are exactly none.
-	alone := sampled(t, Augment{Zoom: 1.5}, n, size, 1, 5)
-	for i, column := range alone {
-		if i == drawZoom {
-			if !slices.Equal(column, first[i]) {
-				t.Error("without the other settings, other factors of zoom were drawn")
-			}
-		} else if slices.ContainsFunc(column, func(v float32) bool { return v != 0 }) {
-			t.Errorf("parameter %d is off and was drawn", i)
-		}
-	}
-}
-
-// Dropout draws from the seed itself.
-func TestAugmentIsIndependentOfDropout(t *testing.T) {
-	const n = 64
-	s := tg.NewRoot()
-	uniform := op.StatelessRandomUniform(s, tg.Const(s, []int64{n, drawCount}), tg.Const(s, []int64{1, 5}))
-	plain := graphtest.Floats(t, graphtest.Run(t, graphtest.Finalize(t, s), nil, uniform)[0])
-	for e, angle := range sampled(t, Augment{Rotate: 180}, n, 32, 1, 5)[drawAngle] {
-		if math.Abs(float64(angle)/math.Pi-(2*plain[e*drawCount]-1)) > 1e-6 {
-			return
-		}
-	}
-	t.Error("angles follow the numbers that dropout draws")
-}
+var everything = images.Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, Brightness: .3, Contrast: .4, Color: .2}
 
 // What is off leaves no trace: the graph without is the graph with, less the
 // nodes of augmentation, and only the training pass has those.
 func TestAugmentOffAddsNoNode(t *testing.T) {
-	nodes := func(a Augment) map[string]string {
-		r, err := buildReplica(TrainerConfig{Model: testConfig(32, Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, share{4, 1, 1}, false)
+	nodes := func(a images.Augment) map[string]string {
+		r, err := buildReplica(TrainerConfig{Model: testConfig(32, network.Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, share{4, 1, 1}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +28,7 @@ func TestAugmentOffAddsNoNode(t *testing.T) {
 		}
 		return found
 	}
-	on, off := nodes(everything), nodes(Augment{Zoom: 1})
+	on, off := nodes(everything), nodes(images.Augment{Zoom: 1})
 	for name, kind := range off {
 		if strings.Contains(name, "augment") {
 			t.Errorf("without augmentation there is a node %s", name)
@@ -317,24 +53,24 @@ func TestAugmentOffAddsNoNode(t *testing.T) {
 func TestTrainerAugments(t *testing.T) {
 	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
-	images, labels := testBatch(cfg, 1)
-	for i := range images { // a ramp, so that flips and shifts show
-		images[i] = byte(i * 8 % 251)
+	pixels, labels := testBatch(cfg, 1)
+	for i := range pixels { // a ramp, so that flips and shifts show
+		pixels[i] = byte(i * 8 % 251)
 	}
 	loss := func(tr *Trainer, seed, step int64) float64 { // rate 0: the weights stay
-		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Seed: seed, Step: step})
+		out, err := tr.Step(StepInput{Batch: Batch{Images: pixels, Labels: labels}, Seed: seed, Step: step})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out.Loss
 	}
 	plain := newTestTrainer(t, cfg)
-	want, _, err := plain.Predict(images)
+	want, _, err := plain.Predict(pixels)
 	if err != nil {
 		t.Fatal(err)
 	}
 	unvaried := loss(plain, 1, 0)
-	for name, a := range map[string]Augment{
+	for name, a := range map[string]images.Augment{
 		"rotate": {Rotate: 90}, "flip": {Flip: true}, "shift": {Shift: .2}, "zoom": {Zoom: 1.5},
 		"brightness": {Brightness: .5}, "contrast": {Contrast: .5}, "color": {Color: .5}, "everything": everything,
 	} {
@@ -342,7 +78,7 @@ func TestTrainerAugments(t *testing.T) {
 			cfg := cfg
 			cfg.Augment = a
 			tr := newTestTrainer(t, cfg)
-			logits, _, err := tr.Predict(images)
+			logits, _, err := tr.Predict(pixels)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -363,43 +99,13 @@ func TestTrainerAugments(t *testing.T) {
 	}
 }
 
-func TestAugmentValidate(t *testing.T) {
-	for _, c := range []struct {
-		augment Augment
-		want    string
-	}{
-		{Augment{}, ""},
-		{everything, ""},
-		{Augment{Zoom: 1}, ""},
-		{Augment{Rotate: 181}, "rotate 181: expected 0 to 180 degrees"},
-		{Augment{Rotate: -1}, "rotate -1"},
-		{Augment{Rotate: math.NaN()}, "rotate NaN"},
-		{Augment{Shift: .6}, "shift 0.6: expected a share of the side, 0 to 0.5"},
-		{Augment{Zoom: .8}, "zoom 0.8: expected a factor of 1 to 4"},
-		{Augment{Zoom: math.Inf(1)}, "zoom +Inf"},
-		{Augment{Brightness: 1}, "brightness 1: expected 0 ≤ brightness < 1"},
-		{Augment{Contrast: -.1}, "contrast -0.1"},
-		{Augment{Color: math.NaN()}, "color NaN"},
-	} {
-		err := c.augment.Validate()
-		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: got %v, expected %q", c.augment, err, c.want)
-		}
-	}
-	cfg := testTrainerConfig(32, 2)
-	cfg.Augment.Rotate = 200
-	if _, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), "rotate 200") {
-		t.Errorf("got %v, expected an error about the angle", err)
-	}
-}
-
 // BenchmarkAugment takes turns between a training step without augmentation and
 // one with all of it, and tells the ratio of their median times.
 func BenchmarkAugment(b *testing.B) {
 	for _, size := range []int{64, 128} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			cfg := testTrainerConfig(size, 32)
-			cfg.Model.Precision = Auto.Resolve(false)
+			cfg.Model.Precision = network.Auto.Resolve(false)
 			plain := newTestTrainer(b, cfg)
 			cfg.Augment = everything
 			varied := newTestTrainer(b, cfg)

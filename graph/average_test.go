@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"galaxy/graph/network"
 )
 
 // probes are variables of every kind: trained with and without decay, and batch
 // norm's averages.
 var probes = []string{"stem/conv/kernel", "stage2/block1/bn1/gamma", "head/bias", "stage2/block1/bn2/moving_variance", "stem/bn/moving_mean"}
 
-func weightsOf(t *testing.T, tr *Trainer) Weights {
+func weightsOf(t *testing.T, tr *Trainer) network.Weights {
 	t.Helper()
 	w, err := tr.Weights()
 	if err != nil {
@@ -179,35 +181,6 @@ func TestResize(t *testing.T) {
 		in.Size = test.size
 		if _, err := test.trainer.Step(in); err == nil || !strings.Contains(err.Error(), "expected 32 to 64") {
 			t.Errorf("size %d: got %v, want an error that says what is possible", test.size, err)
-		}
-	}
-}
-
-func TestSizes(t *testing.T) {
-	s := Sizes{{32, 10}, {48, 30}}
-	for step, want := range map[int64]int{0: 32, 9: 32, 10: 48, 29: 48, 30: 0, 99: 0} {
-		if got := s.At(step); got != want {
-			t.Errorf("size %d at step %d, want %d", got, step, want)
-		}
-	}
-	if got := Sizes(nil).At(5); got != 0 {
-		t.Errorf("size %d without a schedule", got)
-	}
-	for _, test := range []struct {
-		sizes Sizes
-		want  string
-	}{
-		{s, ""}, {nil, ""},
-		{Sizes{{16, 10}}, "16 px"},
-		{Sizes{{80, 10}}, "80 px"},
-		{Sizes{{32, 10}, {48, 10}}, "48 px from step 10 to 10"},
-		{Sizes{{32, 0}}, "from step 0 to 0"},
-		{Sizes{{32, 101}}, "the run's 100 steps"},
-		{Sizes{{32, 100}}, "to all pixels"},
-	} {
-		err := test.sizes.Validate(64, 100)
-		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%v: got %v, want %q", test.sizes, err, test.want)
 		}
 	}
 }

@@ -14,7 +14,7 @@
 // and for serving
 //
 //	g, err := graph.NewInferenceGraph(cfg, posterior, nil) // variables; with weights: constants, batch norm folded
-//	inf, err := g.Open(graph.SessionConfig{})
+//	inf, err := g.Open(session.Config{})
 //	err = inf.Restore(prefix) // variables only
 //	logits, probabilities, err := inf.Predict(images)
 //	err = inf.Close()

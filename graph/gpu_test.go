@@ -4,12 +4,16 @@ import (
 	"math"
 	"path/filepath"
 	"testing"
+
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
 
 // TestGPU compares training steps on the first GPU, in every precision, with and
 // without XLA, with those of the CPU in float32, and skips a step.
 func TestGPU(t *testing.T) {
-	found, err := HasGPU(SessionConfig{})
+	found, err := session.HasGPU(session.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,19 +23,19 @@ func TestGPU(t *testing.T) {
 	resNet34(t)
 	cfg := testTrainerConfig(64, 32)
 	cfg.Model.Align, cfg.SkipNonFinite = true, true
-	cfg.Augment = Augment{Rotate: 30, Flip: true, Shift: .05, Zoom: 1.2, Brightness: .1, Contrast: .1, Color: .1}
+	cfg.Augment = images.Augment{Rotate: 30, Flip: true, Shift: .05, Zoom: 1.2, Brightness: .1, Contrast: .1, Color: .1}
 	const steps = 4
-	on := func(device string, p Precision, xla bool) TrainerConfig {
+	on := func(device string, p network.Precision, xla bool) TrainerConfig {
 		c := cfg
 		c.Devices, c.Model.Precision = []string{device}, p
-		c.Session = SessionConfig{GPUMemory: "growth", XLA: xla}
+		c.Session = session.Config{GPUMemory: "growth", XLA: xla}
 		return c
 	}
-	want := lossesOf(t, newTestTrainer(t, on("/device:CPU:0", Float32, false)), 0, steps)
+	want := lossesOf(t, newTestTrainer(t, on("/device:CPU:0", network.Float32, false)), 0, steps)
 	for _, c := range []struct {
-		precision Precision
+		precision network.Precision
 		tolerance float64 // relative; float32 on a GPU is TF32, of 10 bits, inside a convolution
-	}{{Float32, 2e-3}, {BFloat16, 2e-2}, {Float16, 5e-3}} {
+	}{{network.Float32, 2e-3}, {network.BFloat16, 2e-2}, {network.Float16, 5e-3}} {
 		for name, xla := range map[string]bool{"": false, " XLA": true} {
 			t.Run(string(c.precision)+name, func(t *testing.T) {
 				tr := newTestTrainer(t, on("/device:GPU:0", c.precision, xla))
@@ -47,7 +51,7 @@ func TestGPU(t *testing.T) {
 				if err := tr.Save(prefix); err != nil {
 					t.Fatal(err)
 				}
-				cpu := newTestTrainer(t, on("/device:CPU:0", Float32, false))
+				cpu := newTestTrainer(t, on("/device:CPU:0", network.Float32, false))
 				if err := cpu.Restore(prefix); err != nil {
 					t.Fatal(err)
 				}

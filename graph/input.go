@@ -8,6 +8,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/session"
 )
 
 // Batch is the examples of one update, or a worker's part of them.
@@ -23,14 +25,14 @@ type Batch struct {
 func input(s *op.Scope, c TrainerConfig, part share) (images, labels tf.Output) {
 	size, outputs := int64(c.Model.Size), int64(c.Model.Outputs)
 	shape := []int64{int64(part.examples), size, size, 3}
-	fed := placeholder(s, nodeImages, tf.Uint8, shape...)
+	fed := session.Placeholder(s, nodeImages, tf.Uint8, shape...)
 	if c.Held > 0 {
-		fed = placeholder(s, nodeRows, tf.Int64, int64(part.examples))
+		fed = session.Placeholder(s, nodeRows, tf.Int64, int64(part.examples))
 	}
-	answers := placeholder(s, nodeLabels, tf.Float, int64(part.examples), outputs)
+	answers := session.Placeholder(s, nodeLabels, tf.Float, int64(part.examples), outputs)
 	ss := s.SubScope("staged")
 	// Named: with an empty name it would be the same for all.
-	group(s, nodeStage, []*tf.Operation{op.Stage(ss, []tf.Output{fed, answers}, op.StageSharedName("staged"))})
+	session.Group(s, nodeStage, []*tf.Operation{op.Stage(ss, []tf.Output{fed, answers}, op.StageSharedName("staged"))})
 	got := op.Unstage(ss, []tf.DataType{fed.DataType(), tf.Float}, op.UnstageSharedName("staged"))
 	if s.Err() != nil {
 		return tf.Output{}, tf.Output{}
@@ -40,7 +42,7 @@ func input(s *op.Scope, c TrainerConfig, part share) (images, labels tf.Output) 
 		hs := s.SubScope("held")
 		all := tf.MakeShape(int64(c.Held), size, size, 3)
 		held := op.VarHandleOp(hs, tf.Uint8, all, op.VarHandleOpSharedName("held"))
-		group(s, nodeHold, []*tf.Operation{op.AssignVariableOp(hs, held, placeholder(s, nodeHeld, tf.Uint8, int64(c.Held), size, size, 3))})
+		session.Group(s, nodeHold, []*tf.Operation{op.AssignVariableOp(hs, held, session.Placeholder(s, nodeHeld, tf.Uint8, int64(c.Held), size, size, 3))})
 		rows := op.Reshape(hs, images, tg.Const(hs.SubScope("shape"), shape[:1]))
 		// Not GatherV2, which has no kernel for uint8 on GPUs: on the host it would need a
 		// copy of all images in every step.
@@ -109,14 +111,14 @@ func (t *Trainer) stage(b Batch) error {
 		if t.cfg.Held > 0 {
 			images, err1 = tf.NewTensor(b.Rows[i*n : (i+1)*n])
 		} else {
-			images, err1 = uint8Tensor(b.Images[i*pixels:(i+1)*pixels], int64(n), size, size, 3)
-			t.memory.fed(pixels)
+			images, err1 = session.Uint8Tensor(b.Images[i*pixels:(i+1)*pixels], int64(n), size, size, 3)
+			t.collector.Fed(pixels)
 		}
-		labels, err2 := float32Tensor(b.Labels[i*answers:(i+1)*answers], int64(n), outputs)
+		labels, err2 := session.Float32Tensor(b.Labels[i*answers:(i+1)*answers], int64(n), outputs)
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		t.memory.fed(4 * answers)
+		t.collector.Fed(4 * answers)
 		if _, err := t.sess.Run(map[tf.Output]*tf.Tensor{t.images: images, t.labels: labels}, nil, []*tf.Operation{t.put}); err != nil {
 			return err
 		}

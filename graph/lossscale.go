@@ -4,6 +4,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/network"
 )
 
 // Dynamic loss scaling (Micikevicius et al. 2018, arXiv 1710.03740, §3.2) with the
@@ -18,18 +20,18 @@ const (
 // is multiplied before gradients are taken, which are divided again in float32. An
 // update whose gradients have overflowed is left out.
 type lossScale struct {
-	scale, steps             Variable
+	scale, steps             network.Variable
 	scaleHandle, stepsHandle tf.Output
 	read, stepsRead          tf.Output // float32 []
 }
 
 func newLossScale(s *op.Scope) *lossScale {
 	l := &lossScale{
-		scale: Variable{Name: "loss_scale", init: initializer{value: firstLossScale}},
-		steps: Variable{Name: "loss_scale/steps"}, // since the last change
+		scale: network.Variable{Name: "loss_scale", Init: network.Initializer{Value: firstLossScale}},
+		steps: network.Variable{Name: "loss_scale/steps"}, // since the last change
 	}
-	l.scaleHandle, l.read = newVariable(s, l.scale)
-	l.stepsHandle, l.stepsRead = newVariable(s, l.steps)
+	l.scaleHandle, l.read = network.NewVariable(s, l.scale)
+	l.stepsHandle, l.stepsRead = network.NewVariable(s, l.steps)
 	return l
 }
 

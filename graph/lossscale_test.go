@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
@@ -15,10 +18,10 @@ import (
 // set gives a variable without dimensions a value on every device.
 func set(t *testing.T, tr *Trainer, name string, value float32) {
 	t.Helper()
-	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope(fmt.Sprintf("set_%s_%d", strings.ReplaceAll(name, "/", "_"), int64(value))).WithDevice(hostDevice)
+	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope(fmt.Sprintf("set_%s_%d", strings.ReplaceAll(name, "/", "_"), int64(value))).WithDevice(session.HostDevice)
 	var handles []tf.Output
 	for _, r := range tr.replicas {
-		handles = append(handles, r.output(handleNode(name)))
+		handles = append(handles, r.output(network.HandleNode(name)))
 	}
 	if _, err := tr.sess.Run(nil, nil, assign(s, handles, tg.Const(s, value))); err != nil {
 		t.Fatal(err)
@@ -33,7 +36,7 @@ func TestLossScaling(t *testing.T) {
 	cfg.Devices, cfg.Average = cpus(2), .5
 	cfg.Optimizer = Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2} // and no clipping
 	want := newTestTrainer(t, cfg)
-	cfg.Model.Precision = Float16
+	cfg.Model.Precision = network.Float16
 	tr := newTestTrainer(t, cfg)
 	images, labels := testBatch(cfg, 1)
 	var step int64

@@ -9,14 +9,16 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	graphpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/graph_go_proto"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
-
-	"galaxy/graph/graphtest"
 )
 
 // underRace tells whether the race detector runs the tests.
@@ -63,18 +65,18 @@ func replicaNodes(t *testing.T, r *replica) []*nodepb.NodeDef {
 // nudge moves every weight of the model up by one unit in the last place.
 func nudge(t *testing.T, tr *Trainer) {
 	t.Helper()
-	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope("nudge").WithDevice(hostDevice)
+	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope("nudge").WithDevice(session.HostDevice)
 	var ops []*tf.Operation
 	for _, v := range tr.vars {
 		if v.Trainable {
 			vs := s.SubScope("value")
 			up := op.Bitcast(vs.SubScope("back"), op.AddV2(vs, op.Bitcast(vs, tr.reads[v.Name], tf.Int32), tg.Const(vs, int32(1))), tf.Float)
 			for _, r := range tr.replicas {
-				ops = append(ops, assign(vs, []tf.Output{r.output(handleNode(v.Name))}, up)...)
+				ops = append(ops, assign(vs, []tf.Output{r.output(network.HandleNode(v.Name))}, up)...)
 			}
 		}
 	}
-	if _, err := tr.sess.Run(nil, nil, []*tf.Operation{group(s, "all", ops)}); err != nil {
+	if _, err := tr.sess.Run(nil, nil, []*tf.Operation{session.Group(s, "all", ops)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -89,11 +91,11 @@ func largestGap(a, b []float64) (gap float64) {
 // replicasAgree checks that every variable has the same bits on all devices.
 func replicasAgree(t *testing.T, tr *Trainer) {
 	t.Helper()
-	var first Weights
+	var first network.Weights
 	for i, r := range tr.replicas {
 		reads := map[string]tf.Output{}
 		for _, v := range tr.vars {
-			reads[v.Name] = r.output(readNode(v.Name))
+			reads[v.Name] = r.output(network.ReadNode(v.Name))
 		}
 		w, err := readWeights(tr.sess, slices.Sorted(maps.Keys(reads)), reads)
 		if err != nil {
@@ -165,7 +167,7 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 func TestMirroredGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
-	cfg.Augment, cfg.Model.Dropout, cfg.Average = Augment{Rotate: 180, Flip: true, Color: .1}, .3, .9
+	cfg.Augment, cfg.Model.Dropout, cfg.Average = images.Augment{Rotate: 180, Flip: true, Color: .1}, .3, .9
 	cfg.Devices = cpus(2)
 	two := newTestTrainer(t, cfg)
 	lossesOf(t, two, 0, 3)
@@ -185,26 +187,6 @@ func TestMirroredGoesOnElsewhere(t *testing.T) {
 		got := lossesOf(t, other, 3, 3)
 		if gap := largestGap(got, want); !(gap < 1e-6) {
 			t.Errorf("%d devices after a restore: losses %v, expected %v", devices, got, want)
-		}
-	}
-}
-
-// The rows of a replica are those of the whole batch.
-func TestRandomRows(t *testing.T) {
-	s := tg.NewRoot()
-	x := op.Fill(s.SubScope("x"), tg.Const(s.SubScope("x"), []int32{2, 3}), tg.Const(s.SubScope("x").SubScope("zero"), float32(0)))
-	all := op.Fill(s.SubScope("all"), tg.Const(s.SubScope("all"), []int32{6, 3}), tg.Const(s.SubScope("all").SubScope("zero"), float32(0)))
-	key := tg.Const(s.SubScope("key"), []int64{1, 2})
-	outputs := []tf.Output{random{seed: key}.uniform(s.SubScope("whole"), key, all, 3)}
-	for i := range int32(3) {
-		r := random{seed: key, batch: 6, row: tg.Const(s.SubScope("row"), 2*i)}
-		outputs = append(outputs, r.uniform(s.SubScope("part"), key, x, 3))
-	}
-	got := graphtest.Run(t, graphtest.Finalize(t, s), nil, outputs...)
-	whole := got[0].Value().([][]float32)
-	for i, part := range got[1:] {
-		if part := part.Value().([][]float32); !slices.Equal(part[0], whole[2*i]) || !slices.Equal(part[1], whole[2*i+1]) {
-			t.Errorf("rows %d and %d: %v, of the whole batch %v", 2*i, 2*i+1, part, whole[2*i:2*i+2])
 		}
 	}
 }
@@ -229,7 +211,7 @@ func TestPlacement(t *testing.T) {
 			t.Errorf("%d ops on %s are of no part", p.Ops, p.Device)
 		}
 		counts[p.Part] = append(counts[p.Part], p.Ops)
-		if p.Part == "input" && p.Device != hostDevice {
+		if p.Part == "input" && p.Device != session.HostDevice {
 			t.Errorf("%d input ops are on %s", p.Ops, p.Device)
 		}
 	}
@@ -240,7 +222,7 @@ func TestPlacement(t *testing.T) {
 		}
 	}
 
-	def, err := Def(tr.replicas[0].graph)
+	def, err := session.Def(tr.replicas[0].graph)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,12 +239,12 @@ func TestPlacement(t *testing.T) {
 		}
 		was := def.Node[i].Device
 		def.Node[i].Device = c.device
-		if _, err := placement(def.Node, hostDevice, cfg.Devices); err == nil || !strings.Contains(err.Error(), def.Node[i].Name) || !strings.Contains(err.Error(), was) {
+		if _, err := placement(def.Node, session.HostDevice, cfg.Devices); err == nil || !strings.Contains(err.Error(), def.Node[i].Name) || !strings.Contains(err.Error(), was) {
 			t.Errorf("%s on %q: got %v, expected an error that names it and %s", def.Node[i].Name, c.device, err, was)
 		}
 		def.Node[i].Device = was
 	}
-	if _, err := placement(def.Node, hostDevice, cfg.Devices); err != nil {
+	if _, err := placement(def.Node, session.HostDevice, cfg.Devices); err != nil {
 		t.Error(err)
 	}
 }

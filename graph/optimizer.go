@@ -7,6 +7,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/network"
 )
 
 // OptimizerKind names an update rule.
@@ -84,7 +86,7 @@ func (o Optimizer) slots() []string {
 
 // update is what an optimizer needs to know of one trainable variable.
 type update struct {
-	variable Variable
+	variable network.Variable
 	handle   tf.Output   // resource
 	read     tf.Output   // float32, the value the gradient was taken at
 	gradient tf.Output   // float32, same shape

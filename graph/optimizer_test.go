@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
@@ -66,38 +69,38 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	for n, o := range slices.Repeat(all, 4) {
 		gpu := n/len(all)%2 == 0 // whose graph runs on a CPU as well
 		s := tg.NewRoot()
-		list := []Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
-		gradients := placeholder(s, "gradients", tf.Float, 5)
+		list := []network.Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
+		gradients := session.Placeholder(s, "gradients", tf.Float, 5)
 		var updates []update
 		var assigns []*tf.Operation
 		for i, v := range list {
 			u := update{variable: v}
-			u.handle, u.read = newVariable(s, v)
+			u.handle, u.read = network.NewVariable(s, v)
 			begin := []int32{int32(3 * i)}
 			part := s.SubScope("gradient")
 			u.gradient = op.Slice(part, gradients, tg.Const(part, begin), tg.Const(part, []int32{int32(v.Elements())}))
 			ones := op.Fill(s.SubScope("ones"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(1)))
 			assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), u.handle, ones))
 			for _, suffix := range o.slots() {
-				slot, _ := newVariable(s, Variable{Name: v.Name + suffix, Shape: v.Shape})
+				slot, _ := network.NewVariable(s, network.Variable{Name: v.Name + suffix, Shape: v.Shape})
 				zeros := op.Fill(s.SubScope("zeros"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(0)))
 				assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), slot, zeros))
 				u.slots = append(u.slots, slot)
 			}
 			updates = append(updates, u)
 		}
-		rate, step := placeholder(s, "rate", tf.Float), placeholder(s, "step", tf.Int64)
+		rate, step := session.Placeholder(s, "rate", tf.Float), session.Placeholder(s, "step", tf.Int64)
 		norm := globalNorm(s.SubScope("norm"), updates)
 		var finite tf.Output
 		if n >= 2*len(all) {
 			finite = op.IsFinite(s, norm)
 		}
-		train := group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm, finite, gpu))
+		train := session.Group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm, finite, gpu))
 		g, err := s.Finalize()
 		if err != nil {
 			t.Fatal(err)
 		}
-		sess, err := newSession(g, SessionConfig{})
+		sess, err := session.New(g, session.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +121,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			for k, x := range values {
 				exact[k] = float64(x)
 			}
-			feed, err := float32Tensor(values, 5)
+			feed, err := session.Float32Tensor(values, 5)
 			if err != nil {
 				t.Fatal(err)
 			}

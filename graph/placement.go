@@ -7,6 +7,8 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
+
+	"galaxy/graph/session"
 )
 
 // Placed is a number of a training graph's ops that do one thing on one device.
@@ -120,7 +122,7 @@ func firstInput(n *nodepb.NodeDef) string {
 
 // placementOf is the placement of a graph.
 func placementOf(g *tf.Graph, host string, devices []string) ([]Placed, error) {
-	def, err := Def(g)
+	def, err := session.Def(g)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+
+	"galaxy/graph/session"
 )
 
 // Predictor runs a network in inference mode, whatever session it lives in. Its
@@ -20,7 +22,7 @@ type Predictor struct {
 	// Run is a session's.
 	Run func(feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error)
 
-	memory memory
+	collector session.Collector
 }
 
 // Predict runs the network on N ≥ 1 images, uint8 [N, Size, Size, 3] in
@@ -36,7 +38,7 @@ func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: images: %w", err)
 	}
-	p.memory.fed(len(images))
+	p.collector.Fed(len(images))
 	var fetches []tf.Output
 	for _, output := range []tf.Output{p.Logits, p.Probabilities} {
 		if output.Op != nil {
@@ -51,7 +53,7 @@ func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err
 		if output.Op == nil {
 			return nil, nil
 		}
-		values, err := floats(got[0])
+		values, err := session.Floats(got[0])
 		got = got[1:]
 		// A loaded graph is free to give what its signature does not promise.
 		if want := int(n) * p.Outputs; err == nil && len(values) != want {
@@ -93,7 +95,7 @@ func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 	scale, offset := float32(1), float32(0)
 	switch p {
 	case PixelsBytes:
-		return uint8Tensor(images, shape...)
+		return session.Uint8Tensor(images, shape...)
 	case PixelsUnit:
 		scale = 1.0 / 255
 	case PixelsSigned:
@@ -107,7 +109,7 @@ func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 	for i, b := range images {
 		values[i] = table[b]
 	}
-	return float32Tensor(values, shape...)
+	return session.Float32Tensor(values, shape...)
 }
 
 // countImages returns how many images, uint8 [N, size, size, 3], there are: at least one.

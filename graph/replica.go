@@ -9,6 +9,10 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
+
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
 
 // Nodes of a replica that the graph around it feeds or finds by name.
@@ -59,7 +63,7 @@ type replica struct {
 	def []byte
 	// model, slots and live are the variables: the model's, the optimizer's, and
 	// those that are trained where the model's are averages of them.
-	model, slots, live []Variable
+	model, slots, live []network.Variable
 }
 
 // share is one replica's part of a batch.
@@ -77,54 +81,54 @@ func (s share) whole() bool { return s.replicas*s.accumulate == 1 }
 func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error) {
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g)
-	defer recoverBuild(s, &err)
+	defer session.RecoverBuild(s, &err)
 	cfg := c.Model
 	cfg.Emulated = cfg.Precision.Emulated(gpu)
 	size := int64(cfg.Size)
-	images, labels := input(s, c, part)
-	step := placeholder(s, nodeStep, tf.Int64)
-	rate := placeholder(s, nodeRate, tf.Float)
-	evalImages := placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
+	pixels, labels := input(s, c, part)
+	step := session.Placeholder(s, nodeStep, tf.Int64)
+	rate := session.Placeholder(s, nodeRate, tf.Float)
+	evalImages := session.Placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 
-	vars := newVariables(s, "")
+	vars := network.NewVariables(s, "")
 	trained := vars
 	if c.Average > 0 {
-		trained = newVariables(s, liveSuffix)
+		trained = network.NewVariables(s, liveSuffix)
 	}
-	train := &network{cfg: cfg, params: trained, training: true, augment: c.Augment, stats: map[string]tf.Output{}}
-	draw := random{seed: placeholder(s, nodeSeed, tf.Int64, 2)}
+	train := &network.Builder{Config: cfg, Params: trained, Training: true, Augment: c.Augment, Stats: map[string]tf.Output{}}
+	draw := images.Random{Seed: session.Placeholder(s, nodeSeed, tf.Int64, 2)}
 	if !part.whole() {
-		draw.row, draw.batch = placeholder(s, nodeRow, tf.Int32), int64(c.Batch)
+		draw.Row, draw.Batch = session.Placeholder(s, nodeRow, tf.Int32), int64(c.Batch)
 	}
 	if c.Resize {
-		train.size = placeholder(s, nodeTrainSize, tf.Int32)
+		train.Size = session.Placeholder(s, nodeTrainSize, tf.Int32)
 	}
-	trainLogits := train.logits(s.SubScope("train"), images, draw)
+	trainLogits := train.Logits(s.SubScope("train"), pixels, draw)
 	loss := c.Loss(s.SubScope("train_loss"), trainLogits, labels)
 
-	eval := &network{cfg: cfg, params: vars}
-	logits := named(s, nodeLogits, eval.logits(s.SubScope("eval"), evalImages, random{}))
-	named(s, nodeProbabilities, c.Posterior(s.SubScope("posterior"), logits))
+	eval := &network.Builder{Config: cfg, Params: vars}
+	logits := session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), evalImages, images.Random{}))
+	session.Named(s, nodeProbabilities, c.Posterior(s.SubScope("posterior"), logits))
 
 	// The values that replicas and micro-batches have to agree on.
 	var values []tf.Output
-	for _, v := range vars.list {
+	for _, v := range vars.List {
 		if v.Trainable {
-			values = append(values, trained.reads[v.Name])
+			values = append(values, trained.Reads[v.Name])
 		}
 	}
 	scaled, scale := loss, (*lossScale)(nil)
-	if cfg.Precision == Float16 {
+	if cfg.Precision == network.Float16 {
 		scale = newLossScale(s)
 		scaled = op.Mul(s.SubScope("scaled_loss"), loss, scale.read)
 	}
 	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{scaled}, values)
 	if s.Err() == nil && len(c.FilterKernels) > 0 {
-		layers, err := FilterLayers(c)
+		layers, err := c.FilterLayers()
 		if err != nil {
 			return nil, err
 		}
-		if gradients, err = filterGradients(s.SubScope("filter_gradients"), g, layers, c.FilterKernels, gradients); err != nil {
+		if gradients, err = network.FilterGradients(s.SubScope("filter_gradients"), g, layers, c.FilterKernels, gradients); err != nil {
 			return nil, err
 		}
 	}
@@ -135,16 +139,16 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 		gradients = scale.unscale(s.SubScope("unscaled"), gradients)
 	}
 	values = append(gradients, loss)
-	for _, v := range vars.list {
+	for _, v := range vars.List {
 		if !v.Trainable {
-			values = append(values, train.stats[v.Name])
+			values = append(values, train.Stats[v.Name])
 		}
 	}
 	values = accumulate(s, part.accumulate, values)
 	mark(s, nodeComputed, loss, values)
 	us := s // of what changes variables
 	if c.Cluster != nil {
-		values = append(values, placeholder(s, nodeStop, tf.Float))
+		values = append(values, session.Placeholder(s, nodeStop, tf.Float))
 	}
 	values = allReduce(s.SubScope("all_reduce"), part.replicas, gpu, values)
 	if part.replicas > 1 {
@@ -155,24 +159,24 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	}
 
 	// The updates.
-	r := &replica{model: vars.list}
+	r := &replica{model: vars.List}
 	var updates []update
-	for _, v := range vars.list {
+	for _, v := range vars.List {
 		if !v.Trainable {
 			continue
 		}
-		u := update{variable: v, handle: trained.handles[v.Name], read: trained.reads[v.Name], gradient: values[len(updates)]}
+		u := update{variable: v, handle: trained.Handles[v.Name], read: trained.Reads[v.Name], gradient: values[len(updates)]}
 		for _, suffix := range c.Optimizer.slots() {
-			slot := Variable{Name: v.Name + suffix, Shape: v.Shape}
-			handle, _ := newVariable(s, slot)
+			slot := network.Variable{Name: v.Name + suffix, Shape: v.Shape}
+			handle, _ := network.NewVariable(s, slot)
 			u.slots, r.slots = append(u.slots, handle), append(r.slots, slot)
 		}
 		updates = append(updates, u)
 	}
 	values = values[len(updates):]
-	named(s, nodeLoss, values[0])
+	session.Named(s, nodeLoss, values[0])
 	values = values[1:]
-	norm := named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
+	norm := session.Named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
 	var targets []*tf.Operation
 	var finite tf.Output
 	if scale != nil || c.SkipNonFinite {
@@ -180,23 +184,23 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	}
 	if scale != nil {
 		r.slots = append(r.slots, scale.scale, scale.steps)
-		named(s, nodeScale, scale.read)
+		session.Named(s, nodeScale, scale.read)
 		targets = scale.update(us.SubScope("loss_scaling"), finite)
 	}
 	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm, finite, gpu)...)
-	for _, v := range vars.list {
+	for _, v := range vars.List {
 		if !v.Trainable {
 			as := us.SubScope("assign_average")
 			if finite.Op != nil {
-				values[0] = op.Select(as, finite, values[0], trained.reads[v.Name])
+				values[0] = op.Select(as, finite, values[0], trained.Reads[v.Name])
 			}
-			targets = append(targets, op.AssignVariableOp(as, trained.handles[v.Name], values[0]))
+			targets = append(targets, op.AssignVariableOp(as, trained.Handles[v.Name], values[0]))
 			values = values[1:]
 		}
 	}
-	group(s, nodeTrain, targets)
+	session.Group(s, nodeTrain, targets)
 	if c.Cluster != nil {
-		named(s, nodeStopped, values[0])
+		session.Named(s, nodeStopped, values[0])
 	}
 	if c.Average > 0 {
 		r.live = averageWeights(s, vars, trained, finite, targets)
@@ -204,7 +208,7 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
-	def, err := Def(g)
+	def, err := session.Def(g)
 	if err != nil {
 		return nil, err
 	}
@@ -225,27 +229,27 @@ func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) *tf.Operati
 	if s.Err() != nil {
 		return nil
 	}
-	return named(s.WithControlDependencies(ops...), name, x).Op
+	return session.Named(s.WithControlDependencies(ops...), name, x).Op
 }
 
 // averageWeights adds the average of the trained weights, for after an update, and
 // returns the variables that are trained. Updates that are skipped do not count.
-func averageWeights(s *op.Scope, model, trained *variables, finite tf.Output, updates []*tf.Operation) (live []Variable) {
+func averageWeights(s *op.Scope, model, trained *network.Variables, finite tf.Output, updates []*tf.Operation) (live []network.Variable) {
 	after := s.SubScope("average_weights").WithControlDependencies(updates...)
 	rs := s.SubScope("average_rest")
-	rest := op.Sub(rs, tg.Const(rs.SubScope("one"), float32(1)), placeholder(s, nodeDecay, tf.Float))
+	rest := op.Sub(rs, tg.Const(rs.SubScope("one"), float32(1)), session.Placeholder(s, nodeDecay, tf.Float))
 	rest = ifFinite(rs, finite, rest, 0)
 	var begins, averages []*tf.Operation
-	for _, v := range model.list {
+	for _, v := range model.List {
 		as := after.SubScope(v.Name)
-		now := op.ReadVariableOp(as, trained.handles[v.Name], tf.Float)
-		far := op.Mul(as, op.Sub(as, model.reads[v.Name], now), rest)
-		averages = append(averages, op.AssignSubVariableOp(as, model.handles[v.Name], far))
-		begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), trained.handles[v.Name], model.reads[v.Name]))
-		live = append(live, Variable{Name: v.Name + liveSuffix, Shape: v.Shape})
+		now := op.ReadVariableOp(as, trained.Handles[v.Name], tf.Float)
+		far := op.Mul(as, op.Sub(as, model.Reads[v.Name], now), rest)
+		averages = append(averages, op.AssignSubVariableOp(as, model.Handles[v.Name], far))
+		begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), trained.Handles[v.Name], model.Reads[v.Name]))
+		live = append(live, network.Variable{Name: v.Name + liveSuffix, Shape: v.Shape})
 	}
-	group(s, nodeBegin, begins)
-	group(s, nodeAverage, averages)
+	session.Group(s, nodeBegin, begins)
+	session.Group(s, nodeAverage, averages)
 	return live
 }
 
@@ -282,40 +286,4 @@ func (i imported) output(name string) tf.Output {
 		return o.Output(0)
 	}
 	return tf.Output{}
-}
-
-func placeholder(s *op.Scope, name string, dtype tf.DataType, shape ...int64) tf.Output {
-	o := s.AddOperation(tf.OpSpec{
-		Type: "Placeholder", Name: name,
-		Attrs: map[string]any{"dtype": dtype, "shape": tf.MakeShape(shape...)},
-	})
-	if s.Err() != nil {
-		return tf.Output{}
-	}
-	return o.Output(0)
-}
-
-// named gives a value a node of a name that callers can look up.
-func named(s *op.Scope, name string, x tf.Output) tf.Output {
-	if s.Err() != nil {
-		return tf.Output{}
-	}
-	o := s.AddOperation(tf.OpSpec{Type: "Identity", Name: name, Input: []tf.Input{x}})
-	if s.Err() != nil {
-		return tf.Output{}
-	}
-	return o.Output(0)
-}
-
-// recoverBuild turns a panic while a graph is built into an error. The bindings
-// dereference the node of an output, which is missing after the scope's first
-// error; that error, not the panic, is what went wrong.
-func recoverBuild(s *op.Scope, err *error) {
-	r := recover()
-	if r == nil {
-		return
-	}
-	if *err = s.Err(); *err == nil {
-		*err = fmt.Errorf("build graph: %v", r)
-	}
 }

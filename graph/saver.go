@@ -3,25 +3,14 @@ package graph
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
-
-// group is an op that runs after all of deps.
-func group(s *op.Scope, name string, deps []*tf.Operation) *tf.Operation {
-	return s.WithControlDependencies(deps...).AddOperation(tf.OpSpec{Type: "NoOp", Name: name})
-}
-
-// CheckPath refuses a path from which TensorFlow could not read variables back.
-func CheckPath(path string) error {
-	if strings.ContainsAny(path, `*?[\`) {
-		return fmt.Errorf(`%s: the path holds one of the characters * ? [ \, which TensorFlow takes for a pattern when it looks for variables; choose a path without them`, path)
-	}
-	return nil
-}
 
 // saver writes and reads variables as a TensorFlow bundle.
 type saver struct {
@@ -33,14 +22,14 @@ type saver struct {
 // newSaver adds ops for vars, under their names: SaveV2 for the values, if there are
 // any, and RestoreV2, if there are handles. What is read goes to all handles of a
 // variable.
-func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, values []tf.Output) saver {
+func newSaver(s *op.Scope, vars []network.Variable, handles map[string][]tf.Output, values []tf.Output) saver {
 	names := make([]string, len(vars))
 	slices := make([]string, len(vars)) // "" asks for the whole tensor
 	dtypes := make([]tf.DataType, len(vars))
 	for i, v := range vars {
 		names[i], dtypes[i] = v.Name, tf.Float
 	}
-	sv := saver{prefix: placeholder(s, "prefix", tf.String)}
+	sv := saver{prefix: session.Placeholder(s, "prefix", tf.String)}
 	keys, whole := tg.Const(s.SubScope("names"), names), tg.Const(s.SubScope("slices"), slices)
 	if values != nil {
 		sv.saving = op.SaveV2(s, sv.prefix, keys, whole, values)
@@ -59,7 +48,7 @@ func newSaver(s *op.Scope, vars []Variable, handles map[string][]tf.Output, valu
 		value := op.EnsureShape(s.SubScope("shape"), restored[i], tf.MakeShape(v.Shape...))
 		assigns = append(assigns, assign(s.SubScope("assign"), handles[v.Name], value)...)
 	}
-	sv.assigned = group(s, "restored", assigns)
+	sv.assigned = session.Group(s, "restored", assigns)
 	return sv
 }
 
@@ -73,7 +62,7 @@ type snapshot struct {
 // and keep their memory, so that TensorFlow's allocator, which gives nothing back to the
 // system, always finds the same room. Only variables of TensorFlow's first kind are
 // assigned to in place.
-func newSnapshot(s *op.Scope, vars []Variable, values []tf.Output) snapshot {
+func newSnapshot(s *op.Scope, vars []network.Variable, values []tf.Output) snapshot {
 	var takes []*tf.Operation
 	copies := make([]tf.Output, len(vars))
 	for i, v := range vars {
@@ -85,7 +74,7 @@ func newSnapshot(s *op.Scope, vars []Variable, values []tf.Output) snapshot {
 		copies[i] = kept.Output(0)
 		takes = append(takes, ss.AddOperation(tf.OpSpec{Type: "Assign", Input: []tf.Input{copies[i], values[i]}}))
 	}
-	return snapshot{take: group(s, "snapshot", takes), saver: newSaver(s, vars, nil, copies)}
+	return snapshot{take: session.Group(s, "snapshot", takes), saver: newSaver(s, vars, nil, copies)}
 }
 
 // assign gives all of the variables behind handles a value, each where it is.
@@ -108,16 +97,16 @@ func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error
 
 func (sv saver) save(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.saving); err != nil {
-		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full (a training run then goes on with --resume)", prefix, firstLine(err))
+		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full (a training run then goes on with --resume)", prefix, session.FirstLine(err))
 	}
 	return nil
 }
 
 func (sv saver) restore(sess *tf.Session, prefix string) error {
-	if err := CheckPath(prefix); err != nil {
+	if err := session.CheckPath(prefix); err != nil {
 		return fmt.Errorf("restore variables: %w", err)
 	}
-	err := CheckBundle(prefix)
+	err := session.CheckBundle(prefix)
 	if err == nil {
 		err = sv.run(sess, prefix, sv.assigned)
 	}
@@ -127,12 +116,14 @@ func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if _, missing := os.Stat(prefix + ".index"); missing != nil { // TensorFlow's error is but text
 		return fmt.Errorf("restore variables: %w; expected a bundle with all variables of this network, in their shapes", missing)
 	}
-	return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, firstLine(err))
+	return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, session.FirstLine(err))
 }
 
-// firstLine is what TensorFlow's error says to people: the lines after it tell
-// nodes of the graph.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+// readsOf are the values of vars in their order.
+func readsOf(vars []network.Variable, reads map[string]tf.Output) []tf.Output {
+	values := make([]tf.Output, len(vars))
+	for i, v := range vars {
+		values[i] = reads[v.Name]
+	}
+	return values
 }

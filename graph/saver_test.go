@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 )
@@ -20,21 +23,21 @@ func newBundler(t testing.TB) bundler {
 	t.Helper()
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g)
-	vars := []Variable{{Name: "a/kernel", Shape: []int64{2, 3}}, {Name: "b", Shape: []int64{4}}}
+	vars := []network.Variable{{Name: "a/kernel", Shape: []int64{2, 3}}, {Name: "b", Shape: []int64{4}}}
 	handles := map[string][]tf.Output{}
 	var values []tf.Output
 	var inits []*tf.Operation
 	for _, v := range vars {
-		handle, read := newVariable(s, v)
+		handle, read := network.NewVariable(s, v)
 		handles[v.Name], values = []tf.Output{handle}, append(values, read)
 		inits = append(inits, op.AssignVariableOp(s.SubScope("init"), handle, op.Fill(s.SubScope("fill"), op.Const(s.SubScope("shape"), v.Shape), op.Const(s.SubScope("one"), float32(1)))))
 	}
-	b := bundler{saver: newSaver(s.SubScope("saver"), vars, handles, values), init: group(s, "init", inits)}
+	b := bundler{saver: newSaver(s.SubScope("saver"), vars, handles, values), init: session.Group(s, "init", inits)}
 	if err := s.Err(); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if b.sess, err = newSession(g, SessionConfig{}); err != nil {
+	if b.sess, err = session.New(g, session.Config{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.sess.Run(nil, nil, []*tf.Operation{b.init}); err != nil {

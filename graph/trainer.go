@@ -13,13 +13,17 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
 
 // TrainerConfig is all that a Trainer is built from.
 type TrainerConfig struct {
-	Model Config
+	Model network.Config
 	// Augment varies the images of training steps; evaluation sees them without.
-	Augment   Augment
+	Augment   images.Augment
 	Loss      Loss
 	Posterior Posterior
 	Optimizer Optimizer
@@ -48,14 +52,14 @@ type TrainerConfig struct {
 	Held int
 	// FilterKernels are the ways to find the gradients of kernels; nil is the op for
 	// all of them.
-	FilterKernels FilterKernels
+	FilterKernels network.FilterKernels
 	// SkipNonFinite leaves out an update whose gradients are not finite.
 	SkipNonFinite bool
 	// Session says how the graph is run.
-	Session SessionConfig
+	Session session.Config
 	// Cluster, when set, has the other workers, which build the same Trainer for
 	// as many devices and make the same steps.
-	Cluster *Cluster
+	Cluster *session.Cluster
 }
 
 // Trainer is a training graph with the session that runs it. Its methods must
@@ -63,7 +67,7 @@ type TrainerConfig struct {
 type Trainer struct {
 	cfg  TrainerConfig
 	sess *tf.Session
-	vars []Variable // the model's, then the optimizer's slots, then the trained ones that the model averages
+	vars []network.Variable // the model's, then the optimizer's slots, then the trained ones that the model averages
 
 	part      share
 	replicas  []imported // on TrainerConfig.Devices
@@ -84,7 +88,7 @@ type Trainer struct {
 	reads                                                    map[string]tf.Output // of the first
 	snapshot                                                 snapshot
 	restore, restoreModel                                    saver
-	memory                                                   memory
+	collector                                                session.Collector
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
@@ -101,63 +105,63 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		return nil, err
 	}
 	if len(cfg.Devices) == 0 {
-		if cfg.Devices, err = AutoDevices.Resolve(cfg.Session); err != nil {
+		if cfg.Devices, err = session.AutoDevices.Resolve(cfg.Session); err != nil {
 			return nil, err
 		}
 	}
-	host := hostDevice
+	host := session.HostDevice
 	if cfg.Cluster != nil {
-		job := cfg.Cluster.job()
-		host = job + hostDevice
+		job := cfg.Cluster.Job()
+		host = job + session.HostDevice
 		cfg.Devices = slices.Clone(cfg.Devices)
 		for i := range cfg.Devices {
 			cfg.Devices[i] = job + cfg.Devices[i]
 		}
 	}
-	r, err := buildReplica(cfg, part, IsGPU(cfg.Devices[0]))
+	r, err := buildReplica(cfg, part, session.IsGPU(cfg.Devices[0]))
 	if err != nil {
 		return nil, err
 	}
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g).WithDevice(host)
-	defer recoverBuild(s, &err)
+	defer session.RecoverBuild(s, &err)
 	t := &Trainer{cfg: cfg, part: part, vars: slices.Concat(r.model, r.slots, r.live)}
 	model := cfg.Model
 	size, outputs, n := int64(model.Size), int64(model.Outputs), len(cfg.Devices)
 	fed := nodeImages
 	if cfg.Held > 0 {
 		fed = nodeRows
-		t.images = placeholder(s, nodeRows, tf.Int64, int64(n*part.examples))
-		t.held = placeholder(s, nodeHeld, tf.Uint8, int64(cfg.Held), size, size, 3)
+		t.images = session.Placeholder(s, nodeRows, tf.Int64, int64(n*part.examples))
+		t.held = session.Placeholder(s, nodeHeld, tf.Uint8, int64(cfg.Held), size, size, 3)
 	} else {
-		t.images = placeholder(s, nodeImages, tf.Uint8, int64(n*part.examples), size, size, 3)
+		t.images = session.Placeholder(s, nodeImages, tf.Uint8, int64(n*part.examples), size, size, 3)
 	}
-	t.labels = placeholder(s, nodeLabels, tf.Float, int64(n*part.examples), outputs)
-	t.seed = placeholder(s, nodeSeed, tf.Int64, 2)
-	t.step = placeholder(s, nodeStep, tf.Int64)
-	t.rate = placeholder(s, nodeRate, tf.Float)
+	t.labels = session.Placeholder(s, nodeLabels, tf.Float, int64(n*part.examples), outputs)
+	t.seed = session.Placeholder(s, nodeSeed, tf.Int64, 2)
+	t.step = session.Placeholder(s, nodeStep, tf.Int64)
+	t.rate = session.Placeholder(s, nodeRate, tf.Float)
 	inputs := map[string]tf.Output{nodeSeed: t.seed, nodeStep: t.step, nodeRate: t.rate}
-	t.evaluation.Images = placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
+	t.evaluation.Images = session.Placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
 	t.evaluation.Size, t.evaluation.Outputs = model.Size, model.Outputs
 	inputs[nodeEvalImages] = t.evaluation.Images
 	if cfg.Held > 0 {
 		inputs[nodeHeld] = t.held
 	}
 	if cfg.Average > 0 {
-		t.decay = placeholder(s, nodeDecay, tf.Float)
+		t.decay = session.Placeholder(s, nodeDecay, tf.Float)
 		inputs[nodeDecay] = t.decay
 	}
 	if cfg.Cluster != nil {
-		t.stop = placeholder(s, nodeStop, tf.Float)
+		t.stop = session.Placeholder(s, nodeStop, tf.Float)
 		inputs[nodeStop] = t.stop
 	}
 	if cfg.Resize {
-		t.size = placeholder(s, nodeTrainSize, tf.Int32)
+		t.size = session.Placeholder(s, nodeTrainSize, tf.Int32)
 		inputs[nodeTrainSize] = t.size
 	}
 	images, labels := split(s.SubScope("split_images"), t.images, n), split(s.SubScope("split_labels"), t.labels, n)
 	if !part.whole() {
-		t.row = placeholder(s, nodeRow, tf.Int32)
+		t.row = session.Placeholder(s, nodeRow, tf.Int32)
 	}
 	var missing error
 	t.replicas = make([]imported, n)
@@ -172,7 +176,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	rep := t.replicas[0]
 	t.evaluation.Logits, t.evaluation.Probabilities = rep.output(nodeLogits), rep.output(nodeProbabilities)
 	t.loss, t.norm = rep.output(nodeLoss), rep.output(nodeNorm)
-	if model.Precision == Float16 {
+	if model.Precision == network.Float16 {
 		t.scale = rep.output(nodeScale)
 	}
 	if cfg.Cluster != nil {
@@ -186,7 +190,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 		if missing != nil {
 			return nil
 		}
-		return group(s, name, ops)
+		return session.Group(s, name, ops)
 	}
 	t.train, t.put = all(nodeTrain), all(nodeStage)
 	if cfg.Held > 0 {
@@ -213,9 +217,9 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	t.reads = map[string]tf.Output{}
 	handles := map[string][]tf.Output{}
 	for _, v := range t.vars {
-		t.reads[v.Name] = rep.output(readNode(v.Name))
+		t.reads[v.Name] = rep.output(network.ReadNode(v.Name))
 		for _, rep := range t.replicas {
-			handles[v.Name] = append(handles[v.Name], rep.output(handleNode(v.Name)))
+			handles[v.Name] = append(handles[v.Name], rep.output(network.HandleNode(v.Name)))
 		}
 	}
 	if missing != nil {
@@ -224,18 +228,18 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 
 	// First values are drawn on the host, so that they are the same on every
 	// device, and every kind of device.
-	t.initSeed = placeholder(s, "init_seed", tf.Int64)
+	t.initSeed = session.Placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
 	for _, v := range slices.Concat(r.model, r.slots) {
 		is := s.SubScope("init").SubScope(v.Name)
-		inits = append(inits, assign(is, handles[v.Name], v.init.build(is, v.Name, v.Shape, t.initSeed))...)
+		inits = append(inits, assign(is, handles[v.Name], v.Initial(is, t.initSeed))...)
 	}
-	t.init = group(s, "init", inits)
+	t.init = session.Group(s, "init", inits)
 	t.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, nil)
 	t.restore = newSaver(s.SubScope("restore"), t.vars, handles, nil)
 	t.snapshot = newSnapshot(s.SubScope("save"), t.vars, readsOf(t.vars, t.reads))
 	if cfg.Cluster != nil {
-		t.share = cfg.Cluster.broadcast(s.SubScope("share"), t.vars, handles, t.reads)
+		t.share = broadcast(cfg.Cluster, s.SubScope("share"), t.vars, handles, t.reads)
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
@@ -243,8 +247,7 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	if t.placement, err = placementOf(g, host, cfg.Devices); err != nil {
 		return nil, fmt.Errorf("build training graph: %w", err)
 	}
-	cfg.Session.devices, cfg.Session.cluster = cfg.Devices, cfg.Cluster
-	if t.sess, err = newSession(g, cfg.Session); err != nil {
+	if t.sess, err = session.New(g, cfg.Session.On(cfg.Devices, cfg.Cluster)); err != nil {
 		return nil, err
 	}
 	t.evaluation.Run = t.sess.Run
@@ -290,6 +293,16 @@ func (cfg TrainerConfig) share() (part share, err error) {
 	return part, err
 }
 
+// FilterLayers lists the layers of the training step whose gradients can be found in several
+// ways. Devices has to be set. There are none on GPUs, where cuDNN makes its own choice.
+func (cfg TrainerConfig) FilterLayers() ([]network.FilterLayer, error) {
+	part, err := cfg.share()
+	if err != nil || session.IsGPU(cfg.Devices[0]) {
+		return nil, err
+	}
+	return network.FilterLayers(cfg.Model, part.examples), nil
+}
+
 // split cuts x into n equal parts along its first dimension.
 func split(s *op.Scope, x tf.Output, n int) []tf.Output {
 	if n == 1 {
@@ -303,7 +316,7 @@ func (t *Trainer) Placement() []Placed { return slices.Clone(t.placement) }
 
 // Close ends the session. The Trainer must not be used afterwards.
 func (t *Trainer) Close() error {
-	if c := t.cfg.Cluster; c != nil && c.lost != nil {
+	if t.cfg.Cluster.Lost() {
 		return nil // it would wait for the run that does not end
 	}
 	if err := t.sess.Close(); err != nil {
@@ -314,7 +327,7 @@ func (t *Trainer) Close() error {
 
 // Variables lists the model's variables, then the optimizer's slots, and then the
 // trained weights that the model averages if it does.
-func (t *Trainer) Variables() []Variable { return slices.Clone(t.vars) }
+func (t *Trainer) Variables() []network.Variable { return slices.Clone(t.vars) }
 
 // Init gives every variable its first value, a pure function of (seed, name),
 // and every slot zero.
@@ -412,7 +425,7 @@ func (t *Trainer) Share() error {
 	if t.share == nil {
 		return nil
 	}
-	if _, err := t.cfg.Cluster.run(t.sess, nil, nil, []*tf.Operation{t.share}); err != nil {
+	if _, err := t.cfg.Cluster.Run(t.sess, nil, nil, []*tf.Operation{t.share}); err != nil {
 		return fmt.Errorf("share the weights of the chief: %w", err)
 	}
 	return nil
@@ -429,8 +442,8 @@ func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 
 func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
 	m := t.cfg.Model
-	if size := cmp.Or(in.Size, m.Size); size < minSize || size > m.Size || size != m.Size && !t.cfg.Resize {
-		return out, fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, minSize, m.Size)
+	if size := cmp.Or(in.Size, m.Size); size < network.MinSize || size > m.Size || size != m.Size && !t.cfg.Resize {
+		return out, fmt.Errorf("%d pixels: expected %d to %d, and Resize for less than that", size, network.MinSize, m.Size)
 	}
 	if in.Images != nil || in.Rows != nil {
 		if err := t.Stage(in.Batch); err != nil {
@@ -464,7 +477,7 @@ func (t *Trainer) run(in StepInput) (out StepOutput, err error) {
 		}
 		switch i {
 		case t.part.accumulate - 1:
-			got, err = t.cfg.Cluster.run(t.sess, feeds, fetches, []*tf.Operation{last})
+			got, err = t.cfg.Cluster.Run(t.sess, feeds, fetches, []*tf.Operation{last})
 		case 0:
 			_, err = t.sess.Run(feeds, nil, []*tf.Operation{t.first})
 		default:
@@ -592,11 +605,11 @@ func (t *Trainer) RestoreModel(prefix string) error {
 }
 
 // Weights returns the value of every variable and slot.
-func (t *Trainer) Weights() (Weights, error) {
+func (t *Trainer) Weights() (network.Weights, error) {
 	return readWeights(t.sess, slices.Sorted(maps.Keys(t.reads)), t.reads)
 }
 
-func readWeights(sess *tf.Session, names []string, reads map[string]tf.Output) (Weights, error) {
+func readWeights(sess *tf.Session, names []string, reads map[string]tf.Output) (network.Weights, error) {
 	fetches := make([]tf.Output, len(names))
 	for i, name := range names {
 		fetches[i] = reads[name]
@@ -605,9 +618,9 @@ func readWeights(sess *tf.Session, names []string, reads map[string]tf.Output) (
 	if err != nil {
 		return nil, fmt.Errorf("read variables: %w", err)
 	}
-	w := make(Weights, len(names))
+	w := make(network.Weights, len(names))
 	for i, name := range names {
-		if w[name], err = floats(got[i]); err != nil {
+		if w[name], err = session.Floats(got[i]); err != nil {
 			return nil, fmt.Errorf("read variable %s: %w", name, err)
 		}
 	}

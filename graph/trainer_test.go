@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
@@ -22,13 +25,13 @@ func squaredError(s *op.Scope, logits, labels tf.Output) tf.Output {
 
 func sigmoid(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
 
-func testConfig(size int, p Precision) Config {
-	return Config{Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+func testConfig(size int, p network.Precision) network.Config {
+	return network.Config{Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
 }
 
 func testTrainerConfig(size, batch int) TrainerConfig {
 	return TrainerConfig{
-		Model: testConfig(size, Float32), Loss: squaredError, Posterior: sigmoid, Batch: batch,
+		Model: testConfig(size, network.Float32), Loss: squaredError, Posterior: sigmoid, Batch: batch,
 		Optimizer: Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
 	}
 }
@@ -132,13 +135,13 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 
 // openInference starts a network in inference mode; with weights nil its
 // variables are still to be restored.
-func openInference(t *testing.T, cfg Config, weights Weights) *Inference {
+func openInference(t *testing.T, cfg network.Config, weights network.Weights) *Inference {
 	t.Helper()
 	g, err := NewInferenceGraph(cfg, sigmoid, weights)
 	if err != nil {
 		t.Fatal(err)
 	}
-	inf, err := g.Open(SessionConfig{})
+	inf, err := g.Open(session.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +217,7 @@ func TestSnapshot(t *testing.T) {
 			if err := tr.SaveSnapshot(prefix); err == nil {
 				t.Error("a snapshot was saved that nobody has taken")
 			}
-			var want Weights
+			var want network.Weights
 			for step := range int64(3) { // the last one taken is the one saved
 				trainSteps(t, tr, cfg, 3*step, 3*step+3)
 				want = weightsOf(t, tr)

@@ -12,7 +12,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/data/synth"
-	"galaxy/graph"
+	"galaxy/graph/images"
 )
 
 // foreignTolerance is how far our figures of a Keras network may lie from NumPy's:
@@ -31,7 +31,7 @@ func TestForeignSavedModels(t *testing.T) {
 	}
 	sky, cachePath := filepath.Join(folder, "sky"), filepath.Join(folder, "cache")
 	must(t, synth.Generate(t.Context(), synth.Config{Out: sky, Count: 120, Seed: 4}))
-	decoder, err := graph.NewDecoder(data.DefaultCrop, size)
+	decoder, err := images.NewDecoder(data.DefaultCrop, size)
 	must(t, err)
 	defer func() { must(t, decoder.Close()) }()
 	_, err = data.Prepare(t.Context(), data.PrepareConfig{

@@ -16,6 +16,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/internal/kernels"
 )
 
@@ -114,8 +115,8 @@ func randomLabels(rng *rand.Rand, n int) []float32 {
 func newTrainer(t *testing.T, size, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
 	t.Helper()
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
-		Model: graph.Config{
-			Size: size, Outputs: outputs, Precision: graph.Float32, Mean: channelMean, Std: channelStd,
+		Model: network.Config{
+			Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean, Std: channelStd,
 		},
 		Loss: loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
 	})

@@ -19,6 +19,9 @@ import (
 	"galaxy/data"
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/savedmodel"
 	"galaxy/train/events"
@@ -40,14 +43,14 @@ func TestSavedModels(t *testing.T) {
 	const size, crop, count = 64, 207, 3
 	prefix := seasoned(t)
 	rng := rand.New(rand.NewPCG(21, 0))
-	model := graph.Config{Size: size, Outputs: outputs, Precision: graph.Float32, Align: true, Mean: channelMean, Std: channelStd}
+	model := network.Config{Size: size, Outputs: outputs, Precision: network.Float32, Align: true, Mean: channelMean, Std: channelStd}
 	posterior := focal.Default().Posterior
 
 	files, decoded := encodeJPEGs(t, rng, count, crop, size)
 	pixels := randomImages(rng, count, size)
 	network, err := graph.NewInferenceGraph(model, posterior, nil)
 	must(t, err)
-	inference, err := network.Open(graph.SessionConfig{})
+	inference, err := network.Open(session.Config{})
 	must(t, err)
 	defer func() { must(t, inference.Close()) }()
 	must(t, inference.Restore(prefix))
@@ -143,7 +146,7 @@ func TestSavedModels(t *testing.T) {
 // paths and what the decoder of prepare makes of them.
 func encodeJPEGs(t *testing.T, rng *rand.Rand, count, crop, size int) (files []string, decoded []byte) {
 	t.Helper()
-	decoder, err := graph.NewDecoder(crop, size)
+	decoder, err := images.NewDecoder(crop, size)
 	must(t, err)
 	defer func() { must(t, decoder.Close()) }()
 	for range count {

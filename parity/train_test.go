@@ -10,6 +10,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/train"
 )
 
 const (
@@ -48,7 +49,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	const size, batch, steps = 48, 8, 30
 	rng := rand.New(rand.NewPCG(11, 0))
 	images, labels := randomImages(rng, steps*batch, size), randomLabels(rng, steps*batch)
-	schedule := graph.Schedule{Kind: graph.Cosine, Rate: peak, Warmup: 5, Total: steps}
+	schedule := train.Schedule{Kind: train.Cosine, Rate: peak, Warmup: 5, Total: steps}
 	must(t, schedule.Validate())
 	loss := focal.Default()
 

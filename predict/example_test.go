@@ -14,7 +14,7 @@ import (
 )
 
 // last makes a pixel of the last byte of a file, where a program has
-// graph.Decoder.
+// images.Decoder.
 type last struct{}
 
 func (last) Decode(dst, jpeg []byte) error {

@@ -18,7 +18,7 @@
 //	serving_jpeg      jpegs string [-1], encoded JPEG files
 //
 // serving_jpeg takes files of any size from the crop up, decodes, crops and
-// shrinks them by the ops that made the training data (graph.DecodeJPEG), to
+// shrinks them by the ops that made the training data (images.DecodeJPEG), to
 // the same bits, and runs the network on the result. One broken file fails its
 // batch; a file cut off below the crop is not noticed, as the rows below are not
 // read.

@@ -6,7 +6,7 @@ import (
 	"log"
 
 	"galaxy/focal"
-	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/savedmodel"
 )
 
@@ -16,8 +16,8 @@ func Example() {
 	err := savedmodel.Export(context.Background(), savedmodel.Config{
 		Out:        "model",
 		Checkpoint: "run/checkpoints/step-00001000/variables",
-		Model: graph.Config{
-			Size: 64, Outputs: 2, Precision: graph.Float32,
+		Model: network.Config{
+			Size: 64, Outputs: 2, Precision: network.Float32,
 			Mean: [3]float64{0.04, 0.04, 0.03}, Std: [3]float64{0.1, 0.09, 0.08},
 		},
 		Posterior: loss.Posterior,

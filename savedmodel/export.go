@@ -18,6 +18,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 )
 
@@ -52,7 +55,7 @@ type Config struct {
 	Checkpoint string
 	// Model is the network's configuration of the training. Its Precision may
 	// differ from the training's.
-	Model graph.Config
+	Model network.Config
 	// Posterior turns logits into probabilities.
 	Posterior graph.Posterior
 	// Crop is the height and width of the centre of a JPEG that is shrunk to
@@ -61,7 +64,7 @@ type Config struct {
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
 	// Calibration, of a frozen model, are images, uint8 [N, Size, Size, 3], that the ranges
-	// of its blocks in graph.Int8 are measured on; nil is all of Model.Precision.
+	// of its blocks in network.Int8 are measured on; nil is all of Model.Precision.
 	Calibration []byte
 	// Metadata is written beside the model. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
@@ -84,10 +87,10 @@ func export(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
 	}
 	if cfg.Calibration != nil && !cfg.Frozen {
-		return fmt.Errorf("precision %s is for frozen models", graph.Int8)
+		return fmt.Errorf("precision %s is for frozen models", network.Int8)
 	}
 	if !cfg.Frozen {
-		if err := graph.CheckPath(cfg.Out); err != nil {
+		if err := session.CheckPath(cfg.Out); err != nil {
 			return err
 		}
 	}
@@ -103,15 +106,15 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	session, err := inf.Open(graph.SessionConfig{})
+	inference, err := inf.Open(session.Config{})
 	if err != nil {
 		return err
 	}
-	defer session.Close()
-	if err := session.Restore(cfg.Checkpoint); err != nil {
+	defer inference.Close()
+	if err := inference.Restore(cfg.Checkpoint); err != nil {
 		return err
 	}
-	weights, err := session.Weights()
+	weights, err := inference.Weights()
 	if err != nil {
 		return err
 	}
@@ -123,7 +126,7 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	}
 	switch {
 	case cfg.Calibration != nil:
-		ranges, err := graph.Calibrate(cfg.Model, weights, cfg.Calibration, graph.SessionConfig{})
+		ranges, err := graph.Calibrate(cfg.Model, weights, cfg.Calibration, session.Config{})
 		if err != nil {
 			return err
 		}
@@ -139,7 +142,7 @@ func write(ctx context.Context, dir string, cfg Config) error {
 		if err := os.Mkdir(filepath.Dir(prefix), 0o777); err != nil {
 			return err
 		}
-		if err := session.Save(prefix); err != nil {
+		if err := inference.Save(prefix); err != nil {
 			return err
 		}
 	}
@@ -162,7 +165,7 @@ func write(ctx context.Context, dir string, cfg Config) error {
 
 // checkWeights says which variable has another size than the network's or a
 // value that is not a finite number.
-func checkWeights(weights graph.Weights, variables []graph.Variable) error {
+func checkWeights(weights network.Weights, variables []network.Variable) error {
 	for _, v := range variables {
 		values := weights[v.Name]
 		if len(values) != v.Elements() {
@@ -180,7 +183,7 @@ func checkWeights(weights graph.Weights, variables []graph.Variable) error {
 // modelProto adds what serving needs to inf's graph, and describes it.
 func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	g := inf.Graph
-	jpegs, decoded, err := graph.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Size)
+	jpegs, decoded, err := images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +202,7 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 			Version:            pb.SaverDef_V2,
 		}
 	}
-	def, err := graph.Def(g)
+	def, err := session.Def(g)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +272,7 @@ func writeMetadata(dir string, cfg Config) error {
 	m.Size, m.Crop = cfg.Model.Size, cfg.Crop
 	m.Precision, m.Frozen = cfg.Model.Precision, cfg.Frozen
 	if cfg.Calibration != nil {
-		m.Precision = graph.Int8
+		m.Precision = network.Int8
 	}
 	m.Needs = needs(m.Precision, cfg.Model.Precision)
 	m.SHA256 = map[string]string{}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 )
 
@@ -31,7 +32,7 @@ type LoadConfig struct {
 	// Outputs is the number of answers expected of it; 0 takes any model.
 	Outputs int
 	// Session says how the graph is run.
-	Session graph.SessionConfig
+	Session session.Config
 
 	// Signature names the signature to run; "" is SignatureImages.
 	Signature string
@@ -289,7 +290,7 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 	if meta.GetSaverDef() == nil {
 		return nil
 	}
-	if err := graph.CheckPath(dir); err != nil {
+	if err := session.CheckPath(dir); err != nil {
 		return err
 	}
 	for _, pattern := range []string{variablesPrefix + ".index", variablesPrefix + ".data-00000-of-*"} {
@@ -298,7 +299,7 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 			return fmt.Errorf("file %s is missing; export the model again", path)
 		}
 	}
-	if err := graph.CheckBundle(filepath.Join(dir, filepath.FromSlash(variablesPrefix))); err != nil {
+	if err := session.CheckBundle(filepath.Join(dir, filepath.FromSlash(variablesPrefix))); err != nil {
 		return fmt.Errorf("%w; export the model again", err)
 	}
 	return nil

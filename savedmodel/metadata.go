@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/kernels"
 	"galaxy/train/objective"
@@ -42,7 +43,7 @@ type Metadata struct {
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.
-	Precision graph.Precision `json:"precision"`
+	Precision network.Precision `json:"precision"`
 	// Needs are what the CPU that serves the model has to have; those of a model without
 	// it follow from Precision.
 	Needs []Need `json:"needs,omitempty"`
@@ -62,7 +63,7 @@ const (
 	// OneDNN are oneDNN's kernels: TensorFlow has no others for int8.
 	OneDNN Need = "oneDNN"
 	// VNNI are instructions for int8, without which sums of products would be wrong: models
-	// in graph.Int8 whose metadata has no needs were made for them.
+	// in network.Int8 whose metadata has no needs were made for them.
 	VNNI Need = "VNNI"
 	// BFloat16 are instructions for bfloat16, without which a model is slow.
 	BFloat16 Need = "bfloat16"
@@ -71,11 +72,11 @@ const (
 )
 
 // needs are those of a model in a precision with a stem in another one.
-func needs(precision, stem graph.Precision) (all []Need) {
-	if precision == graph.Int8 {
+func needs(precision, stem network.Precision) (all []Need) {
+	if precision == network.Int8 {
 		all = append(all, OneDNN)
 	}
-	if stem == graph.BFloat16 {
+	if stem == network.BFloat16 {
 		all = append(all, BFloat16)
 	}
 	return all
@@ -86,7 +87,7 @@ func needs(precision, stem graph.Precision) (all []Need) {
 func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 	all := m.Needs
 	if all == nil {
-		if all = needs(m.Precision, m.Precision); m.Precision == graph.Int8 {
+		if all = needs(m.Precision, m.Precision); m.Precision == network.Int8 {
 			all = append(all, VNNI)
 		}
 	}
@@ -109,7 +110,7 @@ func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 }
 
 // hasNeed tells what a session of this process has.
-func hasNeed(session graph.SessionConfig) func(Need) bool {
+func hasNeed(cfg session.Config) func(Need) bool {
 	return func(need Need) bool {
 		switch need {
 		case OneDNN:
@@ -120,7 +121,7 @@ func hasNeed(session graph.SessionConfig) func(Need) bool {
 			if kernels.BFloat16() {
 				return true
 			}
-			gpu, err := graph.HasGPU(session)
+			gpu, err := session.HasGPU(cfg)
 			return err == nil && gpu // whose kernels add up in float32
 		case unlimited:
 			return !kernels.Limited()

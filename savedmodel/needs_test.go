@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
 )
 
 // What a model needs decides whether it is opened, with or without a word.
@@ -16,16 +16,16 @@ func TestMetadataCheck(t *testing.T) {
 		has          []Need
 		warning, err string
 	}{
-		{name: "float32", m: Metadata{Precision: graph.Float32}},
-		{name: "bfloat16", m: Metadata{Precision: graph.BFloat16}, has: []Need{BFloat16}},
-		{name: "bfloat16 elsewhere", m: Metadata{Precision: graph.BFloat16}, has: []Need{OneDNN, VNNI, unlimited}, warning: "--precision float32"},
-		{name: "bfloat16 under a limit", m: Metadata{Precision: graph.BFloat16}, has: []Need{OneDNN, VNNI}, err: "unset ONEDNN_MAX_CPU_ISA"},
-		{name: "int8", m: Metadata{Precision: graph.Int8, Needs: []Need{OneDNN}}, has: []Need{OneDNN}},
-		{name: "int8 on Eigen's kernels", m: Metadata{Precision: graph.Int8, Needs: []Need{OneDNN}}, err: "unset TF_ENABLE_ONEDNN_OPTS"},
-		{name: "int8 of an older version", m: Metadata{Precision: graph.Int8}, has: []Need{OneDNN}, err: "export the run again"},
-		{name: "the same with VNNI", m: Metadata{Precision: graph.Int8}, has: []Need{OneDNN, VNNI}},
-		{name: "int8 with a stem in bfloat16", m: Metadata{Precision: graph.Int8, Needs: needs(graph.Int8, graph.BFloat16)}, has: []Need{OneDNN, unlimited}, warning: "bfloat16"},
-		{name: "of a later version", m: Metadata{Precision: graph.Float32, Needs: []Need{"magic"}}, err: `needs "magic"`},
+		{name: "float32", m: Metadata{Precision: network.Float32}},
+		{name: "bfloat16", m: Metadata{Precision: network.BFloat16}, has: []Need{BFloat16}},
+		{name: "bfloat16 elsewhere", m: Metadata{Precision: network.BFloat16}, has: []Need{OneDNN, VNNI, unlimited}, warning: "--precision float32"},
+		{name: "bfloat16 under a limit", m: Metadata{Precision: network.BFloat16}, has: []Need{OneDNN, VNNI}, err: "unset ONEDNN_MAX_CPU_ISA"},
+		{name: "int8", m: Metadata{Precision: network.Int8, Needs: []Need{OneDNN}}, has: []Need{OneDNN}},
+		{name: "int8 on Eigen's kernels", m: Metadata{Precision: network.Int8, Needs: []Need{OneDNN}}, err: "unset TF_ENABLE_ONEDNN_OPTS"},
+		{name: "int8 of an older version", m: Metadata{Precision: network.Int8}, has: []Need{OneDNN}, err: "export the run again"},
+		{name: "the same with VNNI", m: Metadata{Precision: network.Int8}, has: []Need{OneDNN, VNNI}},
+		{name: "int8 with a stem in bfloat16", m: Metadata{Precision: network.Int8, Needs: needs(network.Int8, network.BFloat16)}, has: []Need{OneDNN, unlimited}, warning: "bfloat16"},
+		{name: "of a later version", m: Metadata{Precision: network.Float32, Needs: []Need{"magic"}}, err: `needs "magic"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			warning, err := c.m.check(func(n Need) bool { return slices.Contains(c.has, n) })

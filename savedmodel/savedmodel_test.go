@@ -30,6 +30,9 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
 	"galaxy/savedmodel"
@@ -44,8 +47,8 @@ const (
 
 var params = focal.Params{Alpha: 0.3, Gamma: 1.5}
 
-func modelConfig(precision graph.Precision) graph.Config {
-	return graph.Config{
+func modelConfig(precision network.Precision) network.Config {
+	return network.Config{
 		Size: size, Outputs: outputs, Precision: precision,
 		Mean: [3]float64{0.1, 0.2, 0.15}, Std: [3]float64{0.2, 0.1, 0.15},
 	}
@@ -55,7 +58,7 @@ func modelConfig(precision graph.Precision) graph.Config {
 // normal kernels, and batch norm with scales, shifts and averages that all
 // matter.
 var checkpoint = sync.OnceValues(func() (string, error) {
-	inf, err := graph.NewInferenceGraph(modelConfig(graph.Float32), params.Posterior, nil)
+	inf, err := graph.NewInferenceGraph(modelConfig(network.Float32), params.Posterior, nil)
 	if err != nil {
 		return "", err
 	}
@@ -125,7 +128,7 @@ func exportConfig(t testing.TB, out string) savedmodel.Config {
 		t.Fatal(err)
 	}
 	return savedmodel.Config{
-		Out: out, Checkpoint: prefix, Model: modelConfig(graph.Float32), Posterior: params.Posterior, Crop: crop,
+		Out: out, Checkpoint: prefix, Model: modelConfig(network.Float32), Posterior: params.Posterior, Crop: crop,
 		Metadata: savedmodel.Metadata{
 			Galaxy: "1.2.3", Run: "a run", Step: 7, Answers: []string{"a", "b", "c", "d", "e"},
 			Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: params.Alpha, Gamma: params.Gamma},
@@ -134,7 +137,7 @@ func exportConfig(t testing.TB, out string) savedmodel.Config {
 }
 
 // export writes a model once and returns its folder, not to be changed.
-func export(t testing.TB, precision graph.Precision, frozen bool) string {
+func export(t testing.TB, precision network.Precision, frozen bool) string {
 	t.Helper()
 	dir := filepath.Join(temp, fmt.Sprintf("model-%s-%v", precision, frozen))
 	if _, err := os.Stat(dir); err == nil {
@@ -160,9 +163,9 @@ func copied(t testing.TB, dir string) string {
 
 // photos are JPEGs of different sizes and the images that serving_jpeg should
 // see in them, uint8 [n, size, size, 3].
-func photos(t testing.TB, n int) (encoded []string, images []byte) {
+func photos(t testing.TB, n int) (encoded []string, pixels []byte) {
 	t.Helper()
-	d, err := graph.NewDecoder(crop, size)
+	d, err := images.NewDecoder(crop, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,12 +185,12 @@ func photos(t testing.TB, n int) (encoded []string, images []byte) {
 			t.Fatal(err)
 		}
 		encoded = append(encoded, buf.String())
-		images = append(images, make([]byte, size*size*3)...)
-		if err := d.Decode(images[i*size*size*3:], buf.Bytes()); err != nil {
+		pixels = append(pixels, make([]byte, size*size*3)...)
+		if err := d.Decode(pixels[i*size*size*3:], buf.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return encoded, images
+	return encoded, pixels
 }
 
 // live predicts with the variables of the checkpoint in float32.
@@ -198,7 +201,7 @@ func live(t testing.TB, images []byte) (logits, probabilities []float32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := inf.Open(graph.SessionConfig{})
+	session, err := inf.Open(session.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,17 +266,17 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal("the test is blind: two images look the same to the network")
 	}
 	for _, c := range []struct {
-		precision graph.Precision
+		precision network.Precision
 		frozen    bool
 		tolerance float64
 	}{
-		{graph.Float32, false, 1e-6},
-		{graph.Float32, true, 1e-5},
-		{graph.BFloat16, false, 0.05},
-		{graph.BFloat16, true, 0.05},
+		{network.Float32, false, 1e-6},
+		{network.Float32, true, 1e-5},
+		{network.BFloat16, false, 0.05},
+		{network.BFloat16, true, 0.05},
 	} {
 		t.Run(fmt.Sprintf("%s frozen=%v", c.precision, c.frozen), func(t *testing.T) {
-			if c.precision == graph.BFloat16 && kernels.Limited() {
+			if c.precision == network.BFloat16 && kernels.Limited() {
 				t.Skip("ONEDNN_MAX_CPU_ISA keeps TensorFlow from the kernels of bfloat16 that it asks for")
 			}
 			dir := export(t, c.precision, c.frozen)
@@ -312,12 +315,12 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision graph.Precision, frozen bool) {
+func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision network.Precision, frozen bool) {
 	t.Helper()
 	want := exportConfig(t, "").Metadata
 	want.TensorFlow, want.Size, want.Crop, want.Precision, want.Frozen = tf.Version(), size, crop, precision, frozen
 	want.SHA256 = got.SHA256
-	if precision == graph.BFloat16 {
+	if precision == network.BFloat16 {
 		want.Needs = []savedmodel.Need{savedmodel.BFloat16}
 	}
 	if diff := cmp.Diff(&want, got); diff != "" {
@@ -354,14 +357,14 @@ func TestJPEGErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := export(t, graph.Float32, true)
+	dir := export(t, network.Float32, true)
 	if _, _, err := serve(t, dir, savedmodel.SignatureJPEGs, savedmodel.InputJPEGs, feed); err == nil {
 		t.Error("a broken file gave an answer")
 	}
 }
 
 func TestPredictChecksImages(t *testing.T) {
-	m, err := savedmodel.Load(export(t, graph.Float32, true), savedmodel.LoadConfig{})
+	m, err := savedmodel.Load(export(t, network.Float32, true), savedmodel.LoadConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +377,7 @@ func TestPredictChecksImages(t *testing.T) {
 
 func TestPredictConcurrently(t *testing.T) {
 	_, images := photos(t, 4)
-	m, err := savedmodel.Load(export(t, graph.Float32, true), savedmodel.LoadConfig{})
+	m, err := savedmodel.Load(export(t, network.Float32, true), savedmodel.LoadConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -566,7 +569,7 @@ func (c *countdown) Err() error {
 }
 
 func TestLoadErrors(t *testing.T) {
-	variables, frozen := export(t, graph.Float32, false), export(t, graph.Float32, true)
+	variables, frozen := export(t, network.Float32, false), export(t, network.Float32, true)
 	edit := func(t *testing.T, dir string, change func(m *pb.SavedModel)) {
 		t.Helper()
 		path := filepath.Join(dir, "saved_model.pb")
@@ -706,7 +709,7 @@ func TestLoadErrors(t *testing.T) {
 				m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].Encoding = nil
 			})
 		}, "input images is no single tensor"},
-		{"threads below 0", frozen, savedmodel.LoadConfig{Session: graph.SessionConfig{Threads: -1}}, nil, "threads -1"},
+		{"threads below 0", frozen, savedmodel.LoadConfig{Session: session.Config{Threads: -1}}, nil, "threads -1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := copied(t, c.model)
@@ -724,7 +727,7 @@ func TestLoadErrors(t *testing.T) {
 // TensorFlow reads some characters of the path of variables as a pattern.
 func TestLoadFromPathOfPattern(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "copy [1]")
-	if err := os.CopyFS(dir, os.DirFS(export(t, graph.Float32, false))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(export(t, network.Float32, false))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := savedmodel.Load(dir, savedmodel.LoadConfig{}); err == nil || !strings.Contains(err.Error(), "a path without them") {
@@ -734,7 +737,7 @@ func TestLoadFromPathOfPattern(t *testing.T) {
 
 // A model of another program has no metadata and loads all the same.
 func TestLoadWithoutMetadata(t *testing.T) {
-	dir := copied(t, export(t, graph.Float32, false))
+	dir := copied(t, export(t, network.Float32, false))
 	if err := os.RemoveAll(filepath.Join(dir, "assets.extra")); err != nil {
 		t.Fatal(err)
 	}
@@ -766,7 +769,7 @@ func thumbnails(t *testing.T, dtype tf.DataType, side int64, outputs ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	def, err := graph.Def(g)
+	def, err := session.Def(g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -879,7 +882,7 @@ func BenchmarkPredict(b *testing.B) {
 	for i := range images {
 		images[i] = uint8(r.IntN(256))
 	}
-	for _, precision := range []graph.Precision{graph.Float32, graph.BFloat16} {
+	for _, precision := range []network.Precision{network.Float32, network.BFloat16} {
 		for _, frozen := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%s/frozen=%v", precision, frozen), func(b *testing.B) {
 				m, err := savedmodel.Load(export(b, precision, frozen), savedmodel.LoadConfig{})

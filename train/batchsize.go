@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"galaxy/graph"
+	"galaxy/graph/session"
 )
 
 // LargestBatch returns about the largest batch whose training step, and an
@@ -31,7 +32,7 @@ func (p *plan) largestBatch(ctx context.Context, first, limit int, tried func(ba
 		}
 		err := p.try(batch)
 		fits := err == nil
-		if err != nil && !graph.IsOutOfMemory(err) {
+		if err != nil && !session.IsOutOfMemory(err) {
 			return false, fmt.Errorf("try a batch of %d: %w", batch, err)
 		}
 		if tried != nil {
@@ -99,12 +100,12 @@ func (p *plan) try(batch int) (err error) {
 // explainMemory adds to an out-of-memory error what to do about it, and returns other
 // errors as they are. release frees the devices, to find a batch that fits.
 func (p *plan) explainMemory(ctx context.Context, err error, release func() error) error {
-	if err == nil || !graph.IsOutOfMemory(err) || len(p.devices) == 0 {
+	if err == nil || !session.IsOutOfMemory(err) || len(p.devices) == 0 {
 		return err
 	}
 	batch, less := p.Config.Batch, "a smaller --batch"
 	// TensorFlow's CPU kernels may crash for want of memory.
-	if p.Cluster == nil && graph.IsGPU(p.devices[0]) {
+	if p.Cluster == nil && session.IsGPU(p.devices[0]) {
 		fit, e := 0, release()
 		if e == nil {
 			fit, e = p.largestBatch(ctx, batch/2, batch-1, nil)

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"galaxy/graph"
+	"galaxy/graph/session"
 )
 
 // The batch found fits, the next one that counts does not, and few are tried.
@@ -54,7 +54,7 @@ func TestExplainMemory(t *testing.T) {
 			t.Errorf("%v: expected %q in it", err, want)
 		}
 	}
-	if strings.Contains(err.Error(), "Hint") || !graph.IsOutOfMemory(err) {
+	if strings.Contains(err.Error(), "Hint") || !session.IsOutOfMemory(err) {
 		t.Errorf("%v: expected one line, and still an error for want of memory", err)
 	}
 	// As cuDNN's kernels have it.

@@ -10,6 +10,8 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/train/checkpoint"
 )
@@ -80,7 +82,7 @@ func (r *run) openFolder() (fresh bool, err error) {
 
 // CheckNew returns why a new run cannot have the folder dir.
 func CheckNew(dir string) error {
-	if err := graph.CheckPath(dir); err != nil {
+	if err := session.CheckPath(dir); err != nil {
 		return Mistake{fmt.Errorf("make run folder: %w", err)}
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
@@ -117,7 +119,7 @@ func (r *run) chooseMachine(fresh bool, last *checkpoint.Checkpoint) error {
 	}
 	r.noticeMachine(last)
 	// Runs in float32 that began before there was a choice keep TensorFlow's op.
-	if fresh || r.Config.Model.Precision != graph.Float32 || len(r.Config.FilterKernels) > 0 {
+	if fresh || r.Config.Model.Precision != network.Float32 || len(r.Config.FilterKernels) > 0 {
 		return r.chooseKernels()
 	}
 	return nil

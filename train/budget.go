@@ -15,7 +15,6 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data"
-	"galaxy/graph"
 )
 
 // MaxSteps is the largest number of steps of a run: what is computed from it does not
@@ -229,7 +228,7 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	c.Step = map[int]float64{}
 	for _, size := range sizes {
 		if len(r.Config.Sizes) > 0 {
-			r.Config.Sizes = graph.Sizes{{Size: size, Until: MaxSteps}}
+			r.Config.Sizes = Sizes{{Size: size, Until: MaxSteps}}
 		}
 		typical, extra, err := steady(step, spend, time.Now)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
 )
 
 // budgetRun is the configuration of a run of total steps with the durations that rapid or
@@ -22,10 +22,10 @@ type budgetRun struct {
 }
 
 func (b budgetRun) at(total int64) (Config, error) {
-	cfg := Config{Model: graph.Config{Size: 64}, EvalEvery: b.evalEvery, CheckpointEvery: b.checkpoint, CheckpointSeconds: b.seconds}
+	cfg := Config{Model: network.Config{Size: 64}, EvalEvery: b.evalEvery, CheckpointEvery: b.checkpoint, CheckpointSeconds: b.seconds}
 	cfg.Schedule.Total, cfg.Schedule.Warmup = total, int64(b.warmup*float64(total))
 	if until := int64(b.small * float64(total)); until > 0 {
-		cfg.Sizes = graph.Sizes{{Size: 32, Until: until}}
+		cfg.Sizes = Sizes{{Size: 32, Until: until}}
 	}
 	return cfg, cfg.Sizes.Validate(64, total)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/train/checkpoint"
 )
 
@@ -16,7 +16,7 @@ import (
 // its folder: begun is the chief's configuration of it, nil for a new one and on
 // all others. resume is whether this worker was asked to go on with a run, which
 // all are, or none. Without a cluster it returns begun.
-func Begun(c *graph.Cluster, resume bool, begun *Config) (*Config, error) {
+func Begun(c *session.Cluster, resume bool, begun *Config) (*Config, error) {
 	if c == nil {
 		return begun, nil
 	}
@@ -50,7 +50,7 @@ func (r *run) checkSameConfig() error {
 		Devices    string
 		State      checkpoint.State
 	}
-	all, err := gather(r.Cluster, intent{r.Version, graph.TensorFlowVersion(), r.Config, kinds(r.devices), r.state})
+	all, err := gather(r.Cluster, intent{r.Version, session.TensorFlowVersion(), r.Config, kinds(r.devices), r.state})
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (r *run) checkSameConfig() error {
 // kinds are the devices without their numbers, which may differ.
 func kinds(devices []string) string {
 	kind := "CPU"
-	if graph.IsGPU(devices[0]) {
+	if session.IsGPU(devices[0]) {
 		kind = "GPU"
 	}
 	return fmt.Sprintf("%d × %s", len(devices), kind)
@@ -93,7 +93,7 @@ func kinds(devices []string) string {
 const protocol = 1
 
 // gather gives what every worker has to tell to all of them.
-func gather[T any](c *graph.Cluster, own T) ([]T, error) {
+func gather[T any](c *session.Cluster, own T) ([]T, error) {
 	type message struct {
 		Protocol int
 		Told     json.RawMessage
@@ -127,7 +127,7 @@ func gather[T any](c *graph.Cluster, own T) ([]T, error) {
 // batch when one is to stop.
 type lockstep struct {
 	Predictor
-	cluster *graph.Cluster
+	cluster *session.Cluster
 	stop    func() bool
 }
 
@@ -149,7 +149,7 @@ func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err e
 const linger = time.Second
 
 // barrier keeps this worker until all others have come to the end as well.
-func barrier(c *graph.Cluster) error {
+func barrier(c *session.Cluster) error {
 	if c == nil {
 		return nil
 	}

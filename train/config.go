@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/train/objective"
 )
@@ -23,12 +26,12 @@ import (
 type Config struct {
 	// Recipe is the name of the defaults that the run began with, "" for none:
 	// the fields below say all that counts.
-	Recipe string       `json:"recipe,omitempty"`
-	Cache  CacheRef     `json:"cache"`
-	Model  graph.Config `json:"model"`
+	Recipe string         `json:"recipe,omitempty"`
+	Cache  CacheRef       `json:"cache"`
+	Model  network.Config `json:"model"`
 	// Augment is how training images are varied; a run of a version that could
 	// not has none.
-	Augment graph.Augment `json:"augment"`
+	Augment images.Augment `json:"augment"`
 	// Objective is the head and the loss.
 	Objective objective.Config `json:"objective"`
 
@@ -36,10 +39,10 @@ type Config struct {
 	// and exported; 0 is none. See graph.TrainerConfig.Average.
 	EMA float64 `json:"ema"`
 	// Sizes is the schedule of image sizes; nil trains on all of the pixels.
-	Sizes graph.Sizes `json:"sizes,omitempty"`
+	Sizes Sizes `json:"sizes,omitempty"`
 
 	Optimizer graph.Optimizer `json:"optimizer"`
-	Schedule  graph.Schedule  `json:"schedule"`
+	Schedule  Schedule        `json:"schedule"`
 	// Batch is the number of examples a step, at least 1, on all devices together.
 	Batch int `json:"batch"`
 	// Seed keys the first weights, the order of the examples, augmentation and
@@ -77,7 +80,7 @@ type Config struct {
 	Keep int `json:"keep" resume:"may change" workers:"may differ"`
 	// Devices says where the replicas of a step are. On another number of them batch
 	// norm sees other groups of examples.
-	Devices graph.Devices `json:"devices,omitempty" resume:"may change" workers:"may differ"`
+	Devices session.Devices `json:"devices,omitempty" resume:"may change" workers:"may differ"`
 	// HoldOnDevice keeps the images of the train split in the memory of every device,
 	// so that no step waits for them to be copied there.
 	HoldOnDevice bool `json:"hold_on_device,omitempty" resume:"may change" workers:"may differ"`
@@ -86,12 +89,12 @@ type Config struct {
 	// Threads is the number of CPU threads; 0 is one a core. Another number
 	// may change the last bits of every sum.
 	Threads int `json:"threads" resume:"may change" workers:"may differ"`
-	// XLA compiles the step for GPUs (graph.SessionConfig), which may change the last
+	// XLA compiles the step for GPUs (session.Config), which may change the last
 	// bits of every sum.
 	XLA bool `json:"xla,omitempty" resume:"may change"`
 	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
 	// layers that are missing.
-	FilterKernels graph.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
+	FilterKernels network.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
 	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
 	// threads, on all of which the last bits of every sum depend. Run sets it.
 	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`

@@ -8,6 +8,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/train"
 	"galaxy/train/objective"
 )
@@ -16,11 +17,11 @@ import (
 func FuzzReadConfig(f *testing.F) {
 	whole, err := json.Marshal(train.Config{
 		Cache:     train.CacheRef{Path: "cache", Checksum: "x", Crop: 212},
-		Model:     graph.Config{Size: 32, Outputs: data.Answers, Precision: graph.Float32, Dropout: .2, Mean: [3]float64{.1, .1, .1}, Std: [3]float64{1, 1, 1}},
+		Model:     network.Config{Size: 32, Outputs: data.Answers, Precision: network.Float32, Dropout: .2, Mean: [3]float64{.1, .1, .1}, Std: [3]float64{1, 1, 1}},
 		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
-		Sizes:     graph.Sizes{{Size: 32, Until: 2}},
+		Sizes:     train.Sizes{{Size: 32, Until: 2}},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
-		Schedule:  graph.Schedule{Kind: graph.StepDecay, Rate: 1e-3, Warmup: 2, Total: 10, Boundaries: []float64{.5}, Factor: .1},
+		Schedule:  train.Schedule{Kind: train.StepDecay, Rate: 1e-3, Warmup: 2, Total: 10, Boundaries: []float64{.5}, Factor: .1},
 		Batch:     8, Seed: 3, EvalEvery: 4, CheckpointEvery: 3, LogEvery: 1, OnNonFinite: train.RollBack, Devices: "cpu:2",
 	})
 	if err != nil {

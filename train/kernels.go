@@ -13,7 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/kernels"
 	"galaxy/train/checkpoint"
@@ -23,18 +24,18 @@ import (
 // remembered on this machine, or else by a measurement, which is remembered in the user's
 // cache folder. Without a memory two runs of one seed could differ in their last bits.
 func (p *plan) chooseKernels() error {
-	layers, err := graph.FilterLayers(p.trainerConfig(p.Config.Batch))
-	if err != nil || !slices.ContainsFunc(layers, func(l graph.FilterLayer) bool { return p.Config.FilterKernels[l.String()] == "" }) {
+	layers, err := p.trainerConfig(p.Config.Batch).FilterLayers()
+	if err != nil || !slices.ContainsFunc(layers, func(l network.FilterLayer) bool { return p.Config.FilterKernels[l.String()] == "" }) {
 		return err // or there is nothing to find out
 	}
 	m, err := openKernels(p.session().Threads, p.Notice)
 	if err != nil {
 		p.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
 	}
-	known := graph.FilterKernels{}
+	known := network.FilterKernels{}
 	maps.Copy(known, m.known)
 	maps.Copy(known, p.Config.FilterKernels)
-	chosen, measured := graph.FilterKernels{}, false
+	chosen, measured := network.FilterKernels{}, false
 	for _, l := range layers {
 		kernel := known[l.String()]
 		if !slices.Contains(l.Kernels(), kernel) {
@@ -59,8 +60,8 @@ func (p *plan) chooseKernels() error {
 // locked against others that measure at the same time.
 type kernelMemory struct {
 	path, machine string
-	all           map[string]json.RawMessage // of graph.FilterKernels
-	known         graph.FilterKernels
+	all           map[string]json.RawMessage // of network.FilterKernels
+	known         network.FilterKernels
 	locked        *os.File
 }
 
@@ -112,10 +113,10 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 }
 
 // close keeps what is new.
-func (m kernelMemory) close(fresh graph.FilterKernels) error {
+func (m kernelMemory) close(fresh network.FilterKernels) error {
 	var err error
 	if m.path != "" && len(fresh) > 0 {
-		known := graph.FilterKernels{}
+		known := network.FilterKernels{}
 		maps.Copy(known, m.known)
 		maps.Copy(known, fresh)
 		var raw []byte
@@ -141,14 +142,14 @@ func machine(threads int) string {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	return fmt.Sprintf("TensorFlow %s, %s", graph.TensorFlowVersion(), kernels.Machine(threads))
+	return fmt.Sprintf("TensorFlow %s, %s", session.TensorFlowVersion(), kernels.Machine(threads))
 }
 
 // noticeMachine says what no longer holds where the run began on another machine, or the
 // checkpoint that it goes on from was computed on one.
 func (p *plan) noticeMachine(last *checkpoint.Checkpoint) {
 	now := p.machine
-	differs := func(was string) bool { return was != "" && was != now && !graph.IsGPU(p.devices[0]) }
+	differs := func(was string) bool { return was != "" && was != now && !session.IsGPU(p.devices[0]) }
 	switch {
 	case differs(p.Config.Machine):
 		p.Notice(fmt.Sprintf("the run began on other kernels or another CPU (%s; here: %s): it goes on, but not to the same bits as if it had stayed there", p.Config.Machine, now))

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/internal/arch"
 	"galaxy/train/objective"
 )
@@ -18,7 +18,7 @@ import (
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
-		Config: Config{Model: graph.Config{Size: 32, Outputs: 37, Precision: graph.Float32}, Batch: 4},
+		Config: Config{Model: network.Config{Size: 32, Outputs: 37, Precision: network.Float32}, Batch: 4},
 		Notice: func(text string) { *notices = append(*notices, text) },
 	})
 	r.devices = []string{"/device:CPU:0"}
@@ -38,7 +38,7 @@ func TestChooseKernels(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", home)
 	file := filepath.Join(home, "galaxy", "kernels.json")
 	var notices []string
-	choose := func(began graph.FilterKernels) graph.FilterKernels {
+	choose := func(began network.FilterKernels) network.FilterKernels {
 		t.Helper()
 		r := kernelRun(t, &notices)
 		r.Config.FilterKernels = began
@@ -57,8 +57,8 @@ func TestChooseKernels(t *testing.T) {
 	}
 	// The memory decides for another run: turn all that it holds round.
 	const layer = "float32 4x8x8x64 to 128 stride 2"
-	other := map[graph.FilterKernel]graph.FilterKernel{graph.ConvolutionOp: graph.OneProduct, graph.OneProduct: graph.ConvolutionOp, graph.NineProducts: graph.ConvolutionOp}
-	turned := graph.FilterKernels{}
+	other := map[network.FilterKernel]network.FilterKernel{network.ConvolutionOp: network.OneProduct, network.OneProduct: network.ConvolutionOp, network.NineProducts: network.ConvolutionOp}
+	turned := network.FilterKernels{}
 	text := string(raw)
 	for l, k := range first {
 		turned[l] = other[k]
@@ -128,7 +128,7 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	}
 	// Nor is the folder asked for where there is nothing to choose.
 	notices = nil
-	r.Config.Model.Precision, r.Config.FilterKernels = graph.Float16, nil
+	r.Config.Model.Precision, r.Config.FilterKernels = network.Float16, nil
 	if err := r.chooseKernels(); err != nil || len(r.Config.FilterKernels) > 0 || len(notices) > 0 {
 		t.Errorf("float16: %v, chose %v, notices %q", err, r.Config.FilterKernels, notices)
 	}

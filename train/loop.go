@@ -10,6 +10,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 )
@@ -139,7 +140,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.rate(r.state.Step-1), err)
 	}
-	graph.TrimMemory()
+	session.TrimMemory()
 	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
 	if err := r.notify.evaluation(EvaluationResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total,
@@ -177,7 +178,7 @@ func (r *run) saveAndWait() error { return errors.Join(r.save(), r.saver.finish(
 // how to resume.
 func (r *run) end(err error) error {
 	switch {
-	case errors.Is(err, graph.ErrWorkerLost):
+	case errors.Is(err, session.ErrWorkerLost):
 		return r.workerLost(err)
 	case !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrStopped):
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
 )
@@ -30,9 +31,9 @@ type Options struct {
 	Cache *data.Cache
 	// Cluster, when set, has other processes that Run with the same Config at the
 	// same time. Only the chief uses Dir: it reads and writes the run.
-	Cluster *graph.Cluster
+	Cluster *session.Cluster
 	// GPUMemory sets how much of each GPU's memory the run takes.
-	GPUMemory graph.GPUMemory
+	GPUMemory session.GPUMemory
 	// Version is the program's. All workers must have the same.
 	Version string
 	// Resume continues from the last checkpoint in Dir, or starts a new run if
@@ -94,8 +95,8 @@ func (p *plan) resolve() (err error) {
 }
 
 // session is how the run's graph is run.
-func (p *plan) session() graph.SessionConfig {
-	return graph.SessionConfig{Threads: p.Config.Threads, GPUMemory: p.GPUMemory, XLA: p.Config.XLA}
+func (p *plan) session() session.Config {
+	return session.Config{Threads: p.Config.Threads, GPUMemory: p.GPUMemory, XLA: p.Config.XLA}
 }
 
 // chief returns whether this process reads and writes the run folder.

@@ -23,6 +23,8 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
 	"galaxy/internal/arch"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -36,8 +38,8 @@ const testSize = 32
 func testCache(t testing.TB, examples int) *data.Cache {
 	t.Helper()
 	dir := t.TempDir()
-	images := filepath.Join(dir, "images")
-	if err := os.Mkdir(images, 0o755); err != nil {
+	folder := filepath.Join(dir, "images")
+	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
@@ -52,7 +54,7 @@ func testCache(t testing.TB, examples int) *data.Cache {
 		if err := jpeg.Encode(&b, picture, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(images, fmt.Sprintf("%d.jpg", 100001+id)), b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.jpg", 100001+id)), b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		// Everybody says smooth, in between and nothing odd, or else star.
@@ -67,13 +69,13 @@ func testCache(t testing.TB, examples int) *data.Cache {
 	if err := os.WriteFile(table, []byte(labels.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	decoder, err := graph.NewDecoder(data.DefaultCrop, testSize)
+	decoder, err := images.NewDecoder(data.DefaultCrop, testSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer decoder.Close()
 	out := filepath.Join(dir, "cache")
-	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Labels: table, Images: images, Out: out, Size: testSize, Decoder: "test"}, decoder); err != nil {
+	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Labels: table, Images: folder, Out: out, Size: testSize, Decoder: "test"}, decoder); err != nil {
 		t.Fatal(err)
 	}
 	cache, err := data.Open(out)
@@ -92,12 +94,12 @@ func testConfig(cache *data.Cache, steps int64) train.Config {
 	m := cache.Manifest()
 	return train.Config{
 		Cache: train.CacheRef{Path: cache.Dir(), Checksum: m.Checksum, Crop: m.Crop},
-		Model: graph.Config{
-			Size: m.Size, Outputs: data.Answers, Precision: graph.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
+		Model: network.Config{
+			Size: m.Size, Outputs: data.Answers, Precision: network.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
 		},
 		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
-		Schedule:  graph.Schedule{Kind: graph.Cosine, Rate: 1e-3, Warmup: 2, Total: steps},
+		Schedule:  train.Schedule{Kind: train.Cosine, Rate: 1e-3, Warmup: 2, Total: steps},
 		Batch:     8, Seed: 3, EvalEvery: 4, CheckpointEvery: 3, LogEvery: 1,
 	}
 }
@@ -231,7 +233,7 @@ func TestResumeIsExact(t *testing.T) {
 	t.Run("bfloat16", func(t *testing.T) {
 		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // which remembers the kernels
 		o := o
-		o.Config.Model.Precision = graph.BFloat16
+		o.Config.Model.Precision = network.BFloat16
 		uncut := o
 		uncut.Dir = filepath.Join(t.TempDir(), "run")
 		want, err := train.Run(t.Context(), uncut)
@@ -313,7 +315,7 @@ func TestResumeIsExact(t *testing.T) {
 		next := o
 		next.Dir = filepath.Join(t.TempDir(), "next")
 		next.Config.InitFrom = uncut.Dir
-		next.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e-12, Total: 1}
+		next.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e-12, Total: 1}
 		var loss float64
 		next.Observers = []train.Observer{hook{evaluation: func(r train.EvaluationResult) error {
 			loss = r.Scores.RMSE
@@ -334,7 +336,7 @@ func TestPlateauAndPatience(t *testing.T) {
 	cache := testCache(t, 60)
 	o := train.Options{Config: testConfig(cache, 60), Cache: cache, Dir: filepath.Join(t.TempDir(), "run")}
 	o.Config.EvalEvery, o.Config.CheckpointEvery = 1, 0
-	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: .05, Total: 60}
+	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: .05, Total: 60}
 	o.Config.Plateau, o.Config.PlateauFactor, o.Config.Patience = 2, .5, 5
 	rate, worse, step := .05, int64(0), int64(0)
 	o.Observers = []train.Observer{hook{
@@ -394,7 +396,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	o := train.Options{
 		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 20), Cache: cache,
 	}
-	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e25, Total: 20}
+	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e25, Total: 20}
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
 	o.Config.CheckpointEvery, o.Config.EvalEvery = 1, 0
 	_, err := train.Run(t.Context(), o)
@@ -437,7 +439,7 @@ func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 	o := train.Options{
 		Dir: filepath.Join(t.TempDir(), "run"), Config: testConfig(cache, 1), Cache: cache,
 	}
-	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e30, Total: 1}
+	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e30, Total: 1}
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
 	if _, err := train.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "after step 1 (learning rate 1e+30)") {
 		t.Errorf("got %v, expected an error that names the step and the rate", err)
@@ -542,7 +544,7 @@ func TestRollBack(t *testing.T) {
 	}
 
 	// It is given up where nothing helps.
-	o.Config.Schedule = graph.Schedule{Kind: graph.Constant, Rate: 1e25, Total: 20}
+	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e25, Total: 20}
 	o.Config.Optimizer, o.Config.EvalEvery = graph.Optimizer{Kind: graph.SGD}, 0
 	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "bad"), 0)
 	if err == nil || !strings.Contains(err.Error(), "after the run has gone back 5 times; begin a new run with a lower --lr") || len(notices) != 5 || !strings.Contains(notices[0], "going back to step 0, ") {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/train/checkpoint"
 )
@@ -121,7 +122,7 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	if err := s.finish(); err != nil {
 		return err
 	}
-	state.TensorFlow, state.Machine, state.Config = graph.TensorFlowVersion(), s.plan.machine, s.config
+	state.TensorFlow, state.Machine, state.Config = session.TensorFlowVersion(), s.plan.machine, s.config
 	// A file that no observer of this run writes keeps its record, for a run that
 	// has the observer again.
 	if state.Files = maps.Clone(state.Files); state.Files == nil {
@@ -144,7 +145,7 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	s.saved, s.savedAt, s.saving = state.Step, time.Now(), done
 	go func() {
 		err := s.write(state, t)
-		graph.TrimMemory()
+		session.TrimMemory()
 		done <- err
 	}()
 	return nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/train"
 )
 
@@ -18,25 +18,25 @@ func clusterFlags() []cli.Flag {
 		&cli.StringFlag{Name: "cluster", Category: catCluster, Usage: "`HOST:PORT,…` of all workers, the same list on each; the first is the chief, which has the run folder (TF_CONFIG says the same, where this is left out)"},
 		&cli.IntFlag{Name: "worker", Category: catCluster, DefaultText: "none", Usage: "which one of --cluster this is; 0 is the chief"},
 		&cli.StringFlag{Name: "listen", Category: catCluster, Usage: "`IP` address of this machine to listen on; 0.0.0.0 is all of them", DefaultText: "this worker's host in --cluster"},
-		&cli.DurationFlag{Name: "worker-timeout", Category: catCluster, Value: graph.DefaultTimeout, Usage: "how long workers wait for each other, at the start and in a step"},
+		&cli.DurationFlag{Name: "worker-timeout", Category: catCluster, Value: session.DefaultTimeout, Usage: "how long workers wait for each other, at the start and in a step"},
 	}
 }
 
 // workerOf reads which worker of which cluster this is, from the flags, or else
 // from TF_CONFIG; nil is none.
-func workerOf(c *cli.Context) (*graph.Worker, error) {
-	var w *graph.Worker
+func workerOf(c *cli.Context) (*session.Worker, error) {
+	var w *session.Worker
 	if list := c.String("cluster"); list != "" {
 		if !c.IsSet("worker") {
 			return nil, errors.New("--cluster without --worker: which one of them is this, counted from 0?")
 		}
-		w = &graph.Worker{Index: c.Int("worker")}
+		w = &session.Worker{Index: c.Int("worker")}
 		for address := range strings.SplitSeq(list, ",") {
 			w.Cluster = append(w.Cluster, strings.TrimSpace(address))
 		}
 	} else {
 		var err error
-		if w, err = graph.ParseTFConfig(os.Getenv("TF_CONFIG")); err != nil {
+		if w, err = session.ParseTFConfig(os.Getenv("TF_CONFIG")); err != nil {
 			return nil, err
 		}
 		if w != nil && c.IsSet("worker") {
@@ -63,15 +63,15 @@ func workerOf(c *cli.Context) (*graph.Worker, error) {
 
 // joinCluster makes this process a worker and finds out what run the chief goes on
 // with, whose configuration begun is.
-func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.Cluster, *train.Config, error) {
+func joinCluster(c *cli.Context, w *session.Worker, begun *train.Config) (*session.Cluster, *train.Config, error) {
 	if w == nil {
 		return nil, begun, nil
 	}
-	session, err := sessionOf(c)
+	sessionConfig, err := sessionOf(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	devices, err := graph.Devices(c.String("devices")).Resolve(session)
+	devices, err := session.Devices(c.String("devices")).Resolve(sessionConfig)
 	if err != nil {
 		return nil, nil, usageError{fmt.Errorf("--devices: %w", err)}
 	}
@@ -88,7 +88,7 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 		w.Waiting = func() { _ = beat() }
 	}
 	fmt.Fprintf(c.App.ErrWriter, "worker %d of %d: waiting for the others\n", w.Index, len(w.Cluster))
-	cluster, err := graph.JoinCluster(c.Context, *w, devices, session)
+	cluster, err := session.JoinCluster(c.Context, *w, devices, sessionConfig)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +96,7 @@ func joinCluster(c *cli.Context, w *graph.Worker, begun *train.Config) (*graph.C
 		return nil, nil, err
 	}
 	// A cluster is joined with its devices before anybody can be asked about a run.
-	if begun != nil && !c.IsSet("devices") && begun.Devices != graph.Devices(c.String("devices")) {
+	if begun != nil && !c.IsSet("devices") && begun.Devices != session.Devices(c.String("devices")) {
 		return nil, nil, fmt.Errorf("the chief began this run with --devices %s: give --devices again, on every worker", begun.Devices)
 	}
 	return cluster, begun, nil

@@ -18,7 +18,9 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"galaxy"
-	"galaxy/graph"
+
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 )
 
@@ -28,7 +30,7 @@ func doctorCommand() *cli.Command {
 		Usage: "say what was found on this machine, what is wrong and how to mend it",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "graph", Usage: "show which ops of a training step are on which device instead"},
-			&cli.StringFlag{Name: "devices", Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` as galaxy train takes them, which are to be there"},
+			&cli.StringFlag{Name: "devices", Value: string(session.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` as galaxy train takes them, which are to be there"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := checkArguments(c); err != nil {
@@ -40,7 +42,7 @@ func doctorCommand() *cli.Command {
 			e := examine()
 			d := diagnosis{OK: true, examination: e, Findings: judge(e)}
 			if c.IsSet("devices") {
-				d.Findings = append(d.Findings, judgeAsked(graph.Devices(c.String("devices"))))
+				d.Findings = append(d.Findings, judgeAsked(session.Devices(c.String("devices"))))
 			}
 			failed := 0
 			for _, f := range d.Findings {
@@ -88,7 +90,7 @@ type examination struct {
 	NVIDIA  nvidiaFound    `json:"nvidia"`
 	Compute []computeFound `json:"compute"`
 	// AutoPrecision is what --precision auto stands for on this machine.
-	AutoPrecision graph.Precision `json:"auto_precision"`
+	AutoPrecision network.Precision `json:"auto_precision"`
 	// Logs is the folder TensorFlow's own logs are kept in.
 	Logs string `json:"logs"`
 
@@ -138,8 +140,8 @@ type nvidiaFound struct {
 
 // computeFound is the outcome of a small multiplication in one precision.
 type computeFound struct {
-	Precision graph.Precision `json:"precision"`
-	Error     string          `json:"error,omitempty"`
+	Precision network.Precision `json:"precision"`
+	Error     string            `json:"error,omitempty"`
 }
 
 // Statuses of a finding. Only statusFail makes doctor fail.
@@ -180,9 +182,9 @@ func examine() examination {
 		e.Library.CUDA = exists(filepath.Join(filepath.Dir(e.Library.Files[0]), "..", "nvidia"))
 	}
 	e.Devices, e.devicesErr = listDevices()
-	e.AutoPrecision = graph.Auto.Resolve(e.usesGPU())
-	precisions := []graph.Precision{graph.Float32}
-	if e.AutoPrecision != graph.Float32 {
+	e.AutoPrecision = network.Auto.Resolve(e.usesGPU())
+	precisions := []network.Precision{network.Float32}
+	if e.AutoPrecision != network.Float32 {
 		precisions = append(precisions, e.AutoPrecision)
 	}
 	for _, p := range precisions {
@@ -225,7 +227,7 @@ func librariesIn(maps string) []string {
 }
 
 func listDevices() ([]deviceFound, error) {
-	devices, err := graph.FindDevices(graph.SessionConfig{})
+	devices, err := session.FindDevices(session.Config{})
 	var found []deviceFound
 	for _, d := range devices {
 		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
@@ -235,10 +237,10 @@ func listDevices() ([]deviceFound, error) {
 
 // tryMultiply multiplies two small matrices of ones in precision p and looks at
 // the sum, which is exact in every precision: 64 × 64 elements of 64.
-func tryMultiply(p graph.Precision) (err error) {
+func tryMultiply(p network.Precision) (err error) {
 	const n = 64
 	dtype := tf.Float
-	if p == graph.BFloat16 {
+	if p == network.BFloat16 {
 		dtype = tf.Bfloat16
 	}
 	s := op.NewScope()
@@ -443,8 +445,8 @@ func judgeDevices(e examination) finding {
 }
 
 // judgeAsked looks for the devices that --devices asks for.
-func judgeAsked(asked graph.Devices) finding {
-	names, err := asked.Resolve(graph.SessionConfig{})
+func judgeAsked(asked session.Devices) finding {
+	names, err := asked.Resolve(session.Config{})
 	if err != nil {
 		return finding{Check: "--devices", Status: statusFail, Found: err.Error(), Mend: "ask for others (GALAXY_DEVICES says it, too), or mend what is wrong with them above"}
 	}
@@ -491,7 +493,7 @@ func judgePrecision(e examination) finding {
 	switch {
 	case e.usesGPU():
 		f.Found += " on GPUs; bfloat16 and --xla are faster on most (docs/devices.md)"
-	case e.AutoPrecision == graph.Float32:
+	case e.AutoPrecision == network.Float32:
 		f.Found += ", which pays most here: bfloat16 and float16 would be emulated, which is no faster"
 	default:
 		f.Found += ", which pays most here; float16 would be emulated"

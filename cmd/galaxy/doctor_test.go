@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"galaxy/graph"
+	"galaxy/graph/network"
 )
 
 // healthy is a machine with nothing wrong.
@@ -21,21 +21,21 @@ func healthy() examination {
 		Devices:       []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:CPU:0", Type: "CPU"}},
 		CPU:           cpuFound{Model: "A CPU", Cores: 4, Quota: 4, Features: []string{"AVX", "AVX2"}, Kernels: "oneDNN's kernels for AVX2", Expected: true},
 		Memory:        memoryFound{TotalBytes: 8 << 30, AvailableBytes: 6 << 30},
-		Compute:       []computeFound{{Precision: graph.Float32}},
-		AutoPrecision: graph.Float32,
+		Compute:       []computeFound{{Precision: network.Float32}},
+		AutoPrecision: network.Float32,
 	}
 }
 
 func TestJudgePrecision(t *testing.T) {
-	e := examination{AutoPrecision: graph.Float32}
+	e := examination{AutoPrecision: network.Float32}
 	if got := judgePrecision(e).Found; !strings.Contains(got, "bfloat16 and float16 would be emulated") {
 		t.Errorf("on a CPU: %s", got)
 	}
-	e.AutoPrecision = graph.BFloat16
+	e.AutoPrecision = network.BFloat16
 	if got := judgePrecision(e).Found; !strings.Contains(got, "auto is bfloat16") || !strings.Contains(got, "float16 would be emulated") {
 		t.Errorf("on a CPU with bfloat16: %s", got)
 	}
-	e.AutoPrecision = graph.Float32
+	e.AutoPrecision = network.Float32
 	e.Devices = []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:GPU:0", Type: "GPU"}}
 	if got := judgePrecision(e).Found; !strings.Contains(got, "float32 on GPUs; bfloat16 and --xla") {
 		t.Errorf("on a GPU: %s", got)

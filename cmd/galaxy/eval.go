@@ -173,7 +173,7 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 // fits checks that a network is one for the cache's galaxies: else the figures
 // would be those of another question, or of galaxies that it was trained on. What
 // a foreign network does not tell is said on stderr.
-func (n network) fits(dir string, m data.Manifest, other foreign) error {
+func (n opened) fits(dir string, m data.Manifest, other foreign) error {
 	what := "run " + dir
 	if n.served {
 		what = "SavedModel " + dir

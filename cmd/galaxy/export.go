@@ -11,7 +11,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -43,7 +44,7 @@ func exportAction(c *cli.Context) error {
 		return err
 	}
 	asTrained := cfg
-	int8 := c.String("precision") == string(graph.Int8)
+	int8 := c.String("precision") == string(network.Int8)
 	switch {
 	case c.IsSet("data") && c.String("data") == "":
 		return usageError{errors.New("--data is empty: expected a cache")}
@@ -59,14 +60,14 @@ func exportAction(c *cli.Context) error {
 		}
 	}
 	if c.IsSet("precision") {
-		cfg.Model.Precision = graph.Precision(c.String("precision"))
+		cfg.Model.Precision = network.Precision(c.String("precision"))
 		if int8 {
-			cfg.Model.Precision = graph.Auto // of the stem
+			cfg.Model.Precision = network.Auto // of the stem
 		}
 		if err := cfg.Model.Precision.Validate(); err != nil {
 			return usageError{fmt.Errorf("%w; or int8 with --frozen", err)}
 		}
-		gpu, err := graph.HasGPU(graph.SessionConfig{})
+		gpu, err := session.HasGPU(session.Config{})
 		if err != nil {
 			return err
 		}
@@ -96,13 +97,13 @@ func exportAction(c *cli.Context) error {
 		return err
 	}
 	result := struct {
-		Out       string          `json:"out"`
-		Step      int64           `json:"step"`
-		Frozen    bool            `json:"frozen"`
-		Precision graph.Precision `json:"precision"`
+		Out       string            `json:"out"`
+		Step      int64             `json:"step"`
+		Frozen    bool              `json:"frozen"`
+		Precision network.Precision `json:"precision"`
 	}{out, step, c.Bool("frozen"), cfg.Model.Precision}
 	if int8 {
-		result.Precision = graph.Int8
+		result.Precision = network.Int8
 	}
 	return report(c, result, func(w io.Writer) {
 		fmt.Fprintf(w, "SavedModel %s: weights after step %d, %s\n", out, result.Step, result.Precision)

@@ -17,7 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/graph"
+	"galaxy/graph/session"
 	"galaxy/train"
 )
 
@@ -162,7 +162,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 	app := &cli.App{
 		Name:                 "galaxy",
 		Usage:                "train, export and evaluate galaxy-image classifiers on TensorFlow",
-		Version:              galaxyVersion + " (TensorFlow " + graph.TensorFlowVersion() + ")",
+		Version:              galaxyVersion + " (TensorFlow " + session.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
 			synthCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(), doctorCommand(), healthCommand(),

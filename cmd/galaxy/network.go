@@ -13,6 +13,8 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -20,8 +22,8 @@ import (
 	"galaxy/train/objective"
 )
 
-// network is a model to predict with, from wherever it came.
-type network struct {
+// opened is a model to predict with, from wherever it came.
+type opened struct {
 	train.Predictor
 	size      int   // height and width of its images, pixels
 	crop      int   // side of the centre that they show, pixels; 0 of a model that does not tell
@@ -39,31 +41,31 @@ type network struct {
 	close    func() error
 }
 
-func (n network) target() data.Target { return n.trained.Config().Target() }
+func (n opened) target() data.Target { return n.trained.Config().Target() }
 
 // openNetwork opens a run folder's best checkpoint or a SavedModel. A run is
 // opened as it was trained, or, with a precision, with constants for variables and
 // batch norm folded. other is for a SavedModel that does not tell itself.
-func openNetwork(dir string, session graph.SessionConfig, precision graph.Precision, other foreign) (network, error) {
+func openNetwork(dir string, sessionConfig session.Config, precision network.Precision, other foreign) (opened, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
 	case err == nil:
 		if err := other.refuseRun(dir, cfg.Objective); err != nil {
-			return network{}, err
+			return opened{}, err
 		}
-		return openRun(dir, cfg, session, precision)
+		return openRun(dir, cfg, sessionConfig, precision)
 	case exists(filepath.Join(dir, "saved_model.pb")):
-		return openSavedModel(dir, session, other)
+		return openSavedModel(dir, sessionConfig, other)
 	case errors.Is(err, fs.ErrNotExist):
-		return network{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
+		return opened{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
 	}
-	return network{}, err
+	return opened{}, err
 }
 
-func openRun(dir string, cfg train.Config, session graph.SessionConfig, precision graph.Precision) (network, error) {
+func openRun(dir string, cfg train.Config, sessionConfig session.Config, precision network.Precision) (opened, error) {
 	o, err := objective.New(cfg.Objective)
 	if err != nil {
-		return network{}, fmt.Errorf("run %s: %w", dir, err)
+		return opened{}, fmt.Errorf("run %s: %w", dir, err)
 	}
 	var best *checkpoint.Checkpoint
 	restore := func(i *graph.Inference) error {
@@ -72,26 +74,26 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 			return i.Restore(c.Prefix())
 		})
 	}
-	gpu, err := graph.HasGPU(session)
+	gpu, err := session.HasGPU(sessionConfig)
 	if err != nil {
-		return network{}, err
+		return opened{}, err
 	}
 	open, model := restored, cfg.Model
 	if precision != "" {
 		open, model.Precision = frozen, precision.Resolve(gpu)
 	}
 	model.Emulated = model.Precision.Emulated(gpu)
-	inference, err := open(model, o.Posterior, restore, session)
+	inference, err := open(model, o.Posterior, restore, sessionConfig)
 	if err != nil {
-		return network{}, err
+		return opened{}, err
 	}
-	return network{
+	return opened{
 		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
 		trained: o, loss: o,
 		identity: func() (any, error) {
 			return struct {
 				Checksums map[string]string `json:"checkpoint"`
-				Model     graph.Config      `json:"model"`
+				Model     network.Config    `json:"model"`
 				Objective objective.Config  `json:"objective"`
 			}{best.State.Checksums, model, cfg.Objective}, nil
 		},
@@ -100,12 +102,12 @@ func openRun(dir string, cfg train.Config, session graph.SessionConfig, precisio
 }
 
 // restored opens a network with the variables that restore gives it.
-func restored(cfg graph.Config, posterior graph.Posterior, restore func(*graph.Inference) error, session graph.SessionConfig) (*graph.Inference, error) {
+func restored(cfg network.Config, posterior graph.Posterior, restore func(*graph.Inference) error, sessionConfig session.Config) (*graph.Inference, error) {
 	g, err := graph.NewInferenceGraph(cfg, posterior, nil)
 	if err != nil {
 		return nil, err
 	}
-	inference, err := g.Open(session)
+	inference, err := g.Open(sessionConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +118,8 @@ func restored(cfg graph.Config, posterior graph.Posterior, restore func(*graph.I
 }
 
 // frozen opens a network with the weights that restore gives it as constants.
-func frozen(cfg graph.Config, posterior graph.Posterior, restore func(*graph.Inference) error, session graph.SessionConfig) (*graph.Inference, error) {
-	variables, err := restored(cfg, posterior, restore, graph.SessionConfig{})
+func frozen(cfg network.Config, posterior graph.Posterior, restore func(*graph.Inference) error, sessionConfig session.Config) (*graph.Inference, error) {
+	variables, err := restored(cfg, posterior, restore, session.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -129,37 +131,37 @@ func frozen(cfg graph.Config, posterior graph.Posterior, restore func(*graph.Inf
 	if err != nil {
 		return nil, err
 	}
-	return g.Open(session)
+	return g.Open(sessionConfig)
 }
 
-func openSavedModel(dir string, session graph.SessionConfig, other foreign) (network, error) {
+func openSavedModel(dir string, sessionConfig session.Config, other foreign) (opened, error) {
 	load := other.load
-	load.Session = session
+	load.Session = sessionConfig
 	loaded, err := savedmodel.Load(dir, load)
 	if err != nil {
-		return network{}, err
+		return opened{}, err
 	}
-	n := network{Predictor: loaded, size: loaded.Size, served: true, warning: loaded.Warning(), close: func() error { return nil }}
+	n := opened{Predictor: loaded, size: loaded.Size, served: true, warning: loaded.Warning(), close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
-			return network{}, err
+			return opened{}, err
 		}
 		n.crop, n.splitSeed, n.step = meta.Crop, meta.SplitSeed, meta.Step
 		if n.trained, err = objective.New(meta.Objective); err != nil {
-			return network{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
+			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}
 		n.loss = n.trained
 	} else {
 		n.untold = true
 		if n.Predictor, n.trained, err = other.answers(dir, loaded); err != nil {
-			return network{}, err
+			return opened{}, err
 		}
 		if other.loss != nil && loaded.Logits.Op != nil {
 			n.loss = n.trained
 		}
 	}
 	if loaded.Outputs != n.trained.Outputs() {
-		return network{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, n.trained.Outputs(), n.trained.Config().Head)
+		return opened{}, fmt.Errorf("SavedModel %s gives %d answers: expected the %d of the %s head", dir, loaded.Outputs, n.trained.Outputs(), n.trained.Config().Head)
 	}
 	n.identity = func() (any, error) {
 		sums, err := checksums(dir)

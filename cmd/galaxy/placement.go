@@ -11,6 +11,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/train/objective"
 )
 
@@ -18,7 +21,7 @@ import (
 // graph is that of galaxy train --recipe best, on images of 64 px; the network's
 // size and the recipe change the numbers, not the places.
 func reportPlacement(c *cli.Context) (err error) {
-	devices, err := graph.Devices(c.String("devices")).Resolve(graph.SessionConfig{})
+	devices, err := session.Devices(c.String("devices")).Resolve(session.Config{})
 	if err != nil {
 		return usageError{fmt.Errorf("--devices: %w", err)}
 	}
@@ -27,10 +30,10 @@ func reportPlacement(c *cli.Context) (err error) {
 		return err
 	}
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
-		Model: graph.Config{
-			Size: 64, Outputs: o.Outputs(), Precision: graph.Auto.Resolve(graph.IsGPU(devices[0])), Dropout: 0.2, Align: true, Std: [3]float64{1, 1, 1},
+		Model: network.Config{
+			Size: 64, Outputs: o.Outputs(), Precision: network.Auto.Resolve(session.IsGPU(devices[0])), Dropout: 0.2, Align: true, Std: [3]float64{1, 1, 1},
 		},
-		Augment: graph.Augment{Rotate: 45, Flip: true, Zoom: 1.3, Shift: 0.05},
+		Augment: images.Augment{Rotate: 45, Flip: true, Zoom: 1.3, Shift: 0.05},
 		Loss:    o.Loss, Posterior: o.Posterior,
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.1, ClipNorm: 1},
 		Batch:     2 * len(devices), Devices: devices,

@@ -10,7 +10,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/predict"
 	"galaxy/train"
 )
@@ -30,7 +32,7 @@ func predictCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; an interrupted one is gone on with"},
 			&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
 			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "leave the answers as they are, without making them obey the sum rules of the question tree"},
-			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(graph.Auto), Usage: "of a run's convolutions: auto, float32, bfloat16 or float16"},
+			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(network.Auto), Usage: "of a run's convolutions: auto, float32, bfloat16 or float16"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
@@ -68,11 +70,11 @@ func predictAction(c *cli.Context) (err error) {
 	if c.IsSet("size") {
 		other.load.Size, other.names = c.Int("size"), append(other.names, "--size")
 	}
-	images, matching, err := findImages(c)
+	files, matching, err := findImages(c)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, images.Close()) }()
+	defer func() { err = errors.Join(err, files.Close()) }()
 	model, err := openNetwork(c.String("model"), session, precision, other)
 	if err != nil {
 		return err
@@ -105,7 +107,7 @@ func predictAction(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	decoder, err := graph.NewDecoder(crop, model.size)
+	decoder, err := images.NewDecoder(crop, model.size)
 	if err != nil {
 		return usageError{err}
 	}
@@ -116,7 +118,7 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: images, Order: matching.Images, Columns: model.target().Names(), Size: model.size,
+		Out: out, Images: files, Order: matching.Images, Columns: model.target().Names(), Size: model.size,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: tree && !c.Bool("raw"), MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any    `json:"model"`
@@ -147,9 +149,9 @@ func predictAction(c *cli.Context) (err error) {
 }
 
 // checkPredict checks the flags that can be judged by themselves.
-func checkPredict(c *cli.Context) (graph.SessionConfig, graph.Precision, error) {
+func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 	session, err := sessionOf(c)
-	precision := graph.Precision(c.String("precision"))
+	precision := network.Precision(c.String("precision"))
 	errs := []error{err, precision.Validate()}
 	if err := predict.CheckFormat(c.String("out")); err != nil {
 		errs = append(errs, fmt.Errorf("--out %w", err))

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/graph"
+	"galaxy/graph/images"
 )
 
 // brokenShown is how many broken images are named on the terminal.
@@ -43,7 +43,7 @@ func prepareCommand() *cli.Command {
 			if err := cfg.Validate(); err != nil {
 				return usageError{err}
 			}
-			decoder, err := graph.NewDecoder(cfg.Crop, cfg.Size)
+			decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
 			if err != nil {
 				return usageError{err}
 			}

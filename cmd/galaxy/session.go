@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
-	"galaxy/graph"
+	"galaxy/graph/session"
 )
 
 func threadsFlag(category string) cli.Flag {
@@ -15,8 +15,8 @@ func gpuMemoryFlag(category string) cli.Flag {
 }
 
 // sessionOf reads the flags that say how graphs are run.
-func sessionOf(c *cli.Context) (graph.SessionConfig, error) {
-	s := graph.SessionConfig{Threads: c.Int("threads"), GPUMemory: graph.GPUMemory(c.String("gpu-memory"))}
+func sessionOf(c *cli.Context) (session.Config, error) {
+	s := session.Config{Threads: c.Int("threads"), GPUMemory: session.GPUMemory(c.String("gpu-memory"))}
 	if err := s.Validate(); err != nil {
 		return s, usageError{err}
 	}

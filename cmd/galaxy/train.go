@@ -18,6 +18,9 @@ import (
 	"galaxy/data"
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/graph/images"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/train"
 	"galaxy/train/objective"
@@ -34,7 +37,7 @@ func trainCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catRun, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder; must not exist, except with --resume"},
 			&cli.BoolFlag{Name: "resume", Category: catRun, Usage: "go on from the run's last checkpoint, on its own cache without --data; start afresh where there is none"},
 			&cli.StringFlag{Name: "init-from", Category: catRun, Usage: "take the first weights from another `RUN` (its best checkpoint) or a TensorFlow bundle's prefix"},
-			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(graph.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
+			&cli.StringFlag{Name: "devices", Category: catRun, Value: string(session.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2"},
 			&cli.StringFlag{Name: "cache", Category: catRun, Value: cacheHost, Usage: "`WHERE` the training images are: host, which sends each batch, or device, in the memory of every device"},
 			&cli.DurationFlag{Name: "time", Category: catRun, Usage: "stop after so long (90m, 2h), as a stop signal does; --resume goes on"},
 			&cli.IntFlag{Name: "accumulate", Category: catRun, Value: 1, Usage: "see a replica's part of a batch in `N` micro-batches, which takes less memory"},
@@ -46,7 +49,7 @@ func trainCommand() *cli.Command {
 			&cli.DurationFlag{Name: "budget", Category: catRecipe, Usage: "length of the run as a time (10m), instead of --epochs: the speed is measured first, then the number of steps is fixed for good"},
 			&cli.StringFlag{Name: "recipe", Category: catRecipe, Usage: "`NAME` of a set of defaults for the flags left out: original or best (docs/recipe.md)"},
 			&cli.StringFlag{Name: "batch", Category: catRecipe, Value: "32", Usage: "`B` examples a step, on all devices together; auto is about as many as fit into the memory of the GPUs"},
-			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(graph.Auto), Usage: "of the convolutions: auto, float32, bfloat16 or float16"},
+			&cli.StringFlag{Name: "precision", Category: catRecipe, Value: string(network.Auto), Usage: "of the convolutions: auto, float32, bfloat16 or float16"},
 			&cli.StringFlag{Name: "sizes", Category: catRecipe, Usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels"},
 			&cli.Float64Flag{Name: "ema", Category: catRecipe, Usage: "`DECAY` of the moving average of the weights that is evaluated and exported, such as 0.999; 0 takes the weights themselves"},
 			&cli.BoolFlag{Name: "align", Category: catRecipe, Usage: "level the major axis of every galaxy and bring it closer to one size, in the exported model too"},
@@ -70,7 +73,7 @@ func trainCommand() *cli.Command {
 
 			&cli.StringFlag{Name: "optimizer", Category: catOptimizer, Value: string(graph.AdamW), Usage: "adamw or sgd (with Nesterov momentum)"},
 			&cli.Float64Flag{Name: "lr", Category: catOptimizer, Usage: "peak learning `R`ate", DefaultText: "0.001 adamw, 0.05 sgd"},
-			&cli.StringFlag{Name: "schedule", Category: catOptimizer, Value: string(graph.Cosine), Usage: "constant, step or cosine"},
+			&cli.StringFlag{Name: "schedule", Category: catOptimizer, Value: string(train.Cosine), Usage: "constant, step or cosine"},
 			&cli.StringFlag{Name: "warmup", Category: catOptimizer, Value: "5%", Usage: "`DURATION` of the linear rise to the peak rate"},
 			&cli.Float64Flag{Name: "final-lr", Category: catOptimizer, Usage: "rate that cosine ends at"},
 			&cli.Float64SliceFlag{Name: "boundaries", Category: catOptimizer, Value: cli.NewFloat64Slice(0.5, 0.75), Usage: "step: `SHARES` of the run after which the rate falls"},
@@ -190,11 +193,11 @@ func trainAction(c *cli.Context) (err error) {
 		defer cancel()
 	}
 	progress := &trainProgress{bar: newBar(c, "train", "step")}
-	if p := cfg.Model.Precision; p.Emulated(graph.IsGPU(devices[0])) {
+	if p := cfg.Model.Precision; p.Emulated(session.IsGPU(devices[0])) {
 		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, which is no faster than --precision float32 and less exact (docs/machines.md)", p, kernels.InUse())
 	}
 	options := train.Options{
-		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: graph.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
+		Dir: out, Config: cfg, Cache: cache, Cluster: cluster, GPUMemory: session.GPUMemory(c.String("gpu-memory")), Version: galaxyVersion, Resume: c.Bool("resume"), Heartbeat: c.String("heartbeat"),
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 		Notice: func(text string) { progress.print("%s", text) },
 	}
@@ -275,32 +278,32 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop}
 	cfg.Model.Size = m.Size
 	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
-	set("precision", func() { cfg.Model.Precision = graph.Precision(c.String("precision")) })
+	set("precision", func() { cfg.Model.Precision = network.Precision(c.String("precision")) })
 	if err := cfg.Model.Precision.Validate(); err != nil {
 		return nil, err
 	}
-	set("devices", func() { cfg.Devices = graph.Devices(c.String("devices")) })
+	set("devices", func() { cfg.Devices = session.Devices(c.String("devices")) })
 	set("threads", func() { cfg.Threads = c.Int("threads") })
 	if workers > 1 { // the cluster was joined with these, before a run was known
-		cfg.Devices, cfg.Threads = graph.Devices(c.String("devices")), c.Int("threads")
+		cfg.Devices, cfg.Threads = session.Devices(c.String("devices")), c.Int("threads")
 	}
 	if where := c.String("cache"); where != cacheHost && where != cacheDevice {
 		return nil, fmt.Errorf("--cache %s: expected %s or %s; the folder made by galaxy prepare is --data", where, cacheHost, cacheDevice)
 	}
 	set("cache", func() { cfg.HoldOnDevice = c.String("cache") == cacheDevice })
 	set("accumulate", func() { cfg.Accumulate = c.Int("accumulate") })
-	session, err := sessionOf(c)
+	sessionConfig, err := sessionOf(c)
 	if err != nil {
 		return nil, err
 	}
-	session.Threads = cfg.Threads
-	devices, err = cfg.Devices.Resolve(session)
+	sessionConfig.Threads = cfg.Threads
+	devices, err = cfg.Devices.Resolve(sessionConfig)
 	if err != nil {
 		return nil, fmt.Errorf("--devices: %w", err)
 	}
-	cfg.Model.Precision = cfg.Model.Precision.Resolve(graph.IsGPU(devices[0]))
+	cfg.Model.Precision = cfg.Model.Precision.Resolve(session.IsGPU(devices[0]))
 	set("xla", func() { cfg.XLA = c.Bool("xla") })
-	if cfg.XLA && !graph.IsGPU(devices[0]) {
+	if cfg.XLA && !session.IsGPU(devices[0]) {
 		return nil, errors.New("--xla compiles for GPUs, and this run is on the CPU: leave it out (--xla=false where the run began with it)")
 	}
 	set("ema", func() { cfg.EMA = c.Float64("ema") })
@@ -352,10 +355,10 @@ func parseBatch(c *cli.Context, cache *data.Cache, cfg train.Config, workers int
 	switch {
 	case workers > 1:
 		return 0, errors.New("several workers have to be told the same number: find it with one of them alone")
-	case !graph.IsGPU(devices[0]):
+	case !session.IsGPU(devices[0]):
 		return 0, errors.New("it is for GPUs, which have so much memory and no more; give a number for the CPU")
 	}
-	return train.LargestBatch(c.Context, train.Options{Config: cfg, Cache: cache, GPUMemory: graph.GPUMemory(c.String("gpu-memory"))}, func(batch int, fits bool) {
+	return train.LargestBatch(c.Context, train.Options{Config: cfg, Cache: cache, GPUMemory: session.GPUMemory(c.String("gpu-memory"))}, func(batch int, fits bool) {
 		fmt.Fprintf(c.App.ErrWriter, "--batch auto: %d %s\n", batch, map[bool]string{true: "fits", false: "does not fit"}[fits])
 	})
 }
@@ -407,7 +410,7 @@ func parseWeights(text string, head objective.Head, cache *data.Cache) ([]float6
 	return weights, nil
 }
 
-func configureAugment(c *cli.Context, a *graph.Augment, set func(string, func())) {
+func configureAugment(c *cli.Context, a *images.Augment, set func(string, func())) {
 	set("rotate", func() { a.Rotate = c.Float64("rotate") })
 	set("flip", func() { a.Flip = c.Bool("flip") })
 	set("shift", func() { a.Shift = c.Float64("shift") })
@@ -438,10 +441,10 @@ func configureOptimizer(c *cli.Context, cfg *train.Config, set func(string, func
 	set("weight-decay", func() { o.WeightDecay = given("weight-decay", decay) })
 	set("clip-norm", func() { o.ClipNorm = c.Float64("clip-norm") })
 	s := &cfg.Schedule
-	set("schedule", func() { s.Kind = graph.ScheduleKind(c.String("schedule")) })
+	set("schedule", func() { s.Kind = train.ScheduleKind(c.String("schedule")) })
 	set("lr", func() { s.Rate = given("lr", rate) })
 	set("final-lr", func() { s.Final = c.Float64("final-lr") })
-	if s.Kind == graph.StepDecay {
+	if s.Kind == train.StepDecay {
 		set("boundaries", func() { s.Boundaries = c.Float64Slice("boundaries") })
 		set("factor", func() { s.Factor = c.Float64("factor") })
 	}
@@ -461,9 +464,9 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 	only(cfg.Objective.Loss == objective.Focal, "--loss focal", "alpha", "gamma")
 	only(cfg.Optimizer.Kind == graph.SGD, "--optimizer sgd", "momentum")
 	only(cfg.Optimizer.Kind == graph.AdamW, "--optimizer adamw", "beta1", "beta2", "epsilon")
-	only(cfg.Schedule.Kind == graph.Cosine, "--schedule cosine", "final-lr")
+	only(cfg.Schedule.Kind == train.Cosine, "--schedule cosine", "final-lr")
 	only(cfg.Plateau > 0, "--plateau", "plateau-factor")
-	only(cfg.Schedule.Kind == graph.StepDecay, "--schedule step", "boundaries", "factor")
+	only(cfg.Schedule.Kind == train.StepDecay, "--schedule step", "boundaries", "factor")
 	return errors.Join(errs...)
 }
 
@@ -589,7 +592,7 @@ func parseCheckpointEvery(text string, epoch, total int64) (steps int64, seconds
 }
 
 // parseSizes turns "32:40%,48:2epochs" into a schedule of sizes.
-func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) {
+func parseSizes(text string, epoch, total int64) (sizes train.Sizes, err error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -605,13 +608,13 @@ func parseSizes(text string, epoch, total int64) (sizes graph.Sizes, err error) 
 			return nil, err
 		}
 		until += steps
-		sizes = append(sizes, graph.SizePhase{Size: size, Until: until})
+		sizes = append(sizes, train.SizePhase{Size: size, Until: until})
 	}
 	return sizes, nil
 }
 
 // describe says in a few lines what is about to be trained.
-func describe(cfg train.Config, cluster *graph.Cluster, devices []string, cache *data.Cache) string {
+func describe(cfg train.Config, cluster *session.Cluster, devices []string, cache *data.Cache) string {
 	more := ""
 	if cfg.Model.Align {
 		more += ", aligned"
@@ -634,7 +637,7 @@ func describe(cfg train.Config, cluster *graph.Cluster, devices []string, cache 
 		shared = fmt.Sprintf(" (%s%d)", shared, cfg.Batch/(w*n*m))
 	}
 	where := strings.ReplaceAll(strings.Join(devices, ", "), "/device:", "")
-	if auto := cfg.Devices == graph.AutoDevices || cfg.Devices == ""; auto && !graph.IsGPU(devices[0]) {
+	if auto := cfg.Devices == session.AutoDevices || cfg.Devices == ""; auto && !session.IsGPU(devices[0]) {
 		where += " (there is no GPU)"
 	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Objective.Target())) }

@@ -1,0 +1,47 @@
+package images
+
+import (
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Input says what is done to pixels before the network sees them. The zero values of all but
+// Mean and Std leave them as they are.
+type Input struct {
+	// Mean and Std are the channels' statistics on the scale 0…1; every Std is above 0.
+	Mean, Std [3]float64
+	// Align rotates the major axis of the galaxy in the middle to level, and brings it
+	// closer to one size.
+	Align bool
+	// Augment varies the images of a training pass, after Align.
+	Augment Augment
+	// Size, int32 [], is the height and width to which images are resized last; without
+	// an Op they keep theirs.
+	Size tf.Output
+}
+
+// Normalise turns images, uint8 [N, size, size, 3], into (pixel/255 − Mean) / Std, float32 of
+// the same shape, or [N, Size, Size, 3]. Augment draws from r.
+func (in Input) Normalise(s *op.Scope, images tf.Output, r Random) tf.Output {
+	var scale, offset [3]float32
+	for i := range 3 {
+		scale[i] = float32(1 / (255 * in.Std[i]))
+		offset[i] = float32(-in.Mean[i] / in.Std[i])
+	}
+	augment := s.SubScope("augment")
+	drawn := in.Augment.draw(augment.SubScope("draw"), images, r)
+	x := tg.Cast(s, images, tf.Float)
+	var aligned *alignment
+	if in.Align {
+		a := findAlignment(s.SubScope("pose"), x)
+		aligned = &a
+	}
+	x = drawn.move(augment.SubScope("move"), x, aligned)
+	if in.Size.Op != nil {
+		// Half is the mean of four pixels exactly; in between it is bilinear.
+		x = op.ResizeBilinear(s, x, op.Pack(s, []tf.Output{in.Size, in.Size}), op.ResizeBilinearHalfPixelCenters(true))
+	}
+	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale[:])))
+	return op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset[:])))
+}

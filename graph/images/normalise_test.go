@@ -1,0 +1,62 @@
+package images
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/graphtest"
+	"galaxy/graph/session"
+)
+
+func testInput() Input {
+	return Input{Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+}
+
+func TestNormalise(t *testing.T) {
+	s := tg.NewRoot()
+	input := testInput()
+	pixels := make([]byte, 3*256)
+	for i := range pixels {
+		pixels[i] = byte(i / 3)
+	}
+	in, err := session.Uint8Tensor(pixels, 1, 16, 16, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := input.Normalise(s.SubScope("normalise"), tg.Const(s, in), Random{})
+	got, err := session.Floats(graphtest.Run(t, graphtest.Finalize(t, s), nil, x)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, g := range got {
+		want := (float64(pixels[i])/255 - input.Mean[i%3]) / input.Std[i%3]
+		if math.Abs(float64(g)-want) > 1e-6*(1+math.Abs(want)) {
+			t.Fatalf("channel %d, pixel %d: %v, expected %v", i%3, pixels[i], g, want)
+		}
+	}
+}
+
+// The rows of a replica are those of the whole batch.
+func TestRandomRows(t *testing.T) {
+	s := tg.NewRoot()
+	x := op.Fill(s.SubScope("x"), tg.Const(s.SubScope("x"), []int32{2, 3}), tg.Const(s.SubScope("x").SubScope("zero"), float32(0)))
+	all := op.Fill(s.SubScope("all"), tg.Const(s.SubScope("all"), []int32{6, 3}), tg.Const(s.SubScope("all").SubScope("zero"), float32(0)))
+	key := tg.Const(s.SubScope("key"), []int64{1, 2})
+	outputs := []tf.Output{Random{Seed: key}.Uniform(s.SubScope("whole"), key, all, 3)}
+	for i := range int32(3) {
+		r := Random{Seed: key, Batch: 6, Row: tg.Const(s.SubScope("row"), 2*i)}
+		outputs = append(outputs, r.Uniform(s.SubScope("part"), key, x, 3))
+	}
+	got := graphtest.Run(t, graphtest.Finalize(t, s), nil, outputs...)
+	whole := got[0].Value().([][]float32)
+	for i, part := range got[1:] {
+		if part := part.Value().([][]float32); !slices.Equal(part[0], whole[2*i]) || !slices.Equal(part[1], whole[2*i+1]) {
+			t.Errorf("rows %d and %d: %v, of the whole batch %v", 2*i, 2*i+1, part, whole[2*i:2*i+2])
+		}
+	}
+}

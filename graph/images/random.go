@@ -1,0 +1,31 @@
+package images
+
+import (
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// Random is what a training pass draws its random numbers from. There is no generator state.
+type Random struct {
+	// Seed is int64 [2], the run's seed and the step: what is drawn is a pure function of it.
+	Seed tf.Output
+	// Row, int32 [], is that of the pass's first example in a batch of so many: an
+	// example is varied in the same way on whatever device it is, and whatever the
+	// micro-batch. Without it the pass has the whole batch.
+	Row   tf.Output
+	Batch int64
+}
+
+// Uniform draws float32 [N, columns] from [0, 1) for the N rows of x. key, int64
+// [2], is the seed or derived from it.
+func (r Random) Uniform(s *op.Scope, key, x tf.Output, columns int64) tf.Output {
+	rows := x.Shape().Size(0)
+	if r.Row.Op == nil {
+		return op.StatelessRandomUniform(s, tg.Const(s, []int64{rows, columns}), key)
+	}
+	all := op.StatelessRandomUniform(s, tg.Const(s, []int64{r.Batch, columns}), key)
+	rs := s.SubScope("rows")
+	begin := op.Pack(rs, []tf.Output{r.Row, tg.Const(rs, int32(0))})
+	return op.Slice(rs, all, begin, tg.Const(rs.SubScope("size"), []int32{int32(rows), int32(columns)}))
+}

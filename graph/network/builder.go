@@ -1,0 +1,118 @@
+package network
+
+import (
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/images"
+)
+
+// Builder builds forward passes on images of one graph. Which parameters it uses is its Params;
+// what batch norm does with them follows from Training.
+type Builder struct {
+	Config   Config
+	Params   Params
+	Training bool
+	// Augment varies the images of a training pass.
+	Augment images.Augment
+	// Size, int32 [], is the height and width to which the images of a training pass are
+	// resized; without an Op they keep theirs.
+	Size tf.Output
+	// Stats collects the new moving averages of a training pass by variable name; it has
+	// to be made for one.
+	Stats map[string]tf.Output
+}
+
+// Params gives a network its parameters: variables, or constants with batch
+// norm folded into the convolutions. Between the blocks images are in a form of its
+// own, which enter makes and leave ends.
+type Params interface {
+	// weight returns a float32 parameter of the given shape.
+	weight(v Variable) tf.Output
+	// convNorm returns the convolution of x by the kernel with batch norm
+	// applied, and what comes after it, in x's form.
+	convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, norm string, stride int64, then epilogue) tf.Output
+	// enter takes x from the stem, in the dtype of the convolutions.
+	enter(s *op.Scope, x tf.Output) tf.Output
+	// leave returns x as float32.
+	leave(s *op.Scope, x tf.Output) tf.Output
+}
+
+// epilogue is what follows on a convolution with batch norm: first a sum, if there is
+// something to add, and then a ReLU.
+type epilogue struct {
+	add  tf.Output
+	relu bool
+}
+
+// apply adds the ops of a network of cfg.
+func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
+	if e.add.Op != nil {
+		x = cfg.round(s, op.AddV2(s.SubScope("add"), x, e.add))
+	}
+	if e.relu {
+		x = op.Relu(s.SubScope("relu"), x)
+	}
+	return x
+}
+
+// stemNorm is the batch norm of the first convolution.
+const stemNorm = "stem/bn"
+
+// Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, 3].
+// Augmentation and dropout of a training pass draw from r; it is not read
+// otherwise.
+func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Output {
+	ns := s.SubScope("normalise")
+	in := images.Input{Mean: b.Config.Mean, Std: b.Config.Std, Align: b.Config.Align, Augment: b.Augment, Size: b.Size}
+	x := b.Config.cast(ns.SubScope("precision"), in.Normalise(ns, pixels, r))
+	x, channels := b.features(s, x)
+	return b.head(s.SubScope("head"), x, channels, r)
+}
+
+// convNorm is a convolution without a bias, SAME padding, batch norm, and what comes
+// after.
+func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64, then epilogue) tf.Output {
+	kernel := Variable{
+		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
+		Trainable: true, Decay: true, Init: heNormal(size * size * in),
+	}
+	return b.Params.convNorm(s, b, x, kernel, norm, stride, then)
+}
+
+// head averages over the picture and, after dropout, maps the features to
+// logits, all in float32: the sums run over enough terms for bfloat16's eight
+// bits to show.
+func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
+	x = b.Params.leave(s, x)
+	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))
+	if b.Training && b.Config.Dropout > 0 {
+		x = dropout(s.SubScope("dropout"), x, b.Config.Dropout, r)
+	}
+	outputs := int64(b.Config.Outputs)
+	kernel := b.Params.weight(Variable{
+		Name: "head/kernel", Shape: []int64{in, outputs},
+		Trainable: true, Decay: true, Init: heNormal(in),
+	})
+	bias := b.Params.weight(Variable{Name: "head/bias", Shape: []int64{outputs}, Trainable: true})
+	return op.BiasAdd(s, op.MatMul(s, x, kernel), bias)
+}
+
+// dropout sets a share rate of x to zero and scales the rest by 1/(1−rate)
+// (Srivastava et al. 2014). x is float32 [N, features].
+func dropout(s *op.Scope, x tf.Output, rate float64, r images.Random) tf.Output {
+	uniform := r.Uniform(s, r.Seed, x, x.Shape().Size(1))
+	keep := op.GreaterEqual(s, uniform, tg.Const(s, float32(rate)))
+	scale := op.Mul(s, tg.Cast(s, keep, tf.Float), tg.Const(s.SubScope("scale"), float32(1/(1-rate))))
+	return op.Mul(s.SubScope("apply"), x, scale)
+}
+
+// conv2D is the convolution of x by a float32 kernel, SAME padding.
+func (c Config) conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
+	return c.round(s, conv2D(s, x, c.cast(s.SubScope("kernel"), kernel), stride))
+}
+
+func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
+	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, "SAME")
+}

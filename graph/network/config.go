@@ -1,0 +1,88 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+)
+
+// MinSize is the least size of images: the last stage, at 1/32, still has a pixel.
+const MinSize = 32
+
+// Config is what a ResNet34 needs to be built; it is the same for training and
+// for inference, except that only training reads Dropout.
+type Config struct {
+	// Size is the height and width of the images, pixels; at least 32.
+	Size int `json:"size"`
+	// Outputs is the number of logits.
+	Outputs int `json:"outputs"`
+	// Precision is none but Auto, which has to be resolved first.
+	Precision Precision `json:"precision"`
+	// Dropout is the share of the pooled features set to zero in training,
+	// in [0, 1); 0 is none.
+	Dropout float64 `json:"dropout"`
+	// Align levels the major axis of the galaxy in the middle of every image and
+	// brings it closer to one size, in training (before Augment) and in inference:
+	// how a galaxy lies and how far away it is says little of what it is, and what
+	// the network need not learn costs no steps. Half turns and mirror images stay
+	// different.
+	Align bool `json:"align,omitempty"`
+	// Emulated emulates Precision: Precision.Emulated says where that is needed. NewTrainer
+	// sets it by its devices.
+	Emulated bool `json:"-"`
+	// Mean and Std are the channels' statistics on the scale 0…1: the network
+	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
+	Mean [3]float64 `json:"channel_mean"`
+	Std  [3]float64 `json:"channel_std"`
+}
+
+// Validate checks every field and says what was expected and what came.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Size < MinSize || c.Size > 1024 {
+		errs = append(errs, fmt.Errorf("image size %d: expected %d to 1024 pixels", c.Size, MinSize))
+	}
+	if c.Outputs < 1 {
+		errs = append(errs, fmt.Errorf("outputs %d: expected at least 1", c.Outputs))
+	}
+	if !slices.Contains([]Precision{Float32, BFloat16, Float16}, c.Precision) {
+		errs = append(errs, fmt.Errorf("precision %q: expected %s, %s or %s", c.Precision, Float32, BFloat16, Float16))
+	}
+	if !(c.Dropout >= 0 && c.Dropout < 1) {
+		errs = append(errs, fmt.Errorf("dropout %v: expected 0 ≤ rate < 1", c.Dropout))
+	}
+	for i := range 3 {
+		if math.IsNaN(c.Mean[i]) || math.IsInf(c.Mean[i], 0) || !(c.Std[i] > 0) || math.IsInf(c.Std[i], 0) {
+			errs = append(errs, fmt.Errorf("channel %d: mean %v, standard deviation %v: expected finite numbers and a deviation above 0", i, c.Mean[i], c.Std[i]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// dtype is that of the images between the layers.
+func (c Config) dtype() tf.DataType {
+	if c.Emulated {
+		return tf.Float
+	}
+	return c.Precision.dtype()
+}
+
+// cast returns x, float32, as the network's convolutions take it.
+func (c Config) cast(s *op.Scope, x tf.Output) tf.Output {
+	return c.round(s, tg.Cast(s, x, c.dtype()))
+}
+
+// round returns x, of dtype, rounded to the precision where that is emulated. Its gradient
+// is rounded in the same place.
+func (c Config) round(s *op.Scope, x tf.Output) tf.Output {
+	if !c.Emulated {
+		return x
+	}
+	rs := s.SubScope("round")
+	return tg.Cast(rs, tg.Cast(rs, x, c.Precision.dtype()), tf.Float)
+}

@@ -1,0 +1,182 @@
+package network
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/graphtest"
+	"galaxy/graph/session"
+)
+
+// eachTap visits every pixel of the output of a 3×3 convolution, SAME padding, with every
+// pixel of the input under a tap, all by their numbers in a batch of n.
+func eachTap(n, size, stride int, visit func(in, out, tap int)) {
+	places := (size + stride - 1) / stride
+	before := max(0, (places-1)*stride+3-size) / 2
+	for i := range n {
+		for row := range places {
+			for column := range places {
+				for tap := range 9 {
+					y, x := row*stride+tap/3-before, column*stride+tap%3-before
+					if y >= 0 && x >= 0 && y < size && x < size {
+						visit((i*size+y)*size+x, (i*places+row)*places+column, tap)
+					}
+				}
+			}
+		}
+	}
+}
+
+// filterTwin is the gradient of a 3×3 kernel, SAME padding, in float64: for every
+// pixel of the output, the pixel of the input under each tap times the output's
+// gradient.
+func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
+	sums := make([]float64, 9*in*out)
+	eachTap(n, size, stride, func(from, to, tap int) {
+		for a := range in {
+			for b := range out {
+				sums[(tap*in+a)*out+b] += x[from*in+a] * dy[to*out+b]
+			}
+		}
+	})
+	return sums
+}
+
+// A convolution as the network has it, and both its gradients, round each value once: sums
+// are taken in float32 in every precision, by every set of kernels. Small whole numbers
+// show it: every product is exact, and no sum above 256 (bfloat16) or 2048 (float16) is.
+func TestConvolutions(t *testing.T) {
+	const n, size, in, filters = 4, 12, 64, 6
+	for _, p := range []Precision{Float32, BFloat16, Float16} {
+		for _, stride := range []int64{1, 2} {
+			t.Run(fmt.Sprintf("%s, stride %d", p, stride), func(t *testing.T) {
+				places := (size + stride - 1) / stride
+				cfg := Config{Precision: p, Emulated: p.Emulated(false)}
+				s := tg.NewRoot()
+				x := session.Placeholder(s, "x", tf.Float, n, size, size, in)
+				weight := session.Placeholder(s, "weight", tf.Float, n, places, places, filters) // which is the gradient of the output
+				kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
+				y := cfg.conv2D(s.SubScope("conv"), cfg.cast(s.SubScope("x"), x), kernel, stride)
+				sum := op.Sum(s, op.Mul(s, tg.Cast(s, y, tf.Float), weight), tg.Const(s, []int32{0, 1, 2, 3}))
+				gradients := op.Gradients(s.SubScope("backward"), []tf.Output{sum}, []tf.Output{x, kernel})
+				out := tg.Cast(s.SubScope("out"), y, tf.Float)
+				g := graphtest.Finalize(t, s)
+				r := rand.New(rand.NewPCG(7, uint64(stride)))
+				whole := func(n int64) []float64 {
+					values := make([]float64, n)
+					for i := range values {
+						values[i] = float64(r.IntN(4))
+					}
+					return values
+				}
+				xs, dys, ks := whole(n*size*size*in), whole(n*places*places*filters), whole(9*in*filters)
+				got := graphtest.Run(t, g, graphtest.Feeds{
+					x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, filters),
+					kernel: graphtest.Float32(t, ks, 3, 3, in, filters),
+				}, out, gradients[0], gradients[1])
+				ys, dxs := convolutionTwin(xs, ks, dys, n, size, in, filters, int(stride))
+				unit := map[Precision]float64{Float32: 0, BFloat16: 1. / 256, Float16: 1. / 2048}[p]
+				for i, want := range [][]float64{ys, dxs, filterTwin(xs, dys, n, size, in, filters, int(stride))} {
+					for j, found := range graphtest.Floats(t, got[i]) {
+						if !(math.Abs(found-want[j]) <= unit*want[j]) {
+							t.Fatalf("%s: element %d is %v, expected %v", []string{"output", "gradient of the input", "gradient of the kernel"}[i], j, found, want[j])
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// convolutionTwin is the output of a 3×3 convolution, SAME padding, in float64, and the
+// gradient of its input where dy is that of the output.
+func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, dx []float64) {
+	y, dx = make([]float64, len(dy)), make([]float64, len(x))
+	eachTap(n, size, stride, func(from, to, tap int) {
+		for a := range in {
+			for b := range out {
+				k := kernel[(tap*in+a)*out+b]
+				y[to*out+b] += x[from*in+a] * k
+				dx[from*in+a] += dy[to*out+b] * k
+			}
+		}
+	})
+	return y, dx
+}
+
+// filterPrecisions are those of this machine in which there is a choice of kernels.
+func filterPrecisions() []Precision {
+	return slices.DeleteFunc([]Precision{Float32, BFloat16}, func(p Precision) bool { return p.Emulated(false) })
+}
+
+func TestFilterGradients(t *testing.T) {
+	for _, p := range filterPrecisions() {
+		testFilterGradients(t, p)
+	}
+}
+
+func testFilterGradients(t *testing.T, p Precision) {
+	const n, filters = 64, 5
+	for _, c := range []struct {
+		kernel           FilterKernel
+		in, size, stride int64
+	}{
+		{OneProduct, 8, 2, 1}, {OneProduct, 8, 4, 1}, {OneProduct, 8, 1, 1}, {OneProduct, 8, 3, 1}, {OneProduct, 8, 9, 1},
+		{OneProduct, 8, 4, 2}, {OneProduct, 8, 8, 2}, {OneProduct, 8, 5, 2}, {OneProduct, 8, 2, 2},
+		{NineProducts, 256, 8, 1}, {NineProducts, 8, 5, 1}, {NineProducts, 8, 1, 1},
+		{ConvolutionOp, 8, 5, 1}, {ConvolutionOp, 8, 5, 2},
+	} {
+		l := FilterLayer{precision: p, examples: n, size: c.size, in: c.in, filters: filters, stride: c.stride}
+		t.Run(fmt.Sprintf("%s, %s", l, c.kernel), func(t *testing.T) {
+			in, size, places := l.in, l.size, l.places()
+			g := tf.NewGraph()
+			s := op.NewScopeWithGraph(g)
+			// The sizes are known only when the graph runs.
+			x := session.Placeholder(s, "x", tf.Float, n, -1, -1, in)
+			weight := session.Placeholder(s, "weight", tf.Float, n, -1, -1, filters) // which is the gradient of the output
+			kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
+			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, p.dtype()) }
+			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.stride)
+			sum := op.Sum(s, op.Mul(s, y, cast("weight16", weight)), tg.Const(s, []int32{0, 1, 2, 3}))
+			plain := op.Gradients(s.SubScope("backward"), []tf.Output{tg.Cast(s.SubScope("sum"), sum, tf.Float)}, []tf.Output{kernel})
+			if err := s.Err(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := FilterGradients(s.SubScope("filter_gradients"), g, []FilterLayer{l}, FilterKernels{l.String(): c.kernel}, plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if replaced := got[0] != plain[0]; replaced != (c.kernel != ConvolutionOp) {
+				t.Fatalf("replaced: %v", replaced)
+			}
+			// Small whole numbers, of which bfloat16 holds every product, but no sum
+			// above 256: those have to be taken in float32 and rounded once.
+			r := rand.New(rand.NewPCG(7, uint64(c.size)))
+			whole := func(n int64) []float64 {
+				values := make([]float64, n)
+				for i := range values {
+					values[i] = float64(r.IntN(3))
+				}
+				return values
+			}
+			xs, dys := whole(n*size*size*in), whole(n*places*places*filters)
+			values := graphtest.Run(t, g, graphtest.Feeds{
+				x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, filters),
+				kernel: graphtest.Float32(t, whole(9*in*filters), 3, 3, in, filters),
+			}, got[0])
+			found := graphtest.Floats(t, values[0])
+			for i, want := range filterTwin(xs, dys, n, int(size), int(in), filters, int(c.stride)) {
+				if !(math.Abs(found[i]-want) <= want/256) {
+					t.Fatalf("element %d is %v, expected %v", i, found[i], want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,69 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+
+	"galaxy/internal/kernels"
+)
+
+// Precision names the dtype of the convolutions. Weights, batch statistics,
+// the head and the loss are float32 in every precision.
+type Precision string
+
+// The precisions a graph can be built in.
+const (
+	Float32  Precision = "float32"
+	BFloat16 Precision = "bfloat16"
+	// Float16 is trained with dynamic loss scaling: for GPUs before compute
+	// capability 8.0, such as the T4, which have no bfloat16.
+	Float16 Precision = "float16"
+	// Auto stands for the faster of the first two on the device at hand; Resolve
+	// replaces it before a graph is built.
+	Auto Precision = "auto"
+)
+
+// Resolve turns Auto into a precision for the device that trains, a GPU if gpu
+// is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX) and kernels
+// that use them, else Float32. Emulated bfloat16 is slower than float32, and GPUs have it
+// only from compute capability 8.0 on, which the bindings do not tell: there it has
+// to be asked for by name. Other values are returned as they are.
+func (p Precision) Resolve(gpu bool) Precision {
+	if p != Auto {
+		return p
+	}
+	if !gpu && kernels.BFloat16() {
+		return BFloat16
+	}
+	return Float32
+}
+
+// Emulated reports whether p is emulated on the device that computes, a GPU if gpu is set:
+// every value is rounded to p, and the arithmetic is float32's. So it is on CPUs without
+// instructions for p, where Eigen's kernels round partial sums of bfloat16, and are slow.
+func (p Precision) Emulated(gpu bool) bool {
+	return !gpu && (p == Float16 || p == BFloat16 && !kernels.BFloat16())
+}
+
+// Validate says which values are possible when p is none of them.
+func (p Precision) Validate() error {
+	if p == Int8 {
+		return fmt.Errorf("precision %s is for prediction by a SavedModel: galaxy export --frozen --precision int8", p)
+	}
+	if !slices.Contains([]Precision{Float32, BFloat16, Float16, Auto}, p) {
+		return fmt.Errorf("precision %q: expected %s, %s, %s or %s", p, Auto, Float32, BFloat16, Float16)
+	}
+	return nil
+}
+
+func (p Precision) dtype() tf.DataType {
+	switch p {
+	case BFloat16:
+		return tf.Bfloat16
+	case Float16:
+		return tf.Half
+	}
+	return tf.Float
+}

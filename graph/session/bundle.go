@@ -1,0 +1,219 @@
+package session
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"strings"
+
+	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/proto"
+
+	"galaxy/internal/durable"
+)
+
+// CheckPath refuses a path from which TensorFlow could not read variables back.
+func CheckPath(path string) error {
+	if strings.ContainsAny(path, `*?[\`) {
+		return fmt.Errorf(`%s: the path holds one of the characters * ? [ \, which TensorFlow takes for a pattern when it looks for variables; choose a path without them`, path)
+	}
+	return nil
+}
+
+// CheckBundle looks at the index of a TensorFlow bundle, the file prefix.index, before
+// TensorFlow reads it, which takes as much memory as that says, and ends the process
+// where there is not so much. Every size in it has to be that of the files that are
+// there. Whether the values are those that were written is left to TensorFlow.
+//
+// The index is a table as LevelDB has them (leveldb/doc/table_format.md), of
+// protocol buffers (tensorflow/core/protobuf/tensor_bundle.proto).
+func CheckBundle(prefix string) error {
+	path := prefix + ".index"
+	raw, err := durable.ReadFile(path, maxIndexBytes)
+	if err != nil {
+		return err
+	}
+	if err := checkIndex(raw, prefix); err != nil {
+		return fmt.Errorf("%s is damaged, or no bundle's: %w", path, err)
+	}
+	return nil
+}
+
+const (
+	maxIndexBytes = 64 << 20
+
+	footerBytes  = 48 // two handles and the magic number
+	tableMagic   = 0xdb4775248b80fb57
+	trailerBytes = 5 // of a block: its compression and a checksum
+)
+
+var errTable = errors.New("its table is not sound")
+
+func checkIndex(raw []byte, prefix string) error {
+	if len(raw) < footerBytes {
+		return fmt.Errorf("it has %d bytes, fewer than the %d of a footer", len(raw), footerBytes)
+	}
+	footer := raw[len(raw)-footerBytes:]
+	if binary.LittleEndian.Uint64(footer[footerBytes-8:]) != tableMagic {
+		return errors.New("it does not end as one")
+	}
+	meta, rest, err := block(raw, footer)
+	if err != nil {
+		return err
+	}
+	if err := entries(meta, func(_, _ []byte) error { return nil }); err != nil {
+		return err
+	}
+	index, _, err := block(raw, rest)
+	if err != nil {
+		return err
+	}
+	var header *pb.BundleHeaderProto
+	var shards []int64 // bytes of each
+	return entries(index, func(_, handle []byte) error {
+		data, _, err := block(raw, handle)
+		if err != nil {
+			return err
+		}
+		return entries(data, func(key, value []byte) error {
+			if header == nil { // the first, of the empty key
+				header = new(pb.BundleHeaderProto)
+				if err := proto.Unmarshal(value, header); err != nil || len(key) > 0 {
+					return fmt.Errorf("its header is not sound (%q, %w)", key, err)
+				}
+				shards, err = shardSizes(prefix, header.GetNumShards())
+				return err
+			}
+			if err := checkEntry(value, shards); err != nil {
+				return fmt.Errorf("its entry of %.100q: %w", key, err)
+			}
+			return nil
+		})
+	})
+}
+
+// block is the content of the block that a handle names, the handle being the first in
+// raw, and what follows that.
+func block(file, handle []byte) (content, rest []byte, err error) {
+	offset, n := binary.Uvarint(handle)
+	if n <= 0 {
+		return nil, nil, errTable
+	}
+	size, m := binary.Uvarint(handle[n:])
+	whole := uint64(len(file))
+	if m <= 0 || offset > whole || size > whole-offset || trailerBytes > whole-offset-size {
+		return nil, nil, errTable
+	}
+	content = file[offset:][:size]
+	if file[offset+size] != 0 {
+		return nil, nil, errors.New("it is compressed, which TensorFlow's bundles are not")
+	}
+	return content, handle[n+m:], nil
+}
+
+// entries calls do for the entries of a block, whose slices are its own.
+func entries(block []byte, do func(key, value []byte) error) error {
+	if len(block) < 4 {
+		return errTable
+	}
+	restarts := uint64(binary.LittleEndian.Uint32(block[len(block)-4:]))
+	if restarts > uint64(len(block)/4)-1 {
+		return errTable
+	}
+	for block, key := block[:uint64(len(block))-4*(restarts+1)], []byte(nil); len(block) > 0; {
+		var lengths [3]uint64 // of the key shared with the one before, of the rest, of the value
+		for i := range lengths {
+			x, n := binary.Uvarint(block)
+			if n <= 0 || x > math.MaxUint32 {
+				return errTable
+			}
+			lengths[i], block = x, block[n:]
+		}
+		shared, own, value := lengths[0], lengths[1], lengths[2]
+		if shared > uint64(len(key)) || own+value > uint64(len(block)) {
+			return errTable
+		}
+		key = append(key[:shared], block[:own]...)
+		if err := do(key, block[own:][:value]); err != nil {
+			return err
+		}
+		block = block[own+value:]
+	}
+	return nil
+}
+
+// shardSizes are those of a bundle's data files.
+func shardSizes(prefix string, n int32) ([]int64, error) {
+	const most = 1 << 16
+	if n < 1 || n > most {
+		return nil, fmt.Errorf("it has %d data files, expected 1 to %d", n, most)
+	}
+	sizes := make([]int64, n)
+	for i := range sizes {
+		info, err := os.Stat(fmt.Sprintf("%s.data-%05d-of-%05d", prefix, i, n))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err == nil { // else TensorFlow will say which one is missing
+			sizes[i] = info.Size()
+		}
+	}
+	return sizes, nil
+}
+
+// widths are the bytes of an element of the types that have a fixed number of them.
+var widths = map[typespb.DataType]int64{
+	typespb.DataType_DT_FLOAT: 4, typespb.DataType_DT_DOUBLE: 8, typespb.DataType_DT_HALF: 2, typespb.DataType_DT_BFLOAT16: 2,
+	typespb.DataType_DT_INT8: 1, typespb.DataType_DT_INT16: 2, typespb.DataType_DT_INT32: 4, typespb.DataType_DT_INT64: 8,
+	typespb.DataType_DT_UINT8: 1, typespb.DataType_DT_UINT16: 2, typespb.DataType_DT_UINT32: 4, typespb.DataType_DT_UINT64: 8,
+	typespb.DataType_DT_BOOL: 1, typespb.DataType_DT_COMPLEX64: 8, typespb.DataType_DT_COMPLEX128: 16,
+}
+
+// checkEntry checks that the shape of a tensor is that of its bytes, and that those are
+// there.
+func checkEntry(raw []byte, shards []int64) error {
+	e := new(pb.BundleEntryProto)
+	if err := proto.Unmarshal(raw, e); err != nil {
+		return err
+	}
+	shard, offset, size := e.GetShardId(), e.GetOffset(), e.GetSize()
+	if shard < 0 || int(shard) >= len(shards) || offset < 0 || size < 0 || offset > shards[shard] || size > shards[shard]-offset {
+		return fmt.Errorf("%d bytes from byte %d of data file %d on are not there", size, offset, shard)
+	}
+	// A tensor of few bytes has many elements only without any.
+	var there int64
+	for _, bytes := range shards {
+		there += bytes
+	}
+	want, empty := int64(1), false
+	for _, d := range e.GetShape().GetDim() {
+		n := d.GetSize()
+		if n < 0 {
+			return fmt.Errorf("a dimension of %d", n)
+		}
+		switch {
+		case n == 0:
+			empty = true
+		case n > there/want: // in all, for a tensor that is kept in slices
+			want = there + 1
+		default:
+			want *= n
+		}
+	}
+	if empty {
+		want = 0
+	}
+	width, fixed := widths[e.GetDtype()]
+	if !fixed {
+		width = 1
+	}
+	sliced := len(e.GetSlices()) > 0
+	if want > there || fixed && !sliced && want*width != size {
+		return fmt.Errorf("%v in the shape %v is not %d bytes", e.GetDtype(), e.GetShape().GetDim(), size)
+	}
+	return nil
+}

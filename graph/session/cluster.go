@@ -1,0 +1,559 @@
+package session
+
+/*
+#include <stdlib.h>
+#include <tensorflow/c/c_api.h>
+int listen_on(const unsigned char *ip, int port);
+int listens(void);
+*/
+import "C"
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	"google.golang.org/protobuf/proto"
+)
+
+// Worker is one of the processes that train together.
+type Worker struct {
+	// Cluster has the addresses, host:port, of all workers, in one order
+	// everywhere. The first is the chief.
+	Cluster []string
+	Index   int // in Cluster
+	// Listen is the IP address of this machine that the worker listens on; "" is
+	// that of its host in Cluster, and 0.0.0.0 all there are.
+	Listen string
+	// Timeout is how long workers wait for each other, at the start and in a step;
+	// 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Waiting, when set, is called again and again while JoinCluster waits.
+	Waiting func() `json:"-"`
+}
+
+// DefaultTimeout is Worker.Timeout where nothing else is asked for.
+const DefaultTimeout = 5 * time.Minute
+
+// ParseTFConfig reads the environment variable TF_CONFIG of TensorFlow's
+// MultiWorkerMirroredStrategy, a JSON object like
+//
+//	{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
+//
+// A job "chief" of one address is worker 0, in front of the others. Without a
+// text, or with one process in the cluster, nil is returned.
+func ParseTFConfig(text string) (*Worker, error) {
+	wrong := func(format string, args ...any) (*Worker, error) {
+		return nil, fmt.Errorf("TF_CONFIG: %s; expected "+
+			`{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}`, fmt.Sprintf(format, args...))
+	}
+	var c struct {
+		Cluster map[string][]string `json:"cluster"`
+		Task    struct {
+			Type  string       `json:"type"`
+			Index *json.Number `json:"index"` // some launchers write a string
+		} `json:"task"`
+	}
+	if text == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		if kind := new(json.UnmarshalTypeError); errors.As(err, &kind) {
+			return wrong("there is a JSON %s at %q", kind.Value, cmp.Or(kind.Field, "the top"))
+		}
+		return wrong("%v", err)
+	}
+	if len(c.Cluster) == 0 {
+		return nil, nil
+	}
+	for job := range c.Cluster {
+		if job != "chief" && job != "worker" {
+			return wrong("there is a job %q, but only chief and worker train here", job)
+		}
+	}
+	chiefs, workers := c.Cluster["chief"], c.Cluster["worker"]
+	if len(chiefs) > 1 {
+		return wrong("%d chiefs", len(chiefs))
+	}
+	if c.Task.Index == nil {
+		return wrong("the task has no index")
+	}
+	index, err := strconv.Atoi(c.Task.Index.String())
+	if err != nil {
+		return wrong("task index %s", c.Task.Index)
+	}
+	job, ok := c.Cluster[c.Task.Type]
+	if !ok || index < 0 || index >= len(job) {
+		return wrong("there is no task %q %d in the cluster", c.Task.Type, index)
+	}
+	if c.Task.Type == "worker" {
+		index += len(chiefs)
+	}
+	w := &Worker{Cluster: slices.Concat(chiefs, workers), Index: index}
+	if err := w.Validate(); err != nil {
+		return wrong("%v", err)
+	}
+	if len(w.Cluster) == 1 {
+		return nil, nil
+	}
+	return w, nil
+}
+
+// Validate says what is wrong with the way w is written.
+func (w Worker) Validate() error {
+	if w.Index < 0 || w.Index >= len(w.Cluster) {
+		return fmt.Errorf("worker %d: expected 0 to %d, as the cluster has %d workers", w.Index, len(w.Cluster)-1, len(w.Cluster))
+	}
+	if w.Listen != "" {
+		if _, err := netip.ParseAddr(w.Listen); err != nil {
+			return fmt.Errorf("listen %q: expected an IP address of this machine, or 0.0.0.0 for all of them", w.Listen)
+		}
+	}
+	if w.Timeout < 0 {
+		return fmt.Errorf("timeout %v: expected more than 0", w.Timeout)
+	}
+	for i, address := range w.Cluster {
+		host, port, err := net.SplitHostPort(address)
+		n, notNumber := strconv.Atoi(port)
+		if err != nil || notNumber != nil || host == "" || n < 1 || n > 65535 {
+			return fmt.Errorf("worker %d has the address %q: expected host:port, such as 10.0.0.4:2222", i, address)
+		}
+		if j := slices.Index(w.Cluster, address); j < i {
+			return fmt.Errorf("workers %d and %d have the same address %s", j, i, address)
+		}
+	}
+	return nil
+}
+
+// Cluster is the workers that train together, as one of them sees it: the gRPC
+// server and the collective operations of TensorFlow. What they send is neither
+// encrypted nor authenticated.
+type Cluster struct {
+	worker  Worker
+	target  string
+	devices []string
+	lost    <-chan result   // gets what comes of a run that was given up; nil for none
+	stop    context.Context // ends when this worker is to stop
+
+	gatherings map[int]gathering // by length
+}
+
+// The groups of devices that collectives join; a key is used once in a process.
+const (
+	ReplicaGroup = 1 // all replicas
+	HostGroup    = 2 // the CPUs of the workers
+
+	// FirstBroadcast is the instance of the first variable in HostGroup; those
+	// before are gatherings.
+	FirstBroadcast = 1000
+)
+
+// JoinCluster starts the server of this worker, with the devices that
+// Devices.Resolve has named, and waits until all others have theirs. It lives as
+// long as the process, as TensorFlow cannot stop it. When ctx has ended, work that all
+// do together is waited for no longer than half a minute.
+func JoinCluster(ctx context.Context, w Worker, devices []string, session Config) (*Cluster, error) {
+	if err := w.Validate(); err != nil {
+		return nil, err
+	}
+	if w.Timeout == 0 {
+		w.Timeout = DefaultTimeout
+	}
+	stop := ctx
+	ctx, cancel := context.WithTimeoutCause(ctx, w.Timeout, fmt.Errorf("waited for %v", w.Timeout))
+	defer cancel()
+	only, err := w.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	session.devices = devices
+	config, err := session.proto()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{worker: w, stop: stop, gatherings: map[int]gathering{}}
+	for _, d := range devices {
+		c.devices = append(c.devices, c.Job()+d)
+	}
+	// gRPC would send what is for the neighbour to a proxy for the web.
+	for _, name := range []string{"grpc_proxy", "http_proxy", "https_proxy"} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.start(config, only); err != nil {
+		return nil, err
+	}
+	return c, c.wait(ctx)
+}
+
+// Index is the number of this worker; 0 is the chief, and a process without a
+// cluster.
+func (c *Cluster) Index() int {
+	if c == nil {
+		return 0
+	}
+	return c.worker.Index
+}
+
+// Workers is the number of workers; 1 without a cluster.
+func (c *Cluster) Workers() int {
+	if c == nil {
+		return 1
+	}
+	return len(c.worker.Cluster)
+}
+
+// Name tells people which worker number i is.
+func (c *Cluster) Name(i int) string {
+	return fmt.Sprintf("worker %d (%s)", i, c.worker.Cluster[i])
+}
+
+// Job is the beginning of the names of this worker's devices.
+func (c *Cluster) Job() string { return fmt.Sprintf("/job:worker/replica:0/task:%d", c.worker.Index) }
+
+// listen makes the server that is started next listen on w.Listen alone, unless that
+// is all addresses.
+func (w Worker) listen(ctx context.Context) (only bool, err error) {
+	host, text, err := net.SplitHostPort(w.Cluster[w.Index])
+	if err != nil {
+		return false, err
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return false, err
+	}
+	if w.Listen != "" {
+		host = w.Listen
+	}
+	found, err := net.LookupIP(host)
+	for err != nil { // where machines come and go, names come after them
+		select {
+		case <-time.After(retryAfter):
+			found, err = net.LookupIP(host)
+		case <-ctx.Done():
+			return false, fmt.Errorf("address of worker %d, which is this one: %w: %w", w.Index, err, context.Cause(ctx))
+		}
+	}
+	ip := found[0]
+	if i := slices.IndexFunc(found, func(ip net.IP) bool { return ip.To4() != nil }); i >= 0 {
+		ip = found[i]
+	}
+	if named := host != "localhost" && net.ParseIP(host) == nil; named && ip.IsLoopback() {
+		// As Debian's installer puts the machine's own name into /etc/hosts.
+		return false, fmt.Errorf("worker %d, which is this one, has the host %s, which is %v here, where no other machine reaches it: "+
+			"say --listen with the machine's address, or give that in the cluster", w.Index, host, ip)
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), text))
+	if err != nil {
+		return false, fmt.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine where the cluster or --listen names it", w.Index, err)
+	}
+	if err := l.Close(); err != nil {
+		return false, err
+	}
+	if ip.IsUnspecified() {
+		return false, nil
+	}
+	if C.listen_on((*C.uchar)(unsafe.Pointer(unsafe.SliceData(ip.To16()))), C.int(port)) == 0 {
+		return false, errors.New("on this system TensorFlow listens on all addresses of the machine: say --listen 0.0.0.0 where that is no harm")
+	}
+	return true, nil
+}
+
+// start starts the server, which is to listen on one address only, or on all.
+func (c *Cluster) start(config *pb.ConfigProto, only bool) error {
+	tasks := map[int32]string{}
+	for i, address := range c.worker.Cluster {
+		tasks[int32(i)] = address
+	}
+	def, err := proto.Marshal(&pb.ServerDef{
+		Cluster: &pb.ClusterDef{Job: []*pb.JobDef{{Name: "worker", Tasks: tasks}}},
+		JobName: "worker", TaskIndex: int32(c.worker.Index), Protocol: "grpc",
+		DefaultSessionConfig: c.session(config),
+	})
+	if err != nil {
+		return fmt.Errorf("encode server: %w", err)
+	}
+	status := C.TF_NewStatus()
+	defer C.TF_DeleteStatus(status)
+	raw := C.CBytes(def)
+	defer C.free(raw)
+	server := C.TF_NewServer(raw, C.size_t(len(def)), status)
+	if C.TF_GetCode(status) == C.TF_OK {
+		C.TF_ServerStart(server, status)
+	}
+	if C.TF_GetCode(status) != C.TF_OK {
+		return fmt.Errorf("start the server of %s: %s", c.Name(c.worker.Index), C.GoString(C.TF_Message(status)))
+	}
+	c.target = C.GoString(C.TF_ServerTarget(server))
+	if only && C.listens() == 0 {
+		return errors.New("TensorFlow listens on other addresses than it was told to: say --listen 0.0.0.0 where that is no harm")
+	}
+	return nil
+}
+
+// session is the configuration of a session on the cluster's server.
+func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
+	config = proto.Clone(config).(*pb.ConfigProto)
+	config.Experimental = &pb.ConfigProto_Experimental{CollectiveGroupLeader: "/job:worker/replica:0/task:0"}
+	// A session has to do with the others through collectives alone.
+	config.DeviceFilters = []string{fmt.Sprintf("/job:worker/task:%d", c.worker.Index)}
+	return config
+}
+
+// wait waits until all workers listen.
+func (c *Cluster) wait(ctx context.Context) error {
+	var absent []string
+	for present := 0; ; {
+		if c.worker.Waiting != nil {
+			c.worker.Waiting()
+		}
+		// A look that the end of the wait has cut short has less to say than the one before.
+		if found := c.absent(ctx, speaks); ctx.Err() == nil || len(absent) == 0 {
+			absent = found
+		}
+		if present++; len(absent) > 0 {
+			present = 0
+		}
+		if present == 2 { // once may have been a worker that tried whether its port was free
+			return nil
+		}
+		select {
+		case <-time.After(retryAfter):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the other workers: %w; %s; is each of them started, with the same list of workers in the same order, and its port open to this machine?", context.Cause(ctx), strings.Join(absent, ", "))
+		}
+	}
+}
+
+const (
+	dialTimeout = 3 * time.Second // for a worker to answer a call
+	retryAfter  = 200 * time.Millisecond
+	askEvery    = 3 * time.Second  // while a run takes so long
+	lastWait    = 30 * time.Second // for a run, once this worker is to stop
+)
+
+// absent names the workers that do not pass a test of the connection to their server,
+// or have none, and why.
+func (c *Cluster) absent(ctx context.Context, test func(net.Conn) error) []string {
+	why := make([]string, c.Workers())
+	var calls sync.WaitGroup
+	for i, address := range c.worker.Cluster {
+		if i == c.worker.Index {
+			continue
+		}
+		calls.Go(func() {
+			dialer := net.Dialer{Timeout: dialTimeout}
+			conn, err := dialer.DialContext(ctx, "tcp", address)
+			if err == nil {
+				err = errors.Join(test(conn), conn.Close())
+			}
+			if err != nil {
+				why[i] = fmt.Sprintf("%s does not answer (%v)", c.Name(i), err)
+			}
+		})
+	}
+	calls.Wait()
+	return slices.DeleteFunc(why, func(s string) bool { return s == "" })
+}
+
+// listens is the test of a worker that has its port.
+func listens(net.Conn) error { return nil }
+
+// speaks is the test of a worker whose server runs: what that says first are its
+// settings (RFC 9113, sections 3.4 and 6.5). For a process that is stopped the system takes connections.
+func speaks(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+		return err
+	}
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00" // no settings
+	if _, err := conn.Write([]byte(preface)); err != nil {
+		return err
+	}
+	const settings = 4
+	frame := make([]byte, 9)
+	switch _, err := io.ReadFull(conn, frame); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errors.New("it takes connections and says nothing, as a process that is stopped")
+	case err == nil && frame[3] != settings || errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("something else than a worker listens there")
+	default:
+		return err
+	}
+}
+
+// ErrWorkerLost is the error of work that all workers do together when one of them is
+// gone, or has not taken part for as long as Worker.Timeout.
+var ErrWorkerLost = errors.New("a worker is lost")
+
+type result struct {
+	got []*tf.Tensor
+	err error
+}
+
+// Run is sess.Run of work that all workers do together; without a cluster it is no
+// more than that. The collective ops have a time limit of their own, but TensorFlow
+// keeps two threads waiting for it for each that it runs.
+func (c *Cluster) Run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error) {
+	if c == nil {
+		return sess.Run(feeds, fetches, targets)
+	}
+	done := make(chan result, 1)
+	go func() {
+		got, err := sess.Run(feeds, fetches, targets)
+		done <- result{got, err}
+	}()
+	limit, ask := time.NewTimer(c.worker.Timeout), time.NewTicker(askEvery)
+	defer limit.Stop()
+	defer ask.Stop()
+	silent, wait, stop := 0, c.worker.Timeout, c.stop.Done()
+	for {
+		select {
+		case <-stop:
+			stop = nil
+			if wait > lastWait {
+				wait = lastWait
+				limit.Reset(wait)
+			}
+		case r := <-done:
+			return r.got, c.explain(r.err)
+		case <-ask.C:
+			absent := c.absent(context.Background(), listens)
+			if silent++; len(absent) == 0 {
+				silent = 0
+			}
+			if silent == 2 {
+				c.lost = done
+				return nil, fmt.Errorf("%w: %s", ErrWorkerLost, strings.Join(absent, ", "))
+			}
+		case <-limit.C:
+			c.lost = done
+			why := "all of them answer, but one has not done its part"
+			if silent := c.absent(context.Background(), speaks); len(silent) > 0 {
+				why = strings.Join(silent, ", ")
+			}
+			return nil, fmt.Errorf("%w: waited for %v: %s; has each of them the same list of workers, in the same order?", ErrWorkerLost, wait, why)
+		}
+	}
+}
+
+// Lost tells whether a run was given up for want of a worker.
+func (c *Cluster) Lost() bool { return c != nil && c.lost != nil }
+
+// Late tells whether a run that was given up for want of a worker has ended since, or
+// ends in a moment: the variables may have changed.
+func (c *Cluster) Late() bool {
+	if !c.Lost() {
+		return false
+	}
+	time.Sleep(lateEnd)
+	return len(c.lost) > 0
+}
+
+// lateEnd is longer than updates take, once their gradients are there.
+const lateEnd = 2 * time.Second
+
+// explain names the workers that are gone as the reason of an error in work that
+// all did together.
+func (c *Cluster) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	// A process that dies may still have its port for a moment.
+	for range 10 {
+		if absent := c.absent(context.Background(), listens); len(absent) > 0 {
+			why := err.Error()
+			if from, text, found := strings.Cut(why, ":\n"); found && strings.HasPrefix(from, "From /job:") {
+				why = text
+			}
+			why, _, _ = strings.Cut(why, "\n")
+			return fmt.Errorf("%w: %s (%s)", ErrWorkerLost, strings.Join(absent, ", "), strings.TrimSpace(why))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+// Gather returns what every worker has given, by the workers' numbers. All have to
+// call it in the same order, and none twice at a time.
+func (c *Cluster) Gather(payload []byte) ([][]byte, error) {
+	lengths, err := c.gather([]int32{int32(len(payload))})
+	if err != nil {
+		return nil, err
+	}
+	row := make([]int32, slices.Max(lengths))
+	for i, b := range payload {
+		row[i] = int32(b)
+	}
+	if len(row) == 0 {
+		return make([][]byte, c.Workers()), nil
+	}
+	all, err := c.gather(row)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, c.Workers())
+	for i, length := range lengths {
+		for _, b := range all[i*len(row):][:length] {
+			out[i] = append(out[i], byte(b))
+		}
+	}
+	return out, nil
+}
+
+// gathering is the graph and session that gather rows of one length.
+type gathering struct {
+	sess     *tf.Session
+	row, all tf.Output // int32 [n], [workers * n]
+}
+
+// gather concatenates the rows, equally long, of all workers.
+func (c *Cluster) gather(row []int32) ([]int32, error) {
+	g, ok := c.gatherings[len(row)]
+	if !ok {
+		var err error
+		if g, err = c.newGathering(len(row)); err != nil {
+			return nil, err
+		}
+		c.gatherings[len(row)] = g
+	}
+	value, err := tf.NewTensor(row)
+	if err != nil {
+		return nil, err
+	}
+	got, err := c.Run(g.sess, map[tf.Output]*tf.Tensor{g.row: value}, []tf.Output{g.all}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return got[0].Value().([]int32), nil
+}
+
+func (c *Cluster) newGathering(length int) (_ gathering, err error) {
+	g := tf.NewGraph()
+	s := op.NewScopeWithGraph(g).WithDevice(c.Job() + HostDevice)
+	defer RecoverBuild(s, &err)
+	row := Placeholder(s, "row", tf.Int32, int64(length))
+	// A key stands for one shape.
+	key := Number(s, len(c.gatherings)+1)
+	all := op.CollectiveGatherV2(s, row, Number(s, c.Workers()), Number(s, HostGroup), key, nil)
+	if err := s.Err(); err != nil {
+		return gathering{}, fmt.Errorf("build gather: %w", err)
+	}
+	sess, err := New(g, Config{devices: c.devices, cluster: c})
+	return gathering{sess, row, all}, err
+}

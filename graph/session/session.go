@@ -1,0 +1,167 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
+	"google.golang.org/protobuf/proto"
+)
+
+// TensorFlowVersion is the version of the library that is loaded, such as
+// "2.21.0".
+func TensorFlowVersion() string { return tf.Version() }
+
+// IsOutOfMemory tells whether an error is that a device has not enough memory.
+func IsOutOfMemory(err error) bool {
+	if err == nil {
+		return false
+	}
+	// The bindings keep the text of TensorFlow's error alone. The last is of cuDNN's kernels, which
+	// are "NOT_FOUND: No algorithm worked!" where none finds memory to work in.
+	return slices.ContainsFunc([]string{"OOM when allocating", "ran out of memory", "failed to allocate memory", "Out of memory while trying to allocate"}, func(said string) bool {
+		return strings.Contains(err.Error(), said)
+	})
+}
+
+// Config says how a graph is run.
+type Config struct {
+	// Threads is the number of CPU threads inside one op, and of ops that run at
+	// the same time; 0 is one a core.
+	Threads int
+	// GPUMemory says how much of each GPU's memory is taken.
+	GPUMemory GPUMemory
+	// XLA lets TensorFlow's compiler make one kernel of many ops on GPUs, the first
+	// time that they run. Sums may be made in another order. On CPUs it does nothing.
+	XLA bool
+
+	devices []string // that have to exist; nil is all that TensorFlow makes by itself
+	cluster *Cluster // that the devices are in; nil is this process alone
+}
+
+// On returns c for a graph on devices, as Devices.Resolve names them, of a cluster; nil is
+// this process alone.
+func (c Config) On(devices []string, cluster *Cluster) Config {
+	c.devices, c.cluster = devices, cluster
+	return c
+}
+
+// Validate checks the fields and says what was expected and what came.
+func (c Config) Validate() error {
+	_, err := c.GPUMemory.options()
+	if c.Threads < 0 {
+		err = errors.Join(fmt.Errorf("threads %d: expected 0 (one a core) or more", c.Threads), err)
+	}
+	return err
+}
+
+// GPUMemory says how much of each GPU's memory a process takes:
+//
+//	all      nearly all, at the start; so does ""
+//	growth   what it needs as it needs it, which may leave it in pieces
+//	60%      that share, at the start
+type GPUMemory string
+
+func (m GPUMemory) options() (*pb.GPUOptions, error) {
+	switch m {
+	case "", "all":
+		return nil, nil
+	case "growth":
+		return &pb.GPUOptions{AllowGrowth: true}, nil
+	}
+	number, isShare := strings.CutSuffix(string(m), "%")
+	share, err := strconv.ParseFloat(number, 64)
+	if err != nil || !isShare || !(share > 0 && share <= 100) {
+		return nil, fmt.Errorf("GPU memory %q: expected all, growth or a share of each GPU's such as 60%%", string(m))
+	}
+	return &pb.GPUOptions{PerProcessGpuMemoryFraction: share / 100}, nil
+}
+
+// Options is the configuration as the bindings take it.
+func (c Config) Options() (*tf.SessionOptions, error) {
+	config, err := c.proto()
+	if err != nil {
+		return nil, err
+	}
+	if c.cluster == nil {
+		return Encode(config)
+	}
+	options, err := Encode(c.cluster.session(config))
+	if err == nil {
+		options.Target = c.cluster.target
+	}
+	return options, err
+}
+
+// proto is the configuration of a session, or of a cluster's server.
+func (c Config) proto() (*pb.ConfigProto, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	gpu, err := c.GPUMemory.options()
+	if err != nil {
+		return nil, err
+	}
+	config := &pb.ConfigProto{IntraOpParallelismThreads: int32(c.Threads), InterOpParallelismThreads: int32(c.Threads), GpuOptions: gpu}
+	if c.XLA {
+		config.GraphOptions = &pb.GraphOptions{OptimizerOptions: &pb.OptimizerOptions{GlobalJitLevel: pb.OptimizerOptions_ON_1}}
+	}
+	if c.devices != nil {
+		cpus, gpus := 1, false
+		for _, d := range c.devices {
+			gpus = gpus || IsGPU(d)
+			if _, n, ok := strings.Cut(d, "/device:CPU:"); ok {
+				i, err := strconv.Atoi(n)
+				if err != nil {
+					return nil, fmt.Errorf("device %s: %w", d, err)
+				}
+				cpus = max(cpus, i+1)
+			}
+		}
+		config.DeviceCount = map[string]int32{"CPU": int32(cpus)}
+		if !gpus {
+			config.DeviceCount["GPU"] = 0 // leaves their memory to others
+		}
+		// An op without a kernel for GPUs then runs on the host.
+		config.AllowSoftPlacement = gpus
+	}
+	return config, nil
+}
+
+// Encode is a configuration as the bindings take it.
+func Encode(config *pb.ConfigProto) (*tf.SessionOptions, error) {
+	raw, err := proto.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("encode session options: %w", err)
+	}
+	return &tf.SessionOptions{Config: raw}, nil
+}
+
+// New opens a session on g. Close it after use.
+func New(g *tf.Graph, c Config) (*tf.Session, error) {
+	options, err := c.Options()
+	if err != nil {
+		return nil, err
+	}
+	sess, err := tf.NewSession(g, options)
+	// The bindings hand over the C pointer alone: without this, a garbage
+	// collection during the call could free a graph that nothing else refers
+	// to, and the call would wait for ever on the freed lock.
+	runtime.KeepAlive(g)
+	if err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	return sess, nil
+}
+
+// FirstLine is what TensorFlow's error says to people: the lines after it tell
+// nodes of the graph.
+func FirstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

@@ -1,0 +1,58 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"galaxy/graph/network"
+)
+
+// Sizes is a schedule of image sizes: early steps are made on smaller images,
+// which take less time (progressive resizing; Touvron et al. 2019, arXiv
+// 1906.06423, and Tan & Le 2021, arXiv 2104.00298, §4). After the last phase
+// images have the model's own size. Evaluation always sees that.
+type Sizes []SizePhase
+
+// SizePhase is a run of steps on images of one size.
+type SizePhase struct {
+	Size  int   `json:"size"`  // height and width, pixels
+	Until int64 `json:"until"` // step before which it ends; the phase before begins it
+}
+
+// Validate says what is wrong with a schedule for a model of the given size and a
+// run of total steps.
+func (s Sizes) Validate(size int, total int64) error {
+	var errs []error
+	begin := int64(0)
+	for _, p := range s {
+		if p.Size < network.MinSize || p.Size > size {
+			errs = append(errs, fmt.Errorf("sizes: %d px: expected %d px to the images' %d", p.Size, network.MinSize, size))
+		}
+		if p.Until <= begin || p.Until >= total {
+			errs = append(errs, fmt.Errorf("sizes: %d px from step %d to %d: expected phases that follow each other and leave some of the run's %d steps to all pixels", p.Size, begin, p.Until, total))
+		}
+		begin = p.Until
+	}
+	return errors.Join(errs...)
+}
+
+// At returns the size of the step that makes update step+1 of the run, 0 for the
+// model's own.
+func (s Sizes) At(step int64) int {
+	for _, p := range s {
+		if step < p.Until {
+			return p.Size
+		}
+	}
+	return 0
+}
+
+// String lists the phases, "" without any.
+func (s Sizes) String() string {
+	var phases []string
+	for _, p := range s {
+		phases = append(phases, fmt.Sprintf("%d px to step %d", p.Size, p.Until))
+	}
+	return strings.Join(phases, ", ")
+}
