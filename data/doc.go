@@ -1,25 +1,46 @@
-// Package data turns the files of the Galaxy Zoo challenge into batches for
-// training.
+// Package data turns the files of the Galaxy Zoo challenge into batches for training. It
+// does not depend on TensorFlow.
 //
-// The way of an image:
+// # Types
 //
-//  1. ReadCatalog reads the labels, OpenImages lists a folder or a zip of JPEGs.
-//  2. Prepare brings both together, has every image decoded once by the Decoder
-//     it is given, and writes a cache: a folder with the pixels, the labels and
-//     a Manifest. SplitOf decides which galaxies are for training, for
-//     validation and for the test; it is a pure function of the GalaxyID and a
-//     seed.
-//  3. Open maps a cache into memory.
-//  4. A Loader gathers batches ahead of their use, in an order that is a pure
-//     function of (seed, epoch), so that a position in the stream is a number.
+// A Catalog holds the labels of a CSV file, Images lists a folder or a zip of JPEGs, and
+// a Decoder makes pixels of one. A Cache is a folder of decoded images and labels in
+// memory-mapped files; its Manifest records how it was made. A Loader reads batches from
+// a Cache.
 //
-// Tree describes the question tree behind the 37 columns, CheckSums its sum
-// rules. Labels are float32 vote fractions exactly as in Kaggle's columns,
-// already multiplied down the path of the tree. Images are uint8 RGB, row-major,
-// [N, Size, Size, 3]; scaling to floating point is left to the model.
+// Labels are float32 vote fractions exactly as in Kaggle's columns, already multiplied
+// down the path of the question tree. Images are uint8 RGB, row-major, [N, Size, Size, 3];
+// scaling to floating point is part of the network.
 //
-// Errors say what was wrong in which file, line or galaxy and what to do; they
-// are meant to be shown to the user as they are. Broken images are no errors:
-// they are listed in the manifest, as far as PrepareConfig.MaxBroken allows.
-// The package does not panic on foreign bytes. There is no TensorFlow in it.
+// # Use
+//
+// Once per set of images:
+//
+//	manifest, err := data.Prepare(ctx, data.PrepareConfig{…}, decoder) // writes the cache
+//
+// For every training run:
+//
+//	cache, err := data.Open(dir)       // checks everything but the pixels
+//	defer cache.Close()
+//	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, …})
+//	defer loader.Close()
+//	batch, err := loader.Next(ctx)     // valid until the next call
+//
+// Prepare calls ReadCatalog for the labels, OpenImages for the files and Match for both
+// together. Package predict uses OpenImages or OpenImagesByPath alone, as it needs neither
+// labels nor a cache.
+//
+// # What is deterministic
+//
+// SplitOf decides which galaxies are for training, validation and test: a pure function
+// of the GalaxyID and a seed. The order of a Loader is a pure function of (seed, epoch), so
+// its position is one number. The bytes of a cache do not depend on the number of
+// workers or on interruptions. docs/cache-format.md describes its files.
+//
+// # Errors
+//
+// Errors say what was expected, what came, in which file, line or galaxy, and what to do;
+// show them to the user as they are. A broken image is not an error: the manifest lists
+// it, up to PrepareConfig.MaxBroken. An image that the machine failed to read is
+// ErrUnread, and is never taken for a broken one. Nothing panics on untrusted bytes.
 package data
