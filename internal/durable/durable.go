@@ -1,16 +1,15 @@
-// Package durable writes outputs that are there whole or not at all.
+// Package durable writes atomic outputs: files and folders that are complete or absent.
 //
-// Folder and WriteFile do their work under a temporary name in the same folder
-// as the output, wait until all of it is on the disk, and only then give it its
-// name, for a rename is atomic within a file system. After a crash or a power
-// cut at any moment the name stands either for the whole output or for what it
-// stood for before. What a process that was killed leaves behind is a hidden
-// .NAME.tmp-… (of Folder) or .NAME.tmp (of WriteFile), which may be deleted, or
-// NAME.partial (of Continue), which the next call goes on with.
+// Folder and WriteFile work under a temporary name in the same folder as the output. They
+// wait until everything is on the disk, and only then rename it, which is atomic within a
+// file system. After a crash or a power cut at any moment, the name leads either to the
+// complete output or to the old one. A killed process leaves a hidden .NAME.tmp-… (by
+// Folder) or .NAME.tmp (by WriteFile), which may be deleted, or NAME.partial (by
+// Continue), which the next call resumes.
 //
-// All of this trusts the disk to have stored what it says it has. A file system
-// that does not offer to sync or to lock, as some network ones, is taken as it is.
-// Every file and folder is made with the permissions that the umask leaves.
+// All of this trusts the disk to have stored what it reports as stored. If a file system
+// cannot sync or lock, as some network file systems, this package works without.
+// Every file and folder gets the permissions that the umask allows.
 package durable
 
 import (
@@ -33,12 +32,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Vacant returns nil if an output can be made at path: nothing, not even a
-// dangling link, is there, and the nearest folder above it that exists can be
-// written to. Every error names the path and says what to do.
+// Vacant returns nil if an output can be made at path: nothing exists there, not even a
+// dangling link, and the nearest existing folder above it is writable. Every error names
+// the path and what to do.
 //
-// It is meant to be asked before long work. It promises nothing about later:
-// Folder asks again.
+// Call it before long work. It promises nothing about later: Folder checks again.
 func Vacant(path string) error {
 	if path == "" {
 		return errors.New("no output given; name one with --out")
@@ -48,7 +46,7 @@ func Vacant(path string) error {
 	if missing == nil {
 		return fmt.Errorf("%s exists already; choose another name or remove it first", path)
 	}
-	// The cause lies with a folder above, if not just the output is missing.
+	// If more than the output is missing, the cause is a folder above it.
 	dir := path
 	for dir != filepath.Dir(dir) {
 		dir = filepath.Dir(dir)
@@ -65,7 +63,7 @@ func Vacant(path string) error {
 			}
 			return nil
 		case isLink(dir):
-			return fmt.Errorf("%s cannot be made, since %s is a link to nowhere; choose another --out or mend the link", path, dir)
+			return fmt.Errorf("%s cannot be made, since %s is a link to nowhere; choose another --out or fix the link", path, dir)
 		}
 	}
 	return unwritable(path, filepath.Dir(path), missing)
@@ -81,23 +79,23 @@ func unwritable(path, dir string, err error) error {
 	return fmt.Errorf("%s cannot be made: %w; choose another --out or make %s writable", path, err, dir)
 }
 
-// Folder makes the folder out, and those above it, with what fill writes into
-// the empty folder dir. fill need not sync anything and must not keep anything
+// Folder makes the folder out, and the folders above it, with the files that fill writes
+// into the empty folder dir. fill need not sync anything and must not keep anything
 // open for writing. out appears, with the permissions of an ordinary new
 // folder, when fill has returned nil and everything in it is on the disk.
 //
-// What exists already, even an empty folder, is refused as by Vacant, before
-// fill is called and, since another process may have made it meanwhile, again
-// afterwards. On an error, which for one of fill's is that one, nothing of the
-// new folder is left; only where the very last step fails, to sync the folder
-// above, out stands already, and the error says so.
+// If out exists, even as an empty folder, Folder fails as Vacant does: before fill is
+// called and again afterwards, since another process may have made it meanwhile. An error
+// of fill is returned as it is. After an error nothing of the new folder is left, with one
+// exception: if the last step fails, the sync of the folder above, out exists already, and
+// the error says so.
 func Folder(out string, fill func(dir string) error) (err error) {
 	parent, oldest, err := makeParent(out)
 	if err != nil {
 		return err
 	}
-	// Not os.MkdirTemp, whose folders are closed to the group, which could then not
-	// remove what a crash leaves.
+	// Not os.MkdirTemp: the group cannot write to its folders, and so could not remove
+	// them after a crash.
 	var dir string
 	for err = fs.ErrExist; errors.Is(err, fs.ErrExist); {
 		dir = filepath.Join(parent, fmt.Sprintf(".%s.tmp-%08x", filepath.Base(out), rand.Uint32()))
@@ -117,9 +115,9 @@ func Folder(out string, fill func(dir string) error) (err error) {
 	return publish(dir, out, oldest)
 }
 
-// Remove removes a folder, if it is there. Its name stands for the whole folder until it
-// stands for nothing: readers find all of it or none. What a process that is killed leaves,
-// and on NFS what somebody still has open, is a hidden .removed-NAME-…, for a later call.
+// Remove removes a folder, if it exists. Readers find either the complete folder or nothing.
+// A killed process, and on NFS a file that is still open, leaves a hidden .removed-NAME-…
+// for a later call.
 func Remove(path string) error {
 	dir, name := filepath.Split(filepath.Clean(path))
 	if !strings.HasPrefix(name, ".") {
@@ -138,28 +136,28 @@ func Remove(path string) error {
 	return err
 }
 
-// Files of a partial folder: what is being made in it, and what is locked.
+// Files of a partial folder: the plan of what is being made, and the locked file.
 const (
 	planName = "PLAN"
 	lockName = "LOCK"
 )
 
-// PartialFolder is the name under which Continue works on out.
+// PartialFolder returns the folder in which Continue works on out.
 func PartialFolder(out string) string { return filepath.Clean(out) + ".partial" }
 
-// Continue is Folder for long work, and for an output that is a file as well:
-// what an earlier call has left unfinished is gone on with. fill makes the
-// output at path, in PartialFolder(out), and may keep other files beside it.
-// They stay there when fill returns an error or the process dies, and go when
-// the output is moved to out. plan, JSON, says what is being made: begun is true if
-// the folder holds work on the very same plan, else it is empty. Not all of what a
-// power cut leaves need have reached the disk: fill has to check what it goes on
-// with.
+// Continue is Folder for long work, and for an output that may be a file: it resumes the
+// unfinished work of an earlier call. fill makes the output at path, in
+// PartialFolder(out), and may keep other files in that folder. The folder stays when fill
+// returns an error or the process dies. It is removed when the output is moved to out.
 //
-// Where the folder holds work on another plan, other is asked before it is removed,
-// and told what that plan has in place of what is asked for, "" where it cannot be
-// read: its error ends the call. It is also an error if another process works on the
-// folder, or if it is not one that a call has left. notice is that of Lock.
+// plan is JSON and describes what is being made. begun is true if the folder holds work on
+// exactly this plan; otherwise the folder is empty. After a power cut some of that work may
+// not have reached the disk, so fill has to check what it reuses.
+//
+// If the folder holds work on another plan, Continue calls other before it removes it, with
+// the differences, or "" if that plan cannot be read. An error of other ends the call. It
+// is also an error if another process works on the folder, or if the folder was not made
+// by an earlier call. notice is used as by Lock.
 func Continue(out string, plan []byte, notice func(sentence string), other func(changes string) error, fill func(path string, begun bool) error) error {
 	_, oldest, err := makeParent(out)
 	if err != nil {
@@ -188,7 +186,7 @@ func Continue(out string, plan []byte, notice func(sentence string), other func(
 	path, planFile := filepath.Join(partial, filepath.Base(out)), filepath.Join(partial, planName)
 	was, err := ReadFile(planFile, MaxText)
 	if Unread(err) {
-		return err // the work is there, whatever hides it
+		return err // the work may be intact, although it cannot be read
 	}
 	begun := err == nil && bytes.Equal(was, plan)
 	if len(was) > 0 && !begun {
@@ -211,8 +209,8 @@ func Continue(out string, plan []byte, notice func(sentence string), other func(
 	return errors.Join(lock.Close(), os.RemoveAll(partial))
 }
 
-// changes says what another plan has in place of what is asked for, "" where it is no
-// plan at all.
+// changes lists what differs between another plan and the requested one, "" if the other is
+// not a plan.
 func changes(was, asked []byte) string {
 	before, now := map[string]string{}, map[string]string{}
 	if flatten(before, "", was) != nil || flatten(now, "", asked) != nil {
@@ -258,8 +256,8 @@ func flatten(to map[string]string, path string, raw []byte) error {
 	return nil
 }
 
-// checkOurs refuses a partial folder that holds what no call has left there: no plan, and
-// more than what comes before it.
+// checkOurs returns an error for a partial folder that was not made by a call: it has no
+// plan, but more files than a call makes before the plan.
 func checkOurs(partial string) error {
 	entries, err := os.ReadDir(partial)
 	if err != nil {
@@ -281,11 +279,11 @@ func checkOurs(partial string) error {
 	return nil
 }
 
-// begin makes a partial folder of plan, empty but for the lock.
+// begin makes a partial folder of plan, empty except for the lock.
 //
-// There is a plan at all times, if an empty one, so that a folder without is
-// known not to be ours; and the new one comes last, so that it never stands
-// beside the work on another.
+// The folder has a plan at all times, at first an empty one, so a folder without a plan
+// was not made by a call. The new plan is written last, so it never describes the work on
+// another plan.
 func begin(partial string, plan []byte) error {
 	planFile := filepath.Join(partial, planName)
 	if err := WriteFile(planFile, nil); err != nil {
@@ -306,15 +304,15 @@ func begin(partial string, plan []byte) error {
 	return WriteFile(planFile, plan)
 }
 
-// ErrLocked is that of Lock where another process holds the lock.
+// ErrLocked is the error of Lock if another process holds the lock.
 var ErrLocked = errors.New("wait for it, or stop it")
 
-// Lock locks the file at path, which is made where there is none, against other processes
-// that lock it, until the result is closed or the process ends. Where the file system has
-// no locks, notice is told in a sentence what is not guarded: that is no reason not to work,
-// and a file in the place of a lock would outlive a crash.
+// Lock locks the file at path against other processes that lock it, until the result is
+// closed or the process ends. It makes the file if needed. If the file system has no
+// locks, Lock succeeds and passes notice a sentence about what is not guarded. It does not
+// use a file in place of a lock, because that would outlive a crash.
 func Lock(path string, notice func(sentence string)) (*os.File, error) {
-	// For writing: NFS makes of flock a lock of bytes, which others cannot be had of.
+	// For writing: NFS turns flock into a lock of bytes, which needs a writable file.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		if read, failed := os.Open(path); failed == nil {
@@ -325,7 +323,7 @@ func Lock(path string, notice func(sentence string)) (*os.File, error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if noLocks(err) { // some file systems have but the other kind
+	if noLocks(err) { // some file systems have only the other kind
 		err = unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
 	}
 	switch {
@@ -343,24 +341,24 @@ func Lock(path string, notice func(sentence string)) (*os.File, error) {
 	return f, nil
 }
 
-// noLocks tells whether an error of a lock is that the file system has none of the kind.
+// noLocks reports whether err means that the file system has no locks of this kind.
 func noLocks(err error) bool {
 	return slices.ContainsFunc([]error{unix.EBADF, unix.ENOSYS, unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL}, func(no error) bool { return errors.Is(err, no) })
 }
 
-// IsSystem tells whether err is that of a system call, and so of the machine (its disks, its
-// network, its limits, its permissions), rather than about what a file holds.
+// IsSystem reports whether err comes from a system call, and so from the machine (its disks,
+// network, limits or permissions), not from the contents of a file.
 func IsSystem(err error) bool {
 	var number syscall.Errno
 	return errors.As(err, &number)
 }
 
-// Unread tells whether err is that the machine failed to read a file that is there, as far
-// as it knows: what the file holds is then unknown, and not damaged.
+// Unread reports whether err means that the machine failed to read a file that may exist. The
+// contents of the file are then unknown, not damaged.
 func Unread(err error) bool { return IsSystem(err) && !errors.Is(err, fs.ErrNotExist) }
 
 // makeParent makes the folders above out, which must be vacant. oldest is the
-// last of them that was there before: those below are new entries that have to
+// last of them that existed before: the folders below it are new entries that have to
 // be synced, too.
 func makeParent(out string) (parent, oldest string, err error) {
 	if err := Vacant(out); err != nil {
@@ -377,7 +375,7 @@ func makeParent(out string) (parent, oldest string, err error) {
 	return parent, oldest, nil
 }
 
-// publish gives the finished file or folder made its name.
+// publish renames the finished file or folder made to out.
 func publish(made, out, oldest string) error {
 	if err := syncTree(made); err != nil {
 		return err
@@ -405,11 +403,11 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// syncers is how many files are synced at a time: a journal then stores many
-// together, which is far quicker than one by one.
+// syncers is the number of files synced at a time: the file system's journal then
+// stores many together, which is far quicker than one by one.
 const syncers = 16
 
-// syncTree syncs a file, or every file and folder of a folder and it itself.
+// syncTree syncs a file, or a folder with all its files and folders.
 func syncTree(root string) error {
 	var folders []string
 	var files errgroup.Group
@@ -450,13 +448,13 @@ func Sync(path string) error {
 func SyncFile(f *os.File) error {
 	err := f.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // what fsync answers where there is nothing it could do
+		err = nil // fsync has nothing to do on this file system
 	}
 	return err
 }
 
-// ReadFile reads a file of at most so many bytes, rather than fill the memory with one
-// that cannot be what it is taken for, or wait for a pipe.
+// ReadFile reads a file of at most `most` bytes. A larger file, which cannot be the expected
+// one, is an error and does not fill the memory; so is a pipe, which it does not wait for.
 func ReadFile(path string, most int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -487,10 +485,10 @@ func kind(mode fs.FileMode) string {
 	return "device"
 }
 
-// ErrTooLarge is the error of a file that ReadFile has not read.
+// ErrTooLarge is the error of ReadFile for a file that is too large.
 var ErrTooLarge = errors.New("it is not what it is taken for")
 
-// MaxText is the size that ReadFile takes for files of settings, which people may edit.
+// MaxText is the largest size in bytes of a file of settings, which people may edit.
 const MaxText = 16 << 20
 
 // tempFile is where WriteFile writes.
@@ -499,10 +497,10 @@ func tempFile(path string) string {
 	return filepath.Join(dir, "."+name+".tmp")
 }
 
-// WriteFile makes path a file of data, in place of one that may be there, with
-// the permissions of an ordinary new file. On an error the old file stands.
-// There must be one writer of a path at a time, because the temporary name is
-// always the same: a crash then leaves one file at most.
+// WriteFile writes data to the file at path, with the permissions of an ordinary new file,
+// and replaces an existing file atomically. After an error the old file is unchanged.
+// A path must have one writer at a time, because the temporary name is always the
+// same: a crash then leaves one file at most.
 func WriteFile(path string, data []byte) (err error) {
 	dir, temp := filepath.Dir(filepath.Clean(path)), tempFile(path)
 	f, err := os.Create(temp)

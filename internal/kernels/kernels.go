@@ -1,11 +1,11 @@
-// Package kernels says which CPU kernels TensorFlow computes with in this process, and
-// what the CPU has for them.
+// Package kernels reports which CPU kernels TensorFlow uses in this process, and the CPU's
+// instructions for them.
 //
 // TensorFlow for x86 has two sets of kernels: Eigen's, compiled for every CPU with AVX, and
-// oneDNN's, which write machine code for the CPU at hand. By itself it takes oneDNN's only on
-// CPUs with AVX512_VNNI, AVX512_BF16, AVX_VNNI or AMX (TensorFlow RFC 400), although they
-// are about three times as fast on those with AVX2 alone. A program that imports this package
-// has oneDNN's kernels on every x86 CPU, unless TF_ENABLE_ONEDNN_OPTS is set.
+// oneDNN's, which generate machine code for the CPU they run on. By default TensorFlow uses
+// oneDNN's only on CPUs with AVX512_VNNI, AVX512_BF16, AVX_VNNI or AMX (TensorFlow RFC 400),
+// although they are about three times as fast on CPUs with only AVX2. A program that imports
+// this package uses oneDNN's kernels on every x86 CPU, unless TF_ENABLE_ONEDNN_OPTS is set.
 package kernels
 
 // int galaxy_onednn(void);
@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// OneDNN reports whether TensorFlow uses oneDNN's kernels in this process, and not
-// Eigen's. It is decided when the library is loaded.
+// OneDNN reports whether TensorFlow uses oneDNN's kernels in this process, not
+// Eigen's. TensorFlow decides this when the library is loaded.
 func OneDNN() bool {
 	switch C.galaxy_onednn() {
 	case 0:
@@ -44,12 +44,12 @@ type isaOfCPU struct {
 	has func() bool
 }
 
-// smaller are limits that oneDNN knows beside isas, and what they leave of those.
+// smaller maps the other limits that oneDNN accepts to the largest of isas that each allows.
 var smaller = map[ISA]ISA{
 	"AVX2_VNNI_2": "AVX2_VNNI", "AVX512_CORE_FP16": bf16, "AVX512_CORE_AMX_FP16": "AVX512_CORE_AMX",
 }
 
-// isas are those of x86, each a superset of those before it as far as it matters here.
+// isas are the instruction sets of x86. Each includes those before it, as far as it matters here.
 var isas = []isaOfCPU{
 	{"SSE41", func() bool { return cpu.X86.HasSSE41 }},
 	{"AVX", func() bool { return cpu.X86.HasAVX }},
@@ -67,13 +67,13 @@ func hasAVX512() bool {
 	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ
 }
 
-// rank is an ISA's place in isas, −1 for none of them.
+// rank returns an ISA's index in isas, −1 if it is not there.
 func rank(isa ISA) int {
 	return slices.IndexFunc(isas, func(x isaOfCPU) bool { return x.isa == isa })
 }
 
 // Largest returns the largest instruction set that oneDNN's kernels use here: the CPU's, or
-// the smaller one that ONEDNN_MAX_CPU_ISA names. It is "" where the CPU is not x86.
+// the smaller one that ONEDNN_MAX_CPU_ISA names. It is "" if the CPU is not x86.
 func Largest() ISA {
 	most := len(isas) - 1
 	// The second is oneDNN's older name for the first.
@@ -90,22 +90,22 @@ func Largest() ISA {
 }
 
 // Limited reports whether ONEDNN_MAX_CPU_ISA keeps oneDNN's kernels from AVX-512, which the
-// CPU has: TensorFlow, which looks at the CPU alone, then asks for kernels of bfloat16 that
-// are not there.
+// CPU has. TensorFlow, which looks only at the CPU, then asks for bfloat16 kernels that do
+// not exist.
 func Limited() bool { return OneDNN() && hasAVX512() && rank(Largest()) < rank("AVX512_CORE") }
 
-// BFloat16 reports whether kernels multiply bfloat16 here by instructions made for it and
-// add up in float32. Elsewhere oneDNN converts every value, and Eigen's kernels round partial
-// sums of gradients to 8 bits.
+// BFloat16 reports whether the CPU has instructions that multiply bfloat16 and add in
+// float32. Without them oneDNN converts every value, and Eigen's kernels round partial sums
+// of gradients to 8 bits.
 func BFloat16() bool { return OneDNN() && rank(Largest()) >= rank(bf16) }
 
-// VNNI reports whether int8 kernels have instructions made for them.
+// VNNI reports whether the CPU has instructions for int8 kernels.
 func VNNI() bool {
 	l := Largest()
 	return OneDNN() && (l == "AVX2_VNNI" || rank(l) >= rank("AVX512_CORE_VNNI"))
 }
 
-// InUse names the kernels in words, such as "oneDNN's kernels for AVX512_CORE_BF16".
+// InUse returns the name of the kernels, such as "oneDNN's kernels for AVX512_CORE_BF16".
 func InUse() string {
 	if !OneDNN() {
 		return "Eigen's kernels"
@@ -118,16 +118,16 @@ func InUse() string {
 
 // CPU describes a processor.
 type CPU struct {
-	// Model is its name, "" where the system does not tell.
+	// Model is its name, "" if the system does not report it.
 	Model string
-	// Features are the vector instructions that it has and TensorFlow's kernels use,
-	// in capitals.
+	// Features are the CPU's vector instructions that TensorFlow's kernels use, in
+	// capitals.
 	Features []string
-	// identity is what tells it from another of the same name: family, model, cache.
+	// identity distinguishes CPUs of the same name: family, model, cache.
 	identity []string
 }
 
-// ThisCPU reads what the system tells of this machine's CPU.
+// ThisCPU returns this machine's CPU, as the system reports it.
 func ThisCPU() CPU {
 	var c CPU
 	has := func(name string, yes bool) {
@@ -158,7 +158,7 @@ func ThisCPU() CPU {
 	return c
 }
 
-// read takes what the first processor of a /proc/cpuinfo says: they are alike.
+// read reads the first processor of a /proc/cpuinfo: all are alike.
 func (c *CPU) read(info string) {
 	first, _, _ := strings.Cut(info, "\n\n")
 	for line := range strings.Lines(first) {
@@ -172,8 +172,8 @@ func (c *CPU) read(info string) {
 	}
 }
 
-// Machine names all that decides the bits of a sum and which kernels are the fastest: the
-// kernels in use, the CPU, and threads, the number of them.
+// Machine returns a text of everything that decides the bits of a sum and which kernels are
+// the fastest: the kernels in use, the CPU, and the number of threads.
 func Machine(threads int) string {
 	c := ThisCPU()
 	parts := []string{runtime.GOARCH, c.Model}

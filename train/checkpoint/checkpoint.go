@@ -1,17 +1,16 @@
-// Package checkpoint keeps the checkpoints of one run: folders that are there
-// whole or not at all.
+// Package checkpoint keeps the checkpoints of one run: atomic folders, complete or absent.
 //
-// A Store lives in RUN/checkpoints and holds
+// A Store is the folder RUN/checkpoints and holds
 //
 //	step-00000120/variables.index                the bundle's table
 //	step-00000120/variables.data-00000-of-00001  the values
 //	step-00000120/state.json                     State
 //	LATEST, BEST                                 the name of a folder, one line
 //
-// Save writes a folder by package durable, which is there whole or not at all,
-// and only then moves LATEST; a crash at any point leaves LATEST naming a whole
-// checkpoint. The variables are a TensorFlow bundle, readable
-// with tf.train.load_checkpoint("RUN/checkpoints/step-…/variables").
+// Save writes a folder with package durable, and only then moves LATEST. So LATEST always
+// names a complete checkpoint, whenever a crash comes. The variables are a TensorFlow
+// bundle, readable with tf.train.load_checkpoint("RUN/checkpoints/step-…/variables").
+// docs/checkpoint-format.md describes the files.
 package checkpoint
 
 import (
@@ -41,65 +40,65 @@ const (
 	bestName   = "BEST"
 	stateName  = "state.json"
 	prefixName = "variables"
-	tempPrefix = "." // of what package durable leaves behind in a crash
+	tempPrefix = "." // of what package durable leaves after a crash
 )
 
-// ErrNone is returned when a store has no checkpoint of the kind asked for.
+// ErrNone is returned if a store has no checkpoint of the requested kind.
 var ErrNone = errors.New("no checkpoint")
 
-// State is what a run needs beside the variables in order to go on.
+// State holds what a run needs in addition to the variables in order to resume.
 type State struct {
 	Format int `json:"format"`
-	// Step is the number of updates made.
+	// Step is the number of steps run, including those whose update was skipped.
 	Step int64 `json:"step"`
-	// Position is the number of batches taken from the loader since the
-	// beginning of the run.
+	// Position is the number of batches read from the loader since the start of
+	// the run.
 	Position int64 `json:"position"`
 	// Best is the best evaluation so far, nil before the first.
 	Best *Best `json:"best,omitempty"`
-	// SinceBest is the number of evaluations after it.
+	// SinceBest is the number of evaluations since Best.
 	SinceBest int64 `json:"since_best,omitempty"`
-	// Rollbacks is how often the run has gone back to a checkpoint, and RolledBackTo
-	// the step of that, the last time.
+	// Rollbacks is how often the run has rolled back to a checkpoint, and RolledBackTo
+	// the step of the checkpoint it last rolled back to.
 	Rollbacks    int64 `json:"rollbacks,omitempty"`
 	RolledBackTo int64 `json:"rolled_back_to,omitempty"`
-	// RateFactor is what plateaus have made of the learning rate so far; 0 is 1.
+	// RateFactor is the factor on the learning rate set by plateaus so far; 0 means 1.
 	RateFactor float64 `json:"rate_factor,omitempty"`
-	// Evaluated is the step after which the last evaluation was made.
+	// Evaluated is the step of the last evaluation.
 	Evaluated int64 `json:"evaluated"`
-	// LossSum and LossSteps are the training loss gathered since the last
-	// evaluation, whose line reports their mean.
+	// LossSum and LossSteps are the sum of the training loss since the last evaluation
+	// and its number of steps; the next evaluation reports their mean.
 	LossSum   float64 `json:"loss_sum"`
 	LossSteps int64   `json:"loss_steps"`
-	// Files maps the run's append-only files, relative to the run folder, to what
-	// they were at this step; whatever lies beyond was written by steps that the
-	// checkpoint knows nothing of.
+	// Files maps the run's append-only files, relative to the run folder, to their
+	// size and checksum at this step. Later bytes were written by steps after the
+	// checkpoint.
 	Files map[string]File `json:"files"`
 	// TensorFlow is the version of the library that wrote the variables.
 	TensorFlow string `json:"tensorflow"`
-	// Machine is what the step was computed on, as in the run's configuration; "" where the
-	// version of galaxy that wrote it did not tell.
+	// Machine describes what the step was computed on, as in the run's configuration; "" if
+	// the version of galaxy that wrote it did not record it.
 	Machine string `json:"machine,omitempty"`
 	// Config is the run's configuration, as in its config.json.
 	Config json.RawMessage `json:"config"`
-	// Checksums maps each file of the folder but this one to its XXH3, 16
+	// Checksums maps each file of the folder except this one to its XXH3, 16
 	// hexadecimal digits.
 	Checksums map[string]string `json:"checksums"`
-	// Checksum is that of state.json itself, with noChecksum in its place.
+	// Checksum is the XXH3 of state.json itself, with noChecksum in this field.
 	Checksum string `json:"checksum"`
 }
 
-// noChecksum stands for Checksum in the bytes that it is taken of.
+// noChecksum replaces Checksum in the bytes of which Checksum is computed.
 const noChecksum = "0000000000000000"
 
-// File is the beginning of a file: its size in bytes and their XXH3, 16 hexadecimal
-// digits.
+// File describes the start of a file: a size in bytes and the XXH3 of these bytes, 16
+// hexadecimal digits.
 type File struct {
 	Size     int64  `json:"size"`
 	Checksum string `json:"checksum"`
 }
 
-// FileAt reads the first size bytes of the file at path. A shorter one is an error.
+// FileAt reads the first size bytes of the file at path. A shorter file is an error.
 func FileAt(path string, size int64) (File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -113,20 +112,19 @@ func FileAt(path string, size int64) (File, error) {
 	return File{size, digits(h.Sum64())}, nil
 }
 
-// Best names an evaluation: the step it was made after and the validation RMSE
-// it found.
+// Best describes an evaluation: the step after which it ran and its validation RMSE.
 type Best struct {
 	Step int64   `json:"step"`
 	RMSE float64 `json:"rmse"`
 }
 
-// Checkpoint is one that was read and checked.
+// Checkpoint is a checkpoint that was read and checked.
 type Checkpoint struct {
 	Dir   string
 	State State
 }
 
-// Prefix is what the bundle's files begin with, as RestoreV2 takes it.
+// Prefix returns the common prefix of the bundle's files, as TensorFlow's RestoreV2 expects it.
 func (c *Checkpoint) Prefix() string { return filepath.Join(c.Dir, prefixName) }
 
 // Store is a folder of checkpoints. Its methods must not be called
@@ -138,10 +136,10 @@ func Open(dir string) *Store { return &Store{dir} }
 
 func stepDir(step int64) string { return fmt.Sprintf("step-%08d", step) }
 
-// Save adds a checkpoint of state, whose Format and Checksums it fills in, and
-// makes it the latest. write puts the bundle's files under the prefix given to
-// it. Where a checkpoint of the same step is there already only its state is
-// replaced: a run comes by a step with one set of weights only.
+// Save adds a checkpoint of state and makes it the latest. It fills in state's Format and
+// Checksums. write writes the bundle's files under the given prefix. If a checkpoint of
+// the same step exists, Save replaces only its state, because a run has only one set of
+// weights at a step.
 func (s *Store) Save(state State, write func(prefix string) error) error {
 	name := stepDir(state.Step)
 	if err := s.save(name, state, write); err != nil {
@@ -160,7 +158,7 @@ func (s *Store) save(name string, state State, write func(prefix string) error) 
 	case durable.Unread(err):
 		return err
 	}
-	// What is there is damaged, and nothing may go on from it.
+	// The existing checkpoint is damaged, and no run may resume from it.
 	if err := durable.Remove(final); err != nil {
 		return err
 	}
@@ -182,10 +180,10 @@ func (s *Store) save(name string, state State, write func(prefix string) error) 
 	})
 }
 
-// MarkBest makes the checkpoint of a step, which must be there, the best.
+// MarkBest makes the checkpoint of a step, which must exist, the best.
 func (s *Store) MarkBest(step int64) error { return s.point(bestName, stepDir(step)) }
 
-// point moves a pointer, if it is not there already: the file's time tells when
+// point moves a pointer, unless it has that value already: the file's time shows when
 // the checkpoint changed.
 func (s *Store) point(pointer, name string) error {
 	if was, err := s.pointer(pointer); err == nil && was == name {
@@ -197,8 +195,8 @@ func (s *Store) point(pointer, name string) error {
 	return nil
 }
 
-// Prune removes every checkpoint but those that LATEST and BEST name and the
-// keep newest others, and what crashes left behind.
+// Prune removes all checkpoints except LATEST, BEST and the keep newest others. It also
+// removes what crashes left.
 func (s *Store) Prune(keep int) error {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -228,8 +226,9 @@ func (s *Store) Prune(keep int) error {
 	return nil
 }
 
-// Rewind makes the checkpoint of a step, which must be there, the latest, and removes
-// those of later steps: a run that goes on from it may come by them with other weights.
+// Rewind makes the checkpoint of a step, which must exist, the latest, and removes the
+// checkpoints of later steps: a run that resumes from it may reach those steps with other
+// weights.
 func (s *Store) Rewind(step int64) error {
 	name := stepDir(step)
 	if err := s.point(latestName, name); err != nil {
@@ -242,16 +241,16 @@ func (s *Store) Rewind(step int64) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("go back to checkpoint %s: %w", name, err)
+		return fmt.Errorf("roll back to checkpoint %s: %w", name, err)
 	}
 	return nil
 }
 
-// Latest returns the newest checkpoint, or ErrNone. Where that is damaged it is the
-// newest that is not, and damaged says what is wrong; only when there is no other
-// that is the error, or where the machine failed to read what may be whole. Where nothing
-// says which is the newest, as after a crash in the first save, it is the newest that is
-// whole.
+// Latest returns the newest checkpoint, or ErrNone. If the newest is damaged, Latest
+// returns the newest intact one, and damaged describes the damage. If there is no intact
+// one, that damage is err. If the machine failed to read a checkpoint, which may be
+// intact, that is err too. If LATEST is missing, as after a crash in the first save, Latest
+// returns the newest intact one.
 func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	c, err = s.named(latestName)
 	if err == nil || durable.Unread(err) {
@@ -283,24 +282,24 @@ func (s *Store) Latest() (c *Checkpoint, damaged, err error) {
 	return nil, nil, err
 }
 
-// Pointers holds what the store's pointers say. A checkpoint is removed only after one of
-// them has moved away from it: while they stay the same, what they lead to is there.
+// Pointers returns the values of LATEST and BEST. A checkpoint is removed only after they
+// have moved away from it, so while they stay the same, their checkpoints exist.
 func (s *Store) Pointers() string {
 	latest, _ := s.pointer(latestName) // "" for none, or a damaged one
 	best, _ := s.pointer(bestName)
 	return latest + " " + best
 }
 
-// IsThere tells whether c is still in its folder: it may have been removed, or replaced by
-// another of the same step.
+// IsThere reports whether c is still in its folder: it may have been removed, or replaced by
+// another checkpoint of the same step.
 func (c *Checkpoint) IsThere() bool {
 	raw, err := durable.ReadFile(filepath.Join(c.Dir, stateName), durable.MaxText)
 	var state State
 	return err == nil && json.Unmarshal(raw, &state) == nil && maps.Equal(state.Checksums, c.State.Checksums)
 }
 
-// Best returns the checkpoint with the best evaluation, or ErrNone. Which one that is
-// the newest says, if it is whole; what BEST names may have been changed since.
+// Best returns the checkpoint with the best evaluation, or ErrNone. The newest checkpoint
+// records which one it is, if it is intact; BEST may have changed since.
 func (s *Store) Best() (*Checkpoint, error) {
 	last, damaged, err := s.Latest()
 	if err != nil || damaged != nil || last.State.Best == nil {
@@ -344,7 +343,7 @@ func (s *Store) pointer(pointer string) (string, error) {
 	return name, nil
 }
 
-// read checks that a checkpoint's files are the ones that were written.
+// read reads a checkpoint and checks that its files are as they were written.
 func read(dir string) (*Checkpoint, error) {
 	path := filepath.Join(dir, stateName)
 	raw, err := durable.ReadFile(path, durable.MaxText)
@@ -363,7 +362,7 @@ func read(dir string) (*Checkpoint, error) {
 	}
 	without := bytes.Replace(raw, []byte(c.State.Checksum), []byte(noChecksum), 1)
 	if got := sum(without); got != c.State.Checksum {
-		return nil, fmt.Errorf("%s is damaged: its checksum is %s, and it says %s", path, got, c.State.Checksum)
+		return nil, fmt.Errorf("%s is damaged: its checksum is %s, and it records %s", path, got, c.State.Checksum)
 	}
 	if c.State.Step < 0 || c.State.Position < 0 {
 		return nil, fmt.Errorf("%s: step %d and position %d: expected 0 or more", path, c.State.Step, c.State.Position)
@@ -383,7 +382,7 @@ func read(dir string) (*Checkpoint, error) {
 			return nil, err
 		}
 		if got != want {
-			return nil, fmt.Errorf("%s is damaged: its checksum is %s, %s says %s", file, got, stateName, want)
+			return nil, fmt.Errorf("%s is damaged: its checksum is %s, %s records %s", file, got, stateName, want)
 		}
 	}
 	return c, nil

@@ -2,10 +2,10 @@
 //
 //	w, err := events.OpenAppend("run/events.out.tfevents.0.galaxy", 0)
 //	err = w.Scalars(step, time.Now(), events.Scalar{Tag: "loss", Value: 0.3})
-//	size := w.Size() // note it with a checkpoint, after w.Sync
+//	size := w.Size() // record it in a checkpoint, after w.Sync
 //	err = w.Close()
 //	…
-//	w, err = events.OpenAppend(path, size) // go on from that checkpoint
+//	w, err = events.OpenAppend(path, size) // resume from that checkpoint
 //
 // # Format
 //
@@ -21,8 +21,8 @@
 // host and the process into what they write, and because their files cannot be
 // cut back to a checkpoint, which leaves doubled points after a resume.
 //
-// TensorBoard takes any file whose name contains "tfevents", and follows it
-// while it grows: every call of Scalars is one write of one whole record.
+// TensorBoard reads any file whose name contains "tfevents", and follows it
+// while it grows: every call of Scalars is one write of one complete record.
 package events
 
 import (
@@ -42,7 +42,7 @@ import (
 	"galaxy/internal/durable"
 )
 
-// fileVersion is what the first event of a file says; readers refuse others.
+// fileVersion is in the first event of a file; readers reject other values.
 const fileVersion = "brain.Event:2"
 
 // A Scalar is a point of the curve that Tag names. TensorBoard groups tags by
@@ -52,19 +52,18 @@ type Scalar struct {
 	Value float64
 }
 
-// Writer appends to an event file. It is not safe for concurrent use. After an
-// error in writing the file may end in half a record; OpenAppend with an
-// earlier Size mends it.
+// Writer appends to an event file. It is not safe for concurrent use. After a
+// write error the file may end in half a record; OpenAppend with an earlier Size
+// repairs it.
 type Writer struct {
 	file *os.File
 	size int64
 }
 
 // OpenAppend cuts an event file back to size bytes, a value that Size once
-// returned, and appends there. With size 0 it begins the file anew, and creates
-// it where there is none. A file that is shorter, or has no record ending at
-// size, is not the one the size is from: that is an error, and the file is left
-// as it is.
+// returned, and appends there. With size 0 it starts the file again, and creates
+// it if needed. If the file is shorter, or no record ends at size, the size belongs to
+// another file: that is an error, and the file is not changed.
 func OpenAppend(path string, size int64) (_ *Writer, err error) {
 	flags := os.O_RDWR
 	if size == 0 {
@@ -80,7 +79,7 @@ func OpenAppend(path string, size int64) (_ *Writer, err error) {
 		}
 	}()
 	if err := checkBoundary(bufio.NewReader(file), size); err != nil {
-		return nil, fmt.Errorf("append to event file %s at byte %d: %w; it was cut or replaced since that size was noted: put the old file back, or remove it to begin it anew", path, size, err)
+		return nil, fmt.Errorf("append to event file %s at byte %d: %w; it was cut or replaced since that size was recorded: put the old file back, or remove it to start it again", path, size, err)
 	}
 	if err := file.Truncate(size); err != nil {
 		return nil, fmt.Errorf("cut event file: %w", err)
@@ -97,8 +96,8 @@ func OpenAppend(path string, size int64) (_ *Writer, err error) {
 	return w, nil
 }
 
-// begin writes the event that every file starts with. TensorBoard takes its
-// time for the start of the run.
+// begin writes the event that every file starts with. TensorBoard uses its
+// time as the start of the run.
 func (w *Writer) begin() error {
 	event := appendTime(nil, time.Now())
 	event = protowire.AppendTag(event, 3, protowire.BytesType) // file_version
@@ -106,8 +105,8 @@ func (w *Writer) begin() error {
 	return w.record(event)
 }
 
-// Scalars writes the values of one step as one event. wall is when they were
-// measured. NaN and infinities are written as they are; TensorBoard marks them.
+// Scalars writes the values of one step as one event. wall is the time of the
+// measurement. NaN and infinities are written as they are; TensorBoard marks them.
 // An empty tag is an error; no scalars write nothing.
 func (w *Writer) Scalars(step int64, wall time.Time, scalars ...Scalar) error {
 	if len(scalars) == 0 {
@@ -158,7 +157,7 @@ func appendMessage(b []byte, field protowire.Number, message []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), message)
 }
 
-// Size returns the length of the file in bytes, all of it whole records.
+// Size returns the length of the file in bytes, all of it complete records.
 func (w *Writer) Size() int64 { return w.size }
 
 // Sync waits until everything written is on the disk.
@@ -192,8 +191,8 @@ func (w *Writer) record(payload []byte) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedChecksum is a CRC-32C that has been rotated and shifted, as TFRecord
-// wants it, so that a checksum of data that holds checksums is still a good one.
+// maskedChecksum is a rotated and shifted CRC-32C, as TFRecord requires, so that
+// a checksum of data that contains checksums is still a good one.
 func maskedChecksum(b []byte) uint32 {
 	crc := crc32.Checksum(b, castagnoli)
 	return (crc>>15 | crc<<17) + 0xa282ead8
@@ -205,8 +204,8 @@ const (
 	footerSize = 4
 )
 
-// checkBoundary reports whether r begins with whole records of together size
-// bytes.
+// checkBoundary returns an error unless r starts with complete records of size bytes
+// in total.
 func checkBoundary(r io.Reader, size int64) error {
 	if size < 0 {
 		return errors.New("the size is negative")
