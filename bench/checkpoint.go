@@ -10,13 +10,13 @@ import (
 
 const (
 	saveEvery = 8 // steps from one checkpoint to the next; more than warm
-	// Steps after a checkpoint began that count as those that it may hold up: ours is
-	// written while the next ones go on.
+	// Number of steps after the start of a checkpoint that it may slow down: galaxy
+	// writes it while the next steps run.
 	saveSteps = 4
 )
 
-// checkpointFigures say what a checkpoint costs the steps, by the program's name. The
-// share, of ours in the peer's, is taken in each round.
+// checkpointFigures hold the cost of a checkpoint to the steps, by the program's name.
+// galaxy's fraction of the peer's cost is computed in each round.
 type checkpointFigures struct {
 	Precision   string            `json:"precision"`
 	Size        int               `json:"size"`
@@ -47,17 +47,17 @@ func (f checkpointFigures) print() {
 	fmt.Println()
 }
 
-// saveCost is what one turn showed, in seconds: medians of the steps after a checkpoint
-// began and of the others, and what the former take longer, a checkpoint.
+// saveCost is the result of one turn, in seconds: the medians of the steps after the start
+// of a checkpoint and of the others, and how much longer the former take per checkpoint.
 type saveCost struct{ after, other, save float64 }
 
-// costOfSaves looks at the measured steps of a run, the first of which is the one after
-// the warm-up, with a checkpoint between every so many steps.
+// costOfSaves computes the cost from the measured steps of a run, which start after the
+// warm-up, with a checkpoint every saveEvery steps.
 func costOfSaves(steps []float64, every int) (c saveCost, err error) {
 	var after, others []float64
 	saves := 0
 	for i, seconds := range steps {
-		before := warm + i // steps made before this one
+		before := warm + i // steps run before this one
 		switch since := before % every; {
 		case before < every || since >= saveSteps:
 			others = append(others, seconds)
@@ -78,7 +78,7 @@ func costOfSaves(steps []float64, every int) (c saveCost, err error) {
 	return c, nil
 }
 
-// checkpoint compares galaxy train, which writes while the steps go on, with Keras'
+// checkpoint compares galaxy train, which writes while training continues, with Keras'
 // ModelCheckpoint.
 func (s settings) checkpoint(ctx context.Context, to *figures) error {
 	cache, err := s.prepared(ctx, s.size())

@@ -12,24 +12,24 @@ import (
 	"strings"
 )
 
-// growthSettings are those of the part growth.
+// growthSettings are the settings of the part growth.
 type growthSettings struct {
 	tables            string
 	rounds, steps     int
 	batches, examples []int
 }
 
-// growthTables are what an image may come to cost more with.
+// growthTables are the quantities that may make an image more expensive.
 var growthTables = []string{"batch", "examples", "replicas", "length"}
 
 const (
 	growthSize      = 64
 	growthBatch     = 32 // of the sets of examples
-	replicaBatch    = 64 // of all replicas together
+	replicaBatch    = 64 // of all replicas in total
 	growthPrecision = "bfloat16"
 )
 
-// growthFigures tell whether an image costs the same in larger batches, in larger
+// growthFigures show whether an image costs the same in larger batches, in larger
 // sets, on more replicas, and late in a run.
 type growthFigures struct {
 	Batches  *growthTable   `json:"batches,omitempty"`
@@ -38,14 +38,14 @@ type growthFigures struct {
 	Length   *lengthFigures `json:"length,omitempty"`
 }
 
-// growthTable has the rows of one thing that grows, in the order of the turns.
+// growthTable has the rows of one growing quantity, in the order of the turns.
 type growthTable struct {
 	Rows  []growthRow       `json:"rows"`
 	Lines []growthLine      `json:"lines,omitempty"`
 	Not   map[string]string `json:"not_measured,omitempty"`
 }
 
-// growthRow is what a training step showed at one value of what grows.
+// growthRow is the measurement of a training step at one value of the growing quantity.
 type growthRow struct {
 	Name    string  `json:"name"`
 	Side    string  `json:"side"`
@@ -55,14 +55,15 @@ type growthRow struct {
 	Peak    spread  `json:"peak_rss_anon_mib"`
 	First   spread  `json:"first_step_seconds"`
 	Prepare *spread `json:"prepare_images_per_second,omitempty"`
-	// Of a step of ours, which say why it may cost more.
+	// Parts of a step of galaxy, which show why it may cost more.
 	Wait      *spread `json:"data_wait_share,omitempty"`
 	AllReduce *spread `json:"all_reduce_seconds,omitempty"`
 	Update    *spread `json:"update_seconds,omitempty"`
 }
 
-// growthLine is what a step costs whatever its batch, and what each image adds, by the
-// smallest and the largest batch: the former is why an image costs more in small ones.
+// growthLine has the time of a step that does not depend on the batch, and the time that
+// each image adds, from the smallest and the largest batch. The former makes an image more
+// expensive in small batches.
 type growthLine struct {
 	Side  string  `json:"side"`
 	Step  float64 `json:"seconds_per_step"`
@@ -94,7 +95,7 @@ func (f growthTable) print(title string) {
 	}
 }
 
-// grown is a turn, with what prepare made in a second where it was asked for.
+// grown is a turn, with prepare's images per second if it was measured.
 type grown struct {
 	timing
 	prepare float64
@@ -148,7 +149,7 @@ func (s settings) measureGrowth(ctx context.Context, to *figures) error {
 	return nil
 }
 
-// grow lets the rows take turns.
+// grow measures the rows alternately.
 func (s settings) grow(ctx context.Context, rows []growing) (f growthTable, err error) {
 	var sides []side[grown]
 	for _, r := range rows {
@@ -192,7 +193,7 @@ func (s settings) grow(ctx context.Context, rows []growing) (f growthTable, err 
 	return f, nil
 }
 
-// lines are those of each side through its first and its last row.
+// lines returns the growthLine of each side through its first and its last row.
 func lines(rows []growthRow) (all []growthLine) {
 	for _, side := range []string{ours, keras} {
 		of := slices.DeleteFunc(slices.Clone(rows), func(r growthRow) bool { return r.Side != side })
@@ -207,12 +208,12 @@ func lines(rows []growthRow) (all []growthLine) {
 	return all
 }
 
-// growthTraining is the work of a turn: twice the steps, as there is but one round.
+// growthTraining is the work of a turn: twice the steps, as there is only one round.
 func (s settings) growthTraining(cache string, batch int) training {
 	return training{cache, growthPrecision, growthSize, batch, 2 * s.steps}
 }
 
-// growingBatches are ours and Keras' steps of larger and larger batches.
+// growingBatches are steps of galaxy and Keras with larger and larger batches.
 func (s settings) growingBatches(ctx context.Context) (rows []growing, err error) {
 	cache, err := s.prepared(ctx, growthSize)
 	if err != nil {
@@ -234,7 +235,7 @@ func (s settings) growingBatches(ctx context.Context) (rows []growing, err error
 	return rows, nil
 }
 
-// growingSets are prepare and our steps on more and more examples.
+// growingSets are prepare and steps of galaxy on more and more examples.
 func (s settings) growingSets(ctx context.Context) (rows []growing, err error) {
 	if _, err := s.synth(ctx); err != nil {
 		return nil, err
@@ -261,7 +262,7 @@ func (s settings) growingSets(ctx context.Context) (rows []growing, err error) {
 	return rows, nil
 }
 
-// growingReplicas are our steps of one batch on more and more replicas.
+// growingReplicas are steps of galaxy with one batch on more and more replicas.
 func (s settings) growingReplicas(ctx context.Context) (rows []growing, err error) {
 	cache, err := s.prepared(ctx, growthSize)
 	if err != nil {
@@ -277,9 +278,8 @@ func (s settings) growingReplicas(ctx context.Context) (rows []growing, err erro
 	return rows, nil
 }
 
-// repeatSet makes a set of n galaxies out of another's, over and over under ids of
-// their own, unless it is there. Drawing so many would take minutes; their files are
-// links, so that they take no room.
+// repeatSet makes a set of n galaxies by repeating another set under new ids, unless it
+// exists. Drawing so many would take minutes. The files are links, so they take no space.
 func repeatSet(from, to string, n int) error {
 	if _, err := os.Stat(to); err == nil {
 		return nil

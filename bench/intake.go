@@ -16,26 +16,26 @@ import (
 )
 
 const (
-	intakeDamaged = 40 // images of the zip that prepare has to leave out
+	intakeDamaged = 40 // images of the zip that prepare has to skip
 	intakeKills   = 2
 	intakeSize    = 64
 	intakeWorkers = 2
 	recordBytes   = 176 // of examples.bin, see docs/cache-format.md
 	// Images that prepare may have decoded and not stored when it is killed:
-	// blocks of 16, of which 2 a worker and 2 more are on their way, and one of
-	// which may be half written.
+	// blocks of 16. 2 per worker and 2 more are in progress, and one may be half
+	// written.
 	inFlight = 16 * (2*intakeWorkers + 3)
 )
 
-// intakeFigures tell of prepare on a zip with damaged files, in one go and
-// killed on the way, and on the folder of the same images.
+// intakeFigures hold the measurements of prepare on a zip with damaged files, uninterrupted
+// and killed, and on the folder of the same images.
 type intakeFigures struct {
 	Galaxies int     `json:"galaxies"`
 	Broken   int     `json:"broken"`
 	PeakMiB  float64 `json:"peak_rss_anon_mib"`
 	Same     bool    `json:"killed_cache_is_the_same"`
-	// Stored at the kills but not taken over, and the most that can have been
-	// decoded and not stored, as shares of all images.
+	// Images stored at the kills but not reused, and the most that can have been
+	// decoded and not stored, as fractions of all images.
 	Redone   float64 `json:"redone"`
 	InFlight float64 `json:"in_flight"`
 	Zip      spread  `json:"zip_images_per_second"`
@@ -120,15 +120,15 @@ func (s settings) intakeFigures(ctx context.Context) (intakeFigures, error) {
 
 var errKilled = errors.New("killed")
 
-// prepared is what a watched prepare said.
+// prepared is the output of a watched prepare.
 type prepared struct {
 	ImagesPerSecond float64           `json:"images_per_second"`
 	Broken          []json.RawMessage `json:"broken"`
-	wentOn          int               // images taken over from an earlier call
+	wentOn          int               // images reused from an earlier call
 }
 
 // prepareWatched runs prepare and shows watch its anonymous
-// memory, MiB, and the records it has written, until watch wants it killed.
+// memory, MiB, and the number of records written, until watch wants it killed.
 func (s settings) prepareWatched(ctx context.Context, from, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
 	stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch != nil && watch(rss, recordsOf(out)) },
 		s.galaxy, "prepare", "--json", "--labels", labels(s.data()),
@@ -140,8 +140,8 @@ func (s settings) prepareWatched(ctx context.Context, from, out string, watch fu
 	return result, json.Unmarshal(stdout, &result)
 }
 
-// wentOn is the number of images that prepare or predict took over from an
-// earlier call, as it says on stderr.
+// wentOn returns the number of images that prepare or predict reused from an earlier
+// call, from its message on stderr.
 func wentOn(stderr []byte, out string) (n int) {
 	if _, rest, found := strings.Cut(string(stderr), "going on with "+out+".partial: "); found {
 		_, _ = fmt.Sscanf(rest, "%d of", &n) // else none
@@ -190,7 +190,7 @@ func watched(ctx context.Context, watch func(rss float64) bool, name string, arg
 	}
 }
 
-// recordsOf counts what an unfinished cache holds.
+// recordsOf counts the records of an unfinished cache.
 func recordsOf(out string) int {
 	info, err := os.Stat(filepath.Join(out+".partial", filepath.Base(out), "examples.bin"))
 	if err != nil {
@@ -199,8 +199,8 @@ func recordsOf(out string) int {
 	return int(info.Size() / recordBytes)
 }
 
-// pack makes a zip of a folder of images in which every so many are damaged, in
-// one of five ways, unless it is there.
+// pack makes a zip of a folder of images, some of them damaged in one of five ways,
+// unless it exists.
 func pack(name, folder string) (err error) {
 	if _, err := os.Stat(name); err == nil {
 		return nil

@@ -14,22 +14,22 @@ import (
 	"galaxy/graph/session"
 )
 
-// limitFigures say how fast TensorFlow's kernels make the convolutions of one training
-// step beside a large matrix product, the fastest that the machine does.
+// limitFigures compare the speed of TensorFlow's kernels for the convolutions of one
+// training step with a large matrix product, the fastest that the machine can do.
 type limitFigures struct {
 	Precision string     `json:"precision"`
 	Size      int        `json:"size"`
 	Batch     int        `json:"batch"`
 	Peak      float64    `json:"peak_gflops"`
 	Kinds     []kindTime `json:"kinds"`
-	Step      float64    `json:"step_seconds,omitempty"` // of the part step, 0 where it was not measured
+	Step      float64    `json:"step_seconds,omitempty"` // of the part step, 0 if it was not measured
 }
 
 // kindTime is the time of one kind of op in a step, all layers together.
 type kindTime struct {
 	Kind    string  `json:"kind"`
 	Seconds float64 `json:"seconds"`
-	GFLOPs  float64 `json:"gflops"` // a second
+	GFLOPs  float64 `json:"gflops"` // per second
 }
 
 func (f limitFigures) print() {
@@ -47,10 +47,10 @@ func (f limitFigures) print() {
 	fmt.Println()
 }
 
-// layer is a convolution of ResNet34, and how many like it there are.
+// layer is a convolution of ResNet34, and the number of equal ones.
 type layer struct{ kernel, in, out, stride, side, count int64 }
 
-// layersOf are those for images of a size (He et al. 2015, arXiv 1512.03385, table 1).
+// layersOf returns the layers for images of a size (He et al. 2015, arXiv 1512.03385, table 1).
 func layersOf(size int64) []layer {
 	side := (size + 1) / 2
 	all := []layer{{7, 3, 64, 2, size, 1}}
@@ -72,7 +72,7 @@ func layersOf(size int64) []layer {
 
 const (
 	peakSize   = 2048
-	limitTurns = 7 // of which the median counts
+	limitTurns = 7 // the median counts
 )
 
 // limit times the kernels of one size.
@@ -126,7 +126,7 @@ func (s settings) kernels(precision string, step float64) (f limitFigures, err e
 		k, flops := kindTime{Kind: kind.name}, 0.0
 		for i, l := range layersOf(int64(s.size())) {
 			if i == 0 && kind.name == "their data gradients" {
-				continue // of the images, which nobody asks for
+				continue // the gradient of the images is not needed
 			}
 			out := (l.side + l.stride - 1) / l.stride
 			seconds, err := timeOp(dtype, func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation {

@@ -16,15 +16,15 @@ import (
 	"galaxy/internal/kernels"
 )
 
-// machine is what the figures were measured on, and with. What cannot be found out,
-// as it is Linux that tells most of it, is empty.
+// machine describes the machine and the versions of a measurement. A field is empty if it
+// is unknown; Linux reports most of them.
 type machine struct {
 	Date      string            `json:"date"`
 	CPU       string            `json:"cpu"`
 	Cores     int               `json:"cores"`
 	MemoryGiB float64           `json:"memory_gib"`
 	Kernel    string            `json:"kernel"`
-	Flags     []string          `json:"cpu_flags"` // those that the kernels depend on
+	Flags     []string          `json:"cpu_flags"` // the flags that the kernels depend on
 	Kernels   string            `json:"cpu_kernels"`
 	Versions  map[string]string `json:"versions"`
 }
@@ -38,7 +38,7 @@ func (m machine) print() {
 	fmt.Println()
 }
 
-// machine describes the one that the program runs on.
+// machine describes the machine that the program runs on.
 func (s settings) machine(ctx context.Context) machine {
 	c := kernels.ThisCPU()
 	m := machine{
@@ -59,7 +59,7 @@ func (s settings) machine(ctx context.Context) machine {
 		if peer == torch {
 			python = s.torchPython
 		}
-		// Asked of the packages' files: importing them would take seconds.
+		// Read from the packages' files: importing them would take seconds.
 		raw, err := output(ctx, python, "-c", `import importlib.metadata as m; print(*(d.name + "==" + d.version for d in m.distributions()))`)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: the versions of %s are not known: %v\n", peer, err)
@@ -71,7 +71,7 @@ func (s settings) machine(ctx context.Context) machine {
 	return m
 }
 
-// parseVersions finds those of the peers among name==version.
+// parseVersions finds the versions of the peers among lines of name==version.
 func parseVersions(text string) map[string]string {
 	found := map[string]string{}
 	for word := range strings.FieldsSeq(text) {
@@ -84,7 +84,7 @@ func parseVersions(text string) map[string]string {
 	return found
 }
 
-// parseMemory finds all of the memory, GiB, in /proc/meminfo; 0 where it does not say.
+// parseMemory finds the total memory, GiB, in /proc/meminfo; 0 if it is not there.
 func parseMemory(text string) float64 {
 	mib, err := mebibytes(text, "MemTotal")
 	if err != nil {

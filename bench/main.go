@@ -1,10 +1,10 @@
-// Command bench measures galaxy, and Keras and PyTorch beside it, on the machine it
+// Command bench compares galaxy with Keras and PyTorch on the machine it
 // runs on: files, prediction, batches, training steps of several sizes, checkpoints,
 // and whether an image costs the same in larger batches, in larger sets, on more
 // replicas and late in a run. It prints Markdown and writes JSON.
 //
 // A ratio counts only when both sides did the same work on the same machine in
-// the same run, so the sides take turns, round by round.
+// the same run, so the sides alternate, round by round.
 package main
 
 import (
@@ -47,7 +47,7 @@ type settings struct {
 	only, precisions            []string
 }
 
-// part is one thing to measure, and how; its figures are printed by itself.
+// part is one thing to measure, and how; it prints its own figures.
 type part struct {
 	name    string
 	always  bool // without -only
@@ -83,7 +83,7 @@ func main() {
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.torchPython, "torch-python", ".venv-torch/bin/python", "a Python with bench/requirements-torch.txt")
-	flag.StringVar(&peers, "peers", "keras", "beside whom the training step is measured: keras, keras-eigen, torch")
+	flag.StringVar(&peers, "peers", "keras", "programs to compare the training step with: keras, keras-eigen, torch")
 	flag.StringVar(&s.work, "work", "", "folder for data and runs, kept, whose galaxies are used again; default is a temporary one")
 	flag.IntVar(&s.galaxies, "galaxies", 2000, "synthetic galaxies to work on")
 	flag.IntVar(&s.submission, "submission-rows", 79975, "rows of the submission")
@@ -122,7 +122,7 @@ func main() {
 		s.peers = append(s.peers, peer)
 	}
 	if _, set := os.LookupEnv("TF_ENABLE_ONEDNN_OPTS"); !set {
-		os.Setenv("TF_ENABLE_ONEDNN_OPTS", "1") // ours has them anyway, and Keras shall
+		os.Setenv("TF_ENABLE_ONEDNN_OPTS", "1") // galaxy uses them anyway, and Keras should too
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -151,7 +151,7 @@ func numbers(to *[]int, name, value, usage string) {
 	flag.Func(name, fmt.Sprintf("%s (default %s)", usage, value), set)
 }
 
-// figures is what the JSON file holds. A part that was not measured is missing.
+// figures is the content of the JSON file. A part that was not measured is missing.
 type figures struct {
 	Machine     machine            `json:"machine"`
 	Files       *fileFigures       `json:"files,omitempty"`
@@ -208,7 +208,7 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 	return nil
 }
 
-// someOf says which of a flag's words is none of those there are.
+// someOf returns an error for a word of a flag that is not one of the known ones.
 func someOf(flag string, words, all []string) error {
 	for _, word := range words {
 		if !slices.Contains(all, word) {
@@ -229,11 +229,11 @@ func writeFigures(jsonPath string, f figures) error {
 	return os.WriteFile(jsonPath, append(raw, '\n'), 0o644)
 }
 
-// waitDelay is how long a program that was killed is waited for: its children may
-// hold its pipes for longer.
+// waitDelay is how long to wait for a killed program: its children may hold its pipes for
+// longer.
 const waitDelay = 10 * time.Second
 
-// output runs a program and returns its stdout; its stderr is shown when it fails.
+// output runs a program and returns its stdout; it shows the stderr if the program fails.
 func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -246,7 +246,7 @@ func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// size is the one of the sizes that parts with one size take.
+// size is the size that parts with one size use.
 func (s settings) size() int {
 	if slices.Contains(s.sizes, 128) {
 		return 128
@@ -257,12 +257,12 @@ func (s settings) size() int {
 func (s settings) data() string          { return filepath.Join(s.work, "data") }
 func (s settings) cache(size int) string { return filepath.Join(s.work, fmt.Sprintf("cache-%d", size)) }
 
-// images and labels are those of a set: a folder as galaxy synth makes it.
+// images and labels are the paths of a set's files: a folder as galaxy synth makes it.
 func images(set string) string { return filepath.Join(set, "images_training_rev1") }
 func labels(set string) string { return filepath.Join(set, "training_solutions_rev1.csv") }
 
-// synth draws the galaxies, unless they are there, and returns how many a
-// second, 0 if they were there.
+// synth draws the galaxies, unless they exist, and returns how many it drew per second, 0
+// if they existed.
 func (s settings) synth(ctx context.Context) (float64, error) {
 	if files, err := os.ReadDir(images(s.data())); err == nil {
 		if len(files) != s.galaxies {
@@ -274,7 +274,7 @@ func (s settings) synth(ctx context.Context) (float64, error) {
 	return answer.own, err
 }
 
-// prepared makes the cache of the galaxies, unless it is there.
+// prepared makes the cache of the galaxies, unless it exists.
 func (s settings) prepared(ctx context.Context, size int) (cache string, err error) {
 	if _, err := s.synth(ctx); err != nil {
 		return "", err
@@ -283,7 +283,7 @@ func (s settings) prepared(ctx context.Context, size int) (cache string, err err
 	return s.cache(size), err
 }
 
-// prepare makes a cache of a set of n galaxies. galaxy prepare leaves one that is there as it is.
+// prepare makes a cache of a set of n galaxies. galaxy prepare does not change an existing cache.
 func (s settings) prepare(ctx context.Context, set, cache string, size, n int) (rateTurn, error) {
 	return clock(ctx, n, s.galaxy, "prepare", "--json", "--labels", labels(set), "--images", images(set), "--out", cache, "--size", strconv.Itoa(size))
 }

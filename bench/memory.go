@@ -12,14 +12,14 @@ import (
 
 const lengthSize, lengthBatch = 32, 8
 
-// lengthFigures tell of one long run, with its evaluations and checkpoints, over
-// stretches of its steps.
+// lengthFigures hold the measurements of one long run, with its evaluations and checkpoints,
+// over stretches of its steps.
 type lengthFigures struct {
 	Steps     int       `json:"steps"`
 	Size      int       `json:"size"` // image side, pixels
 	Batch     int       `json:"batch"`
 	Stretches []stretch `json:"stretches"`
-	Growth    float64   `json:"memory_growth"` // of the last over the first, less 1
+	Growth    float64   `json:"memory_growth"` // of the last relative to the first, minus 1
 	Slower    float64   `json:"step_growth"`
 }
 
@@ -39,8 +39,8 @@ func (f lengthFigures) print() {
 	fmt.Printf("\nthe last relative to the first: step time %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
 }
 
-// stretches are where a run of so many steps is looked at: early, a little later, in
-// the middle and at the end. Of 10,000 the first is from 100 to 600.
+// stretches returns the measured parts of a run of that many steps: early, a little later,
+// in the middle and at the end. For 10,000 steps the first is from 100 to 600.
 func stretches(steps int) (all []stretch) {
 	wide := steps / 20
 	for _, from := range []int{steps / 100, steps / 10, steps/2 - wide, steps - wide} {
@@ -105,7 +105,7 @@ type follower struct {
 func (f *follower) steps() int {
 	file, err := os.Open(f.path)
 	if err != nil {
-		return f.count // not there yet
+		return f.count // does not exist yet
 	}
 	defer func() { _ = file.Close() }() // only read
 	if _, err := file.Seek(f.offset, 0); err != nil {

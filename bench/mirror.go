@@ -11,19 +11,19 @@ import (
 	"sync"
 )
 
-// mirrorFigures compare steps on several devices, and by several processes, with one
-// on one device.
+// mirrorFigures compare steps on several devices, and by several processes, with steps on
+// one device.
 type mirrorFigures struct {
 	Precision string      `json:"precision"`
 	Size      int         `json:"size"`
-	Rows      []mirrorRow `json:"rows"` // the first is that of one device
+	Rows      []mirrorRow `json:"rows"` // the first is of one device
 }
 
 type mirrorRow struct {
 	Devices string `json:"devices"`
 	Batch   int    `json:"batch"`
 	Step    spread `json:"step_seconds"`
-	Ratio   spread `json:"speed_over_alone"` // in images a second
+	Ratio   spread `json:"speed_over_alone"` // in images per second
 }
 
 func (f mirrorFigures) print() {
@@ -34,7 +34,7 @@ func (f mirrorFigures) print() {
 	fmt.Println()
 }
 
-// mirror lets one device, several devices and several processes take turns.
+// mirror measures one device, several devices and several processes alternately.
 func (s settings) mirror(ctx context.Context, to *figures) error {
 	cache, err := s.prepared(ctx, s.size())
 	if err != nil {
@@ -96,7 +96,7 @@ func (s settings) timeWorkers(ctx context.Context, t training) (timing, error) {
 		}
 		addresses, taken = append(addresses, l.Addr().String()), append(taken, l)
 	}
-	for _, l := range taken { // together, so that no port is there twice
+	for _, l := range taken { // all at the same time, so that no port is used twice
 		if err := l.Close(); err != nil {
 			return timing{}, err
 		}

@@ -14,15 +14,15 @@ import (
 	"galaxy/data"
 )
 
-// rateTurn is what one program showed, in images a second: by its own clock, and over
+// rateTurn is the result of one program, in images per second: by its own clock, and over
 // the whole process.
 type rateTurn struct {
 	own, process float64
-	held         float64 // MiB, 0 where it was not asked for
+	held         float64 // MiB, 0 if it was not measured
 }
 
 // rateFigures compare programs that do the same with the same images. The maps are by
-// the program's name; ratios, of ours over each peer, are taken in each round.
+// the program's name. Ratios, galaxy's relative to each peer, are computed in each round.
 type rateFigures struct {
 	Galaxies    int               `json:"galaxies"`
 	Size        int               `json:"size"`
@@ -68,7 +68,7 @@ func (f rateFigures) print(title string) {
 	fmt.Println()
 }
 
-// compareRates lets ours, which is the first, and its peers take turns.
+// compareRates measures galaxy, which is the first, and its peers alternately.
 func (s settings) compareRates(ctx context.Context, f rateFigures, sides []side[rateTurn]) (rateFigures, error) {
 	all, err := takeTurns(ctx, s.rounds, s.turnLimit, sides)
 	if err != nil {
@@ -103,8 +103,8 @@ func (s settings) compareRates(ctx context.Context, f rateFigures, sides []side[
 	return f, nil
 }
 
-// clock runs a program that does something with so many images and says on stdout how
-// long it took, or how many it did in a second.
+// clock runs a program that processes that many images and prints on stdout how long it
+// took, or how many it processed per second.
 func clock(ctx context.Context, images int, name string, args ...string) (t rateTurn, err error) {
 	begin := time.Now()
 	raw, err := output(ctx, name, args...)
@@ -129,17 +129,17 @@ func clock(ctx context.Context, images int, name string, args ...string) (t rate
 // script is a peer's program.
 func script(name string) string { return filepath.Join("bench", name) }
 
-// fileFigures tell of synth, by its one run, and of prepare beside tf.data, size by size.
+// fileFigures hold the speed of synth, from one run, and of prepare compared with tf.data, by size.
 type fileFigures struct {
 	Synth   float64       `json:"synth_images_per_second"`
 	Prepare []rateFigures `json:"prepare"`
 }
 
-// The two ways of the tf.data pipeline: the usual one, and the one that decodes no
-// more than the crop.
+// The two variants of the tf.data pipeline: the usual one, and the one that decodes only
+// the crop.
 const tfdataWhole, tfdataCrop = "tf.data, decode_jpeg", "tf.data, decode_and_crop_jpeg"
 
-// files draws the galaxies and compares what makes caches of them.
+// files draws the galaxies and compares the programs that make caches of them.
 func (s settings) files(ctx context.Context, to *figures) error {
 	synth, err := s.synth(ctx)
 	if err != nil {
@@ -184,11 +184,11 @@ func (s settings) prepareBeside(ctx context.Context, size int) (rateFigures, err
 	return f, err
 }
 
-// predictBatch is the number of images predicted at a time, on both sides.
+// predictBatch is the number of images predicted at a time, by both programs.
 const predictBatch = 64
 
 // predict compares galaxy predict with Keras' predict fed by tf.data, on the same
-// JPEG files: in the precisions that both have, and with an int8 model of ours.
+// JPEG files: in the precisions that both have, and with an int8 model of galaxy.
 func (s settings) predict(ctx context.Context, to *figures) error {
 	run, err := s.shortRun(ctx, s.size())
 	if err != nil {
@@ -213,7 +213,7 @@ func (s settings) predict(ctx context.Context, to *figures) error {
 	return nil
 }
 
-// predictBeside compares ours with a model, a run or a SavedModel of it, with Keras in some
+// predictBeside compares galaxy with a model, a run or a SavedModel of it, with Keras in some
 // precisions with the run's weights.
 func (s settings) predictBeside(ctx context.Context, title, model, run string, precisions ...string) (rateFigures, error) {
 	files, out, batch := images(s.data()), filepath.Join(s.work, "predicted.csv"), strconv.Itoa(predictBatch)
@@ -235,7 +235,7 @@ func (s settings) predictBeside(ctx context.Context, title, model, run string, p
 	return f, err
 }
 
-// shortRun makes a run of a few steps, unless it is there: the speed of a
+// shortRun makes a run of a few steps, unless it exists: the speed of a
 // prediction does not depend on what was learnt.
 func (s settings) shortRun(ctx context.Context, size int) (string, error) {
 	run := filepath.Join(s.work, fmt.Sprintf("run-predict-%d", size))
@@ -250,11 +250,11 @@ func (s settings) shortRun(ctx context.Context, size int) (string, error) {
 	return run, err
 }
 
-// feedSeconds is for how long batches are read, at least, once the first is there.
+// feedSeconds is the least time for which batches are read after the first.
 const feedSeconds = 2
 
-// feed compares batches that nobody trains on: of our loader, as galaxy train reads
-// it, and of tf.data over arrays in memory.
+// feed compares reading batches without training: from galaxy's loader, as galaxy train
+// uses it, and from tf.data over arrays in memory.
 func (s settings) feed(ctx context.Context, to *figures) error {
 	cache, err := s.prepared(ctx, s.size())
 	if err != nil {
@@ -283,10 +283,10 @@ func (s settings) feed(ctx context.Context, to *figures) error {
 	return nil
 }
 
-// readBatches reads as fast as the loader gives. What it holds is how much more
-// anonymous memory this process has at the most than before the cache was opened.
+// readBatches reads as fast as the loader can. held is the largest increase of this process'
+// anonymous memory since the cache was opened.
 func readBatches(ctx context.Context, dir string, batch int) (t rateTurn, err error) {
-	debug.FreeOSMemory() // what other parts have left is not to be taken over
+	debug.FreeOSMemory() // so that memory freed by other parts does not count
 	before, _ := anonymousMiB(os.Getpid())
 	cache, err := data.Open(dir)
 	if err != nil {

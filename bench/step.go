@@ -19,22 +19,22 @@ type training struct {
 	size, batch, steps int
 }
 
-// timing is what one process showed: when its first step ended, counted from the
+// timing is the result of one process: when its first step ended, counted from the
 // start of the process, and how long each measured step took, in seconds.
 type timing struct {
 	first float64
 	steps []float64
-	peak  float64 // of the anonymous memory, MiB; 0 where it cannot be watched
-	// Ours only: the share of the steps that waited for data, and medians of their
-	// last parts, in seconds.
+	peak  float64 // of the anonymous memory, MiB; 0 if it cannot be watched
+	// galaxy only: the fraction of the steps that waited for data, and medians of the
+	// steps' last parts, in seconds.
 	wait, allReduce, update float64
 }
 
 func (t timing) step() float64 { return median(t.steps) }
 
 // stepFigures compare one size and precision. The first three maps are by the ways
-// below, and spreads of the turns' figures. The others are by peer, and spreads of the
-// turns' ratios: of a side that has two ways, the faster one counts in each turn.
+// below, and hold spreads over the turns. The others are by peer, and hold spreads of the
+// turns' ratios: if a side has two ways, the faster one counts in each turn.
 type stepFigures struct {
 	Precision   string            `json:"precision"`
 	Size        int               `json:"size"`
@@ -92,7 +92,7 @@ func (s settings) step(ctx context.Context, to *figures) error {
 	return nil
 }
 
-// trainingSteps lets galaxy and its peers take turns.
+// trainingSteps measures galaxy and its peers alternately.
 func (s settings) trainingSteps(ctx context.Context, t training) (stepFigures, error) {
 	sides := []side[timing]{{ours, false, func(ctx context.Context, _ int) (timing, error) { return s.timeOurs(ctx, t) }}}
 	if s.xla {
@@ -186,8 +186,8 @@ func (s settings) timeOurs(ctx context.Context, t training, flags ...string) (to
 	return took, nil
 }
 
-// between returns how long each step took that is measured, from the end of the step
-// before: whatever a loop does between two steps counts, on all sides.
+// between returns the time of each measured step, from the end of the previous step:
+// whatever a loop does between two steps counts, for all programs.
 func between(ends []float64) (steps []float64) {
 	for i := warm; i < len(ends); i++ {
 		steps = append(steps, ends[i]-ends[i-1])
@@ -195,7 +195,7 @@ func between(ends []float64) (steps []float64) {
 	return steps
 }
 
-// args are those of galaxy train. flags come behind them; they may say when there are checkpoints.
+// args returns the arguments of galaxy train, followed by flags, which may set when checkpoints are saved.
 func (t training) args(run string, flags []string) []string {
 	args := []string{"train", "--data", t.cache, "--out", run, "--steps", strconv.Itoa(t.steps),
 		"--batch", strconv.Itoa(t.batch), "--precision", t.precision, "--eval-every", "0"}
@@ -232,7 +232,7 @@ func (s settings) timePeer(ctx context.Context, peer string, t training, flags .
 	return timing{first: answer.Ends[0] - begin, steps: between(answer.Ends), peak: peak}, nil
 }
 
-// stepLine is a line of metrics.jsonl that tells of a training step.
+// stepLine is a line of metrics.jsonl about a training step.
 type stepLine struct {
 	Kind string    `json:"kind"`
 	Step int64     `json:"step"`

@@ -21,18 +21,18 @@ const (
 	submissionAhead = 4
 )
 
-// submissionFigures tell of a submission of as many rows as the challenge wants,
-// in one go and killed on the way.
+// submissionFigures hold the measurements of a submission with as many rows as the challenge
+// requires, uninterrupted and killed.
 type submissionFigures struct {
 	Rows     int     `json:"rows"`
-	Seconds  float64 `json:"seconds"` // of the whole process in one go
+	Seconds  float64 `json:"seconds"` // of the whole process, uninterrupted
 	Rate     float64 `json:"images_per_second"`
 	Same     bool    `json:"killed_file_is_the_same"`
 	Checked  string  `json:"checked"`
 	FirstMiB float64 `json:"first_rss_anon_mib"` // median over the second tenth of the rows
 	LastMiB  float64 `json:"last_rss_anon_mib"`  // and over the last
-	// Stored at the kills but not taken over, and the most that can have been
-	// predicted, and decoded, and not stored, as shares of all rows.
+	// Rows stored at the kills but not reused, and the most that can have been
+	// predicted, and decoded, and not stored, as fractions of all rows.
 	Redone    float64 `json:"redone"`
 	Predicted float64 `json:"predicted_in_flight"`
 	Decoded   float64 `json:"decoded_in_flight"`
@@ -132,7 +132,7 @@ func (s settings) submissionFigures(ctx context.Context) (submissionFigures, err
 	return f, errors.Join(errA, errB)
 }
 
-// rowsOf counts what an unfinished table of 37 columns holds: see docs/predict.md.
+// rowsOf counts the rows of an unfinished table of 37 columns: see docs/predict.md.
 func rowsOf(out string) int {
 	info, err := os.Stat(filepath.Join(out+".partial", "rows.bin"))
 	if err != nil {
@@ -143,9 +143,8 @@ func rowsOf(out string) int {
 	return int(info.Size()/block)*predictBatch + int(max(0, info.Size()%block-sum)/row)
 }
 
-// testImages makes a zip of as many images as a submission has rows, which are the
-// synthetic ones over and over under ids of their own, and a sample in another
-// order, unless they are there.
+// testImages makes a zip of as many images as a submission has rows, which repeats the
+// synthetic ones under new ids, and a sample in another order, unless they exist.
 func (s settings) testImages() (packed, sample string, err error) {
 	packed = filepath.Join(s.work, fmt.Sprintf("images_test_rev1-%d.zip", s.submission))
 	sample = filepath.Join(s.work, fmt.Sprintf("all_zeros_benchmark-%d.csv", s.submission))

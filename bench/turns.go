@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// The sides; a way is a side as it is, or compiled. Keras has the kernels that ours has, and
-// kerasEigen those that pip's TensorFlow takes by itself on CPUs without AVX512-VNNI or
+// The sides; a way is a side as it is, or compiled. Keras uses the same kernels as galaxy, and
+// kerasEigen the kernels that pip's TensorFlow uses by default on CPUs without AVX512-VNNI or
 // AVX-VNNI.
 const (
 	ours, keras, kerasEigen, torch = "galaxy", "Keras", "Keras on Eigen's kernels", "PyTorch"
 	compiled                       = ", compiled"
 )
 
-// side is a program, or a way of using one, that takes turns with others at the
-// same work. A turn of it shows a T.
+// side is a program, or a way of using one, that alternates with others at the same
+// work. The result of a turn is a T.
 type side[T any] struct {
 	name string
-	peer bool // not ours
+	peer bool // not galaxy
 	take func(ctx context.Context, round int) (T, error)
 }
 
-// turns are what the sides showed, by their names, of each round one. Of a peer that
-// failed, or took longer than it may, there are none, but the reason.
+// turns are the results of the sides, by their names, one per round. A peer that failed, or
+// took too long, has no results but the reason.
 type turns[T any] struct {
 	taken   map[string][]T
 	missing map[string]string
 }
 
-// takeTurns lets the sides take turns, round by round. What fails in a peer must not
-// cost what is measured of the others, so it is said and the peer left out.
+// takeTurns runs the sides alternately, round by round. If a peer fails, the others must not
+// lose their measurements, so it is reported and the peer is skipped.
 func takeTurns[T any](ctx context.Context, rounds int, limit time.Duration, sides []side[T]) (turns[T], error) {
 	all := turns[T]{map[string][]T{}, map[string]string{}}
 	names := map[string]bool{}
@@ -66,7 +66,7 @@ func takeTurns[T any](ctx context.Context, rounds int, limit time.Duration, side
 	return all, nil
 }
 
-// limited is one turn, which may take so long if it is a peer's.
+// limited runs one turn, with a time limit if it is a peer's.
 func limited[T any](ctx context.Context, limit time.Duration, s side[T], round int) (t T, err error) {
 	if !s.peer {
 		return s.take(ctx, round)
@@ -80,7 +80,7 @@ func limited[T any](ctx context.Context, limit time.Duration, s side[T], round i
 	return t, err
 }
 
-// lastLine is what a Python program's error says; what comes before is where.
+// lastLine returns the last line of a Python program's error, which is the message.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	line := []rune(strings.TrimSpace(lines[len(lines)-1]))
@@ -106,7 +106,7 @@ func (s spread) String() string {
 	return fmt.Sprintf("%s (%s–%s)", short(s.Median), short(s.Min), short(s.Max))
 }
 
-// short is a number with three digits that count, and without an exponent.
+// short formats a number with three significant digits and no exponent.
 func short(x float64) string {
 	text := fmt.Sprintf("%.3g", x)
 	if strings.Contains(text, "e+") {
@@ -126,8 +126,8 @@ func over[T any](turns []T, figure func(T) float64) spread {
 	return spreadOf(x)
 }
 
-// ratio is the spread of a figure of one side over that of another, each round's by
-// itself, because only what ran side by side can be compared.
+// ratio is the spread of one side's figure divided by another side's, computed in each
+// round separately, because only measurements made close together can be compared.
 func ratio[T any](of, to []T, figure func(T) float64) spread {
 	var x []float64
 	for round := range of {

@@ -1,5 +1,5 @@
-// Package focal implements focal loss for labels anywhere in [0, 1] and the
-// way back from a network trained with it to the vote fractions.
+// Package focal implements focal loss for labels anywhere in [0, 1] and its
+// inverse, from the logits of a network trained with it to the vote fractions.
 //
 // # The loss
 //
@@ -18,7 +18,7 @@
 // equals 1 treat every vote fraction below 1 as a plain 0. The weighted form
 // above does not, and agrees with them where the question makes sense.
 //
-// # The way back
+// # The inverse
 //
 // Focal loss is not a proper score: where a fraction y of the labels is 1, the
 // loss is smallest at a probability p that is not y. It is smallest where the

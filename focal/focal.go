@@ -34,12 +34,12 @@ func (p Params) Validate() error {
 // far from being flat everywhere; published uses stay below 10.
 const MaxGamma = 100
 
-// LossAt returns the loss of one element in float64: the twin of Loss, without
+// LossAt returns the loss of one element in float64: the reference implementation of Loss, without
 // the mean. label is in [0, 1].
 func (p Params) LossAt(logit, label float64) float64 {
 	positive, negative := softplus(-logit), softplus(logit) // −log p, −log q
 	loss := 0.0
-	// A term without weight is left out, so that an infinite logit on the right
+	// A term without weight is skipped, so that an infinite logit on the right
 	// side costs nothing instead of 0·∞.
 	if label != 0 {
 		loss += label * p.Alpha * math.Exp(-p.Gamma*negative) * positive
@@ -51,7 +51,7 @@ func (p Params) LossAt(logit, label float64) float64 {
 }
 
 // PosteriorAt returns the vote fraction that a logit stands for in float64: the
-// label at which LossAt is smallest at this logit. It is the twin of Posterior.
+// label at which LossAt is smallest at this logit. It is the reference implementation of Posterior.
 func (p Params) PosteriorAt(logit float64) float64 {
 	return sigmoid(p.posteriorLogit(logit))
 }

@@ -11,7 +11,7 @@ import (
 	"galaxy/data"
 )
 
-// prepareCache makes the cache to train on, unless it is there, and sets
+// prepareCache makes the cache to train on, unless it exists, and sets
 // s.cache.
 func (s *settings) prepareCache(ctx context.Context) (m data.Manifest, err error) {
 	if s.cache == "" {
@@ -26,8 +26,8 @@ func (s *settings) prepareCache(ctx context.Context) (m data.Manifest, err error
 	return cache.Manifest(), cache.Close()
 }
 
-// makeCache lets galaxy prepare say whether OUT/cache is there already and made of
-// the same files.
+// makeCache lets galaxy prepare decide whether OUT/cache exists and was made of the same
+// files.
 func (s *settings) makeCache(ctx context.Context) error {
 	s.cache = filepath.Join(s.out, "cache")
 	folder := s.data

@@ -16,11 +16,11 @@ import (
 // parts is the number of equal stretches of a run whose medians stepTime takes.
 const parts = 10
 
-// plan is how many steps each system makes. It is written down, so that a restart
-// and further seeds go by the same.
+// plan holds how many steps each system runs. It is stored, so that a restart and further
+// seeds use the same.
 type plan struct {
 	Cache string `json:"cache_checksum"`
-	// Minutes is the training time of a run, 0 where runs of several lengths share
+	// Minutes is the training time of a run, 0 if runs of several lengths share
 	// the calibration (-reach).
 	Minutes float64 `json:"minutes,omitempty"`
 	// EvalEvery is the number of steps between evaluations, 0 for an epoch.
@@ -33,10 +33,10 @@ type plan struct {
 type calibrated struct {
 	system
 	StepSeconds []float64 `json:"step_seconds"`
-	Steps       int       `json:"steps,omitempty"` // none where the plan has no minutes
+	Steps       int       `json:"steps,omitempty"` // none if the plan has no minutes
 }
 
-// plan reads OUT/plan.json and calibrates the systems that it lacks.
+// plan reads OUT/plan.json and calibrates the missing systems.
 func (s settings) plan(ctx context.Context, cache string, systems []system) (plan, error) {
 	path := filepath.Join(s.out, "plan.json")
 	asked := plan{Cache: cache, Minutes: s.minutes, EvalEvery: s.evalEvery, Systems: map[string]calibrated{}}
@@ -73,7 +73,7 @@ func (s settings) plan(ctx context.Context, cache string, systems []system) (pla
 	return p, writeJSON(path, p)
 }
 
-// String tells what a plan's runs have in common.
+// String describes what a plan's runs have in common.
 func (p plan) String() string {
 	length := fmt.Sprintf("%v minutes", p.Minutes)
 	if p.Minutes == 0 {
@@ -82,7 +82,7 @@ func (p plan) String() string {
 	return fmt.Sprintf("runs of %s on the cache %s with an evaluation every %s", length, p.Cache, p.every())
 }
 
-// every tells how often the plan's runs are evaluated.
+// every describes how often the plan's runs are evaluated.
 func (p plan) every() string {
 	if p.EvalEvery == 0 {
 		return "epoch"
@@ -90,15 +90,15 @@ func (p plan) every() string {
 	return fmt.Sprintf("%d steps", p.EvalEvery)
 }
 
-// same tells whether two systems train alike, however they were read.
+// same reports whether two systems train alike, however they were read.
 func same(a, b system) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// budget gives every system the steps that it makes in so many seconds, and a pair
-// those of its slower one.
+// budget gives every system the steps that it runs in that many seconds, and both systems
+// of a pair the steps of the slower one.
 func budget(systems []system, times map[string][]float64, seconds float64) map[string]calibrated {
 	all := map[string]calibrated{}
 	for _, sys := range systems {
@@ -117,13 +117,13 @@ func budget(systems []system, times map[string][]float64, seconds float64) map[s
 	return all
 }
 
-// calibrate lets the systems take turns and returns the times of a step, seconds,
+// calibrate runs the systems alternately and returns the times of a step, seconds,
 // of every round: each is a whole run in miniature, since the time of a step can
 // depend on how far a run has come.
 func (s settings) calibrate(ctx context.Context, systems []system) (map[string][]float64, error) {
 	times := map[string][]float64{}
 	folder := filepath.Join(s.out, "calibration")
-	if err := os.RemoveAll(folder); err != nil { // of a go that was stopped
+	if err := os.RemoveAll(folder); err != nil { // of an interrupted calibration
 		return nil, err
 	}
 	for round := range s.rounds {

@@ -14,7 +14,7 @@ import (
 	"galaxy/internal/durable"
 )
 
-// show runs a program whose stdout is for people to read: it goes to our stderr.
+// show runs a program whose stdout is for people to read: it goes to this program's stderr.
 func show(ctx context.Context, name string, args ...string) error {
 	return command(ctx, os.Stderr, name, args...)
 }
@@ -35,8 +35,8 @@ func ask(ctx context.Context, path string, to any, name string, args ...string) 
 func command(ctx context.Context, stdout io.Writer, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stdout, cmd.Stderr = stdout, os.Stderr
-	// A stop signal is ours to pass on, once: a second one ends galaxy at once,
-	// without the checkpoint that its run is gone on with from.
+	// This program passes on a stop signal once: a second one ends galaxy at once,
+	// without the checkpoint from which its run resumes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
@@ -55,7 +55,7 @@ func writeJSON(path string, value any) error {
 	return durable.WriteFile(path, append(raw, '\n'))
 }
 
-// readJSON reads a file that this program, ours or Keras' side wrote. The error
+// readJSON reads a file that this program, galaxy or Keras' side wrote. The error
 // wraps fs.ErrNotExist when there is none.
 func readJSON(path string, to any) error {
 	raw, err := os.ReadFile(path)

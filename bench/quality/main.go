@@ -1,10 +1,10 @@
 // Command quality trains systems for equal time on one cache and compares what
 // they score on its test split, for several seeds: the original's design and the
-// best recipe, ours and Keras', or with -ablate the best recipe without one
+// best recipe, galaxy's and Keras', or with -ablate the best recipe without one
 // ingredient at a time. With -reach it measures how long they take to a validation
 // RMSE. It prints Markdown and writes it, and JSON, into a folder.
 //
-// Runs are made one after the other and what is there already is kept: stop it at
+// Runs are made one after the other, and existing results are kept: stop it at
 // any time and start it again with the same flags. Run it on an idle machine.
 package main
 
@@ -83,7 +83,7 @@ func main() {
 	}
 }
 
-// check parses the lists and says what is wrong with the settings.
+// check parses the lists and checks the settings.
 func (s *settings) check(seeds, minutes, reach string) (err error) {
 	for _, text := range strings.Split(seeds, ",") {
 		seed, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
@@ -118,7 +118,7 @@ func (s *settings) check(seeds, minutes, reach string) (err error) {
 	return nil
 }
 
-// numbers parses a flag's numbers, which are above 0 and each there once.
+// numbers parses a flag's numbers, which are above 0 and all different.
 func numbers(flag, list string) ([]float64, error) {
 	var all []float64
 	for _, text := range strings.Split(list, ",") {
@@ -131,7 +131,7 @@ func numbers(flag, list string) ([]float64, error) {
 	return all, nil
 }
 
-// figures is what quality.json holds.
+// figures is the content of quality.json.
 type figures struct {
 	Plan        plan        `json:"plan"`
 	Counts      data.Counts `json:"counts"`
@@ -153,7 +153,7 @@ func run(ctx context.Context, out io.Writer, s settings, systems []system, compa
 		return s.runReach(ctx, out, p, manifest, systems, comparisons)
 	}
 	f := figures{Plan: p, Counts: manifest.Counts, Size: manifest.Size}
-	// Seed by seed, so that a change of the machine's speed meets all systems.
+	// One seed after the other, so that a change of the machine's speed meets all systems.
 	for _, seed := range s.seeds {
 		for _, sys := range systems {
 			r, err := s.result(ctx, trial{system: sys, seed: seed, steps: p.Systems[sys.Name].Steps, minutes: s.minutes,

@@ -32,15 +32,15 @@ type arrival struct {
 	First  map[string]earliest `json:"first"`
 }
 
-// earliest is the evaluation that came first among those that made a target.
+// earliest is the first evaluation that reached a target.
 type earliest struct {
-	// Seconds is infinite, null in JSON, where there is none.
+	// Seconds is infinite, null in JSON, if there is none.
 	Seconds number  `json:"seconds"`
 	Minutes float64 `json:"minutes,omitempty"` // of its run's schedule
 	Step    int64   `json:"step,omitempty"`
 }
 
-// arrive takes the least time to a target over the runs of a system with a seed.
+// arrive returns the least time to a target over the runs of a system with a seed.
 // Their schedules differ in length, and a schedule is at its best only at its end:
 // a single length would say more about that length than about the system.
 func arrive(results []result, target float64, system string, seed int64) arrival {
@@ -61,8 +61,8 @@ func arrive(results []result, target float64, system string, seed int64) arrival
 	return a
 }
 
-// paired is how long system A took to a target over how long B took, by each
-// clock, seed by seed. A seed with which one of them did not get there has none.
+// paired is the time of system A to a target divided by the time of B, by each clock,
+// paired by seed. A seed with which one of them did not reach it has none.
 type paired struct {
 	Target float64              `json:"validation_rmse"`
 	A      string               `json:"a"`
@@ -70,7 +70,7 @@ type paired struct {
 	Ratios map[string][]float64 `json:"ratios"`
 }
 
-// reaching is what reach.json holds.
+// reaching is the content of reach.json.
 type reaching struct {
 	Plan     plan        `json:"plan"`
 	Minutes  []float64   `json:"minutes"`
@@ -84,7 +84,7 @@ type reaching struct {
 }
 
 // runReach trains every system with every seed and every length of schedule, and
-// tells how long they took to the targets.
+// reports how long they took to the targets.
 func (s settings) runReach(ctx context.Context, out io.Writer, p plan, manifest data.Manifest, systems []system, comparisons []comparison) error {
 	times := map[string][]float64{}
 	for name, c := range p.Systems {
@@ -108,7 +108,7 @@ func (s settings) runReach(ctx context.Context, out io.Writer, p plan, manifest 
 	return s.tell(out, "reach", f.report(systems), f)
 }
 
-// compare fills in what the results say about the targets.
+// compare computes the times to the targets from the results.
 func (f *reaching) compare(systems []system, comparisons []comparison) {
 	for _, target := range f.Targets {
 		for _, sys := range systems {
@@ -125,7 +125,7 @@ func (f *reaching) compare(systems []system, comparisons []comparison) {
 			for _, by := range clocks {
 				a, b := f.seconds(target, c.A, by), f.seconds(target, c.B, by)
 				trained = len(a) > 0 && len(b) > 0
-				for i := range min(len(a), len(b)) { // both are seed by seed
+				for i := range min(len(a), len(b)) { // both are in the order of the seeds
 					if !math.IsInf(a[i], 1) && !math.IsInf(b[i], 1) {
 						pair.Ratios[by.name] = append(pair.Ratios[by.name], a[i]/b[i])
 					}
@@ -138,7 +138,7 @@ func (f *reaching) compare(systems []system, comparisons []comparison) {
 	}
 }
 
-// arrivals are those of a system at a target, seed by seed.
+// arrivals returns a system's arrivals at a target, one per seed.
 func (f reaching) arrivals(target float64, system string) (all []arrival) {
 	for _, a := range f.Arrivals {
 		if a.Target == target && a.System == system {
@@ -214,9 +214,9 @@ func (r result) best() float64 {
 	return best
 }
 
-// spread prints the median with the smallest and the largest. What was not reached
-// counts as later than all else: left out, a seed that fails would make the median
-// look better.
+// spread prints the median with the smallest and the largest. A target that was
+// not reached counts as later than all others: if it were skipped, a failing seed would
+// make the median look better.
 func spread(x []float64, verb string) string {
 	show := func(v float64) string {
 		if math.IsInf(v, 1) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// comparison asks what system A scores beyond system B.
+// comparison is the question by how much system A scores differently from system B.
 type comparison struct {
 	A     string `json:"a"`
 	B     string `json:"b"`
@@ -17,7 +17,7 @@ type comparison struct {
 // compared answers a comparison over the seeds that both systems have.
 type compared struct {
 	comparison
-	// Ratio is the mean RMSE of A over that of B.
+	// Ratio is the mean RMSE of A divided by the mean RMSE of B.
 	Ratio    float64  `json:"rmse_ratio"`
 	RMSE     estimate `json:"rmse_difference"`
 	Accuracy estimate `json:"accuracy_difference"`
@@ -31,10 +31,10 @@ type estimate struct {
 	StandardError number  `json:"standard_error"`
 }
 
-// number is a float64 that JSON knows as null where it is none or has no end.
+// number is a float64 that is null in JSON if it is NaN or infinite.
 type number float64
 
-// MarshalJSON writes null for what is no number of JSON's.
+// MarshalJSON writes null for NaN and infinities.
 func (n number) MarshalJSON() ([]byte, error) {
 	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
 		return []byte("null"), nil
@@ -56,7 +56,7 @@ func estimateOf(x []float64) estimate {
 	return e
 }
 
-// within tells whether 0 lies within two standard errors of the mean.
+// within reports whether 0 is within two standard errors of the mean.
 func (e estimate) within() bool { return math.Abs(e.Mean) <= 2*float64(e.StandardError) }
 
 // format prints the mean with verb, ± two standard errors.
@@ -70,7 +70,7 @@ func (e estimate) format(verb string) string {
 	return fmt.Sprintf(verb+" ± %.4f", e.Mean, 2*float64(e.StandardError))
 }
 
-// column gets a figure out of a result, NaN where there is none.
+// column gets a metric out of a result, NaN if there is none.
 type column func(result) float64
 
 func rmse(r result) float64     { return r.Test.RMSE }
@@ -90,7 +90,7 @@ func viewAccuracy(r result) float64 {
 	return r.Views.Accuracy
 }
 
-// bySeed is a column of a system: seed to figure.
+// bySeed is a column of a system: seed to metric.
 func bySeed(results []result, name string, of column) map[int64]float64 {
 	values := map[int64]float64{}
 	for _, r := range results {
@@ -128,9 +128,9 @@ func compareAll(asked []comparison, results []result) []compared {
 	return all
 }
 
-// differ takes the differences seed by seed. Where the runs of a seed share first
-// weights and order, that takes out what those two do; where they share nothing it
-// does no harm.
+// differ computes the differences paired by seed. If the runs of a seed share initial
+// weights and order, this removes the effect of those two; if they share nothing, it does
+// no harm.
 func differ(results []result, c comparison, of column) estimate {
 	a, b := bySeed(results, c.A, of), bySeed(results, c.B, of)
 	var x []float64

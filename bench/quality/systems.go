@@ -10,18 +10,18 @@ import (
 // system is one way to train the network.
 type system struct {
 	Name string `json:"name"` // in tables and folders
-	// Flags are those of galaxy train; a system of Keras has none.
+	// Flags are flags of galaxy train; a system of Keras has none.
 	Flags []string `json:"flags,omitempty"`
-	// ViewFlags are those of galaxy eval that average over the 8 views of a square
-	// (quarter turns and their mirror images); without any, that is not scored.
+	// ViewFlags are flags of galaxy eval that average over the 8 views of a square
+	// (quarter turns and their mirror images); without any, views are not scored.
 	// Keras' systems always are.
 	ViewFlags []string `json:"view_flags,omitempty"`
-	// Keras is a recipe of peer.py, "" for a system of ours.
+	// Keras is a recipe of peer.py, "" for a system of galaxy.
 	Keras string `json:"keras,omitempty"`
-	// Changes are to that recipe.
+	// Changes are changes to that recipe.
 	Changes map[string]any `json:"changes,omitempty"`
-	// Like names the system of ours whose recipe, first weights and batch order
-	// this one takes. Both make as many steps as the slower one can.
+	// Like names the system of galaxy whose recipe, initial weights and batch order
+	// this one uses. Both run as many steps as the slower one can.
 	Like string `json:"like,omitempty"`
 }
 
@@ -34,7 +34,7 @@ var (
 	views = []string{"--tta", "8"}
 	best  = system{Name: oursBest, Flags: []string{"--recipe", "best"}, ViewFlags: views}
 
-	// comparedSystems are what is trained without -ablate.
+	// comparedSystems are the systems trained without -ablate.
 	comparedSystems = []system{
 		{Name: oursOriginal, Flags: []string{"--recipe", "original"}, ViewFlags: views},
 		{Name: kerasOriginal, Keras: "original", Like: oursOriginal},
@@ -47,8 +47,8 @@ var (
 		{A: oursBest, B: kerasTuned, Views: true},
 	}
 
-	// ablations are the best recipe's ingredients and the flags that leave each
-	// out or exchange it.
+	// ablations are the best recipe's ingredients and the flags that omit or
+	// exchange each.
 	ablations = []struct {
 		name  string
 		flags []string
@@ -82,8 +82,8 @@ func ablationComparisons() []comparison {
 	return all
 }
 
-// choose takes the systems whose names are in only, with commas between them, and
-// those that they cannot do without; all where it is "". tuned, JSON, changes the
+// choose returns the systems whose names are in only, with commas between them, and the
+// systems they depend on; all of them if only is "". tuned, JSON, changes the
 // tuned recipe of Keras.
 func choose(from []system, only, tuned string) ([]system, error) {
 	var changes map[string]any

@@ -26,27 +26,27 @@ type trial struct {
 	system
 	seed    int64
 	steps   int
-	minutes float64 // of training, which steps comes of
-	// siblings is the folder that holds those of the runs of a seed.
+	minutes float64 // of training, from which steps follows
+	// siblings is the folder that holds the folders of a seed's runs.
 	siblings string
-	// calibration asks for the time of the steps alone.
+	// calibration means that only the time of the steps is measured.
 	calibration bool
 }
 
-// folder is the trial's own.
+// folder returns the trial's own folder.
 func (t trial) folder() string { return filepath.Join(t.siblings, t.Name) }
 
-// scores are those of one run on the test split.
+// scores are the scores of one run on the test split.
 type scores struct {
 	RMSE     float64 `json:"rmse"`
 	Accuracy float64 `json:"accuracy_argmax37"`
 }
 
-// result is what a trial came to.
+// result is the result of a trial.
 type result struct {
 	System  string  `json:"system"`
 	Seed    int64   `json:"seed"`
-	Minutes float64 `json:"minutes,omitempty"` // that were asked for
+	Minutes float64 `json:"minutes,omitempty"` // requested
 	Steps   int     `json:"steps"`
 	// BestStep is the step whose weights had the best validation RMSE and are
 	// scored.
@@ -55,10 +55,10 @@ type result struct {
 	Test     scores  `json:"test"`
 	// Views are the scores of the mean over 8 views.
 	Views *scores `json:"test_views,omitempty"`
-	// Constant are those of the constant predictor; from our runs.
+	// Constant are the scores of the constant predictor; from galaxy's runs.
 	Constant *scores `json:"constant_predictor,omitempty"`
-	// TrainSeconds is the sum of all steps but the first, which belongs to the
-	// start. WallSeconds is everything, of the last go of a run that was stopped.
+	// TrainSeconds is the sum of all steps except the first, which belongs to the
+	// start. WallSeconds is everything; for a resumed run, since it was resumed.
 	TrainSeconds float64 `json:"train_seconds"`
 	WallSeconds  float64 `json:"wall_seconds"`
 	// Curve has every evaluation of the validation split.
@@ -67,22 +67,21 @@ type result struct {
 
 // point is an evaluation of a run.
 type point struct {
-	// Step counts from the begin of the run. What is evaluated after it are the
-	// weights that the run would be scored with: their moving average where the
-	// recipe has one.
+	// Step counts from the start of the run. The evaluation after it uses the weights
+	// that the run would be scored with: their moving average if the recipe has
+	// one.
 	Step int64   `json:"step"`
 	RMSE float64 `json:"validation_rmse"`
-	// TrainSeconds are those of the steps until then, as in result.
+	// TrainSeconds is the time of the steps until then, as in result.
 	TrainSeconds float64 `json:"train_seconds"`
-	// StartedSeconds has the start beside them: from the begin of the process to
-	// the end of its first step. WallSeconds is everything since the begin, this
-	// and other evaluations and checkpoints too. Neither is known of a run that was
-	// stopped and gone on with.
+	// StartedSeconds also includes the start: from the start of the process to the
+	// end of its first step. WallSeconds is everything since the start, including this
+	// and other evaluations and checkpoints. Neither is known for a resumed run.
 	StartedSeconds float64 `json:"started_seconds,omitempty"`
 	WallSeconds    float64 `json:"wall_seconds,omitempty"`
 }
 
-// trained is what the two sides tell of a run.
+// trained is what both sides report about a run.
 type trained struct {
 	Batch       int       `json:"batch"`
 	BestStep    int64     `json:"best_step"`
@@ -96,14 +95,14 @@ type trained struct {
 	Evaluations []evaluation `json:"evaluations"`
 }
 
-// evaluation is one of the validation split, with the time at its end.
+// evaluation is an evaluation of the validation split, with the time at its end.
 type evaluation struct {
 	Step int64     `json:"step"`
 	RMSE float64   `json:"rmse"`
 	Time time.Time `json:"time"`
 }
 
-// curve works out how long every evaluation took to come.
+// curve computes the time of every evaluation since the start.
 func (t trained) curve() ([]point, error) {
 	start := t.FirstStep.Sub(t.Begin).Seconds()
 	var points []point
@@ -127,7 +126,7 @@ func sum(x []float64) (total float64) {
 	return total
 }
 
-// result reads what a trial came to, or makes it. examples is the size of the train
+// result reads the result of a trial, or runs it. examples is the size of the train
 // split.
 func (s settings) result(ctx context.Context, t trial, examples int) (result, error) {
 	path := filepath.Join(t.folder(), "result.json")
@@ -155,7 +154,7 @@ func (s settings) result(ctx context.Context, t trial, examples int) (result, er
 	return r, os.RemoveAll(filepath.Join(t.runFolder(), "checkpoints"))
 }
 
-// train makes a trial in its folder.
+// train runs a trial in its folder.
 func (s settings) train(ctx context.Context, t trial) (got trained, err error) {
 	if err := os.MkdirAll(t.folder(), 0o755); err != nil {
 		return got, err
@@ -181,7 +180,7 @@ func (s settings) trainOurs(ctx context.Context, t trial) (trained, error) {
 	}
 	if len(s.reach) > 0 {
 		// A second start in the middle of a run would count as time to its goal, so it
-		// begins anew, and needs no checkpoints but the best one.
+		// starts again from scratch, and needs only the best checkpoint.
 		if err := os.RemoveAll(t.runFolder()); err != nil {
 			return got, err
 		}
@@ -226,7 +225,7 @@ func (s settings) scoreOurs(ctx context.Context, t trial, got *trained) error {
 	return eval("eval-views.json", got.Views, t.ViewFlags...)
 }
 
-// readMetrics reads the steps and the evaluations of a run of ours from its
+// readMetrics reads the steps and the evaluations of a run of galaxy from its
 // metrics.jsonl.
 func (t *trained) readMetrics(path string) error {
 	raw, err := os.ReadFile(path)
@@ -280,9 +279,9 @@ func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err err
 	return got, err
 }
 
-// give writes into folder what a trial takes over from the run of ours that it is
-// like: the first weights, which are a pure function of the seed, and the order of
-// the examples.
+// give writes into folder what a trial reuses from the run of galaxy that it is like: the
+// initial weights, which are a pure function of the seed, and the order of the
+// examples.
 func (s settings) give(ctx context.Context, t trial, folder string, asked map[string]any) error {
 	run := filepath.Join(t.siblings, t.Like, "run")
 	cfg, err := train.ReadConfig(run)

@@ -1,5 +1,5 @@
 // Command democheck reads the two results of the demo, of the run and of the
-// SavedModel exported from it, prints them side by side, and fails where the
+// SavedModel exported from it, prints them side by side, and fails if the
 // network did not learn or the two disagree.
 //
 //	democheck [-max-rmse-ratio R] eval-run.json eval-savedmodel.json
@@ -16,13 +16,13 @@ import (
 	"text/tabwriter"
 )
 
-// agreement is how far apart the figures of the run and of its SavedModel may
-// lie. Both run the same ops in the same precision; TensorFlow may fuse them
+// agreement is how far apart the metrics of the run and of its SavedModel may
+// be. Both run the same ops in the same precision; TensorFlow may fuse them
 // differently, which in bfloat16 moves a logit by some hundredths and, averaged
-// over the galaxies, the figures by less than this.
+// over the galaxies, the metrics by less than this.
 const agreement = 1e-4
 
-// scores are the figures of one predictor, as `galaxy eval --json` prints them.
+// scores are the metrics of one predictor, as `galaxy eval --json` prints them.
 type scores struct {
 	RMSE             float64 `json:"rmse"`
 	Accuracy         float64 `json:"accuracy_argmax37"`
@@ -30,7 +30,7 @@ type scores struct {
 	Loss             float64 `json:"loss"`
 }
 
-// result is what democheck needs of the object `galaxy eval --json` prints.
+// result is the part that democheck needs of the object that `galaxy eval --json` prints.
 type result struct {
 	scores
 	Examples        int        `json:"examples"`

@@ -2,9 +2,9 @@
 //
 //	gpuprune -arch 90 LIBRARY…
 //
-// It changes the libraries in place. Their size stays: what is removed becomes zeros,
-// which compress to nothing. Code that is kept is decompressed where there is room for
-// it, because a better compressor than CUDA's will see it next.
+// It changes the libraries in place. Their size stays: removed code becomes zeros, which
+// compress to nothing. Code that is kept is decompressed if there is room for it, because
+// the archive is packed with a better compressor than CUDA's.
 package main
 
 import (
@@ -75,7 +75,7 @@ const (
 	containerHeader = 16
 	entryHeader     = 64 // at least
 	kindPTX         = 1  // source, which the driver compiles for any newer GPU
-	kindELF         = 2  // machine code, which runs on its own major version alone
+	kindELF         = 2  // machine code, which runs only on its own major version
 	flagLZ4         = 0x2000
 )
 
@@ -87,7 +87,7 @@ func (e entry) kind() int     { return int(binary.LittleEndian.Uint16(e.header))
 func (e entry) arch() int     { return int(binary.LittleEndian.Uint32(e.header[28:])) }
 func (e entry) flags() uint64 { return binary.LittleEndian.Uint64(e.header[40:]) }
 
-// serves tells whether a GPU of compute capability arch can use the entry.
+// serves reports whether a GPU of compute capability arch can use the entry.
 func (e entry) serves(arch int) bool {
 	if e.kind() == kindELF {
 		return e.arch()/10 == arch/10 && e.arch() <= arch
@@ -95,7 +95,7 @@ func (e entry) serves(arch int) bool {
 	return e.kind() == kindPTX && e.arch() <= arch
 }
 
-// prune leaves in every container the best entry for arch: machine code before source,
+// prune keeps in every container the best entry for arch: machine code before source,
 // and the newest of either. A container with none is an error, as the library would
 // fail much later.
 func prune(section []byte, arch int) (kept, removed int, err error) {

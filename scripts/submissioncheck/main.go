@@ -1,8 +1,8 @@
-// Command submissioncheck says whether a file is a submission to the Galaxy
-// Challenge that answers a sample file, all_zeros_benchmark.csv: the same columns,
+// Command submissioncheck checks whether a file is a submission to the Galaxy
+// Challenge for a sample file, all_zeros_benchmark.csv: the same columns,
 // the same GalaxyIDs in the same order, fractions from 0 to 1, and the sums of the
-// question tree to 1e-4. It prints what it has counted, or fails with the first
-// line that is wrong.
+// question tree to 1e-4. It prints its counts, or fails with the first wrong
+// line.
 //
 //	submissioncheck [-sums=false] submission.csv sample.csv
 package main
@@ -20,7 +20,7 @@ import (
 	"galaxy/data"
 )
 
-// tolerance is how closely the competition's own rows obey the sum rules.
+// tolerance is how closely the competition's own rows satisfy the sum rules.
 const tolerance = 1e-4
 
 func main() {

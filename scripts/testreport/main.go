@@ -1,10 +1,10 @@
-// Command testreport runs go test and says at the end which tests were skipped, and why,
+// Command testreport runs go test and reports at the end which tests were skipped, and why,
 // and which were the slowest:
 //
 //	testreport [arguments of go test]
 //
-// What go test prints is printed as it comes: a line for each package, and all that
-// belongs to a test that failed. The exit code is go test's.
+// It passes on go test's output as it comes: a line for each package, and the complete
+// output of each failed test. The exit code is go test's.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 const slowest = 5
 
 func main() {
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // which go test has got too, and ends
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // go test receives it too, and ends
 	c := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
@@ -48,17 +48,17 @@ type event struct {
 	Elapsed                       float64 // seconds
 }
 
-// test is one that has ended.
+// test is a test that has ended.
 type test struct {
 	name    string // with its package
 	seconds float64
 	why     string // it was skipped
 }
 
-// place is where a message comes from, which go test puts before it.
+// place is the source position that go test puts before a message.
 var place = regexp.MustCompile(`(?m)^ *\w+\.go:\d+: `)
 
-// report prints what is in a stream of go test -json.
+// report prints the contents of a stream of go test -json.
 func report(in io.Reader, out io.Writer) error {
 	w := bufio.NewWriter(out)
 	type key struct{ pkg, test string }
@@ -75,7 +75,7 @@ func report(in io.Reader, out io.Writer) error {
 		}
 		var e event
 		if json.Unmarshal(line, &e) != nil || e.Action == "build-output" {
-			// Not of a test: what go itself has to say.
+			// A message of go itself, not of a test.
 			fmt.Fprint(w, cmp.Or(e.Output, string(line)))
 			continue
 		}
@@ -93,7 +93,7 @@ func report(in io.Reader, out io.Writer) error {
 		delete(said, k)
 		switch {
 		case e.Test == "" && e.Action == "fail":
-			// What tests have said that never ended, for the process did.
+			// Output of tests that never ended because the process did.
 			for k, text := range said {
 				if k.pkg == e.Package {
 					fmt.Fprint(w, text)
@@ -101,7 +101,7 @@ func report(in io.Reader, out io.Writer) error {
 				}
 			}
 			fmt.Fprint(w, text)
-		case e.Test == "": // of all that was said, go test prints the last line
+		case e.Test == "": // of the package's output, go test prints the last line
 			lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 			fmt.Fprintln(w, lines[len(lines)-1])
 		case e.Action == "fail":
@@ -133,7 +133,7 @@ func report(in io.Reader, out io.Writer) error {
 	return w.Flush()
 }
 
-// reason is what a test has said, without what go test says about it.
+// reason returns a test's own output, without go test's lines about it.
 func reason(text string) string {
 	var said []string
 	for line := range strings.Lines(text) {
