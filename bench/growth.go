@@ -284,7 +284,7 @@ func repeatSet(from, to string, n int) error {
 	if _, err := os.Stat(to); err == nil {
 		return nil
 	}
-	table, err := os.ReadFile(labels(from))
+	table, err := os.ReadFile(labelsFile(from))
 	if err != nil {
 		return err
 	}
@@ -297,7 +297,7 @@ func repeatSet(from, to string, n int) error {
 	text.WriteString(rows[0] + "\n")
 	rows = rows[1:]
 	if len(rows) == 0 {
-		return fmt.Errorf("%s has no galaxy", labels(from))
+		return fmt.Errorf("%s has no galaxy", labelsFile(from))
 	}
 	for i := range n {
 		was, fractions, _ := strings.Cut(rows[i%len(rows)], ",")
@@ -307,7 +307,7 @@ func repeatSet(from, to string, n int) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(labels(tmp), []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(labelsFile(tmp), []byte(text.String()), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(tmp, to)

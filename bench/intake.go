@@ -131,7 +131,7 @@ type prepared struct {
 // memory, MiB, and the number of records written, until watch wants it killed.
 func (s settings) prepareWatched(ctx context.Context, from, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
 	stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch != nil && watch(rss, recordsOf(out)) },
-		s.galaxy, "prepare", "--json", "--labels", labels(s.data()),
+		s.galaxy, "prepare", "--json", "--labels", labelsFile(s.data()),
 		"--images", from, "--out", out, "--size", strconv.Itoa(intakeSize), "--workers", strconv.Itoa(intakeWorkers), "--max-broken", strconv.Itoa(intakeDamaged))
 	result.wentOn = wentOn(stderr, out)
 	if err != nil {

@@ -257,9 +257,9 @@ func (s settings) size() int {
 func (s settings) data() string          { return filepath.Join(s.work, "data") }
 func (s settings) cache(size int) string { return filepath.Join(s.work, fmt.Sprintf("cache-%d", size)) }
 
-// images and labels are the paths of a set's files: a folder as galaxy synth makes it.
-func images(set string) string { return filepath.Join(set, "images_training_rev1") }
-func labels(set string) string { return filepath.Join(set, "training_solutions_rev1.csv") }
+// images and labelsFile are the paths of a set's files: a folder as galaxy synth makes it.
+func images(set string) string     { return filepath.Join(set, "images_training_rev1") }
+func labelsFile(set string) string { return filepath.Join(set, "training_solutions_rev1.csv") }
 
 // synth draws the galaxies, unless they exist, and returns how many it drew per second, 0
 // if they existed.
@@ -285,5 +285,5 @@ func (s settings) prepared(ctx context.Context, size int) (cache string, err err
 
 // prepare makes a cache of a set of n galaxies. galaxy prepare does not change an existing cache.
 func (s settings) prepare(ctx context.Context, set, cache string, size, n int) (rateTurn, error) {
-	return clock(ctx, n, s.galaxy, "prepare", "--json", "--labels", labels(set), "--images", images(set), "--out", cache, "--size", strconv.Itoa(size))
+	return clock(ctx, n, s.galaxy, "prepare", "--json", "--labels", labelsFile(set), "--images", images(set), "--out", cache, "--size", strconv.Itoa(size))
 }

@@ -213,7 +213,7 @@ func TestRepeatSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		labels(from):                         "GalaxyID,A,B\n7,0.1,0.2\n9,0.3,0.4\n",
+		labelsFile(from):                     "GalaxyID,A,B\n7,0.1,0.2\n9,0.3,0.4\n",
 		filepath.Join(images(from), "7.jpg"): "seven", filepath.Join(images(from), "9.jpg"): "nine",
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
@@ -225,7 +225,7 @@ func TestRepeatSet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table, err := os.ReadFile(labels(to))
+	table, err := os.ReadFile(labelsFile(to))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,7 +293,7 @@ func readBatches(ctx context.Context, dir string, batch int) (t rateTurn, err er
 		return t, err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, Target: data.Fractions, Batch: batch, Seed: 1})
+	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, Batch: batch, Seed: 1})
 	if err != nil {
 		return t, err
 	}

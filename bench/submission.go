@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"galaxy/labels"
 )
 
 const (
@@ -132,14 +134,14 @@ func (s settings) submissionFigures(ctx context.Context) (submissionFigures, err
 	return f, errors.Join(errA, errB)
 }
 
-// rowsOf counts the rows of an unfinished table of 37 columns: see docs/predict.md.
+// rowsOf counts the rows of an unfinished table: see docs/predict.md.
 func rowsOf(out string) int {
 	info, err := os.Stat(filepath.Join(out+".partial", "rows.bin"))
 	if err != nil {
 		return 0
 	}
-	const row, sum = 1 + 4*37, 8
-	block := int64(predictBatch*row + sum)
+	row, sum := int64(1+4*labels.GalaxyZoo().Width()), int64(8)
+	block := predictBatch*row + sum
 	return int(info.Size()/block)*predictBatch + int(max(0, info.Size()%block-sum)/row)
 }
 
@@ -151,7 +153,7 @@ func (s settings) testImages() (packed, sample string, err error) {
 	if _, err := os.Stat(packed); err == nil {
 		return packed, sample, nil
 	}
-	table, err := os.ReadFile(labels(s.data()))
+	table, err := os.ReadFile(labelsFile(s.data()))
 	if err != nil {
 		return "", "", err
 	}

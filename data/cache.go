@@ -15,17 +15,21 @@ import (
 
 	"github.com/edsrzf/mmap-go"
 	"github.com/zeebo/xxh3"
+
+	"galaxy/labels"
 )
 
 // One record of examples.bin, little-endian: id int64, xxh3 of the image
-// uint64, split uint8, 7 zeros, 37 labels float32, 4 zeros.
+// uint64, split uint8, 7 zeros, labels float32, zeros up to a multiple of 8 bytes.
 const (
 	recordID     = 0
 	recordSum    = 8
 	recordSplit  = 16
 	recordLabels = 24
-	recordBytes  = recordLabels + 4*Answers + 4
 )
+
+// recordBytes is the size of a record with width labels.
+func recordBytes(width int) int { return (recordLabels + 4*width + 7) / 8 * 8 }
 
 // A Cache is a prepared data set: decoded images in a mapped file, or one that is read
 // where the file system cannot map it, their labels and splits in memory. Its methods are safe for concurrent use. Examples are
@@ -107,15 +111,17 @@ func (c *Cache) readExamples(name string) error {
 	n := c.manifest.Examples
 	// The size is compared before memory is taken, so a manifest that claims
 	// a trillion examples costs nothing.
-	if int64(n) > math.MaxInt64/recordBytes {
+	width := c.Schema().Width()
+	record := recordBytes(width)
+	if n > math.MaxInt/record {
 		return fmt.Errorf("%d examples are impossible; %w", n, errAgain)
 	}
-	f, err := openSized(name, int64(n)*recordBytes)
+	f, err := openSized(name, int64(n)*int64(record))
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	b := make([]byte, n*recordBytes)
+	b := make([]byte, n*record)
 	if _, err := io.ReadFull(f, b); err != nil {
 		return err
 	}
@@ -125,9 +131,10 @@ func (c *Cache) readExamples(name string) error {
 
 	c.ids = make([]int64, n)
 	c.sums = make([]uint64, n)
-	c.labels = make([]float32, n*Answers)
+	c.labels = make([]float32, n*width)
+	columns := c.Schema().Columns()
 	for i := range n {
-		r := b[i*recordBytes : (i+1)*recordBytes]
+		r := b[i*record : (i+1)*record]
 		c.ids[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
 		c.sums[i] = binary.LittleEndian.Uint64(r[recordSum:])
 		if i > 0 && c.ids[i] <= c.ids[i-1] {
@@ -138,12 +145,12 @@ func (c *Cache) readExamples(name string) error {
 			return fmt.Errorf("galaxy %d: unknown split %d; %w", c.ids[i], s, errAgain)
 		}
 		c.indices[s], c.indices[All] = append(c.indices[s], i), append(c.indices[All], i)
-		for j := range Answers {
+		for j := range width {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
 			if !(v >= 0 && v <= 1) {
 				return fmt.Errorf("galaxy %d: %s is %v; expected 0 to 1; %w", c.ids[i], columns[j], v, errAgain)
 			}
-			c.labels[i*Answers+j] = v
+			c.labels[i*width+j] = v
 		}
 	}
 	for s := range Split(splits) {
@@ -204,9 +211,14 @@ func (c *Cache) Manifest() Manifest { return c.manifest }
 // ID returns the GalaxyID of example i.
 func (c *Cache) ID(i int) int64 { return c.ids[i] }
 
-// Labels returns the 37 vote fractions of example i, a view not to be changed.
+// Schema returns what the columns of the labels are.
+func (c *Cache) Schema() *labels.Schema { return c.manifest.Schema }
+
+// Labels returns the vote fractions of example i, float32 [Schema.Width], a view not to
+// be changed.
 func (c *Cache) Labels(i int) []float32 {
-	return c.labels[i*Answers : (i+1)*Answers : (i+1)*Answers]
+	width := c.Schema().Width()
+	return c.labels[i*width : (i+1)*width : (i+1)*width]
 }
 
 // Indices returns the examples of one split, ascending, a view not to be
@@ -219,15 +231,21 @@ func (c *Cache) Indices(s Split) []int {
 }
 
 // Labelled returns the examples of one split that have a label of the target,
-// ascending; not to be changed.
-func (c *Cache) Labelled(s Split, t Target) []int {
+// ascending; not to be changed. The target is the cache's schema, which nil stands for
+// and of which every example has a label, or its classes. Of another there are none.
+func (c *Cache) Labelled(s Split, target *labels.Schema) []int {
 	all := c.Indices(s)
-	if t == Fractions {
+	switch {
+	case target == nil:
+		return all
+	case !target.Source().Equal(c.Schema()):
+		return nil
+	case !target.Derived():
 		return all
 	}
 	var labelled []int
 	for _, i := range all {
-		if t.Has(c.Labels(i)) {
+		if target.Has(c.Labels(i)) {
 			labelled = append(labelled, i)
 		}
 	}

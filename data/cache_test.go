@@ -14,6 +14,8 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
+var zooRecord = recordBytes(zoo.Width())
+
 // edit changes one file of a cache folder.
 func edit(t testing.TB, dir, name string, f func([]byte) []byte) {
 	t.Helper()
@@ -63,7 +65,7 @@ func TestOpenErrors(t *testing.T) {
 		{"other counts", manifestName, func(b []byte) []byte { return resign(replace(`"train": `, `"train": 1`)(b)) }, []string{"train split", "the manifest says"}},
 		{"cut images", imagesName, func(b []byte) []byte { return b[:len(b)-1] }, []string{imagesName, "truncated", "bytes; expected", "galaxy prepare"}},
 		{"long images", imagesName, func(b []byte) []byte { return append(b, 0) }, []string{imagesName, "too long"}},
-		{"cut labels", examplesName, func(b []byte) []byte { return b[:len(b)-recordBytes] }, []string{examplesName, "truncated"}},
+		{"cut labels", examplesName, func(b []byte) []byte { return b[:len(b)-zooRecord] }, []string{examplesName, "truncated"}},
 		{"edited label", examplesName, func(b []byte) []byte { b[recordLabels+3] ^= 1; return b }, []string{examplesName, "edited or damaged"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -80,7 +82,7 @@ func TestOpenErrors(t *testing.T) {
 		change func([]byte) []byte
 		want   string
 	}{
-		{"order", func(b []byte) []byte { b[recordBytes] = 0; b[recordBytes+1] = 0; return b }, "ascending"},
+		{"order", func(b []byte) []byte { b[zooRecord] = 0; b[zooRecord+1] = 0; return b }, "ascending"},
 		{"split", func(b []byte) []byte { b[recordSplit] = 3; return b }, "unknown split 3"},
 		{"NaN", func(b []byte) []byte {
 			binary.LittleEndian.PutUint32(b[recordLabels:], math.Float32bits(float32(math.NaN())))
@@ -182,7 +184,7 @@ func TestClosedCache(t *testing.T) {
 	_, err = imageOf(c, 0)
 	wantError(t, err, "closed")
 	wantError(t, c.copyImages(make([]byte, c.row), []int{0}), "closed")
-	if c.Len() != 40 || len(c.Labels(3)) != Answers || c.Indices(Split(9)) != nil {
+	if c.Len() != 40 || len(c.Labels(3)) != zoo.Width() || c.Indices(Split(9)) != nil {
 		t.Error("labels are in memory and stay")
 	}
 }
@@ -205,7 +207,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte(files[manifestName]), []byte(files[examplesName]), true)
 	f.Add([]byte(files[manifestName]), []byte(files[examplesName]), false)
 	f.Add([]byte(`{"format":"galaxy-cache","version":1}`), []byte{}, false)
-	f.Add([]byte(strings.Replace(files[manifestName], `"examples": 10`, `"examples": 1`, 1)), []byte(files[examplesName][:recordBytes]), true)
+	f.Add([]byte(strings.Replace(files[manifestName], `"examples": 10`, `"examples": 1`, 1)), []byte(files[examplesName][:zooRecord]), true)
 	f.Fuzz(func(t *testing.T, manifest, examples []byte, sign bool) {
 		dir := t.TempDir()
 		if sign && len(manifest) >= len(checksumPrefix)+len(checksumZeros) {

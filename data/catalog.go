@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/labels"
 )
 
 const (
@@ -29,34 +31,40 @@ const (
 	IDColumn = "GalaxyID"
 )
 
-// A Catalog is a table of GalaxyIDs and 37 columns: the labels file, galaxies and
-// what the volunteers said, or a sample submission, which has the same columns.
+// A Catalog is a table of GalaxyIDs and the columns of a schema: the labels file, galaxies
+// and what the volunteers said, or a sample submission, which has the same columns.
 type Catalog struct {
-	Path   string    // the file read
-	IDs    []int64   // GalaxyIDs in file order, each once
-	Labels []float32 // len(IDs)×37 vote fractions in [0, 1], columns in the order of Columns()
+	Path   string  // the file read
+	IDs    []int64 // GalaxyIDs in file order, each once
+	Schema *labels.Schema
+	Labels []float32 // [len(IDs), Schema.Width()] vote fractions in [0, 1]
 
 	checksum uint64 // xxh3 of the CSV's bytes
 }
 
-// Row returns the 37 vote fractions of IDs[i], a view.
+// Row returns the vote fractions of IDs[i], a view.
 func (c *Catalog) Row(i int) []float32 {
-	return c.Labels[i*Answers : (i+1)*Answers : (i+1)*Answers]
+	width := c.Schema.Width()
+	return c.Labels[i*width : (i+1)*width : (i+1)*width]
 }
 
 // ReadCatalog reads Kaggle's training_solutions_rev1.csv, plain, inside a zip
 // (by that name, or as its only CSV), or inside a zip of that name in a zip. The
-// header must be GalaxyID and Columns() exactly, since two swapped columns would
-// go unnoticed for ever after. Every error names the file and, where there is
+// header must be GalaxyID and the schema's columns exactly, since two swapped columns
+// would go unnoticed for ever after. Every error names the file and, where there is
 // one, the line and the GalaxyID.
 //
-// The sum rules of the tree are not enforced here (see CheckSums): a catalogue
-// that breaks them can still be learnt from.
-func ReadCatalog(path string) (*Catalog, error) { return solutions.read(path) }
+// The sum rules are not enforced here (see Schema.CheckSums): a catalogue that breaks
+// them can still be learnt from.
+func ReadCatalog(path string, schema *labels.Schema) (*Catalog, error) {
+	return solutions.read(path, schema)
+}
 
 // ReadSample reads Kaggle's all_zeros_benchmark.csv, or another submission in its
 // place, in the ways of ReadCatalog.
-func ReadSample(path string) (*Catalog, error) { return sample.read(path) }
+func ReadSample(path string, schema *labels.Schema) (*Catalog, error) {
+	return sample.read(path, schema)
+}
 
 // A table is one of Kaggle's files with the columns of a Catalog.
 type table struct {
@@ -70,15 +78,15 @@ var (
 	sample    = table{"sample", "all_zeros_benchmark", "all_zeros_benchmark.csv"}
 )
 
-func (t table) read(path string) (*Catalog, error) {
-	c, err := t.open(path)
+func (t table) read(path string, schema *labels.Schema) (*Catalog, error) {
+	c, err := t.open(path, schema)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.what, err)
 	}
 	return c, nil
 }
 
-func (t table) open(path string) (*Catalog, error) {
+func (t table) open(path string, schema *labels.Schema) (*Catalog, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -98,7 +106,7 @@ func (t table) open(path string) (*Catalog, error) {
 		if info.Size() > maxCatalogBytes {
 			return nil, fmt.Errorf("%s: %d bytes is too large for Kaggle's CSV (at most %d)", path, info.Size(), maxCatalogBytes)
 		}
-		return t.parse(path, f)
+		return t.parse(path, f, schema)
 	}
 
 	r, err := t.openMember(f, info.Size(), true)
@@ -106,7 +114,7 @@ func (t table) open(path string) (*Catalog, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	defer r.Close()
-	return t.parse(path, r)
+	return t.parse(path, r, schema)
 }
 
 // openMember opens the table in a zip: the one of Kaggle's name, which may be in
@@ -129,7 +137,7 @@ func (t table) openMember(r io.ReaderAt, size int64, outer bool) (io.ReadCloser,
 		member, err = findMember(z, "", ".csv")
 	}
 	if errors.Is(err, errNoMember) {
-		return nil, fmt.Errorf("the zip holds no CSV file; want Kaggle's %s", strings.Replace(t.file, ".csv", ".zip", 1))
+		return nil, fmt.Errorf("the zip holds no CSV file; expected Kaggle's %s", strings.Replace(t.file, ".csv", ".zip", 1))
 	}
 	if err != nil {
 		return nil, err
@@ -170,7 +178,8 @@ func checkCatalogBytes(f *zip.File) error {
 }
 
 // parse reads the CSV; name is for messages.
-func (t table) parse(name string, r io.Reader) (*Catalog, error) {
+func (t table) parse(name string, r io.Reader, schema *labels.Schema) (*Catalog, error) {
+	columns := append([]string{IDColumn}, schema.Columns()...)
 	fail := func(line int, format string, args ...any) error {
 		return fmt.Errorf("%s: line %d: %w", name, line, fmt.Errorf(format, args...))
 	}
@@ -189,25 +198,21 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: the file is empty; want Kaggle's %s", name, t.file)
+		return nil, fmt.Errorf("%s: the file is empty; expected Kaggle's %s", name, t.file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(header) != 1+Answers {
-		return nil, fail(1, "the header has %d columns; want %d: %s and %s to %s", len(header), 1+Answers, IDColumn, columns[0], columns[Answers-1])
+	if len(header) != len(columns) {
+		return nil, fail(1, "the header has %d columns; expected %d: %s and %s to %s", len(header), len(columns), IDColumn, columns[1], columns[len(columns)-1])
 	}
 	for i, got := range header {
-		want := IDColumn
-		if i > 0 {
-			want = columns[i-1]
-		}
-		if got != want {
-			return nil, fail(1, "column %d of the header is %q; want %q: the header must be that of Kaggle's %s", i+1, clip(got), want, t.file)
+		if got != columns[i] {
+			return nil, fail(1, "column %d of the header is %q; expected %q: the header must be that of Kaggle's %s", i+1, clip(got), columns[i], t.file)
 		}
 	}
 
-	c := &Catalog{Path: name}
+	c := &Catalog{Path: name, Schema: schema}
 	lines := make(map[int64]int)
 	for {
 		record, err := rows.Read()
@@ -222,8 +227,8 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 		if err != nil {
 			return nil, fail(line, "%w", err)
 		}
-		if len(record) != 1+Answers {
-			return nil, fail(line, "galaxy %d: %d fields; want %d: the line may be cut off, download the file again", id, len(record), 1+Answers)
+		if len(record) != len(columns) {
+			return nil, fail(line, "galaxy %d: %d fields; expected %d: the line may be cut off, download the file again", id, len(record), len(columns))
 		}
 		if first, dup := lines[id]; dup {
 			return nil, fail(line, "galaxy %d: already on line %d; delete one of the two", id, first)
@@ -233,11 +238,11 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 		for i, field := range record[1:] {
 			v, err := strconv.ParseFloat(field, 64)
 			if err != nil {
-				return nil, fail(line, "galaxy %d: %s is %q; want a number from 0 to 1", id, columns[i], clip(field))
+				return nil, fail(line, "galaxy %d: %s is %q; expected a number from 0 to 1", id, columns[1+i], clip(field))
 			}
 			// Written so that a NaN fails.
 			if !(v >= -rangeTolerance && v <= 1+rangeTolerance) {
-				return nil, fail(line, "galaxy %d: %s is %v; a vote fraction lies from 0 to 1: correct the row or delete it", id, columns[i], v)
+				return nil, fail(line, "galaxy %d: %s is %v; a vote fraction lies from 0 to 1: correct the row or delete it", id, columns[1+i], v)
 			}
 			c.Labels = append(c.Labels, float32(math.Max(0, math.Min(1, v))))
 		}
@@ -257,7 +262,7 @@ func (t table) parse(name string, r io.Reader) (*Catalog, error) {
 func parseID(s string) (int64, error) {
 	id, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || id < 0 || strconv.FormatInt(id, 10) != s {
-		return 0, fmt.Errorf("%s is %q; want a whole number such as 100008", IDColumn, clip(s))
+		return 0, fmt.Errorf("%s is %q; expected a whole number such as 100008", IDColumn, clip(s))
 	}
 	return id, nil
 }

@@ -8,11 +8,20 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
 
 func TestReadCatalog(t *testing.T) {
+	for _, schema := range labelstest.Schemas() {
+		t.Run(schema.Name(), func(t *testing.T) { testReadCatalog(t, schema) })
+	}
+}
+
+func testReadCatalog(t *testing.T, schema *labels.Schema) {
 	ids := []int64{100123, 100008, 999967}
-	text := catalogCSV(ids)
+	text := catalogCSV(schema, ids)
 	dir := t.TempDir()
 	files := map[string][]byte{
 		"plain.csv":   []byte(text),
@@ -27,7 +36,7 @@ func TestReadCatalog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
 			writeFile(t, path, body)
-			c, err := ReadCatalog(path)
+			c, err := ReadCatalog(path, schema)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,12 +44,12 @@ func TestReadCatalog(t *testing.T) {
 				t.Error(diff)
 			}
 			for i, id := range ids {
-				for j, want := range labelsOf(id) {
+				for j, want := range labelsOf(schema, id) {
 					if got := c.Row(i)[j]; math.Abs(float64(got-want)) > 1e-6 {
-						t.Errorf("galaxy %d: %s = %v, want %v", id, columns[j], got, want)
+						t.Errorf("galaxy %d: %s = %v, want %v", id, schema.Columns()[j], got, want)
 					}
 				}
-				if err := CheckSums(c.Row(i), SumTolerance); err != nil {
+				if err := schema.CheckSums(c.Row(i), labels.SumTolerance); err != nil {
 					t.Errorf("galaxy %d: %v", id, err)
 				}
 			}
@@ -50,7 +59,7 @@ func TestReadCatalog(t *testing.T) {
 
 func TestReadSample(t *testing.T) {
 	ids := []int64{100123, 100008}
-	text := []byte(catalogCSV(ids))
+	text := []byte(catalogCSV(zoo, ids))
 	dir := t.TempDir()
 	zipped := zipBytes(t, zip.Deflate, member{"all_zeros_benchmark.csv", text})
 	for name, body := range map[string][]byte{
@@ -59,7 +68,7 @@ func TestReadSample(t *testing.T) {
 	} {
 		path := filepath.Join(dir, name)
 		writeFile(t, path, body)
-		c, err := ReadSample(path)
+		c, err := ReadSample(path, zoo)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,18 +78,18 @@ func TestReadSample(t *testing.T) {
 	}
 	path := filepath.Join(dir, "bad.csv")
 	writeFile(t, path, []byte("id,class\n1,2\n"))
-	_, err := ReadSample(path)
+	_, err := ReadSample(path, zoo)
 	wantError(t, err, "read sample", path, "line 1")
 	writeFile(t, path, nil)
-	_, err = ReadSample(path)
+	_, err = ReadSample(path, zoo)
 	wantError(t, err, "all_zeros_benchmark.csv")
 }
 
 func TestReadCatalogRoundsIntoRange(t *testing.T) {
-	text := catalogCSV([]int64{7})
+	text := catalogCSV(zoo, []int64{7})
 	line := strings.Split(strings.Split(text, "\n")[1], ",")
 	line[1], line[2] = "1.000001", "-0.000001"
-	c, err := solutions.parse("x.csv", strings.NewReader(strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ",")))
+	c, err := solutions.parse("x.csv", strings.NewReader(strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ",")), zoo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +99,7 @@ func TestReadCatalogRoundsIntoRange(t *testing.T) {
 }
 
 func TestReadCatalogErrors(t *testing.T) {
-	text := catalogCSV([]int64{100008, 100023, 100053})
+	text := catalogCSV(zoo, []int64{100008, 100023, 100053})
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	// with returns the file with one field replaced; line counts from 1.
 	with := func(line, field int, value string) string {
@@ -106,8 +115,8 @@ func TestReadCatalogErrors(t *testing.T) {
 	}{
 		{"empty", "", []string{"x.csv", "empty", "training_solutions_rev1.csv"}},
 		{"only a header", lines[0], []string{"no galaxies"}},
-		{"another file", "id,score\n1,2\n", []string{"line 1", "2 columns", "want 38"}},
-		{"HTML", "<!DOCTYPE html>\n<html>", []string{"line 1", "want 38"}},
+		{"another file", "id,score\n1,2\n", []string{"line 1", "2 columns", "expected 38"}},
+		{"HTML", "<!DOCTYPE html>\n<html>", []string{"line 1", "expected 38"}},
 		{"swapped columns", with(1, 3, "Class1.2"), []string{"line 1", "column 4", `"Class1.2"`, `"Class1.3"`}},
 		{"no id column", with(1, 0, "id"), []string{"line 1", `"id"`, "GalaxyID"}},
 		{"NaN", with(3, 5, "NaN"), []string{"line 3", "galaxy 100023", "Class2.2", "NaN"}},
@@ -120,11 +129,11 @@ func TestReadCatalogErrors(t *testing.T) {
 		{"id with a zero", with(2, 0, "0100008"), []string{"line 2", `"0100008"`}},
 		{"negative id", with(2, 0, "-3"), []string{"line 2", `"-3"`}},
 		{"id not a number", with(2, 0, "x"), []string{"line 2", `"x"`}},
-		{"cut off", text[:len(text)-60], []string{"line 4", "galaxy 100053", "fields; want 38"}},
+		{"cut off", text[:len(text)-60], []string{"line 4", "galaxy 100053", "fields; expected 38"}},
 		{"open quote", with(2, 1, `"0.5`), []string{"line 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := solutions.parse("x.csv", strings.NewReader(c.file))
+			_, err := solutions.parse("x.csv", strings.NewReader(c.file), zoo)
 			wantError(t, err, append(c.want, "x.csv")...)
 		})
 	}
@@ -132,7 +141,7 @@ func TestReadCatalogErrors(t *testing.T) {
 
 func TestReadCatalogFileErrors(t *testing.T) {
 	dir := t.TempDir()
-	text := []byte(catalogCSV([]int64{1}))
+	text := []byte(catalogCSV(zoo, []int64{1}))
 	for _, c := range []struct {
 		name string
 		file []byte
@@ -148,30 +157,30 @@ func TestReadCatalogFileErrors(t *testing.T) {
 	} {
 		path := filepath.Join(dir, c.name)
 		writeFile(t, path, c.file)
-		_, err := ReadCatalog(path)
+		_, err := ReadCatalog(path, zoo)
 		wantError(t, err, path, c.want)
 	}
-	_, err := ReadCatalog(dir)
+	_, err := ReadCatalog(dir, zoo)
 	wantError(t, err, dir, "not a file")
-	_, err = ReadCatalog(filepath.Join(dir, "absent.csv"))
+	_, err = ReadCatalog(filepath.Join(dir, "absent.csv"), zoo)
 	wantError(t, err, "absent.csv", "no such file")
 }
 
 func FuzzReadCatalog(f *testing.F) {
-	text := catalogCSV([]int64{100008, 100023})
+	text := catalogCSV(zoo, []int64{100008, 100023})
 	f.Add([]byte(text))
 	f.Add([]byte(text[:len(text)-30]))
 	f.Add([]byte(strings.Replace(text, "0.", "NaN", 1)))
 	f.Add([]byte(strings.Replace(text, "100008", `"100008"`, 1)))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		c, err := solutions.parse("x.csv", strings.NewReader(string(file)))
+		c, err := solutions.parse("x.csv", strings.NewReader(string(file)), zoo)
 		if err != nil {
 			if !strings.Contains(err.Error(), "x.csv") {
 				t.Errorf("the error does not name the file: %v", err)
 			}
 			return
 		}
-		if len(c.IDs) == 0 || len(c.Labels) != len(c.IDs)*Answers {
+		if len(c.IDs) == 0 || len(c.Labels) != len(c.IDs)*zoo.Width() {
 			t.Fatalf("%d ids, %d labels", len(c.IDs), len(c.Labels))
 		}
 		seen := map[int64]bool{}

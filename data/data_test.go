@@ -16,6 +16,9 @@ import (
 	"testing"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
 
 // galaxyJPEG returns a 424×424 JPEG that no other id has: one encoded picture
@@ -106,23 +109,30 @@ func (d boxDecoder) Decode(dst, file []byte) error {
 
 // source is a small data set on disk.
 type source struct {
+	schema         *labels.Schema
 	labels, images string
 	ids            []int64
 }
 
+// zoo and small are the schemas of the tests: most use the first, those of what depends
+// on the schema both.
+var zoo, small = labels.GalaxyZoo(), labelstest.Small()
+
 // labelsOf makes a row that obeys the sum rules and belongs to no other id.
-func labelsOf(id int64) []float32 {
-	row := make([]float32, Answers)
-	for _, q := range tree {
-		share := 1.0
-		if q.Parent != Root {
-			share = float64(row[q.Parent])
+func labelsOf(schema *labels.Schema, id int64) []float32 {
+	row := make([]float32, schema.Width())
+	for _, q := range schema.Questions() {
+		left := 1.0
+		if len(q.Parents()) > 0 {
+			left = 0
 		}
-		left := share
+		for _, column := range q.Parents() {
+			left += float64(row[column])
+		}
 		for j := range q.Answers {
 			v := left
 			if j < len(q.Answers)-1 {
-				v = left * float64(mix(uint64(id)*Answers+uint64(q.First+j))>>40) / (1 << 24)
+				v = left * float64(mix(uint64(id)*37+uint64(q.First+j))>>40) / (1 << 24)
 			}
 			row[q.First+j] = float32(v)
 			left -= v
@@ -131,12 +141,12 @@ func labelsOf(id int64) []float32 {
 	return row
 }
 
-func catalogCSV(ids []int64) string {
+func catalogCSV(schema *labels.Schema, ids []int64) string {
 	var b strings.Builder
-	b.WriteString(IDColumn + "," + strings.Join(Columns(), ",") + "\n")
+	b.WriteString(IDColumn + "," + strings.Join(schema.Columns(), ",") + "\n")
 	for _, id := range ids {
 		fmt.Fprint(&b, id)
-		for _, v := range labelsOf(id) {
+		for _, v := range labelsOf(schema, id) {
 			fmt.Fprintf(&b, ",%.6f", v)
 		}
 		b.WriteByte('\n')
@@ -154,16 +164,21 @@ func writeFile(t testing.TB, name string, b []byte) {
 	}
 }
 
-// makeSource writes n galaxies as a CSV and a folder.
+// makeSource writes n galaxies of zoo as a CSV and a folder.
 func makeSource(t testing.TB, n int) source {
 	t.Helper()
+	return sourceOf(t, zoo, n)
+}
+
+func sourceOf(t testing.TB, schema *labels.Schema, n int) source {
+	t.Helper()
 	dir := t.TempDir()
-	s := source{labels: filepath.Join(dir, "training_solutions_rev1.csv"), images: filepath.Join(dir, "images_training_rev1")}
+	s := source{schema: schema, labels: filepath.Join(dir, "training_solutions_rev1.csv"), images: filepath.Join(dir, "images_training_rev1")}
 	for i := range n {
 		// Not in file order, to see that the cache is sorted.
 		s.ids = append(s.ids, 100000+int64((i*7919)%n)*3)
 	}
-	writeFile(t, s.labels, []byte(catalogCSV(s.ids)))
+	writeFile(t, s.labels, []byte(catalogCSV(schema, s.ids)))
 	for _, id := range s.ids {
 		writeFile(t, s.file(id), galaxyJPEG(id))
 	}
@@ -201,14 +216,19 @@ func zipBytes(t testing.TB, method uint16, members ...member) []byte {
 const testSize = 8
 
 func (s source) config(out string) PrepareConfig {
-	return PrepareConfig{Labels: s.labels, Images: s.images, Out: out, Size: testSize, Decoder: "test"}
+	return PrepareConfig{Schema: s.schema, Labels: s.labels, Images: s.images, Out: out, Size: testSize, Decoder: "test"}
 }
 
-// prepared returns a cache folder of n galaxies of 8 px.
+// prepared returns a cache folder of n galaxies of zoo, of 8 px.
 func prepared(t testing.TB, n int) string {
 	t.Helper()
+	return preparedOf(t, zoo, n)
+}
+
+func preparedOf(t testing.TB, schema *labels.Schema, n int) string {
+	t.Helper()
 	out := filepath.Join(t.TempDir(), "cache")
-	if _, err := Prepare(context.Background(), makeSource(t, n).config(out), hashDecoder{}); err != nil {
+	if _, err := Prepare(context.Background(), sourceOf(t, schema, n).config(out), hashDecoder{}); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -216,7 +236,12 @@ func prepared(t testing.TB, n int) string {
 
 func opened(t testing.TB, n int) *Cache {
 	t.Helper()
-	c, err := Open(prepared(t, n))
+	return openedOf(t, zoo, n)
+}
+
+func openedOf(t testing.TB, schema *labels.Schema, n int) *Cache {
+	t.Helper()
+	c, err := Open(preparedOf(t, schema, n))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,10 @@
 // memory-mapped files; its Manifest records how it was made. A Loader reads batches from
 // a Cache.
 //
-// Labels are float32 vote fractions exactly as in Kaggle's columns, already multiplied
-// down the path of the question tree. Images are uint8 RGB, row-major, [N, Size, Size, 3];
-// scaling to floating point is part of the network.
+// A labels.Schema says what the columns of the labels are: PrepareConfig sets it, and the
+// Manifest records it. Labels are float32 vote fractions exactly as in the catalogue's columns,
+// already multiplied down the path of the questions. Images are uint8 RGB, row-major,
+// [N, Size, Size, 3]; scaling to floating point is part of the network.
 //
 // # Use
 //

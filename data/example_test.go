@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"galaxy/data"
+	"galaxy/labels"
 )
 
 // centre is a Decoder in plain Go that keeps single pixels of the centre of an
@@ -51,10 +52,10 @@ func writeGalaxies(dir string, n int) error {
 		return err
 	}
 	var rows strings.Builder
-	fmt.Fprintf(&rows, "GalaxyID,%s\n", strings.Join(data.Columns(), ","))
+	fmt.Fprintf(&rows, "GalaxyID,%s\n", strings.Join(labels.GalaxyZoo().Columns(), ","))
 	for id := range n {
 		fmt.Fprint(&rows, 100000+id)
-		for _, column := range data.Columns() {
+		for _, column := range labels.GalaxyZoo().Columns() {
 			vote := 0
 			if column == "Class1.1" || column == "Class6.2" || column == "Class7.1" {
 				vote = 1
@@ -165,26 +166,6 @@ func ExampleLoader_once() {
 	// 7 examples from galaxy 100023
 }
 
-func ExampleTree() {
-	for _, q := range data.Tree()[:3] {
-		fmt.Printf("%d. %s\n", q.Number, q.Text)
-		for _, a := range q.Answers {
-			fmt.Printf("   %s %s → %d\n", a.Name, a.Text, a.Next)
-		}
-	}
-	// Output:
-	// 1. Is the galaxy simply smooth and rounded, with no sign of a disk?
-	//    Class1.1 smooth → 7
-	//    Class1.2 features or disk → 2
-	//    Class1.3 star or artifact → 0
-	// 2. Could this be a disk viewed edge-on?
-	//    Class2.1 yes → 9
-	//    Class2.2 no → 3
-	// 3. Is there a sign of a bar feature through the centre of the galaxy?
-	//    Class3.1 yes → 4
-	//    Class3.2 no → 4
-}
-
 func ExampleSplitOf() {
 	for _, id := range []int64{100008, 100023, 100053, 999967} {
 		fmt.Println(id, data.SplitOf(id, 0))
@@ -194,12 +175,4 @@ func ExampleSplitOf() {
 	// 100023 train
 	// 100053 test
 	// 999967 train
-}
-
-func ExampleCheckSums() {
-	row := make([]float32, data.Answers)
-	row[0], row[14], row[15] = 1, 1, 0.9 // 1.1 smooth, 6.2 not odd, 7.1 completely round
-	fmt.Println(data.CheckSums(row, data.SumTolerance))
-	// Output:
-	// the answers of question 7 sum to 0.9; want 1 (Class1.1) to within 0.001
 }

@@ -1,20 +1,25 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"time"
+
+	"galaxy/labels"
 )
 
 // LoaderConfig says which batches a Loader gives.
 type LoaderConfig struct {
-	Split  Split
-	Target Target // which labels; galaxies of the split that have none are left out
-	Batch  int    // examples a batch, at least 1
-	Seed   int64  // of the order of examples in each epoch
+	Split Split
+	// Target says which labels: the cache's schema, which nil stands for, or its classes.
+	// Galaxies of the split that have no label are left out.
+	Target *labels.Schema
+	Batch  int   // examples a batch, at least 1
+	Seed   int64 // of the order of examples in each epoch
 
 	// Parts is the number of equal parts of a batch, for as many processes that
 	// train together, and Part is the one that the loader gives; 0 of 0 is all of
@@ -43,7 +48,7 @@ type LoaderConfig struct {
 type Batch struct {
 	Images []byte    // uint8 [n, Size, Size, 3]; nil with LoaderConfig.Held
 	Rows   []int64   // [n], of Cache.Labelled(LoaderConfig.Split, LoaderConfig.Target)
-	Labels []float32 // [n, Target.Width()]
+	Labels []float32 // [n, width of the target]
 	IDs    []int64   // [n] GalaxyIDs
 
 	Epoch int // passes over the split before this one
@@ -88,6 +93,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("load: unknown %v", config.Split)
 	}
 	config.Parts = max(1, config.Parts)
+	config.Target = cmp.Or(config.Target, cache.Schema())
 	indices := cache.Labelled(config.Split, config.Target)
 	n := len(indices)
 	switch {
@@ -97,8 +103,10 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("load: part %d of %d of a batch of %d; expected an existing part, a batch divisible by the number of parts, and only 1 part with Once", config.Part, config.Parts, config.Batch)
 	case config.Position < 0:
 		return nil, fmt.Errorf("load: position is %d; expected 0 or more", config.Position)
+	case !config.Target.Source().Equal(cache.Schema()):
+		return nil, fmt.Errorf("load: %s has labels of the schema %v; expected those of %v: prepare a cache of that", cache.Dir(), cache.Schema(), config.Target.Source())
 	case n == 0:
-		return nil, fmt.Errorf("load: the %v split of %s is empty: no galaxy has %v; prepare a cache with more galaxies", config.Split, cache.Dir(), config.Target)
+		return nil, fmt.Errorf("load: the %v split of %s is empty: no galaxy has a label of the %v; prepare a cache with more galaxies", config.Split, cache.Dir(), config.Target)
 	case n < config.Batch && !config.Once:
 		return nil, fmt.Errorf("load: the %v split of %s has %d examples, fewer than a batch of %d; use a smaller batch or more galaxies",
 			config.Split, cache.Dir(), n, config.Batch)

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
 
 // copyOf keeps what a batch holds beyond the next call of Next.
@@ -25,6 +28,9 @@ func copyOf(b *Batch) Batch {
 
 // wantBatch is the slow twin of a loader: what batch number position must hold.
 func wantBatch(c *Cache, config LoaderConfig, position int64) Batch {
+	if config.Target == nil {
+		config.Target = c.Schema()
+	}
 	var indices []int
 	for _, i := range c.Indices(config.Split) {
 		if config.Target.Has(c.Labels(i)) {
@@ -70,14 +76,20 @@ func sameBatch(t interface {
 // From any position on the stream is the same, and the one that the comments
 // promise.
 func TestLoaderResumesAnywhere(t *testing.T) {
-	c := opened(t, 60)
-	if n := len(c.Labelled(Train, Classes)); n < 2 || n == len(c.Indices(Train)) {
+	for _, schema := range labelstest.Schemas() {
+		t.Run(schema.Name(), func(t *testing.T) { testLoaderResumesAnywhere(t, schema) })
+	}
+}
+
+func testLoaderResumesAnywhere(t *testing.T, schema *labels.Schema) {
+	c := openedOf(t, schema, 60)
+	if n := len(c.Labelled(Train, schema.Classes())); n < 2 || n == len(c.Indices(Train)) {
 		t.Fatalf("%d training examples have a class: too few or too many to show that others are left out", n)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		config := LoaderConfig{
 			Split:    Split(rapid.IntRange(0, int(All)).Draw(t, "split")),
-			Target:   Target(rapid.IntRange(0, 1).Draw(t, "target")),
+			Target:   rapid.SampledFrom([]*labels.Schema{schema, schema.Classes()}).Draw(t, "target"),
 			Seed:     rapid.Int64().Draw(t, "seed"),
 			Held:     rapid.Bool().Draw(t, "held"),
 			Position: rapid.OneOf(rapid.Int64Range(0, 40), rapid.Int64Range(0, 1<<40)).Draw(t, "position"),
@@ -163,7 +175,7 @@ func TestLoaderOnce(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want := min(batch, n-at); b.Len() != want || len(b.Labels) != want*Answers || len(b.Images) != want*c.row {
+				if want := min(batch, n-at); b.Len() != want || len(b.Labels) != want*zoo.Width() || len(b.Images) != want*c.row {
 					t.Errorf("batch %d has %d examples, want %d", steps, b.Len(), want)
 				}
 				for k, id := range b.IDs {
@@ -172,7 +184,7 @@ func TestLoaderOnce(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if id != c.ID(i) || !bytes.Equal(b.Images[k*c.row:(k+1)*c.row], image) || !slices.Equal(b.Labels[k*Answers:(k+1)*Answers], c.Labels(i)) {
+					if id != c.ID(i) || !bytes.Equal(b.Images[k*c.row:(k+1)*c.row], image) || !slices.Equal(b.Labels[k*zoo.Width():(k+1)*zoo.Width()], c.Labels(i)) {
 						t.Errorf("example %d is galaxy %d, want %d, or has other pixels or labels", at, id, c.ID(i))
 					}
 					at++
@@ -226,6 +238,8 @@ func TestNewLoaderErrors(t *testing.T) {
 		{LoaderConfig{Split: Train, Batch: 4, Part: -1, Parts: 2}, []string{"part -1 of 2"}},
 		{LoaderConfig{Split: Train, Batch: 5, Parts: 2}, []string{"batch of 5", "divisible by the number of parts"}},
 		{LoaderConfig{Split: Train, Batch: 4, Parts: 2, Once: true}, []string{"only 1 part with Once"}},
+		{LoaderConfig{Split: Train, Batch: 1, Target: small}, []string{"labels of the schema Galaxy Zoo challenge", "of small"}},
+		{LoaderConfig{Split: Train, Batch: 1, Target: small.Classes()}, []string{"labels of the schema Galaxy Zoo challenge", "of small"}},
 		{LoaderConfig{Split: Train, Batch: train + 1}, []string{"train split", "fewer than a batch", "smaller batch"}},
 	} {
 		_, err := NewLoader(c, l.config)
@@ -239,18 +253,18 @@ func TestNewLoaderErrors(t *testing.T) {
 	}
 	dir := t.TempDir()
 	lone := source{labels: filepath.Join(dir, "l.csv"), images: filepath.Join(dir, "i")}
-	writeFile(t, lone.labels, []byte(catalogCSV([]int64{id})))
+	writeFile(t, lone.labels, []byte(catalogCSV(zoo, []int64{id})))
 	writeFile(t, lone.file(id), galaxyJPEG(id))
 	config := lone.config(filepath.Join(dir, "cache"))
 	if _, err := Prepare(context.Background(), config, hashDecoder{}); err != nil {
 		t.Fatal(err)
 	}
-	small, err := Open(config.Out)
+	few, err := Open(config.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer small.Close()
-	_, err = NewLoader(small, LoaderConfig{Split: Test, Batch: 1, Once: true})
+	defer few.Close()
+	_, err = NewLoader(few, LoaderConfig{Split: Test, Batch: 1, Once: true})
 	wantError(t, err, "test split", "empty")
 }
 
@@ -446,7 +460,7 @@ func TestRealSample(t *testing.T) {
 			sum += math.Pow(float64(y)-m.ColumnMeans[j], 2)
 		}
 	}
-	rmse := math.Sqrt(sum / float64(len(cache.Indices(Test))*Answers))
+	rmse := math.Sqrt(sum / float64(len(cache.Indices(Test))*zoo.Width()))
 	t.Logf("%d examples, %+v, mean %.4f, std %.4f, constant predictor's RMSE %.4f", m.Examples, m.Counts, m.ChannelMean, m.ChannelStd, rmse)
 	if rmse < 0.15 || rmse > 0.175 {
 		t.Errorf("the constant predictor's RMSE is %.4f; want about 0.16", rmse)

@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/internal/durable"
+	"galaxy/labels"
 )
 
 const (
@@ -34,6 +36,10 @@ type Manifest struct {
 	Format   string `json:"format"`  // "galaxy-cache"
 	Version  int    `json:"version"` // CacheVersion
 
+	// Schema says what the columns of the labels are. It is never nil of an open cache;
+	// a file without one is about labels.GalaxyZoo.
+	Schema *labels.Schema `json:"schema,omitzero"`
+
 	Size      int    `json:"size"`       // width and height of the stored images, pixels
 	Crop      int    `json:"crop"`       // side of the centre of the original that was kept, pixels
 	Decoder   string `json:"decoder"`    // what decoded and resized, as told by PrepareConfig
@@ -41,14 +47,14 @@ type Manifest struct {
 	Examples  int    `json:"examples"`   // images stored
 	Counts    Counts `json:"counts"`     // the same, by split
 
-	ChannelMean [3]float64       `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
-	ChannelStd  [3]float64       `json:"channel_std"`  // population standard deviation, same scale
-	ColumnMeans [Answers]float64 `json:"column_means"` // mean vote fractions of the train split: the constant predictor
+	ChannelMean [3]float64 `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
+	ChannelStd  [3]float64 `json:"channel_std"`  // population standard deviation, same scale
+	ColumnMeans []float64  `json:"column_means"` // mean vote fractions of the train split, by column: the constant predictor
 
 	Broken           []Broken `json:"broken"`             // images left out, by ascending id
 	ImagesWithoutRow int      `json:"images_without_row"` // left out, by permission (AllowMissing)
 	RowsWithoutImage int      `json:"rows_without_image"` // left out, by permission (AllowMissing)
-	SumRuleBreaks    int      `json:"sum_rule_breaks"`    // stored examples that fail CheckSums at SumTolerance
+	SumRuleBreaks    int      `json:"sum_rule_breaks"`    // stored examples that fail Schema.CheckSums at labels.SumTolerance
 
 	Sources Sources `json:"sources"`
 
@@ -149,6 +155,10 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	m := new(Manifest)
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("%w; %w", err, errAgain)
+	}
+	m.Schema = cmp.Or(m.Schema, labels.GalaxyZoo())
+	if n := len(m.ColumnMeans); n != m.Schema.Width() {
+		return nil, fmt.Errorf("%d column means of %d columns; %w", n, m.Schema.Width(), errAgain)
 	}
 	if m.Size < 1 || m.Size > maxSize || m.Examples < 1 || m.Counts.Train < 0 || m.Counts.Validation < 0 || m.Counts.Test < 0 {
 		return nil, fmt.Errorf("impossible sizes (%d px, %d examples, %+v); %w", m.Size, m.Examples, m.Counts, errAgain)

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"galaxy/internal/durable"
+	"galaxy/labels"
 )
 
 // A Decoder turns one JPEG into the pixels that are stored. It is passed in so
@@ -51,6 +52,8 @@ type PrepareConfig struct {
 	Images string // folder or zip of JPEGs
 	Out    string // cache folder to make; must not exist
 
+	Schema *labels.Schema // what the columns of Labels are; nil is labels.GalaxyZoo
+
 	Size      int   // width and height of the stored images, pixels, 8 to 424
 	Crop      int   // side of the centre the Decoder keeps, pixels, 8 to 424; 0 is DefaultCrop
 	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
@@ -76,6 +79,7 @@ type PrepareConfig struct {
 // Validate fills in the defaults, and tells what cannot be; it does not look at
 // the files.
 func (c *PrepareConfig) Validate() error {
+	c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
 	if c.Crop == 0 {
 		c.Crop = DefaultCrop
 	}
@@ -112,7 +116,7 @@ func (c *PrepareConfig) Validate() error {
 // More are an error that names the first ids and the file that lists all,
 // Out.partial/broken.csv; and so are an image that the machine failed to read (ErrUnread), no good image at all, no image of the train
 // split, and, unless AllowMissing, an image without a row or a row without an
-// image. Rows that break the sum rules of the question tree are kept and counted
+// image. Rows that break the sum rules of the schema are kept and counted
 // in the manifest, but when all do it is an error: they are not labels then.
 func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
 	if decoder == nil {
@@ -128,7 +132,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	catalog, err := ReadCatalog(config.Labels)
+	catalog, err := ReadCatalog(config.Labels, config.Schema)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -142,15 +146,18 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 
-	p := &preparer{config: config, decoder: decoder, catalog: catalog, images: images}
+	p := &preparer{config: config, decoder: decoder, catalog: catalog, images: images, columnSum: make([]float64, config.Schema.Width())}
 	p.manifest = Manifest{
 		Format:    cacheFormat,
 		Version:   CacheVersion,
+		Schema:    config.Schema,
 		Size:      config.Size,
 		Crop:      config.Crop,
 		Decoder:   config.Decoder,
 		SplitSeed: config.SplitSeed,
 		Broken:    []Broken{},
+		// Zeros until the end, as the plan has them.
+		ColumnMeans: make([]float64, config.Schema.Width()),
 		Sources: Sources{
 			Labels:         filepath.Base(config.Labels),
 			LabelsChecksum: hex(catalog.checksum),
@@ -202,6 +209,9 @@ func (p *preparer) found() (*Manifest, error) {
 	if err := c.Close(); err != nil {
 		return nil, err
 	}
+	if !m.Schema.Equal(p.manifest.Schema) {
+		return nil, fmt.Errorf("%s exists already and has labels of the schema %v (asked for is %v); choose another --out or remove it first", p.config.Out, m.Schema, p.manifest.Schema)
+	}
 	for _, d := range []struct {
 		what      string
 		was, want any
@@ -251,7 +261,7 @@ type preparer struct {
 	// Totals over the train split. Whole numbers, so that the order in which
 	// images come in cannot matter: 61,578 images of 424 px stay below 2⁵⁰.
 	channelSum, channelSquares [3]uint64
-	columnSum                  [Answers]float64
+	columnSum                  []float64
 }
 
 // match pairs rows with images.
@@ -271,7 +281,7 @@ func (p *preparer) match() error {
 func (p *preparer) checkLabels() error {
 	var first error
 	for _, row := range p.todo {
-		err := CheckSums(p.catalog.Row(row), SumTolerance)
+		err := p.config.Schema.CheckSums(p.catalog.Row(row), labels.SumTolerance)
 		if err == nil {
 			return nil
 		}
@@ -446,7 +456,8 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 // what this call would write, and leaves both files open at its end.
 func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *xxh3.Hasher, row int) error {
 	b := &block{pixels: make([]byte, blockImages*row)}
-	stored := make([]byte, blockImages*recordBytes)
+	record := p.recordBytes()
+	stored := make([]byte, blockImages*record)
 	var file []byte
 	good := 0 // examples taken over
 	for p.done < len(p.todo) {
@@ -469,7 +480,7 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 		p.notice("going on with %s: %d of %d images are done", PartialFolder(p.config.Out), p.done, len(p.todo))
 	}
 	var errs []error
-	for f, size := range map[*os.File]int{pixels: row, examples: recordBytes} {
+	for f, size := range map[*os.File]int{pixels: row, examples: record} {
 		end := int64(good) * int64(size)
 		_, err := f.Seek(end, io.SeekStart)
 		errs = append(errs, f.Truncate(end), err)
@@ -482,17 +493,18 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 // image that has no record must still be broken. stored and file are buffers. The error
 // is the machine's.
 func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stored, file []byte) (_ []byte, whole bool, err error) {
-	n, err := examples.ReadAt(stored, int64(good)*recordBytes) // fewer at the end of the file
+	record := p.recordBytes()
+	n, err := examples.ReadAt(stored, int64(good)*int64(record)) // fewer at the end of the file
 	if durable.IsSystem(err) {
 		return file, false, err
 	}
-	stored = stored[:n-n%recordBytes]
+	stored = stored[:n-n%record]
 	b.reset()
 	row := len(b.pixels) / blockImages
 	for i, r := range b.rows {
 		id := p.catalog.IDs[r]
 		dst := b.pixels[len(b.good)*row:][:row]
-		rest := stored[len(b.good)*recordBytes:]
+		rest := stored[len(b.good)*record:]
 		switch {
 		case len(rest) == 0:
 			return file, false, nil
@@ -503,7 +515,7 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 				return file, false, nil
 			}
 			b.add(i, dst, SplitOf(id, p.config.SplitSeed))
-			if !bytes.Equal(p.record(r, b.sums[len(b.sums)-1]), rest[:recordBytes]) {
+			if !bytes.Equal(p.record(r, b.sums[len(b.sums)-1]), rest[:record]) {
 				return file, false, nil
 			}
 		default:
@@ -603,17 +615,17 @@ func addChannels(pixels []byte, sum, squares *[3]uint64) {
 // account adds a block to the totals and returns its records of examples.bin.
 func (p *preparer) account(b *block) []byte {
 	m := &p.manifest
-	records := make([]byte, 0, len(b.good)*recordBytes)
+	records := make([]byte, 0, len(b.good)*p.recordBytes())
 	for k, i := range b.good {
-		labels := p.catalog.Row(b.rows[i])
+		fractions := p.catalog.Row(b.rows[i])
 		split := SplitOf(p.catalog.IDs[b.rows[i]], p.config.SplitSeed)
 		m.Counts.add(split)
 		if split == Train {
-			for j, v := range labels {
+			for j, v := range fractions {
 				p.columnSum[j] += float64(v)
 			}
 		}
-		if CheckSums(labels, SumTolerance) != nil {
+		if p.config.Schema.CheckSums(fractions, labels.SumTolerance) != nil {
 			m.SumRuleBreaks++
 		}
 		records = append(records, p.record(b.rows[i], b.sums[k])...)
@@ -628,11 +640,13 @@ func (p *preparer) account(b *block) []byte {
 	return records
 }
 
+func (p *preparer) recordBytes() int { return recordBytes(p.config.Schema.Width()) }
+
 // record returns the record of examples.bin for a row of the catalogue whose
 // image has the given xxh3.
 func (p *preparer) record(row int, sum uint64) []byte {
 	id := p.catalog.IDs[row]
-	r := make([]byte, recordBytes)
+	r := make([]byte, p.recordBytes())
 	binary.LittleEndian.PutUint64(r[recordID:], uint64(id))
 	binary.LittleEndian.PutUint64(r[recordSum:], sum)
 	r[recordSplit] = byte(SplitOf(id, p.config.SplitSeed))

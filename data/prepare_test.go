@@ -18,6 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
+
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
 
 // cacheBytes reads the files of a cache.
@@ -56,8 +59,14 @@ func onlyEntries(t *testing.T, dir string, want ...string) {
 }
 
 func TestPrepareWhole(t *testing.T) {
+	for _, schema := range labelstest.Schemas() {
+		t.Run(schema.Name(), func(t *testing.T) { testPrepareWhole(t, schema) })
+	}
+}
+
+func testPrepareWhole(t *testing.T, schema *labels.Schema) {
 	const n = 70
-	s := makeSource(t, n)
+	s := sourceOf(t, schema, n)
 	parent := t.TempDir()
 	out := filepath.Join(parent, "new", "cache")
 	config := s.config(out)
@@ -93,7 +102,7 @@ func TestPrepareWhole(t *testing.T) {
 	// A slow second opinion on everything that is derived.
 	sorted := slices.Sorted(slices.Values(s.ids))
 	var sum, squares [3]float64
-	var columnSum [Answers]float64
+	columnSum := make([]float64, schema.Width())
 	train := 0
 	pixels := make([]byte, testSize*testSize*3)
 	for i, id := range sorted {
@@ -107,9 +116,9 @@ func TestPrepareWhole(t *testing.T) {
 		if err != nil || !bytes.Equal(got, pixels) {
 			t.Errorf("galaxy %d: %v, or other pixels", id, err)
 		}
-		for j, want := range labelsOf(id) {
+		for j, want := range labelsOf(schema, id) {
 			if d := math.Abs(float64(c.Labels(i)[j] - want)); d > 1e-6 {
-				t.Errorf("galaxy %d: %s is off by %g", id, columns[j], d)
+				t.Errorf("galaxy %d: %s is off by %g", id, schema.Columns()[j], d)
 			}
 		}
 		split := SplitOf(id, 0)
@@ -140,7 +149,7 @@ func TestPrepareWhole(t *testing.T) {
 	}
 	for j := range columnSum {
 		if math.Abs(m.ColumnMeans[j]-columnSum[j]/float64(train)) > 1e-12 {
-			t.Errorf("%s: mean %v, want %v", columns[j], m.ColumnMeans[j], columnSum[j]/float64(train))
+			t.Errorf("%s: mean %v, want %v", schema.Columns()[j], m.ColumnMeans[j], columnSum[j]/float64(train))
 		}
 	}
 	if m.SumRuleBreaks != 0 {
@@ -170,7 +179,7 @@ func TestPrepareWhole(t *testing.T) {
 			"another decoder":    func(c *PrepareConfig) { c.Decoder = "another" },
 			"other labels or images": func(c *PrepareConfig) {
 				c.Labels = filepath.Join(t.TempDir(), "other.csv")
-				writeFile(t, c.Labels, []byte(catalogCSV(s.ids)))
+				writeFile(t, c.Labels, []byte(catalogCSV(schema, s.ids)))
 			},
 		} {
 			config := s.config(out)
@@ -194,7 +203,7 @@ func TestPreparePixels(t *testing.T) {
 		colors[id] = color.RGBA{uint8(20 * id), uint8(255 - 20*id), 40, 255}
 		writeFile(t, s.file(id), encodeJPEG(flatPicture(colors[id], ImageSide)))
 	}
-	writeFile(t, s.labels, []byte(catalogCSV(s.ids)))
+	writeFile(t, s.labels, []byte(catalogCSV(zoo, s.ids)))
 	out := filepath.Join(dir, "cache")
 	if _, err := Prepare(context.Background(), s.config(out), boxDecoder{DefaultCrop, testSize}); err != nil {
 		t.Fatal(err)
@@ -369,7 +378,7 @@ func TestPrepareErrors(t *testing.T) {
 			[]string{"2 rows in", "without an image", fmt.Sprint(s.ids[3]), fmt.Sprint(s.ids[4]), "--allow-missing"}},
 		{"another data set", func(c *PrepareConfig) {
 			c.Labels = filepath.Join(t.TempDir(), "other.csv")
-			writeFile(t, c.Labels, []byte(catalogCSV([]int64{1, 2, 3, 4, 5, 6, 7})))
+			writeFile(t, c.Labels, []byte(catalogCSV(zoo, []int64{1, 2, 3, 4, 5, 6, 7})))
 			c.AllowMissing = true
 		}, nil, []string{"no galaxy has both", "7 rows", "1, 2, 3, 4, 5, …"}},
 		{"truncated", func(*PrepareConfig) { writeFile(t, s.file(s.ids[0]), galaxyJPEG(s.ids[0])[:4000]) },
@@ -438,7 +447,7 @@ func TestPrepareErrors(t *testing.T) {
 		}
 		dir := t.TempDir()
 		lone := source{labels: filepath.Join(dir, "l.csv"), images: filepath.Join(dir, "i")}
-		writeFile(t, lone.labels, []byte(catalogCSV([]int64{id})))
+		writeFile(t, lone.labels, []byte(catalogCSV(zoo, []int64{id})))
 		writeFile(t, lone.file(id), galaxyJPEG(id))
 		_, err := Prepare(context.Background(), lone.config(filepath.Join(dir, "cache")), hashDecoder{})
 		wantError(t, err, "train split", "more of them")
@@ -487,9 +496,9 @@ func TestPrepareCountsSumRuleBreaks(t *testing.T) {
 func TestPrepareRefusesBenchmark(t *testing.T) {
 	s := makeSource(t, 20)
 	var zeros strings.Builder
-	zeros.WriteString(IDColumn + "," + strings.Join(Columns(), ",") + "\n")
+	zeros.WriteString(IDColumn + "," + strings.Join(zoo.Columns(), ",") + "\n")
 	for _, id := range s.ids {
-		fmt.Fprintf(&zeros, "%d%s\n", id, strings.Repeat(",0", Answers))
+		fmt.Fprintf(&zeros, "%d%s\n", id, strings.Repeat(",0", zoo.Width()))
 	}
 	writeFile(t, s.labels, []byte(zeros.String()))
 	parent := t.TempDir()
@@ -624,13 +633,13 @@ func TestPrepareDistrustsPartial(t *testing.T) {
 			edit(t, dir, imagesName, func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
 		}},
 		{name: "a label", redone: n - 16, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
-			edit(t, dir, examplesName, func(b []byte) []byte { b[20*recordBytes+recordLabels] ^= 1; return b })
+			edit(t, dir, examplesName, func(b []byte) []byte { b[20*zooRecord+recordLabels] ^= 1; return b })
 		}},
 		{name: "an id", redone: n - 16, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
-			edit(t, dir, examplesName, func(b []byte) []byte { b[20*recordBytes]--; return b })
+			edit(t, dir, examplesName, func(b []byte) []byte { b[20*zooRecord]--; return b })
 		}},
 		{name: "a record left out", redone: n, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
-			edit(t, dir, examplesName, func(b []byte) []byte { return slices.Delete(b, 0, recordBytes) })
+			edit(t, dir, examplesName, func(b []byte) []byte { return slices.Delete(b, 0, zooRecord) })
 		}},
 		{name: "plan", redone: n, damage: func(t *testing.T, _ *PrepareConfig, dir string) {
 			edit(t, filepath.Dir(dir), "PLAN", func(b []byte) []byte { return b[:len(b)-1] })

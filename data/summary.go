@@ -1,14 +1,21 @@
 package data
 
-import "math"
+import (
+	"math"
+
+	"galaxy/labels"
+)
 
 // A Summary is what the labels of a cache look like.
 type Summary struct {
-	Columns [Answers]ColumnSummary `json:"columns"`
-	Classes [CleanClasses + 1]struct {
-		Name   string `json:"name"`
-		Counts Counts `json:"counts"`
-	} `json:"classes"` // by CleanClass, Unclear last
+	Columns []ColumnSummary `json:"columns"`
+	Classes []ClassSummary  `json:"classes"` // in the order of the schema's, the galaxies without one last
+}
+
+// A ClassSummary counts the galaxies of one class.
+type ClassSummary struct {
+	Name   string `json:"name"`
+	Counts Counts `json:"counts"`
 }
 
 // A ColumnSummary tells of one answer over all examples.
@@ -17,36 +24,44 @@ type ColumnSummary struct {
 	Text    string  `json:"text"`    // "in between"
 	Mean    float64 `json:"mean"`    // of the vote fraction
 	Std     float64 `json:"std"`     // its population standard deviation
-	Largest int     `json:"largest"` // examples of which it is the largest of the 37
+	Largest int     `json:"largest"` // examples of which it is the largest of all columns
 }
 
 // Summary goes over the labels of all examples. It reads no image.
 func (c *Cache) Summary() Summary {
+	schema := c.Schema()
 	var s Summary
-	for class := range s.Classes {
-		s.Classes[class].Name = CleanClass(class).String()
+	for _, q := range schema.Questions() {
+		for _, a := range q.Answers {
+			s.Columns = append(s.Columns, ColumnSummary{Name: a.Name, Text: a.Text})
+		}
 	}
-	var sum, squares [Answers]float64
+	for _, name := range append(schema.Classes().Columns(), labels.Unclear) {
+		s.Classes = append(s.Classes, ClassSummary{Name: name})
+	}
+	unclear := &s.Classes[len(s.Classes)-1]
+	sum, squares := make([]float64, schema.Width()), make([]float64, schema.Width())
 	for split := range Split(splits) {
 		for _, i := range c.indices[split] {
-			labels := c.Labels(i)
-			for j, y := range labels {
+			row := c.Labels(i)
+			for j, y := range row {
 				sum[j] += float64(y)
 				squares[j] += float64(y) * float64(y)
 			}
-			s.Columns[Largest(labels)].Largest++
-			s.Classes[CleanClassOf(labels)].Counts.add(split)
+			s.Columns[labels.Largest(row)].Largest++
+			class := unclear
+			if k := schema.ClassOf(row); k != labels.NoClass {
+				class = &s.Classes[k]
+			}
+			class.Counts.add(split)
 		}
 	}
 	n := float64(c.Len())
-	for _, q := range tree {
-		for _, a := range q.Answers {
-			mean := sum[a.Column] / n
-			s.Columns[a.Column].Name, s.Columns[a.Column].Text = a.Name, a.Text
-			s.Columns[a.Column].Mean = mean
-			// Cancellation can leave a tiny negative variance.
-			s.Columns[a.Column].Std = math.Sqrt(max(squares[a.Column]/n-mean*mean, 0))
-		}
+	for j := range s.Columns {
+		mean := sum[j] / n
+		s.Columns[j].Mean = mean
+		// Cancellation can leave a tiny negative variance.
+		s.Columns[j].Std = math.Sqrt(max(squares[j]/n-mean*mean, 0))
 	}
 	return s
 }

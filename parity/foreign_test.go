@@ -63,11 +63,12 @@ func TestForeignSavedModels(t *testing.T) {
 	}}
 	var images []byte
 	var labels, classes []float32
+	schema := cache.Schema().Classes()
 	for _, i := range cache.Indices(data.Train) { // the largest split
-		image, class := make([]byte, size*size*3), make([]float32, data.CleanClasses)
+		image, class := make([]byte, size*size*3), make([]float32, schema.Width())
 		must(t, cache.ReadImage(image, i))
-		if y := cache.Labels(i); data.Classes.Has(y) {
-			data.Classes.Label(class, y)
+		if y := cache.Labels(i); schema.Has(y) {
+			schema.Label(class, y)
 		}
 		images, labels, classes = append(images, image...), append(labels, cache.Labels(i)...), append(classes, class...)
 		question.Count++

@@ -11,8 +11,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
-	"galaxy/data"
 	"galaxy/graph/graphtest"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -29,13 +29,13 @@ func TestObjectives(t *testing.T) {
 		Jobs []job `json:"jobs"`
 	}
 	for _, c := range objectives(rng) {
-		j := job{Config: c}
+		j, target := job{Config: c}, c.Head.Target(labels.GalaxyZoo())
 		for range 7 {
 			var logits []float64
-			for range c.Target().Width() {
+			for range target.Width() {
 				logits = append(logits, f32(4*rng.NormFloat64()))
 			}
-			j.Logits, j.Labels = append(j.Logits, logits), append(j.Labels, drawLabel(t, rng, c.Target()))
+			j.Logits, j.Labels = append(j.Logits, logits), append(j.Labels, drawLabel(t, rng, target))
 		}
 		question.Jobs = append(question.Jobs, j)
 	}
@@ -52,7 +52,7 @@ func TestObjectives(t *testing.T) {
 			if want == nil {
 				t.Skipf("objective.py does not have the loss %s", j.Loss)
 			}
-			o, err := objective.New(j.Config)
+			o, err := objective.New(j.Config, labels.GalaxyZoo())
 			must(t, err)
 			s := op.NewScope()
 			shape := []int64{int64(len(j.Logits)), int64(o.Outputs())}
@@ -97,14 +97,14 @@ func objectives(rng *rand.Rand) []objective.Config {
 	for _, head := range objective.Heads() {
 		for _, loss := range objective.Losses() {
 			plain := objective.Default(head, loss)
-			if plain.Validate() != nil {
+			if plain.Validate(labels.GalaxyZoo()) != nil {
 				continue // a loss of independent columns with another head
 			}
 			other := plain
-			for range head.ClassWeights() {
+			for range head.ClassWeights(labels.GalaxyZoo()) {
 				other.Weights = append(other.Weights, f32(0.5+rng.Float64()))
 			}
-			if other.Smoothing = 0.1; other.Validate() != nil {
+			if other.Smoothing = 0.1; other.Validate(labels.GalaxyZoo()) != nil {
 				other.Smoothing = 0
 			}
 			all = append(all, plain, other)
@@ -115,16 +115,16 @@ func objectives(rng *rand.Rand) []objective.Config {
 
 // drawLabel draws the label of a galaxy: fractions that obey the sum rules, or
 // one of the classes.
-func drawLabel(t *testing.T, rng *rand.Rand, target data.Target) []float64 {
+func drawLabel(t *testing.T, rng *rand.Rand, target *labels.Schema) []float64 {
 	t.Helper()
 	row := make([]float32, target.Width())
-	if target == data.Classes {
+	if target.Derived() {
 		row[rng.IntN(len(row))] = 1
 	} else {
 		for i := range row {
 			row[i] = float32(math.Pow(rng.Float64(), 3))
 		}
-		must(t, data.ProjectTree(row))
+		must(t, target.Project(row))
 	}
 	label := make([]float64, len(row))
 	for i, v := range row {

@@ -23,6 +23,7 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
+	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train/events"
 )
@@ -82,7 +83,7 @@ func TestSavedModels(t *testing.T) {
 		out := filepath.Join(t.TempDir(), form)
 		cfg := savedmodel.Config{
 			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form != "variables",
-			Metadata: savedmodel.Metadata{Answers: data.Columns()},
+			Metadata: savedmodel.Metadata{Answers: labels.GalaxyZoo().Columns()},
 		}
 		if form == "int8" {
 			cfg.Calibration = pixels

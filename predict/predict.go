@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,6 +20,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/labels"
 )
 
 // Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
@@ -44,9 +46,9 @@ type Config struct {
 	Batch int
 	// Workers is the number of images decoded at a time; 0 is one a processor.
 	Workers int
-	// Project makes every row, which must have 37 columns, obey the sum rules of
-	// the question tree (data.ProjectTree).
-	Project bool
+	// Project, if set, is the schema whose columns Columns are: every row is made to
+	// satisfy its sum rules (Schema.Project).
+	Project *labels.Schema
 	// MaxBroken is the number of broken images that are given the mean answer
 	// before Run fails; 0 is none.
 	MaxBroken int
@@ -76,8 +78,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for one per processor", c.Workers)
 	case c.MaxBroken < 0:
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
-	case c.Project && len(c.Columns) != data.Answers:
-		return fmt.Errorf("%d columns cannot satisfy the sum rules of the question tree: expected %d", len(c.Columns), data.Answers)
+	case c.Project != nil && !slices.Equal(c.Columns, c.Project.Columns()):
+		return fmt.Errorf("columns %q cannot satisfy the sum rules of the label schema %v: expected %q", c.Columns, c.Project, c.Project.Columns())
 	case len(c.Order) == 0:
 		return errors.New("no images to predict")
 	}
@@ -115,7 +117,7 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 //
 // A broken image (truncated, not a colour JPEG, refused by the decoder) has nothing to predict from. Its row gets the mean of all other rows:
 // of all answers that do not look at the image it has the least expected square
-// error, and means of rows that obey the sum rules obey them. More than MaxBroken
+// error, and means of rows that satisfy the sum rules satisfy them. More than MaxBroken
 // such images are an error that names the first and the file in the partial folder
 // that lists all, and so are images of which none is good, and an answer that is
 // not a finite number. An image that the machine failed to read is data.ErrUnread, and
@@ -202,7 +204,7 @@ func (r *run) plan() ([]byte, error) {
 		Settings any      `json:"settings"`
 	}{
 		fmt.Sprintf("%016x", images), fmt.Sprintf("%016x", order.Sum64()), len(r.cfg.Order),
-		r.cfg.Columns, r.cfg.Size, r.cfg.Batch, r.cfg.Project, r.cfg.Settings,
+		r.cfg.Columns, r.cfg.Size, r.cfg.Batch, r.cfg.Project != nil, r.cfg.Settings,
 	}, "", "  ")
 }
 
@@ -436,8 +438,8 @@ func (r *run) answer(b *batch, image int) (block, error) {
 				return block{}, fmt.Errorf("the model's answer to %v is %v; choose another checkpoint, or --precision float32", name, v)
 			}
 		}
-		if r.cfg.Project {
-			if err := data.ProjectTree(row); err != nil {
+		if r.cfg.Project != nil {
+			if err := r.cfg.Project.Project(row); err != nil {
 				return block{}, fmt.Errorf("%v: %w", name, err)
 			}
 		}

@@ -24,6 +24,8 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
 
 const testSize = 4 // px
@@ -108,11 +110,15 @@ func open(t testing.TB, dir string) *data.Images {
 	return images
 }
 
-// config predicts all images, the last first.
-func config(t testing.TB, images *data.Images) Config {
+var zoo = labels.GalaxyZoo()
+
+// config predicts zoo's columns of all images, the last first.
+func config(t testing.TB, images *data.Images) Config { return configOf(t, images, zoo) }
+
+func configOf(t testing.TB, images *data.Images, schema *labels.Schema) Config {
 	cfg := Config{
-		Out: filepath.Join(t.TempDir(), "out.csv"), Images: images, Columns: data.Columns(),
-		Size: testSize, Batch: 4, Workers: 2, Project: true, Settings: "settings",
+		Out: filepath.Join(t.TempDir(), "out.csv"), Images: images, Columns: schema.Columns(),
+		Size: testSize, Batch: 4, Workers: 2, Project: schema, Settings: "settings",
 	}
 	for i := range images.Len() {
 		cfg.Order = append(cfg.Order, images.Len()-1-i)
@@ -120,13 +126,13 @@ func config(t testing.TB, images *data.Images) Config {
 	return cfg
 }
 
-// want is the row that an image must get.
-func want(t testing.TB, file []byte, project bool, columns int) []float32 {
+// want is the row that an image must get, with a schema projected onto its sum rules.
+func want(t testing.TB, file []byte, schema *labels.Schema, columns int) []float32 {
 	img := make([]byte, testSize*testSize*3)
 	_ = new(hashDecoder).Decode(img, file)
 	row := answer(img, columns)
-	if project {
-		if err := data.ProjectTree(row); err != nil {
+	if schema != nil {
+		if err := schema.Project(row); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -174,14 +180,20 @@ func wantError(t testing.TB, err error, parts ...string) {
 }
 
 func TestRunCSV(t *testing.T) {
+	for _, schema := range labelstest.Schemas() {
+		t.Run(schema.Name(), func(t *testing.T) { testRunCSV(t, schema) })
+	}
+}
+
+func testRunCSV(t *testing.T, schema *labels.Schema) {
 	for _, n := range []int{1, 3, 4, 13} {
 		images := open(t, folder(t, n, galaxyName))
-		text := "GalaxyID," + strings.Join(data.Columns(), ",") + "\n"
+		text := "GalaxyID," + strings.Join(schema.Columns(), ",") + "\n"
 		for i := range n {
-			text += csvRow(strconv.Itoa(100+n-1-i), want(t, picture(n-1-i), true, data.Answers))
+			text += csvRow(strconv.Itoa(100+n-1-i), want(t, picture(n-1-i), schema, schema.Width()))
 		}
 		for _, workers := range []int{0, 1, 5} {
-			cfg := config(t, images)
+			cfg := configOf(t, images, schema)
 			cfg.Workers = workers
 			var calls []int
 			cfg.Progress = func(done, total int) {
@@ -190,7 +202,7 @@ func TestRunCSV(t *testing.T) {
 				}
 				calls = append(calls, done)
 			}
-			got, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+			got, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: schema.Width()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,10 +222,10 @@ func TestRunCSV(t *testing.T) {
 	}
 }
 
-// Rows of a CSV obey the sum rules although they are rounded.
+// Rows of a CSV satisfy the sum rules although they are rounded.
 func TestRunObeysTheTree(t *testing.T) {
 	cfg := config(t, open(t, folder(t, 50, galaxyName)))
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers}); err != nil {
+	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(read(t, cfg.Out)), "\n")[1:] {
@@ -225,7 +237,7 @@ func TestRunObeysTheTree(t *testing.T) {
 			}
 			row = append(row, float32(v))
 		}
-		if err := data.CheckSums(row, 1e-4); err != nil {
+		if err := zoo.CheckSums(row, 1e-4); err != nil {
 			t.Error(err)
 		}
 	}
@@ -244,8 +256,8 @@ func TestRunPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := "path,round,in-between,cigar,edge-on,spiral\n" +
-		csvRow("=x.jpg", want(t, picture(2), false, 5)) + csvRow(`"a, b/NGC 1300.jpg"`, want(t, picture(0), false, 5)) +
-		csvRow("c/d/e.JPEG", want(t, picture(1), false, 5))
+		csvRow("=x.jpg", want(t, picture(2), nil, 5)) + csvRow(`"a, b/NGC 1300.jpg"`, want(t, picture(0), nil, 5)) +
+		csvRow("c/d/e.JPEG", want(t, picture(1), nil, 5))
 	if got := read(t, cfg.Out); got != text {
 		t.Errorf("got\n%s\nwant\n%s", got, text)
 	}
@@ -261,7 +273,7 @@ func TestRunParquet(t *testing.T) {
 	for column, images := range map[string]*data.Images{"GalaxyID": open(t, dir), "path": byPath} {
 		cfg := config(t, images)
 		cfg.Out = strings.TrimSuffix(cfg.Out, ".csv") + ".parquet"
-		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers}); err != nil {
+		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
 			t.Fatal(err)
 		}
 		raw := []byte(read(t, cfg.Out))
@@ -276,7 +288,7 @@ func TestRunParquet(t *testing.T) {
 				t.Errorf("column %s is %v, optional %v", field.Name(), kind, field.Optional())
 			}
 		}
-		if !slices.Equal(names, append([]string{column}, data.Columns()...)) {
+		if !slices.Equal(names, append([]string{column}, zoo.Columns()...)) {
 			t.Errorf("columns %v", names)
 		}
 		reader := parquet.NewReader(bytes.NewReader(raw))
@@ -289,16 +301,16 @@ func TestRunParquet(t *testing.T) {
 			if column == "path" && string(row[0].ByteArray()) != galaxyName(image) || column != "path" && row[0].Int64() != int64(100+image) {
 				t.Errorf("row %d has the key %v", i, row[0])
 			}
-			for j, v := range want(t, picture(image), true, data.Answers) {
+			for j, v := range want(t, picture(image), zoo, zoo.Width()) {
 				if row[1+j].Float() != v {
-					t.Errorf("row %d, %s: %v, want %v", i, data.Columns()[j], row[1+j], v)
+					t.Errorf("row %d, %s: %v, want %v", i, zoo.Columns()[j], row[1+j], v)
 				}
 			}
 		}
 		// The same bytes again.
 		first := cfg.Out
 		cfg.Out = filepath.Join(t.TempDir(), "again.parquet")
-		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers}); err != nil {
+		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
 			t.Fatal(err)
 		}
 		if read(t, cfg.Out) != read(t, first) {
@@ -318,7 +330,7 @@ func TestRunGoesOn(t *testing.T) {
 	images := open(t, dir)
 	whole := config(t, images)
 	whole.MaxBroken = 1
-	if _, err := Run(context.Background(), whole, new(hashDecoder), &hashPredictor{columns: data.Answers}); err != nil {
+	if _, err := Run(context.Background(), whole, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 	text, list := read(t, whole.Out), read(t, BrokenFile(whole.Out))
@@ -335,7 +347,7 @@ func TestRunGoesOn(t *testing.T) {
 		for range stops {
 			ctx, cancel := context.WithCancel(context.Background())
 			full := errors.New("full")
-			p := &hashPredictor{columns: data.Answers, n: rapid.IntRange(1, n).Draw(r, "stop at"), at: func() error { return full }}
+			p := &hashPredictor{columns: zoo.Width(), n: rapid.IntRange(1, n).Draw(r, "stop at"), at: func() error { return full }}
 			if rapid.Bool().Draw(r, "signal") {
 				p.at = func() error { cancel(); return nil }
 			}
@@ -365,7 +377,7 @@ func TestRunGoesOn(t *testing.T) {
 			}
 		}
 		if !exists(cfg.Out) {
-			p := &hashPredictor{columns: data.Answers}
+			p := &hashPredictor{columns: zoo.Width()}
 			got, err := Run(context.Background(), cfg, new(hashDecoder), p)
 			if err != nil {
 				r.Fatal(err)
@@ -407,14 +419,14 @@ func TestRunRefusesOtherWork(t *testing.T) {
 		{"max broken", func(cfg *Config) { cfg.MaxBroken = 3 }, ""},
 		{"settings", func(cfg *Config) { cfg.Settings = "others" }, `settings "settings" (asked for is "others")`},
 		{"batch", func(cfg *Config) { cfg.Batch = 8 }, "batch 4 (asked for is 8)"},
-		{"raw", func(cfg *Config) { cfg.Project = false }, "project true (asked for is false)"},
+		{"raw", func(cfg *Config) { cfg.Project = nil }, "project true (asked for is false)"},
 		{"order", func(cfg *Config) { slices.Reverse(cfg.Order) }, "order"},
 		{"fewer", func(cfg *Config) { cfg.Order = cfg.Order[:11] }, "rows 12 (asked for is 11)"},
 		{"images", func(cfg *Config) { cfg.Images = open(t, folder(t, 13, galaxyName)) }, "images"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config(t, open(t, dir))
-			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers, n: 9, at: func() error { return stop }})
+			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width(), n: 9, at: func() error { return stop }})
 			if !errors.Is(err, stop) {
 				t.Fatal(err)
 			}
@@ -424,11 +436,11 @@ func TestRunRefusesOtherWork(t *testing.T) {
 			changed.Order = slices.Clone(cfg.Order)
 			c.change(&changed)
 			if c.other != "" {
-				_, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: data.Answers})
+				_, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 				wantError(t, err, PartialFolder(cfg.Out)+" holds unfinished work that was begun with", c.other, "remove the folder")
 				changed = cfg
 			}
-			got, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: data.Answers})
+			got, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -449,7 +461,7 @@ func TestRunBroken(t *testing.T) {
 		}
 	}
 	cfg := config(t, open(t, dir))
-	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 	list := filepath.Join(PartialFolder(cfg.Out), listName)
 	wantError(t, err, "broken images: 3 of 10", dir, "108: not a JPEG", "--max-broken 3", list)
 	if text := read(t, list); !strings.HasPrefix(text, "GalaxyID,reason\n108,") || strings.Count(text, "\n") != 4 {
@@ -464,7 +476,7 @@ func TestRunBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.MaxBroken = 3
-	p := &hashPredictor{columns: data.Answers}
+	p := &hashPredictor{columns: zoo.Width()}
 	got, err := Run(context.Background(), cfg, new(hashDecoder), p)
 	if err != nil {
 		t.Fatal(err)
@@ -472,10 +484,10 @@ func TestRunBroken(t *testing.T) {
 	if p.images != 0 || got.TakenOver != n || len(got.Broken) != 3 {
 		t.Errorf("%d predicted, result %+v", p.images, got)
 	}
-	mean := make([]float64, data.Answers)
+	mean := make([]float64, zoo.Width())
 	for i := range n {
 		if _, broken := damage[i]; !broken {
-			for j, v := range want(t, picture(i), true, data.Answers) {
+			for j, v := range want(t, picture(i), zoo, zoo.Width()) {
 				mean[j] += float64(v) / (n - 3)
 			}
 		}
@@ -488,7 +500,7 @@ func TestRunBroken(t *testing.T) {
 		}
 		for j, field := range fields[1:] {
 			if v, err := strconv.ParseFloat(field, 64); err != nil || math.Abs(v-mean[j]) > 1e-5 {
-				t.Errorf("galaxy %d, %s: %s, want the mean %.6f", 100+i, data.Columns()[j], field, mean[j])
+				t.Errorf("galaxy %d, %s: %s, want the mean %.6f", 100+i, zoo.Columns()[j], field, mean[j])
 			}
 		}
 	}
@@ -505,7 +517,7 @@ func TestRunBroken(t *testing.T) {
 			if err := os.WriteFile(file, body, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 			wantError(t, err, fmt.Sprintf("broken images: %d of 10", 3-i))
 		}
 	})
@@ -518,7 +530,7 @@ func TestRunBroken(t *testing.T) {
 		}
 		cfg := config(t, open(t, dir))
 		cfg.MaxBroken = 5
-		_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+		_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 		wantError(t, err, "none of the 5 images can be used (104: ")
 		if exists(cfg.Out) || exists(BrokenFile(cfg.Out)) {
 			t.Error("something was written")
@@ -540,10 +552,10 @@ func TestRunRefuses(t *testing.T) {
 		{"workers", func(cfg *Config) { cfg.Workers = 2000 }, good, "workers is 2000"},
 		{"max broken", func(cfg *Config) { cfg.MaxBroken = -1 }, good, "max broken is -1"},
 		{"no images", func(cfg *Config) { cfg.Order = nil }, good, "no images"},
-		{"no tree", func(cfg *Config) { cfg.Columns = cfg.Columns[:5] }, good, "5 columns cannot satisfy"},
+		{"no tree", func(cfg *Config) { cfg.Columns = cfg.Columns[:5] }, good, "cannot satisfy the sum rules of the label schema Galaxy Zoo challenge"},
 		{"another network", func(*Config) {}, func(p *hashPredictor) { p.columns = 5 }, "20 answers to 4 images: expected 37 each"},
 		{"columns of one name", func(cfg *Config) {
-			cfg.Out, cfg.Project, cfg.Columns = strings.Replace(cfg.Out, ".csv", ".parquet", 1), false, []string{"a", "a"}
+			cfg.Out, cfg.Project, cfg.Columns = strings.Replace(cfg.Out, ".csv", ".parquet", 1), nil, []string{"a", "a"}
 		}, func(p *hashPredictor) { p.columns = 2 }, "two columns have the same name"},
 		{"there", func(cfg *Config) {
 			if err := os.WriteFile(cfg.Out, nil, 0o666); err != nil {
@@ -557,7 +569,7 @@ func TestRunRefuses(t *testing.T) {
 		}, good, "out.csv.broken.csv exists already"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg, p := config(t, images), &hashPredictor{columns: data.Answers}
+			cfg, p := config(t, images), &hashPredictor{columns: zoo.Width()}
 			c.change(&cfg)
 			c.model(p)
 			_, err := Run(context.Background(), cfg, new(hashDecoder), p)
@@ -575,7 +587,7 @@ func TestRunRefuses(t *testing.T) {
 type constant float64
 
 func (c constant) Predict(images []byte) (logits, probabilities []float32, err error) {
-	return nil, slices.Repeat([]float32{float32(c)}, len(images)/(testSize*testSize*3)*data.Answers), nil
+	return nil, slices.Repeat([]float32{float32(c)}, len(images)/(testSize*testSize*3)*zoo.Width()), nil
 }
 
 // A call that died between writing the list of broken images and naming the table
@@ -586,13 +598,13 @@ func TestRunGoesOnBehindTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config(t, open(t, dir))
-	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers})
+	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 	wantError(t, err, "broken images: 1 of 5")
 	cfg.MaxBroken = 1
 	if err := durable.WriteFile(BrokenFile(cfg.Out), []byte(read(t, filepath.Join(PartialFolder(cfg.Out), listName)))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: data.Answers}); err != nil {
+	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Decimals is the number of digits behind the point in a CSV. A question of the
-// tree has up to seven answers, and its parent's share is rounded as well: with
-// five digits its sum is off by at most 8·0.5e-5, below the 1e-4 of the rules.
+// Decimals is the number of digits behind the point in a CSV. A question of
+// labels.GalaxyZoo has up to seven answers, and what they sum to is rounded as well: with
+// five digits the sum is off by at most 8·0.5e-5, below the 1e-4 of the challenge's rules.
 const Decimals = 5
 
 // A table is a file of one row an image: its key and a number a column.

@@ -1,6 +1,7 @@
 package savedmodel
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/kernels"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -36,6 +38,10 @@ type Metadata struct {
 	Step int64  `json:"step"`
 	// Answers names the outputs in their order.
 	Answers []string `json:"answers"`
+	// Schema says what the labels were that the network learned: its outputs are the
+	// columns, or the classes derived from them (Objective.Head). It is never nil of a
+	// loaded model; metadata without one is about labels.GalaxyZoo.
+	Schema *labels.Schema `json:"schema,omitzero"`
 	// Size is the height and width of the images, and Crop that of the centre
 	// of a JPEG that is shrunk to it, both in pixels.
 	Size int `json:"size"`
@@ -145,6 +151,7 @@ func readMetadata(dir string) (*Metadata, error) {
 	if err := json.Unmarshal(text, m); err != nil {
 		return nil, fmt.Errorf("read metadata %s: %w", path, err)
 	}
+	m.Schema = cmp.Or(m.Schema, labels.GalaxyZoo())
 	for _, name := range slices.Sorted(maps.Keys(m.SHA256)) {
 		if !filepath.IsLocal(filepath.FromSlash(name)) {
 			return nil, fmt.Errorf("read metadata %s: the file name %q leads out of the model", path, name)

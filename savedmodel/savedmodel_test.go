@@ -35,6 +35,7 @@ import (
 	"galaxy/graph/session"
 	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
+	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train/objective"
 )
@@ -319,7 +320,7 @@ func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision
 	t.Helper()
 	want := exportConfig(t, "").Metadata
 	want.TensorFlow, want.Size, want.Crop, want.Precision, want.Frozen = tf.Version(), size, crop, precision, frozen
-	want.SHA256 = got.SHA256
+	want.SHA256, want.Schema = got.SHA256, labels.GalaxyZoo()
 	if precision == network.BFloat16 {
 		want.Needs = []savedmodel.Need{savedmodel.BFloat16}
 	}

@@ -238,7 +238,7 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 		c.Start += extra
 	}
 
-	validation := len(r.Cache.Labelled(data.Validation, r.Config.Objective.Target()))
+	validation := len(r.Cache.Labelled(data.Validation, r.objective.Target()))
 	images := make([]byte, min(EvalBatch, validation)*r.Config.Model.Size*r.Config.Model.Size*3)
 	typical, extra, err := steady(func() error {
 		_, _, err := r.trainer.Predict(images)

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -137,12 +139,20 @@ type CacheRef struct {
 	// Crop is the side of the centre of an original image that the cache
 	// keeps, pixels: an exported model crops alike.
 	Crop int `json:"crop"`
+	// Schema says what the columns of the cache's labels are; nil is labels.GalaxyZoo.
+	Schema *labels.Schema `json:"schema,omitzero" resume:"is in the checksum" workers:"is in the checksum"`
 }
+
+// Schema returns what the columns of the labels are that the run learns.
+func (c Config) Schema() *labels.Schema { return cmp.Or(c.Cache.Schema, labels.GalaxyZoo()) }
+
+// Target returns what the run's network predicts: the columns of Schema, or its classes.
+func (c Config) Target() *labels.Schema { return c.Objective.Head.Target(c.Schema()) }
 
 // Validate checks every field that no constructor checks later, and says what
 // was expected and what came.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(), c.Optimizer.Validate(), c.Schedule.Validate(),
+	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(c.Schema()), c.Optimizer.Validate(), c.Schedule.Validate(),
 		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
 	atLeast := func(name string, value, least int64) {
 		if value < least {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +10,12 @@ import (
 	"sync"
 
 	"galaxy/data"
+	"galaxy/labels"
 	"galaxy/train/metric"
 )
 
 // Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
-// logits and probabilities, float32 [N, Target.Width()] in row-major order.
+// logits and probabilities, float32 [N, Outputs] in row-major order.
 // Logits may be nil where there is no loss to be computed of them.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
@@ -28,9 +30,9 @@ type Evaluation struct {
 	Cache *data.Cache
 	Split data.Split
 	Batch int // images predicted at a time; 0 is EvalBatch
-	// Target is what the predictor predicts, and Loss what it was trained with;
-	// nil where that is not known.
-	Target data.Target
+	// Target is what the predictor predicts: the cache's schema, which nil stands for, or
+	// its classes. Loss is what it was trained with; nil where that is not known.
+	Target *labels.Schema
 	Loss   metric.Loss
 	// Full adds what a run under way has no use for: intervals, the constant
 	// predictor, which is fitted to the train split, and the slices by size and
@@ -45,6 +47,7 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 	if e.Batch == 0 {
 		e.Batch = EvalBatch
 	}
+	e.Target = cmp.Or(e.Target, e.Cache.Schema())
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("evaluate the %v split: %w", e.Split, err)
@@ -97,7 +100,7 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 }
 
 // fitConstant fits the constant predictor to the labels of the train split.
-func fitConstant(cache *data.Cache, target data.Target) (*metric.Constant, error) {
+func fitConstant(cache *data.Cache, target *labels.Schema) (*metric.Constant, error) {
 	label := make([]float32, target.Width())
 	return metric.FitConstant(target, func(yield func([]float32) bool) {
 		for _, i := range cache.Labelled(data.Train, target) {

@@ -17,7 +17,7 @@ import (
 func BenchmarkEvaluate(b *testing.B) {
 	cache := testCache(b, 600)
 	cfg := testConfig(cache, 1)
-	o, err := objective.New(cfg.Objective)
+	o, err := objective.New(cfg.Objective, cfg.Schema())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			examples, begin := 0, processorTime(b)
 			for b.Loop() {
 				scores, err := train.Evaluate(b.Context(), trainer, train.Evaluation{
-					Cache: cache, Split: data.Train, Target: data.Fractions, Loss: o, Full: full,
+					Cache: cache, Split: data.Train, Loss: o, Full: full,
 				})
 				if err != nil {
 					b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"galaxy/graph/network"
 	"galaxy/internal/arch"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -23,7 +24,7 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 	})
 	r.devices = []string{"/device:CPU:0"}
 	var err error
-	if r.objective, err = objective.New(objective.Config{Head: objective.Independent, Loss: objective.MSE}); err != nil {
+	if r.objective, err = objective.New(objective.Config{Head: objective.Independent, Loss: objective.MSE}, labels.GalaxyZoo()); err != nil {
 		t.Fatal(err)
 	}
 	return r

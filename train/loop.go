@@ -134,7 +134,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		predictor = lockstep{r.trainer, r.Cluster, func() bool { return signals.Err() != nil }}
 	}
 	scores, err := Evaluate(ctx, predictor, Evaluation{
-		Cache: r.Cache, Split: data.Validation, Target: r.Config.Objective.Target(), Loss: r.objective,
+		Cache: r.Cache, Split: data.Validation, Target: r.Config.Target(), Loss: r.objective,
 		Progress: func(int, int) { _ = r.beat(PhaseEvaluate) },
 	})
 	if err != nil {

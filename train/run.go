@@ -86,7 +86,7 @@ func (p *plan) check() error {
 
 // resolve finds the objective and the devices that the configuration names.
 func (p *plan) resolve() (err error) {
-	if p.objective, err = objective.New(p.Config.Objective); err != nil {
+	if p.objective, err = objective.New(p.Config.Objective, p.Config.Schema()); err != nil {
 		return err
 	}
 	p.machine = machine(p.Config.Threads)
@@ -103,7 +103,7 @@ func (p *plan) session() session.Config {
 func (p *plan) chief() bool { return p.Cluster.Index() == 0 }
 
 // examples are the examples of the train split.
-func (p *plan) examples() []int { return p.Cache.Labelled(data.Train, p.Config.Objective.Target()) }
+func (p *plan) examples() []int { return p.Cache.Labelled(data.Train, p.Config.Target()) }
 
 // trainerConfig is the training graph's configuration for a batch of so many examples.
 func (p *plan) trainerConfig(batch int) graph.TrainerConfig {

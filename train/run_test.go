@@ -26,6 +26,7 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/internal/arch"
+	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
@@ -37,36 +38,35 @@ const testSize = 32
 // answer to question 1, so that a few steps show in the loss.
 func testCache(t testing.TB, examples int) *data.Cache {
 	t.Helper()
+	return testCacheOf(t, labels.GalaxyZoo(), examples, func(y float64) map[string]float64 {
+		// Everybody says smooth, in between and nothing odd, or else star.
+		return map[string]float64{"Class1.1": y, "Class1.3": 1 - y, "Class7.2": y, "Class6.2": 1}
+	})
+}
+
+// testCacheOf has labels of a schema, by the brightness from 0 to 1.
+func testCacheOf(t testing.TB, schema *labels.Schema, examples int, votes func(brightness float64) map[string]float64) *data.Cache {
+	t.Helper()
 	dir := t.TempDir()
 	folder := filepath.Join(dir, "images")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	var labels strings.Builder
-	labels.WriteString("GalaxyID," + strings.Join(data.Columns(), ",") + "\n")
+	var rows strings.Builder
+	rows.WriteString("GalaxyID," + strings.Join(schema.Columns(), ",") + "\n")
 	for id := range examples {
 		y := r.Float64()
-		grey := image.NewUniform(color.Gray{uint8(250 * y)})
-		picture := image.NewRGBA(image.Rect(0, 0, data.ImageSide, data.ImageSide))
-		draw.Draw(picture, picture.Rect, grey, image.Point{}, draw.Src)
-		var b bytes.Buffer
-		if err := jpeg.Encode(&b, picture, nil); err != nil {
-			t.Fatal(err)
+		writeGrey(t, folder, 100001+id, y)
+		fmt.Fprintf(&rows, "%d", 100001+id)
+		row := votes(y)
+		for _, c := range schema.Columns() {
+			fmt.Fprintf(&rows, ",%.6f", row[c])
 		}
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.jpg", 100001+id)), b.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		// Everybody says smooth, in between and nothing odd, or else star.
-		fmt.Fprintf(&labels, "%d", 100001+id)
-		for _, c := range data.Columns() {
-			v := map[string]float64{"Class1.1": y, "Class1.3": 1 - y, "Class7.2": y, "Class6.2": 1}[c]
-			fmt.Fprintf(&labels, ",%.6f", v)
-		}
-		labels.WriteString("\n")
+		rows.WriteString("\n")
 	}
 	table := filepath.Join(dir, "labels.csv")
-	if err := os.WriteFile(table, []byte(labels.String()), 0o644); err != nil {
+	if err := os.WriteFile(table, []byte(rows.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	decoder, err := images.NewDecoder(data.DefaultCrop, testSize)
@@ -75,7 +75,7 @@ func testCache(t testing.TB, examples int) *data.Cache {
 	}
 	defer decoder.Close()
 	out := filepath.Join(dir, "cache")
-	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Labels: table, Images: folder, Out: out, Size: testSize, Decoder: "test"}, decoder); err != nil {
+	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Schema: schema, Labels: table, Images: folder, Out: out, Size: testSize, Decoder: "test"}, decoder); err != nil {
 		t.Fatal(err)
 	}
 	cache, err := data.Open(out)
@@ -90,12 +90,26 @@ func testCache(t testing.TB, examples int) *data.Cache {
 	return cache
 }
 
+// writeGrey writes the image of a galaxy, a grey square.
+func writeGrey(t testing.TB, folder string, id int, brightness float64) {
+	t.Helper()
+	picture := image.NewRGBA(image.Rect(0, 0, data.ImageSide, data.ImageSide))
+	draw.Draw(picture, picture.Rect, image.NewUniform(color.Gray{uint8(250 * brightness)}), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, picture, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%d.jpg", id)), b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func testConfig(cache *data.Cache, steps int64) train.Config {
 	m := cache.Manifest()
 	return train.Config{
-		Cache: train.CacheRef{Path: cache.Dir(), Checksum: m.Checksum, Crop: m.Crop},
+		Cache: train.CacheRef{Path: cache.Dir(), Checksum: m.Checksum, Crop: m.Crop, Schema: m.Schema},
 		Model: network.Config{
-			Size: m.Size, Outputs: data.Answers, Precision: network.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
+			Size: m.Size, Outputs: m.Schema.Width(), Precision: network.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
 		},
 		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
@@ -454,7 +468,7 @@ func TestRollBack(t *testing.T) {
 	o.Config.OnNonFinite = train.RollBack
 	wrong := filepath.Join(t.TempDir(), "wrong")
 	poison := func(prefix string) error {
-		ours, err := objective.New(o.Config.Objective)
+		ours, err := objective.New(o.Config.Objective, o.Config.Schema())
 		if err != nil {
 			return err
 		}
@@ -468,7 +482,7 @@ func TestRollBack(t *testing.T) {
 		if err := tr.Init(1); err != nil {
 			return err
 		}
-		b := graph.Batch{Images: make([]byte, 2*3*testSize*testSize), Labels: make([]float32, 2*data.Answers)}
+		b := graph.Batch{Images: make([]byte, 2*3*testSize*testSize), Labels: make([]float32, 2*labels.GalaxyZoo().Width())}
 		b.Labels[0] = float32(math.NaN())
 		if _, err := tr.Step(graph.StepInput{Batch: b, LearningRate: 1}); err != nil {
 			return err

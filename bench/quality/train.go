@@ -300,7 +300,7 @@ func (s settings) give(ctx context.Context, t trial, folder string, asked map[st
 }
 
 func firstWeights(cfg train.Config, prefix string) (err error) {
-	loss, err := objective.New(cfg.Objective)
+	loss, err := objective.New(cfg.Objective, cfg.Schema())
 	if err != nil {
 		return err
 	}

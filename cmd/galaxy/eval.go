@@ -14,6 +14,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/metric"
 )
@@ -50,7 +51,8 @@ type evaluated struct {
 	// Projected tells that the probabilities were made to obey the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
-	ImagesPerSecond float64 `json:"images_per_second"`
+	schema          *labels.Schema // of the cache
+	ImagesPerSecond float64        `json:"images_per_second"`
 }
 
 func evalAction(c *cli.Context) (err error) {
@@ -86,7 +88,7 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	other.load.Size = cache.Manifest().Size
+	other.load.Size, other.schema = cache.Manifest().Size, cache.Schema()
 	model, err := openNetwork(c.String("model"), session, "", other)
 	if err != nil {
 		return err
@@ -101,10 +103,10 @@ func evalAction(c *cli.Context) (err error) {
 
 	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
-		if model.target() != data.Fractions {
-			return usageError{fmt.Errorf("--project: the model predicts the five %v, which are not in the question tree", model.target())}
+		if model.target().Derived() {
+			return usageError{fmt.Errorf("--project: the model predicts the %v, which have no sum rules", model.target())}
 		}
-		model.Predictor = projected{model.Predictor}
+		model.Predictor = projected{model.Predictor, model.target()}
 	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
@@ -118,7 +120,7 @@ func evalAction(c *cli.Context) (err error) {
 	result := evaluated{
 		Galaxy: galaxyVersion, Model: c.String("model"), Step: model.step,
 		CacheChecksum: m.Checksum, SplitSeed: m.SplitSeed, Split: split.String(),
-		Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores,
+		Views: c.Int("tta"), Projected: c.Bool("project"), Result: scores, schema: cache.Schema(),
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	if toCSV := c.String("csv"); toCSV != "" {
@@ -156,14 +158,17 @@ func checkNew(c *cli.Context, flag string) error {
 
 // projected is a Predictor whose probabilities obey the sum rules; its logits,
 // and so the loss, are the network's.
-type projected struct{ train.Predictor }
+type projected struct {
+	train.Predictor
+	schema *labels.Schema
+}
 
 func (p projected) Predict(images []byte) (logits, probabilities []float32, err error) {
 	if logits, probabilities, err = p.Predictor.Predict(images); err != nil {
 		return nil, nil, err
 	}
-	for row := range slices.Chunk(probabilities, data.Answers) {
-		if err := data.ProjectTree(row); err != nil {
+	for row := range slices.Chunk(probabilities, p.schema.Width()) {
+		if err := p.schema.Project(row); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -181,6 +186,8 @@ func (n opened) fits(dir string, m data.Manifest, other foreign) error {
 	switch {
 	case n.size != m.Size:
 		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.size, m.Size, n.size)
+	case !n.target().Source().Equal(m.Schema):
+		return fmt.Errorf("%s was trained on labels of the schema %v, the cache has those of %v: prepare one with labels of the former", what, n.target().Source(), m.Schema)
 	case n.untold && other.loss != nil && n.loss == nil:
 		return usageError{fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
 	case n.untold:

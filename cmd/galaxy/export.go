@@ -73,7 +73,7 @@ func exportAction(c *cli.Context) error {
 		}
 		cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
 	}
-	o, err := objective.New(cfg.Objective)
+	o, err := objective.New(cfg.Objective, cfg.Schema())
 	if err != nil {
 		return fmt.Errorf("run %s: %w", run, err)
 	}
@@ -89,7 +89,7 @@ func exportAction(c *cli.Context) error {
 			Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration,
 			Metadata: savedmodel.Metadata{
 				Galaxy: galaxyVersion, Run: filepath.Base(name), Step: step,
-				Answers: cfg.Objective.Target().Names(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
+				Answers: o.Target().Columns(), Schema: cfg.Schema(), SplitSeed: cfg.Cache.SplitSeed, Objective: cfg.Objective,
 			},
 		})
 	})

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"galaxy/data"
+	"galaxy/labels"
 	"galaxy/train/metric"
 )
 
@@ -60,7 +61,7 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	for _, f := range r.Figures() {
 		figures[f.Name] = f
 	}
-	printMain(w, figures)
+	printMain(w, figures, r.schema)
 	if brief {
 		return
 	}
@@ -99,18 +100,18 @@ func cells(f metric.Figure, digits int) []string {
 	return []string{number(f.Value), between, number(f.Constant)}
 }
 
-func printMain(w io.Writer, figures map[string]metric.Figure) {
+func printMain(w io.Writer, figures map[string]metric.Figure, schema *labels.Schema) {
 	t := newTable(w)
 	t.row("", "value", "95 % interval", "constant")
 	for _, line := range []struct{ text, name string }{
 		{"RMSE", "rmse"},
-		{"accuracy, largest of 37", "accuracy_argmax37"},
+		{fmt.Sprintf("accuracy, largest of %d", schema.Width()), "accuracy_argmax37"},
 		{"accuracy over questions", "question_accuracy"},
 		{"calibration error of the fractions", "fraction_calibration.ece"},
 		{"loss", "loss"},
-		{"five classes: accuracy", "five_class.accuracy"},
-		{"five classes: macro F1", "five_class.macro_f1"},
-		{"five classes: calibration error", "five_class.calibration.ece"},
+		{"clean classes: accuracy", "five_class.accuracy"},
+		{"clean classes: macro F1", "five_class.macro_f1"},
+		{"clean classes: calibration error", "five_class.calibration.ece"},
 	} {
 		if f, ok := figures[line.name]; ok && !math.IsNaN(f.Value) {
 			t.row(append([]string{line.text}, cells(f, 4)...)...)
@@ -122,13 +123,13 @@ func printMain(w io.Writer, figures map[string]metric.Figure) {
 func printQuestions(w io.Writer, r evaluated, figures map[string]metric.Figure) {
 	t := newTable(w)
 	t.row("question", "asked of", "accuracy", "95 % interval", "constant", "RMSE", "95 % interval", "constant")
-	tree := data.Tree()
+	questions := r.schema.Questions()
 	for i, q := range r.Questions {
 		name := "question." + strconv.Itoa(q.Question)
 		line := []string{strconv.Itoa(q.Question), fmt.Sprintf("%.1f %%", 100*q.Reached)}
 		line = append(line, cells(figures[name+".accuracy"], 3)...)
 		line = append(line, cells(figures[name+".rmse"], 4)...)
-		fmt.Fprintln(t, strings.Join(line, "\t")+"\t  "+tree[i].Text)
+		fmt.Fprintln(t, strings.Join(line, "\t")+"\t  "+questions[i].Text)
 	}
 	t.Flush()
 }

@@ -7,9 +7,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/data"
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/objective"
@@ -32,6 +32,8 @@ func foreignModelFlags() []cli.Flag {
 // foreign is what the flags tell of a SavedModel that does not tell itself.
 type foreign struct {
 	load savedmodel.LoadConfig
+	// schema is what its columns, or the classes, are those of.
+	schema *labels.Schema
 	// loss is the one of independent answers; nil where it is not known.
 	loss *objective.Config
 	// names and losses are the flags that were given.
@@ -40,7 +42,7 @@ type foreign struct {
 
 // foreignFlags reads what foreignModelFlags say.
 func foreignFlags(c *cli.Context) (foreign, error) {
-	f := foreign{load: savedmodel.LoadConfig{
+	f := foreign{schema: labels.GalaxyZoo(), load: savedmodel.LoadConfig{
 		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
 		Pixels: graph.Pixels(c.String("pixels")),
 	}}
@@ -69,7 +71,7 @@ func foreignFlags(c *cli.Context) (foreign, error) {
 	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
 		f.loss.Gamma = c.Float64("gamma")
 	}
-	return f, f.loss.Validate()
+	return f, f.loss.Validate(f.schema)
 }
 
 // refuseRun refuses all of the flags for a run.
@@ -97,13 +99,14 @@ func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor,
 		trained = *f.loss
 	}
 	switch loaded.Outputs {
-	case data.Answers:
-	case data.CleanClasses:
+	case f.schema.Width():
+	case f.schema.Classes().Width():
 		trained.Head = objective.Five
 	default:
-		return nil, nil, fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions or the %d %v", dir, loaded.Outputs, data.Answers, data.CleanClasses, data.Classes)
+		return nil, nil, fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions of the label schema %v or the %d %v", dir, loaded.Outputs,
+			f.schema.Width(), f.schema, f.schema.Classes().Width(), f.schema.Classes())
 	}
-	o, err := objective.New(trained)
+	o, err := objective.New(trained, f.schema)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/labels"
 )
 
 func inspectCommand() *cli.Command {
@@ -61,7 +62,7 @@ func inspectAction(c *cli.Context) (err error) {
 	defer func() { err = errors.Join(err, cache.Close()) }()
 	summary := cache.Summary()
 	if sheet != "" {
-		picture, err := contactSheet(cache, summary.Columns[:])
+		picture, err := contactSheet(cache, summary.Columns)
 		if err != nil {
 			return err
 		}
@@ -92,16 +93,15 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, s
 	}
 	row("all", m.Counts)
 
-	fmt.Fprintf(w, "\n%-10s %-18s %7s %7s %14s\n", "column", "answer", "mean", "std", "largest of 37")
-	for _, q := range data.Tree() {
+	fmt.Fprintf(w, "\n%-10s %-18s %7s %7s %14s\n", "column", "answer", "mean", "std", fmt.Sprintf("largest of %d", len(s.Columns)))
+	for _, q := range m.Schema.Questions() {
 		fmt.Fprintf(w, "%s\n", q.Text)
-		for _, a := range q.Answers {
-			column := s.Columns[a.Column]
+		for _, column := range s.Columns[q.First : q.First+len(q.Answers)] {
 			fmt.Fprintf(w, "%-10s %-18s %7.4f %7.4f %14d\n", column.Name, column.Text, column.Mean, column.Std, column.Largest)
 		}
 	}
 
-	fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, data.SumTolerance)
+	fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, labels.SumTolerance)
 	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
 	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
 	printBroken(w, m.Broken, dir)
@@ -124,9 +124,14 @@ const (
 // cache has, spread evenly over the class, each with its GalaxyID and its
 // largest vote fraction.
 func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
-	var members [data.CleanClasses + 1][]int
+	schema := cache.Schema()
+	classes := append(schema.Classes().Columns(), labels.Unclear)
+	members := make([][]int, len(classes))
 	for i := range cache.Len() {
-		class := data.CleanClassOf(cache.Labels(i))
+		class := schema.ClassOf(cache.Labels(i))
+		if class == labels.NoClass {
+			class = len(classes) - 1
+		}
 		members[class] = append(members[class], i)
 	}
 	rowHeight := tileSide + captionLines*lineHeight + tileGap
@@ -137,7 +142,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	pixels := make([]byte, size*size*3)
 	for class, all := range members {
 		top := tileGap + class*rowHeight
-		write(sheet, tileGap, top+lineHeight, data.CleanClass(class).String())
+		write(sheet, tileGap, top+lineHeight, classes[class])
 		write(sheet, tileGap, top+2*lineHeight, fmt.Sprint(len(all)))
 		n := min(len(all), sheetColumns)
 		for k := range n {
@@ -147,12 +152,12 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 			}
 			left := sheetMargin + k*(tileSide+tileGap)
 			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), rgb(pixels, size), image.Rect(0, 0, size, size), draw.Src, nil)
-			labels := cache.Labels(i)
-			largest := data.Largest(labels)
+			row := cache.Labels(i)
+			largest := labels.Largest(row)
 			answer := columns[largest]
 			write(sheet, left, top+tileSide+lineHeight-2, fmt.Sprint(cache.ID(i)))
 			// The name without its "Class", so that it fits.
-			write(sheet, left, top+tileSide+2*lineHeight-2, fmt.Sprintf("%s %s %.2f", strings.TrimPrefix(answer.Name, "Class"), clipText(answer.Text, 9), labels[largest]))
+			write(sheet, left, top+tileSide+2*lineHeight-2, fmt.Sprintf("%s %s %.2f", strings.TrimPrefix(answer.Name, "Class"), clipText(answer.Text, 9), row[largest]))
 		}
 	}
 	var out bytes.Buffer

@@ -11,10 +11,10 @@ import (
 
 	"github.com/zeebo/xxh3"
 
-	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -41,7 +41,7 @@ type opened struct {
 	close    func() error
 }
 
-func (n opened) target() data.Target { return n.trained.Config().Target() }
+func (n opened) target() *labels.Schema { return n.trained.Target() }
 
 // openNetwork opens a run folder's best checkpoint or a SavedModel. A run is
 // opened as it was trained, or, with a precision, with constants for variables and
@@ -63,7 +63,7 @@ func openNetwork(dir string, sessionConfig session.Config, precision network.Pre
 }
 
 func openRun(dir string, cfg train.Config, sessionConfig session.Config, precision network.Precision) (opened, error) {
-	o, err := objective.New(cfg.Objective)
+	o, err := objective.New(cfg.Objective, cfg.Schema())
 	if err != nil {
 		return opened{}, fmt.Errorf("run %s: %w", dir, err)
 	}
@@ -147,7 +147,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other foreign) (op
 			return opened{}, err
 		}
 		n.crop, n.splitSeed, n.step = meta.Crop, meta.SplitSeed, meta.Step
-		if n.trained, err = objective.New(meta.Objective); err != nil {
+		if n.trained, err = objective.New(meta.Objective, meta.Schema); err != nil {
 			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}
 		n.loss = n.trained

@@ -14,6 +14,7 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -25,7 +26,7 @@ func reportPlacement(c *cli.Context) (err error) {
 	if err != nil {
 		return usageError{fmt.Errorf("--devices: %w", err)}
 	}
-	o, err := objective.New(objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy})
+	o, err := objective.New(objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy}, labels.GalaxyZoo())
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/labels"
 	"galaxy/predict"
 	"galaxy/train"
 )
@@ -83,12 +84,16 @@ func predictAction(c *cli.Context) (err error) {
 	if model.warning != "" {
 		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
 	}
-	tree := model.target() == data.Fractions
-	if c.IsSet("sample") && !tree {
-		return usageError{fmt.Errorf("--sample has the %d columns of the question tree, %s answers %d: leave it out", data.Answers, c.String("model"), model.trained.Outputs())}
+	target := model.target()
+	if c.IsSet("sample") && !target.Equal(labels.GalaxyZoo()) {
+		return usageError{fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), c.String("model"), target.Width())}
 	}
-	if c.Bool("raw") && !tree {
-		return usageError{fmt.Errorf("--raw: %s answers the five %v, which are in no question tree and always given as they are: leave it out", c.String("model"), model.target())}
+	if c.Bool("raw") && target.Derived() {
+		return usageError{fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", c.String("model"), target)}
+	}
+	var project *labels.Schema
+	if !c.Bool("raw") && !target.Derived() {
+		project = target
 	}
 	if model.served && c.IsSet("precision") {
 		return usageError{fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
@@ -118,8 +123,8 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: files, Order: matching.Images, Columns: model.target().Names(), Size: model.size,
-		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: tree && !c.Bool("raw"), MaxBroken: c.Int("max-broken"),
+		Out: out, Images: files, Order: matching.Images, Columns: target.Columns(), Size: model.size,
+		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any    `json:"model"`
 			Decoder string `json:"decoder"`
@@ -194,7 +199,7 @@ func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
 		}
 		return images, matching, nil
 	}
-	sample, err := data.ReadSample(c.String("sample"))
+	sample, err := data.ReadSample(c.String("sample"), labels.GalaxyZoo())
 	if err == nil {
 		matching, err = data.Match(sample, images, c.Bool("allow-missing"))
 	}

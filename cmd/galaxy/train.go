@@ -64,7 +64,7 @@ func trainCommand() *cli.Command {
 			&cli.Float64Flag{Name: "contrast", Category: catAugment, Usage: "multiply the distance from the mean colour by 1 ± up to a `SHARE`"},
 			&cli.Float64Flag{Name: "color", Category: catAugment, Usage: "multiply each colour channel by 1 ± up to a `SHARE`"},
 
-			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Independent), Usage: "answers (37 independent), tree (obeys the sum rules by construction) or five (the clean classes)"},
+			&cli.StringFlag{Name: "head", Category: catObjective, Value: string(objective.Independent), Usage: "answers (independent columns), tree (obeys the sum rules by construction) or five (the clean classes)"},
 			&cli.StringFlag{Name: "loss", Category: catObjective, Value: string(objective.Focal), Usage: "focal, crossentropy or mse", DefaultText: "focal; crossentropy with the heads tree and five"},
 			&cli.Float64Flag{Name: "alpha", Category: catObjective, Value: focal.Default().Alpha, Usage: "focal loss: weight of a vote for, in (0, 1)"},
 			&cli.Float64Flag{Name: "gamma", Category: catObjective, Value: focal.Default().Gamma, Usage: "focal loss: focus on what is hard, 0 or more"},
@@ -275,7 +275,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 		return nil, err
 	}
 	m := cache.Manifest()
-	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop}
+	cfg.Cache = train.CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Crop: m.Crop, Schema: m.Schema}
 	cfg.Model.Size = m.Size
 	cfg.Model.Mean, cfg.Model.Std = m.ChannelMean, m.ChannelStd
 	set("precision", func() { cfg.Model.Precision = network.Precision(c.String("precision")) })
@@ -313,7 +313,7 @@ func configure(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int
 	if err := configureObjective(c, cache, &cfg.Objective, set); err != nil {
 		return nil, err
 	}
-	cfg.Model.Outputs = cfg.Objective.Target().Width()
+	cfg.Model.Outputs = cfg.Target().Width()
 	set("seed", func() { cfg.Seed = c.Int64("seed") })
 	set("init-from", func() { cfg.InitFrom = c.String("init-from") })
 	set("on-nonfinite", func() { cfg.OnNonFinite = train.OnNonFinite(c.String("on-nonfinite")) })
@@ -393,11 +393,12 @@ func parseWeights(text string, head objective.Head, cache *data.Cache) ([]float6
 	case text == "balanced" && head != objective.Five:
 		return nil, fmt.Errorf("balanced with --head %s: expected one number a column (answers) or question (tree); only --head five has classes to balance", head)
 	case text == "balanced":
-		counts := make([]int, data.CleanClasses)
-		for _, i := range cache.Labelled(data.Train, data.Classes) {
-			counts[data.CleanClassOf(cache.Labels(i))]++
+		classes := cache.Schema().Classes()
+		counts := make([]int, classes.Width())
+		for _, i := range cache.Labelled(data.Train, classes) {
+			counts[classes.ClassOf(cache.Labels(i))]++
 		}
-		return objective.BalancedWeights(counts)
+		return objective.BalancedWeights(classes, counts)
 	}
 	var weights []float64
 	for _, field := range strings.Split(text, ",") {
@@ -472,13 +473,13 @@ func checkKinds(c *cli.Context, cfg train.Config) error {
 
 // epochOf is the number of steps of an epoch.
 func epochOf(cache *data.Cache, cfg *train.Config) int64 {
-	return int64(len(cache.Labelled(data.Train, cfg.Objective.Target())) / cfg.Batch)
+	return int64(len(cache.Labelled(data.Train, cfg.Target())) / cfg.Batch)
 }
 
 // configureDurations finds the length of the run, which for --budget is train.MaxSteps for
 // now, and turns every duration into steps.
 func configureDurations(c *cli.Context, cache *data.Cache, cfg *train.Config, workers int, resumed bool, set func(string, func())) error {
-	if examples := len(cache.Labelled(data.Train, cfg.Objective.Target())); cfg.Batch < 1 || cfg.Batch > examples {
+	if examples := len(cache.Labelled(data.Train, cfg.Target())); cfg.Batch < 1 || cfg.Batch > examples {
 		return fmt.Errorf("--batch %d: expected 1 to %d, the size of the train split", cfg.Batch, examples)
 	}
 	epoch := epochOf(cache, cfg)
@@ -640,7 +641,7 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	if auto := cfg.Devices == session.AutoDevices || cfg.Devices == ""; auto && !session.IsGPU(devices[0]) {
 		where += " (there is no GPU)"
 	}
-	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Objective.Target())) }
+	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Target())) }
 	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
 		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch, shared, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)

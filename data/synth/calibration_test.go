@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"galaxy/data"
+	"galaxy/labels"
 
 	"gonum.org/v1/gonum/mat"
 )
@@ -16,7 +17,7 @@ import (
 // columns over 3,461 galaxies drawn from the challenge's training set (their
 // standard error is at most 0.005), in file order.
 var (
-	realMean = [answers]float64{
+	realMean = []float64{
 		0.4463, 0.5270, 0.0267, // smooth, features, artifact
 		0.1086, 0.4184, // edge-on
 		0.0964, 0.3221, // bar
@@ -29,7 +30,7 @@ var (
 		0.0910, 0.0775, 0.0339, // winding
 		0.0134, 0.0883, 0.0161, 0.0066, 0.0070, 0.0708, // number of arms
 	}
-	realSD = [answers]float64{
+	realSD = []float64{
 		0.2848, 0.2978, 0.0428,
 		0.2169, 0.2977,
 		0.1694, 0.2442,
@@ -45,15 +46,16 @@ var (
 )
 
 // sample is the labels of 20,000 galaxies, simulated without painting them.
-var sample = sync.OnceValue(func() [][answers]float64 {
-	rows := make([][answers]float64, 20_000)
+var sample = sync.OnceValue(func() [][]float64 {
+	rows := make([][]float64, 20_000)
 	for i := range rows {
 		rows[i] = vote(newGalaxy(1, i), newStream(1, i, streamVotes))
 	}
 	return rows
 })
 
-func moments(rows [][answers]float64) (mean, sd [answers]float64) {
+func moments(rows [][]float64) (mean, sd []float64) {
+	mean, sd = make([]float64, schema.Width()), make([]float64, schema.Width())
 	for _, r := range rows {
 		for k, v := range r {
 			mean[k] += v / float64(len(rows))
@@ -73,7 +75,7 @@ func moments(rows [][answers]float64) (mean, sd [answers]float64) {
 func TestColumnsLookLikeTheRealOnes(t *testing.T) {
 	rows := sample()
 	mean, sd := moments(rows)
-	names := data.Columns()
+	names := schema.Columns()
 	variance := 0.0
 	for k := range mean {
 		// Of a rare answer the relative error counts, of a common one the
@@ -84,7 +86,7 @@ func TestColumnsLookLikeTheRealOnes(t *testing.T) {
 		if d := math.Abs(sd[k] - realSD[k]); d > math.Min(0.035, 0.02+0.1*realSD[k]) {
 			t.Errorf("%s: standard deviation %.4f, real %.4f", names[k], sd[k], realSD[k])
 		}
-		variance += sd[k] * sd[k] / answers
+		variance += sd[k] * sd[k] / float64(schema.Width())
 	}
 	// The constant predictor's RMSE is 0.1615 on real galaxies.
 	if rmse := math.Sqrt(variance); math.Abs(rmse-0.1615) > 0.004 {
@@ -95,13 +97,13 @@ func TestColumnsLookLikeTheRealOnes(t *testing.T) {
 func TestLargestColumn(t *testing.T) {
 	rows := sample()
 	share := make(map[string]float64)
-	names := data.Columns()
+	names := schema.Columns()
 	for _, r := range rows {
-		var f [answers]float32
+		f := make([]float32, schema.Width())
 		for k, v := range r {
 			f[k] = float32(v)
 		}
-		share[names[data.Largest(f[:])]] += 1 / float64(len(rows))
+		share[names[labels.Largest(f)]] += 1 / float64(len(rows))
 	}
 	// Shares in all 61,578 galaxies of the challenge.
 	for _, want := range []struct {
@@ -214,6 +216,7 @@ func TestThumbnailsAreNotEnough(t *testing.T) {
 		t.Skip("paints 1,500 galaxies, and has no shared state of its own to race for")
 	}
 	const n, fit, side, width = 1500, 1050, 8, 8*8*3 + 1
+	answers := schema.Width()
 	x, y := mat.NewDense(n, width, nil), mat.NewDense(n, answers, nil)
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
@@ -222,8 +225,7 @@ func TestThumbnailsAreNotEnough(t *testing.T) {
 			p := newPainter()
 			for i := first; i < n; i += workers {
 				g := newGalaxy(1, i)
-				labels := vote(g, newStream(1, i, streamVotes))
-				y.SetRow(i, labels[:])
+				y.SetRow(i, vote(g, newStream(1, i, streamVotes)))
 				x.SetRow(i, append(thumbnail(p.paint(g, newStream(1, i, streamSky)), side), 1))
 			}
 		})

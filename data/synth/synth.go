@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"galaxy/data"
 	"galaxy/internal/durable"
 
 	"golang.org/x/sync/errgroup"
@@ -94,7 +93,7 @@ func Generate(ctx context.Context, cfg Config) error {
 // row is one line of the labels file.
 type row struct {
 	id     int64
-	labels [answers]float64
+	labels []float64
 }
 
 // drawAll draws every galaxy into images and returns the label rows in the
@@ -179,7 +178,7 @@ func writeLabels(path string, rows []row) (err error) {
 	w := bufio.NewWriter(f)
 	var line bytes.Buffer
 	line.WriteString("GalaxyID")
-	for _, c := range data.Columns() {
+	for _, c := range schema.Columns() {
 		line.WriteString("," + c)
 	}
 	line.WriteByte('\n')

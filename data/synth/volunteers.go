@@ -2,34 +2,30 @@ package synth
 
 import (
 	"math"
+	"slices"
 
-	"galaxy/data"
+	"galaxy/labels"
 )
 
-// answers is the number of label columns.
-const answers = data.Answers
+var (
+	// schema is what the volunteers are asked. believe knows each of its questions.
+	schema    = labels.GalaxyZoo()
+	questions = schema.Questions()
+	// walk is the order in which a volunteer comes to the questions, by number. Each is
+	// asked of those who gave one of the answers that it is asked after.
+	walk = []int{1, 2, 9, 3, 4, 10, 11, 5, 7, 6, 8}
 
-// questions is the tree the volunteers walk.
-var questions = data.Tree()
+	// First columns of the questions, to write beliefs readably.
+	q1, q2, q3, q4, q5 = first(1), first(2), first(3), first(4), first(5)
+	q6, q7, q8, q9     = first(6), first(7), first(8), first(9)
+	qA, qB             = first(10), first(11)
+)
+
+func first(number int) int { return questions[number-1].First }
 
 // beliefs holds, for each question, what the picture says for each answer:
 // logits of the average volunteer's choice, laid out like the label columns.
-type beliefs [answers]float64
-
-// First columns of the questions, to write beliefs readably.
-const (
-	q1 = 0
-	q2 = 3
-	q3 = 5
-	q4 = 7
-	q5 = 9
-	q6 = 13
-	q7 = 15
-	q8 = 18
-	q9 = 25
-	qA = 28 // question 10
-	qB = 31 // question 11
-)
+type beliefs []float64
 
 // sigma is the standard deviation of the point spread in units of r90.
 func (g *galaxy) sigma() float64 { return g.seeing / 2.355 / g.r90 }
@@ -130,7 +126,7 @@ func (e *evidence) features(b *body) float64 {
 // believe turns the evidence into answers. The numbers are fitted to the real
 // catalogue: its column means, their spread and their correlations.
 func (g *galaxy) believe() beliefs {
-	var l beliefs
+	l := make(beliefs, schema.Width())
 	b := &g.main
 	e := g.look()
 
@@ -201,19 +197,25 @@ func ordered(logits []float64, x float64, centres []float64, width float64) {
 	}
 }
 
-// vote sends volunteers down the question tree and returns the 37 columns.
-func vote(g *galaxy, s stream) [answers]float64 {
+// vote asks volunteers the questions of the schema and returns its columns.
+func vote(g *galaxy, s stream) []float64 {
 	l := g.believe()
 	voters := 32 + s.IntN(25)
-	var count [answers]float64
+	count := make([]float64, schema.Width())
+	given := make([]bool, schema.Width()) // of one volunteer
 	reached6 := 0.0
 	for range voters {
 		eager := s.normal(0, 0.6) // sees features where others do not
 		odd := s.normal(0, 0.7)   // finds many things odd
 		skill := s.in(0.75, 1.25) // sharpens or blurs every judgement
 		slip := s.chance(0.02)    // clicks without looking
-		for at := 1; at != data.End; {
+		clear(given)
+		for _, at := range walk {
 			question := &questions[at-1]
+			after := question.AfterColumns
+			if len(after) > 0 && !slices.ContainsFunc(after, func(column int) bool { return given[column] }) {
+				continue
+			}
 			if at == 6 {
 				reached6++
 			}
@@ -234,10 +236,10 @@ func vote(g *galaxy, s stream) [answers]float64 {
 			}
 			k := choose(p[:n], s.Float64())
 			count[question.First+k]++
-			at = question.Answers[k].Next
+			given[question.First+k] = true
 		}
 	}
-	var out [answers]float64
+	out := make([]float64, schema.Width())
 	for i := range questions {
 		question := &questions[i]
 		// Kaggle's columns are shares of everybody, but for questions 6 and

@@ -18,7 +18,10 @@ import (
 	"strconv"
 
 	"galaxy/data"
+	"galaxy/labels"
 )
+
+var schema = labels.GalaxyZoo()
 
 // tolerance is how closely the competition's own rows satisfy the sum rules.
 const tolerance = 1e-4
@@ -57,7 +60,7 @@ func check(out io.Writer, sums bool, submission, sample string) error {
 
 // compare returns the number of rows, header included, that are right.
 func compare(got, want *csv.Reader, sums bool) (rows int, err error) {
-	header := append([]string{data.IDColumn}, data.Columns()...)
+	header := append([]string{data.IDColumn}, schema.Columns()...)
 	for ; ; rows++ {
 		g, errG := got.Read()
 		w, errW := want.Read()
@@ -93,12 +96,12 @@ func checkRow(fields []string, sums bool) error {
 	for i, field := range fields {
 		v, err := strconv.ParseFloat(field, 64)
 		if err != nil || !(v >= 0 && v <= 1) { // so that a NaN fails
-			return fmt.Errorf("%s is %q; expected a number from 0 to 1", data.Columns()[i], field)
+			return fmt.Errorf("%s is %q; expected a number from 0 to 1", schema.Columns()[i], field)
 		}
 		row[i] = float32(v)
 	}
 	if !sums {
 		return nil
 	}
-	return data.CheckSums(row, tolerance)
+	return schema.CheckSums(row, tolerance)
 }

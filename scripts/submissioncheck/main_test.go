@@ -5,16 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"galaxy/data"
 )
 
 func TestCheck(t *testing.T) {
-	header := "GalaxyID," + strings.Join(data.Columns(), ",") + "\n"
+	header := "GalaxyID," + strings.Join(schema.Columns(), ",") + "\n"
 	// Nobody saw a disk or anything odd.
 	const answers = "0.70000,0.20000,0.10000,0.10000,0.10000,0.10000,0.00000,0.00000,0.10000,0.00000,0.10000,0.00000,0.00000,0.00000,1.00000," +
 		"0.30000,0.40000,0.00000,0,0,0,0,0,0,0,0.10000,0,0,0,0,0,0,0,0,0,0,0\n"
-	zeros := strings.Repeat(",0", data.Answers) + "\n"
+	zeros := strings.Repeat(",0", schema.Width()) + "\n"
 	sample := header + "100018" + zeros + "100037" + zeros
 	good := header + "100018," + answers + "100037," + answers
 	for _, c := range []struct {

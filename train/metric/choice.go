@@ -1,113 +1,73 @@
 package metric
 
-import "galaxy/data"
+import "galaxy/labels"
 
-// tree is the question tree; read only.
-var tree = data.Tree()
+// none stands for no class.
+const none = labels.NoClass
 
-// none stands for no clean class.
-const none = -1
+// target is a schema as the scores need it: of vote fractions, or of classes.
+type target struct {
+	schema *labels.Schema
+	width  int
+	// questions are those of vote fractions; classes have no figures by question.
+	questions []labels.Question
+	// classes are their names, and deciding the column of each that says how likely it is.
+	classes  []string
+	deciding []int
+}
+
+func newTarget(schema *labels.Schema) *target {
+	t := &target{schema: schema, width: schema.Width(), classes: schema.Classes().Columns()}
+	if schema.Derived() {
+		for j := range t.classes {
+			t.deciding = append(t.deciding, j)
+		}
+	} else {
+		t.questions, t.deciding = schema.Questions(), schema.LastColumns()
+	}
+	return t
+}
 
 // choices are what a row of columns says when it has to decide.
 type choices struct {
-	column   int                 // the largest of all
-	question [data.Questions]int // the largest within each question
-	// class is the clean class, or none; confidence is its share of the five.
+	column   int   // the largest of all
+	question []int // the largest within each question
+	// class is the clean class, or none; confidence is its share of all of them.
 	class      int
 	confidence float64
 }
 
-// truthOf is what a row of labels says.
-func truthOf(target data.Target, labels []float32) choices {
-	c := answerOf(target, labels)
-	if target == data.Fractions {
-		if c.class = int(data.CleanClassOf(labels)); c.class == int(data.Unclear) {
-			c.class = none
-		}
+// newChoices has room for those of every question.
+func (t *target) newChoices() choices { return choices{question: make([]int, len(t.questions))} }
+
+// readTruth fills in what a row of labels says.
+func (t *target) readTruth(c *choices, row []float32) {
+	t.readAnswer(c, row)
+	if !t.schema.Derived() {
+		c.class = t.schema.ClassOf(row)
 	}
-	return c
 }
 
-// answerOf is what a row of predictions says. Its clean class is the one with
-// the largest of the five shares.
-func answerOf(target data.Target, row []float32) choices {
-	c := choices{column: data.Largest(row)}
-	five := row
-	if target == data.Fractions {
-		for i := range tree {
-			q := &tree[i]
-			c.question[i] = q.First + data.Largest(row[q.First:q.First+len(q.Answers)])
-		}
-		var shares [data.CleanClasses]float32
-		for class, column := range classColumns {
-			shares[class] = row[column]
-		}
-		five = shares[:]
+// readAnswer fills in what a row of predictions says. Its class is the one whose deciding
+// column is the largest.
+func (t *target) readAnswer(c *choices, row []float32) {
+	c.column = labels.Largest(row)
+	for i := range t.questions {
+		q := &t.questions[i]
+		c.question[i] = q.First + labels.Largest(row[q.First:q.First+len(q.Answers)])
 	}
-	c.class = data.Largest(five)
-	sum := 0.0
-	for _, v := range five {
+	c.class = none
+	sum, largest := 0.0, float32(0)
+	for k, column := range t.deciding {
+		v := row[column]
+		if c.class == none || v > largest {
+			c.class, largest = k, v
+		}
 		sum += max(float64(v), 0)
 	}
 	if sum > 0 {
-		c.confidence = max(float64(five[c.class]), 0) / sum
+		c.confidence = max(float64(largest), 0) / sum
 	} else {
-		c.confidence = 1 / float64(data.CleanClasses)
+		c.confidence = 1 / float64(len(t.deciding))
 	}
-	return c
-}
-
-// classColumns are the columns that decide a clean class: the last answer on the
-// way to it. The columns are shares of all volunteers, so they can be compared.
-var classColumns = func() (columns [data.CleanClasses]int) {
-	names := data.Columns()
-	for class, name := range map[data.CleanClass]string{
-		data.Round: "Class7.1", data.InBetween: "Class7.2", data.Cigar: "Class7.3", data.EdgeOn: "Class2.1", data.Spiral: "Class4.1",
-	} {
-		for j, n := range names {
-			if n == name {
-				columns[class] = j
-			}
-		}
-	}
-	return columns
-}()
-
-// roots holds for each question the one that starts its path: question 1, or
-// question 6 for itself and question 8. Its columns and those below are shares
-// of the volunteers who were asked it.
-var roots = func() (roots [data.Questions]int) {
-	var of [data.Answers]int // the question of a column
-	for i := range tree {
-		for _, a := range tree[i].Answers {
-			of[a.Column] = i
-		}
-	}
-	for i := range tree {
-		root := i
-		for tree[root].Parent != data.Root {
-			root = of[tree[root].Parent]
-		}
-		roots[i] = root
-	}
-	return roots
-}()
-
-// reached returns the share of volunteers who were asked question i.
-func reached(labels []float32, i int) float64 {
-	share := 1.0
-	if parent := tree[i].Parent; parent != data.Root {
-		share = float64(labels[parent])
-	}
-	if roots[i] > 0 {
-		// A later root is asked of all whom the first question did not send home.
-		asked := 1.0
-		for _, a := range tree[0].Answers {
-			if a.Next == data.End {
-				asked -= float64(labels[a.Column])
-			}
-		}
-		share *= max(asked, 0)
-	}
-	return share
 }

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"math"
 
-	"galaxy/data"
+	"galaxy/labels"
 )
 
 // Constant is the predictor that gives every image the same answer: the
@@ -21,30 +21,29 @@ type Constant struct {
 }
 
 // FitConstant makes the constant predictor of the given label rows of
-// target.Width() each, which should be those of the train split. The rows are not
+// schema.Width() each, which should be those of the train split. The rows are not
 // kept. No rows, rows of another length and values outside [0, 1] are errors.
-func FitConstant(target data.Target, rows iter.Seq[[]float32]) (*Constant, error) {
-	width := target.Width()
-	c := &Constant{Means: make([]float64, width)}
-	largest := make([]float64, width)      // how often a column is the row's largest
-	var within [data.Answers]float64       // how often, by who reached it, its question's largest
-	var classes [data.CleanClasses]float64 // how often a clean class comes
+func FitConstant(schema *labels.Schema, rows iter.Seq[[]float32]) (*Constant, error) {
+	t := newTarget(schema)
+	c := &Constant{Means: make([]float64, t.width), choices: t.newChoices()}
+	largest := make([]float64, t.width)        // how often a column is the row's largest
+	within := make([]float64, t.width)         // how often, by who reached it, its question's largest
+	classes := make([]float64, len(t.classes)) // how often a clean class comes
+	truth := t.newChoices()
 	for row := range rows {
-		if len(row) != width {
-			return nil, fmt.Errorf("fit constant predictor: row %d has %d labels; want %d", c.examples, len(row), width)
+		if len(row) != t.width {
+			return nil, fmt.Errorf("fit constant predictor: row %d has %d labels; expected %d", c.examples, len(row), t.width)
 		}
 		for j, y := range row {
 			if !(y >= 0 && y <= 1) {
-				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; want a fraction from 0 to 1", c.examples, y, target.Names()[j])
+				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; expected a fraction from 0 to 1", c.examples, y, schema.Columns()[j])
 			}
 			c.Means[j] += float64(y)
 		}
-		truth := truthOf(target, row)
+		t.readTruth(&truth, row)
 		largest[truth.column]++
-		if target == data.Fractions {
-			for i, column := range truth.question {
-				within[column] += reached(row, i)
-			}
+		for i, column := range truth.question {
+			within[column] += schema.Reached(row, i)
 		}
 		if truth.class != none {
 			classes[truth.class]++
@@ -58,8 +57,8 @@ func FitConstant(target data.Target, rows iter.Seq[[]float32]) (*Constant, error
 		c.Means[j] /= float64(c.examples)
 	}
 	c.choices.column = first(largest)
-	for i := range tree {
-		q := &tree[i]
+	for i := range t.questions {
+		q := &t.questions[i]
 		c.choices.question[i] = q.First + first(within[q.First:q.First+len(q.Answers)])
 	}
 	c.choices.class = none
@@ -68,7 +67,7 @@ func FitConstant(target data.Target, rows iter.Seq[[]float32]) (*Constant, error
 		clean += n
 	}
 	if clean > 0 {
-		c.choices.class = first(classes[:])
+		c.choices.class = first(classes)
 		c.choices.confidence = classes[c.choices.class] / clean
 	}
 	return c, nil

@@ -1,51 +1,53 @@
 // Package metric scores predicted vote fractions against those of the
 // catalogue, and predicted clean classes against those that follow from it.
 //
-//	constant, err := metric.FitConstant(target, trainRows) // the baseline
-//	e := metric.New(target, loss, constant)
+//	constant, err := metric.FitConstant(schema, trainRows) // the baseline
+//	e := metric.New(schema, loss, constant)
 //	for … { err = e.Add(logits, probabilities, labels) } // batch by batch
 //	scores, err := e.Scores()       // while a network is trained, or
 //	result, err := e.Result(traits…) // with intervals, baseline and slices
 //
-// All arrays are float32, row-major [n, target.Width()]: the 37 columns as in
-// Kaggle's file, or the five clean classes (see package data). Sums are float64
-// and run in the order in which examples were added, so results do not depend on
-// how they were cut into batches. Per example, 344 bytes are kept.
+// All arrays are float32, row-major [n, schema.Width()]: vote fractions, or their clean
+// classes (see package labels). Sums are float64 and run in the order in which examples
+// were added, so results do not depend on how they were cut into batches. Per example,
+// 160 bytes are kept and 24 more for each question.
 //
 // # The scores
 //
 // With y the labels, p the probabilities, N examples and C columns:
 //
-//   - rmse = √(Σᵢⱼ (pᵢⱼ − yᵢⱼ)² / (C·N)); with the 37 columns the score of the
+//   - rmse = √(Σᵢⱼ (pᵢⱼ − yᵢⱼ)² / (C·N)); with labels.GalaxyZoo the score of the
 //     Kaggle competition "Galaxy Zoo - The Galaxy Challenge" (2014). Smaller is
 //     better.
 //   - accuracy_argmax37: the share of examples whose largest column is the
 //     same in p and y; of equal columns the first counts. It is what Keras'
 //     categorical accuracy computes on soft labels.
 //   - The rmse of a question is taken over all examples and its own columns only.
-//     With c columns of question q, Σ c·rmse_q² = 37·rmse².
+//     With c columns of question q, Σ c·rmse_q² = C·rmse².
 //   - question_accuracy: of all the times a volunteer was asked a question, the
 //     share at which the answer most volunteers chose is the one with the
 //     largest probability: Σᵢq wᵢq·hitᵢq / Σᵢq wᵢq over examples i and
-//     questions q, where w is the share of volunteers who reached the question.
-//     It is the value of the column that the question's answers sum to, but
-//     the columns of questions 6 and 8 are taken over those who reached
-//     question 6: for question 6 it is 1 − Class1.3, and for question 8
+//     questions q, where w is the share of volunteers who reached the question
+//     (Schema.Reached). It is the value of the columns that the question's answers sum
+//     to, but in labels.GalaxyZoo the columns of questions 6 and 8 are taken over those
+//     who reached question 6: for question 6 it is 1 − Class1.3, and for question 8
 //     (1 − Class1.3)·Class6.1. Each question's own is beside it.
 //   - loss: the mean of the training loss over all examples, in float64 from the
 //     logits; not defined without a loss.
 //
-// # Five classes
+// # Classes
 //
-// They are scored on the examples that have a clean class (data.CleanClassOf of
-// the labels). The one predicted is that of the largest of five columns: 7.1
+// Their keys begin with five_class, whatever their number: labels.GalaxyZoo has five.
+// They are scored on the examples that have a clean class (Schema.ClassOf of
+// the labels). The one predicted is that of the largest of the columns which end the
+// classes' paths (Schema.LastColumns), in labels.GalaxyZoo 7.1
 // round, 7.2 in between, 7.3 cigar, 2.1 edge-on, 4.1 spiral. Each is the share
 // of all volunteers who went the whole way to that answer, so they can be
-// compared, and on the votes themselves the rule is always right: whichever
+// compared, and on the votes themselves the rule is always right there: whichever
 // class's thresholds are reached, at least half of the volunteers are in its
 // column. The thresholds themselves would be no rule for predictions, which
-// reach them only where they are sure. A network of five columns predicts the
-// largest of them.
+// reach them only where they are sure. A network of classes predicts the
+// largest of its columns.
 //
 // From the confusion matrix, with TP, FP and FN of a class: precision
 // TP/(TP+FP), recall TP/(TP+FN), F1 = 2TP/(2TP+FP+FN); macro F1 is the mean over
@@ -58,9 +60,9 @@
 //
 //	ece = Σ_m |B_m|/n · |mean prediction in B_m − mean outcome in B_m|
 //
-// For the five classes the prediction is the confidence, the largest column's
-// share of the five, and the outcome whether the class is right. For the
-// fractions it is taken over all 37·N pairs of p and y. A bin holds its lower end
+// For the classes the prediction is the confidence, the largest column's
+// share of the columns compared, and the outcome whether the class is right. For the
+// fractions it is taken over all C·N pairs of p and y. A bin holds its lower end
 // (Guo's holds its upper one), the last both.
 //
 // # Intervals

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"galaxy/data"
+	"galaxy/labels"
 	"galaxy/train/metric"
 )
 
@@ -37,12 +37,12 @@ func Example() {
 		r[0], r[1], r[13], r[14] = smooth, disk, 1-notOdd, notOdd
 		return r
 	}
-	constant, err := metric.FitConstant(data.Fractions, slices.Values([][]float32{row(0.8, 0.2, 0.9), row(0.4, 0.6, 0.8)}))
+	constant, err := metric.FitConstant(labels.GalaxyZoo(), slices.Values([][]float32{row(0.8, 0.2, 0.9), row(0.4, 0.6, 0.8)}))
 	if err != nil {
 		log.Fatal(err)
 	}
 	loss := crossEntropy{}
-	evaluation := metric.New(data.Fractions, loss, constant)
+	evaluation := metric.New(labels.GalaxyZoo(), loss, constant)
 
 	labels, probabilities := row(0.3, 0.7, 1), row(0.4, 0.6, 0.9)
 	logits := make([]float32, len(probabilities))

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"galaxy/data"
+	"galaxy/labels"
 )
 
 // Loss is the loss a network was trained with. objective.Objective is one.
@@ -24,32 +24,39 @@ var ErrNotFinite = errors.New("not finite")
 
 // Evaluation accumulates examples. It is not safe for concurrent use.
 type Evaluation struct {
-	target   data.Target
+	target   *target
 	loss     Loss
 	constant *Constant
+	// Of the example at hand.
+	truth, answer choices
 	// The constant's answer in the form that add takes.
 	logits, means []float32
 	model, base   scored
 }
 
-// New returns an empty evaluation of predictions of target. loss may be nil, and
-// then there is no figure of it; so may constant, and Result then has no
-// baseline. constant must have been fitted to labels of the same target.
-func New(target data.Target, loss Loss, constant *Constant) *Evaluation {
-	return &Evaluation{target: target, loss: loss, constant: constant, model: scored{target: target}, base: scored{target: target}}
+// New returns an empty evaluation of predictions of the schema's columns: of vote
+// fractions, or of classes. loss may be nil, and then there is no figure of it; so may
+// constant, and Result then has no baseline. constant must have been fitted to labels
+// of the same schema.
+func New(schema *labels.Schema, loss Loss, constant *Constant) *Evaluation {
+	t := newTarget(schema)
+	return &Evaluation{
+		target: t, loss: loss, constant: constant, truth: t.newChoices(), answer: t.newChoices(),
+		model: newScored(t), base: newScored(t),
+	}
 }
 
-// Add adds n examples: probabilities and labels are [n, target.Width()], and so
+// Add adds n examples: probabilities and labels are [n, schema.Width()], and so
 // are logits if there is a loss; else they may be nil. The slices are not kept.
 // Slices of other sizes, and values that are not finite (ErrNotFinite), which no score
 // could be made of, are errors; the batch is then not counted.
 func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
-	width := e.target.Width()
+	width := e.target.width
 	if e.loss == nil {
 		logits = nil
 	}
 	if len(labels) == 0 || len(labels)%width != 0 || len(probabilities) != len(labels) || e.loss != nil && len(logits) != len(labels) {
-		return fmt.Errorf("score examples: %d logits, %d probabilities and %d labels; want the same multiple of %d of each",
+		return fmt.Errorf("score examples: %d logits, %d probabilities and %d labels; expected the same multiple of %d of each",
 			len(logits), len(probabilities), len(labels), width)
 	}
 	for _, a := range []struct {
@@ -59,7 +66,7 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 		for i, v := range a.values {
 			if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
 				return fmt.Errorf("score examples: the %s of example %d, %s, is %v: %w", a.name,
-					len(e.model.examples)+i/width, e.target.Names()[i%width], v, ErrNotFinite)
+					len(e.model.examples)+i/width, e.target.schema.Columns()[i%width], v, ErrNotFinite)
 			}
 		}
 	}
@@ -68,10 +75,11 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	}
 	for i := 0; i < len(labels); i += width {
 		p, y := probabilities[i:i+width], labels[i:i+width]
-		truth := truthOf(e.target, y)
-		e.model.add(p, y, truth, answerOf(e.target, p), e.lossOf(logits, i, y))
+		e.target.readTruth(&e.truth, y)
+		e.target.readAnswer(&e.answer, p)
+		e.model.add(p, y, &e.truth, &e.answer, e.lossOf(logits, i, y))
 		if e.constant != nil {
-			e.base.add(e.means, y, truth, e.constant.choices, e.lossOf(e.logits, 0, y))
+			e.base.add(e.means, y, &e.truth, &e.constant.choices, e.lossOf(e.logits, 0, y))
 		}
 	}
 	return nil

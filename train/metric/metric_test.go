@@ -10,8 +10,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"galaxy/data"
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
+
+var zoo, small = labels.GalaxyZoo(), labelstest.Small()
 
 // quadratic is a loss whose minimiser is known: (x − y)² at x = y.
 type quadratic struct{}
@@ -53,12 +56,31 @@ func row(columns map[int]float32) []float32 {
 	return r
 }
 
-// The columns of the tree, written out once more: the first column of each
-// question, and the column whose value reaches it.
-var (
-	firstColumn  = []int{0, 3, 5, 7, 9, 13, 15, 18, 25, 28, 31, 37}
-	parentColumn = []int{-1, 1, 4, 4, 4, -1, 0, 13, 3, 7, 7}
-)
+// written is a schema written out once more.
+type written struct {
+	schema *labels.Schema
+	first  []int // column of each question, and the end
+	// reached is the share of volunteers who were asked each question.
+	reached func(y []float32) []float64
+}
+
+var writtenSchemas = []written{
+	{zoo, []int{0, 3, 5, 7, 9, 13, 15, 18, 25, 28, 31, 37}, func(row []float32) []float64 {
+		y := float64s(row)
+		return []float64{1, y[1], y[4], y[4], y[4], 1 - y[star], y[0], (1 - y[star]) * y[13], y[3], y[7], y[7]}
+	}},
+	{small, []int{0, 3, 5, 8}, func(row []float32) []float64 {
+		y := float64s(row)
+		return []float64{1, y[1], y[0] + y[4]}
+	}},
+}
+
+func float64s(row []float32) (out []float64) {
+	for _, v := range row {
+		out = append(out, float64(v))
+	}
+	return out
+}
 
 const (
 	smooth, disk, star = 0, 1, 2
@@ -79,7 +101,7 @@ func TestByHand(t *testing.T) {
 		row(map[int]float32{disk: 0.25, star: 0.75, 3: 0.5, 25: 0.5, odd: 1}))
 	logits := make([]float32, len(labels)) // all 0: the quadratic loss is the mean square of the labels
 
-	e := New(data.Fractions, quadratic{}, nil)
+	e := New(zoo, quadratic{}, nil)
 	if err := e.Add(logits, probabilities, labels); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +158,7 @@ func TestByHand(t *testing.T) {
 	}
 	// The first galaxy is round (1.1 ≥ .469, 7.1 ≥ .5) and taken for in between;
 	// the second has no clean class.
-	if f := result.FiveClass; f == nil || f.Examples != 1 || f.Confusion[data.Round][data.InBetween] != 1 {
+	if f := result.FiveClass; f == nil || f.Examples != 1 || f.Confusion[0][1] != 1 {
 		t.Errorf("five classes: %+v", f)
 	}
 }
@@ -152,23 +174,11 @@ func nearly(t interface {
 	}
 }
 
-// Question 8 is asked of those of 6.1, which is a share of those whom 1.3 did
-// not send home.
-func TestReached(t *testing.T) {
-	labels := row(map[int]float32{smooth: 0.5, disk: 0.125, star: 0.375, notEdgeOn: 0.125, odd: 0.25, notOdd: 0.75})
-	want := []float64{1, 0.125, 0.125, 0.125, 0.125, 0.625, 0.5, 0.625 * 0.25, 0, 0, 0}
-	for i, w := range want {
-		if got := reached(labels, i); got != w {
-			t.Errorf("question %d is reached by %v, want %v", i+1, got, w)
-		}
-	}
-}
-
-// drawRows draws n rows of 37; ties and zeros are common.
-func drawRows(t *rapid.T, name string, n int) []float32 {
+// drawRows draws n rows of a width; ties and zeros are common.
+func drawRows(t *rapid.T, name string, n, width int) []float32 {
 	return rapid.SliceOfN(rapid.OneOf(
 		rapid.Map(rapid.IntRange(0, 4), func(i int) float32 { return float32(i) / 4 }),
-		rapid.Float32Range(0, 1)), 37*n, 37*n).Draw(t, name)
+		rapid.Float32Range(0, 1)), width*n, width*n).Draw(t, name)
 }
 
 // largestOf is the slow form of the largest column, the first of equals.
@@ -182,79 +192,80 @@ func largestOf(values []float32) int {
 }
 
 func TestAgainstDirectForms(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 8).Draw(t, "examples")
-		labels, probabilities, logits := drawRows(t, "labels", n), drawRows(t, "probabilities", n), drawRows(t, "logits", n)
-		e := New(data.Fractions, entropy{}, nil)
-		for at := 0; at < n; { // cut into batches anyhow
-			end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
-			if err := e.Add(logits[37*at:37*end], probabilities[37*at:37*end], labels[37*at:37*end]); err != nil {
-				t.Fatal(err)
-			}
-			at = end
-		}
-		got, err := e.Scores()
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, w := range writtenSchemas {
+		t.Run(w.schema.Name(), func(t *testing.T) {
+			rapid.Check(t, w.againstDirectForms)
+		})
+	}
+}
 
-		var square, loss, hits, weights, rights, weighted float64
-		for k := range labels {
-			square += math.Pow(float64(probabilities[k])-float64(labels[k]), 2)
-			loss += entropyAt(float64(logits[k]), float64(labels[k]))
+func (schema written) againstDirectForms(t *rapid.T) {
+	width, questions := schema.schema.Width(), len(schema.first)-1
+	n := rapid.IntRange(1, 8).Draw(t, "examples")
+	labels, probabilities, logits := drawRows(t, "labels", n, width), drawRows(t, "probabilities", n, width), drawRows(t, "logits", n, width)
+	e := New(schema.schema, entropy{}, nil)
+	for at := 0; at < n; { // cut into batches anyhow
+		end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
+		if err := e.Add(logits[width*at:width*end], probabilities[width*at:width*end], labels[width*at:width*end]); err != nil {
+			t.Fatal(err)
 		}
-		for q := range 11 {
-			var weight, right, squares float64
-			first, last := firstColumn[q], firstColumn[q+1]
-			for i := range n {
-				y, p := labels[37*i:37*i+37], probabilities[37*i:37*i+37]
-				w := 1.0
-				switch {
-				case parentColumn[q] >= 0:
-					w = float64(y[parentColumn[q]])
-				case q == 5:
-					w = 1 - float64(y[star])
-				}
-				if q == 7 { // 6.1 is a share of those who reached question 6
-					w *= 1 - float64(y[star])
-				}
-				for j := first; j < last; j++ {
-					squares += math.Pow(float64(p[j])-float64(y[j]), 2)
-				}
-				weight += w
-				if largestOf(y[first:last]) == largestOf(p[first:last]) {
-					right += w
-				}
-				if q == 0 && largestOf(y) == largestOf(p) {
-					hits++
-				}
-			}
-			score := got.Questions[q]
-			nearly(t, "accuracy of a question", float64(score.Accuracy), right/weight)
-			nearly(t, "share that reached it", score.Reached, weight/float64(n))
-			nearly(t, "rmse of a question", score.RMSE, math.Sqrt(squares/float64(n*(last-first))))
-			weighted += float64(last-first) * score.RMSE * score.RMSE
-			weights, rights = weights+weight, rights+right
-		}
-		nearly(t, "rmse", got.RMSE, math.Sqrt(square/float64(37*n)))
-		nearly(t, "rmse from those of the questions", got.RMSE, math.Sqrt(weighted/37))
-		nearly(t, "loss", float64(got.Loss), loss/float64(37*n))
-		nearly(t, "accuracy_argmax37", float64(got.AccuracyArgmax37), hits/float64(n))
-		nearly(t, "question_accuracy", float64(got.QuestionAccuracy), rights/weights)
-		nearly(t, "fraction_calibration", float64(got.FractionCalibration.Error), slowECE(probabilities, labels, got.FractionCalibration.Bins))
+		at = end
+	}
+	got, err := e.Scores()
+	if err != nil {
+		t.Fatal(err)
+	}
 
-		whole := New(data.Fractions, entropy{}, nil)
-		if err := whole.Add(logits, probabilities, labels); err != nil {
-			t.Fatal(err)
+	var square, loss, hits, weights, rights, weighted float64
+	for k := range labels {
+		square += math.Pow(float64(probabilities[k])-float64(labels[k]), 2)
+		loss += entropyAt(float64(logits[k]), float64(labels[k]))
+	}
+	if len(got.Questions) != questions {
+		t.Fatalf("%d questions, want %d", len(got.Questions), questions)
+	}
+	for q := range questions {
+		var weight, right, squares float64
+		first, last := schema.first[q], schema.first[q+1]
+		for i := range n {
+			y, p := labels[width*i:width*(i+1)], probabilities[width*i:width*(i+1)]
+			w := schema.reached(y)[q]
+			for j := first; j < last; j++ {
+				squares += math.Pow(float64(p[j])-float64(y[j]), 2)
+			}
+			weight += w
+			if largestOf(y[first:last]) == largestOf(p[first:last]) {
+				right += w
+			}
+			if q == 0 && largestOf(y) == largestOf(p) {
+				hits++
+			}
 		}
-		again, err := whole.Scores()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, want := encoded(t, got), encoded(t, again); got != want {
-			t.Fatalf("in batches %s, in one %s", got, want)
-		}
-	})
+		score := got.Questions[q]
+		nearly(t, "accuracy of a question", float64(score.Accuracy), right/weight)
+		nearly(t, "share that reached it", score.Reached, weight/float64(n))
+		nearly(t, "rmse of a question", score.RMSE, math.Sqrt(squares/float64(n*(last-first))))
+		weighted += float64(last-first) * score.RMSE * score.RMSE
+		weights, rights = weights+weight, rights+right
+	}
+	nearly(t, "rmse", got.RMSE, math.Sqrt(square/float64(width*n)))
+	nearly(t, "rmse from those of the questions", got.RMSE, math.Sqrt(weighted/float64(width)))
+	nearly(t, "loss", float64(got.Loss), loss/float64(width*n))
+	nearly(t, "accuracy_argmax37", float64(got.AccuracyArgmax37), hits/float64(n))
+	nearly(t, "question_accuracy", float64(got.QuestionAccuracy), rights/weights)
+	nearly(t, "fraction_calibration", float64(got.FractionCalibration.Error), slowECE(probabilities, labels, got.FractionCalibration.Bins))
+
+	whole := New(schema.schema, entropy{}, nil)
+	if err := whole.Add(logits, probabilities, labels); err != nil {
+		t.Fatal(err)
+	}
+	again, err := whole.Scores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := encoded(t, got), encoded(t, again); got != want {
+		t.Fatalf("in batches %s, in one %s", got, want)
+	}
 }
 
 // slowECE is Σ over bins of |mean prediction − mean outcome|, weighted by how many
@@ -285,8 +296,9 @@ func slowECE(predicted, observed []float32, bins []ReliabilityBin) float64 {
 
 func TestPerfect(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		labels := drawRows(t, "labels", 5)
-		e := New(data.Fractions, quadratic{}, nil)
+		schema := rapid.SampledFrom(labelstest.Schemas()).Draw(t, "schema")
+		labels := drawRows(t, "labels", 5, schema.Width())
+		e := New(schema, quadratic{}, nil)
 		if err := e.Add(labels, labels, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +320,7 @@ func TestConstantByHand(t *testing.T) {
 		row(map[int]float32{smooth: 0.75, disk: 0.25, between: 0.75, notOdd: 0.75, odd: 0.25}),
 		row(map[int]float32{disk: 1, notOdd: 1, notEdgeOn: 1}),
 	}
-	c, err := FitConstant(data.Fractions, slices.Values(rows))
+	c, err := FitConstant(zoo, slices.Values(rows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +335,7 @@ func TestConstantByHand(t *testing.T) {
 		t.Errorf("choices are %v", c.choices.question)
 	}
 
-	e := New(data.Fractions, quadratic{}, c)
+	e := New(zoo, quadratic{}, c)
 	test := row(map[int]float32{smooth: 1, round: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -353,14 +365,15 @@ func TestConstantByHand(t *testing.T) {
 func TestConstantIsTheBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "examples")
-		labels := drawRows(t, "labels", n)
-		c, err := FitConstant(data.Fractions, slices.Chunk(labels, 37))
+		schema := rapid.SampledFrom(labelstest.Schemas()).Draw(t, "schema")
+		labels := drawRows(t, "labels", n, schema.Width())
+		c, err := FitConstant(schema, slices.Chunk(labels, schema.Width()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := drawRows(t, "other constant", 1)
+		other := drawRows(t, "other constant", 1, schema.Width())
 		repeated := slices.Repeat(other, n)
-		e := New(data.Fractions, quadratic{}, c)
+		e := New(schema, quadratic{}, c)
 		if err := e.Add(repeated, repeated, labels); err != nil {
 			t.Fatal(err)
 		}
@@ -377,11 +390,11 @@ func TestConstantIsTheBest(t *testing.T) {
 
 // An answer nobody gave in the train split must not cost an infinite loss.
 func TestConstantLossIsFinite(t *testing.T) {
-	c, err := FitConstant(data.Fractions, slices.Values([][]float32{row(map[int]float32{smooth: 1, notOdd: 1})}))
+	c, err := FitConstant(zoo, slices.Values([][]float32{row(map[int]float32{smooth: 1, notOdd: 1})}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := New(data.Fractions, entropy{}, c)
+	e := New(zoo, entropy{}, c)
 	test := row(map[int]float32{star: 1, notOdd: 1})
 	if err := e.Add(test, test, test); err != nil {
 		t.Fatal(err)
@@ -401,7 +414,7 @@ func TestConstantLossIsFinite(t *testing.T) {
 func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	const n = 2000
-	e := New(data.Classes, nil, nil)
+	e := New(zoo.Classes(), nil, nil)
 	var squares, hits, rounds []float64
 	for range n {
 		class, square := random.IntN(3), random.ExpFloat64()
@@ -515,7 +528,7 @@ func TestErrors(t *testing.T) {
 		{"infinite logit", "the logit of example 1, Class1.1, is +Inf", with(0, math.Inf(1)), good, good},
 		{"NaN label", "the label of example 1", good, good, with(3, math.NaN())},
 	} {
-		e := New(data.Fractions, quadratic{}, nil)
+		e := New(zoo, quadratic{}, nil)
 		if err := e.Add(good, good, good); err != nil {
 			t.Fatal(err)
 		}
@@ -526,21 +539,21 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: after the refusal there are %d examples (%v)", test.name, got.Examples, err)
 		}
 	}
-	e := New(data.Fractions, quadratic{}, nil)
+	e := New(zoo, quadratic{}, nil)
 	if err := e.Add(good, good, good); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.Result(Trait{Name: "size", Values: []float64{1, 2}}); err == nil || !strings.Contains(err.Error(), "2 values of size for 1 examples") {
 		t.Errorf("two sizes of one example: %v", err)
 	}
-	if _, err := New(data.Fractions, quadratic{}, nil).Result(); err == nil {
+	if _, err := New(zoo, quadratic{}, nil).Result(); err == nil {
 		t.Error("scores of nothing")
 	}
-	if _, err := New(data.Fractions, quadratic{}, nil).Scores(); err == nil {
+	if _, err := New(zoo, quadratic{}, nil).Scores(); err == nil {
 		t.Error("scores of nothing")
 	}
 	for _, rows := range [][][]float32{nil, {good[1:]}, {good, with(2, 1.5)}, {with(2, -0.5)}, {with(2, math.NaN())}} {
-		if _, err := FitConstant(data.Fractions, slices.Values(rows)); err == nil {
+		if _, err := FitConstant(zoo, slices.Values(rows)); err == nil {
 			t.Errorf("a constant of %v", rows)
 		}
 	}
@@ -555,7 +568,7 @@ func benchmarkRows(n int) []float32 {
 		rows[i] = float32(math.Pow(random.Float64(), 4))
 	}
 	for row := range slices.Chunk(rows, 37) {
-		if err := data.ProjectTree(row); err != nil {
+		if err := zoo.Project(row); err != nil {
 			panic(err)
 		}
 	}
@@ -566,7 +579,7 @@ func benchmarkRows(n int) []float32 {
 func BenchmarkResult(b *testing.B) {
 	const n = 6158 // a tenth of the real catalogue
 	rows := benchmarkRows(n)
-	e := New(data.Fractions, entropy{}, nil)
+	e := New(zoo, entropy{}, nil)
 	if err := e.Add(rows, rows, rows); err != nil {
 		b.Fatal(err)
 	}
@@ -586,7 +599,7 @@ func BenchmarkScores(b *testing.B) {
 	const n = 6158
 	rows := benchmarkRows(n)
 	for b.Loop() {
-		e := New(data.Fractions, entropy{}, nil)
+		e := New(zoo, entropy{}, nil)
 		if err := e.Add(rows, rows, rows); err != nil {
 			b.Fatal(err)
 		}

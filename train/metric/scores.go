@@ -31,24 +31,26 @@ type Scores struct {
 	Examples     int       `json:"examples"`
 	RMSE         float64   `json:"rmse"`
 	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
-	// The largest of the 37 columns, over questions and of the loss.
+	// Of the largest of all columns (of vote fractions, whatever their number: the key
+	// is older than other schemas), over questions, and the loss.
 	AccuracyArgmax37         Value     `json:"accuracy_argmax37,omitzero"`
 	AccuracyArgmax37Interval *Interval `json:"accuracy_argmax37_interval,omitempty"`
 	QuestionAccuracy         Value     `json:"question_accuracy,omitzero"`
 	QuestionAccuracyInterval *Interval `json:"question_accuracy_interval,omitempty"`
 	Loss                     Value     `json:"loss"`
 	LossInterval             *Interval `json:"loss_interval,omitempty"`
-	// FractionCalibration and Questions are of 37 columns only.
+	// FractionCalibration and Questions are of vote fractions only.
 	FractionCalibration *Calibration    `json:"fraction_calibration,omitempty"`
 	Questions           []QuestionScore `json:"questions,omitempty"`
-	// FiveClass is nil where no galaxy has a clean class.
+	// FiveClass is of the schema's clean classes, whatever their number; nil where no
+	// galaxy has one.
 	FiveClass *FiveClassScores `json:"five_class,omitempty"`
 	Slices    []SliceScores    `json:"slices,omitempty"`
 }
 
-// QuestionScore is of one question of the tree.
+// QuestionScore is of one question of the schema.
 type QuestionScore struct {
-	Question         int       `json:"question"` // 1 to 11
+	Question         int       `json:"question"` // its number, from 1
 	Reached          float64   `json:"reached"`  // mean share of volunteers who reached it
 	Accuracy         Value     `json:"accuracy"` // weighted by who reached it
 	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
@@ -90,7 +92,7 @@ type FiveClassScores struct {
 	Classes          []ClassScore `json:"classes"`
 	// Confusion counts galaxies by their class (row) and the one predicted
 	// (column), both in the order of Classes.
-	Confusion   [5][5]int   `json:"confusion"`
+	Confusion   [][]int     `json:"confusion"`
 	Calibration Calibration `json:"calibration"` // of the predicted class' share
 }
 
@@ -118,7 +120,7 @@ type SliceScores struct {
 	Examples     int       `json:"examples"`
 	RMSE         Value     `json:"rmse"`
 	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
-	// Accuracy is that of the largest column: of the 37, or of the five classes.
+	// Accuracy is that of the largest column: of the fractions, or of the classes.
 	Accuracy         Value     `json:"accuracy"`
 	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
 }

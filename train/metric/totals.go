@@ -2,63 +2,69 @@ package metric
 
 import (
 	"math"
-
-	"galaxy/data"
+	"slices"
 )
 
 // bins is the number of equal-width bins of calibration, as in Guo et al. 2017.
 const bins = 15
 
-// example is what an example adds to the totals.
+// example is what an example adds to the totals, beside its questionParts.
 type example struct {
-	square  float64                 // sum of squared errors over all columns
-	squares [data.Questions]float64 // of it, over each question's
-	asked   [data.Questions]float64 // share of volunteers who reached the question
-	right   uint16                  // bit i: the question's largest column is right
-	hit     float64                 // 1 where the largest column of all is right
-	loss    float64                 // NaN for none
-	gaps    [bins]float64           // sums of prediction − label over the columns predicted in the bin
+	square float64       // sum of squared errors over all columns
+	hit    float64       // 1 where the largest column of all is right
+	loss   float64       // NaN for none
+	gaps   [bins]float64 // sums of prediction − label over the columns predicted in the bin
 	// The clean class and the one predicted, none where there is none.
-	truth, answer int8
+	truth, answer int32
 	confidence    float64
+}
+
+// questionPart is what an example adds to the totals of a question.
+type questionPart struct {
+	square float64 // sum of squared errors over the question's columns
+	asked  float64 // share of volunteers who reached it
+	right  float64 // of an example 1 where the largest column is right; of totals, weighted by asked
 }
 
 // totals are the sums over examples, each as often as it was drawn, of which all
 // figures are made.
 type totals struct {
-	target data.Target
+	target *target
 	// occurs tells the clean classes that occur, or are predicted, in any example,
 	// drawn or not.
-	occurs [data.CleanClasses]bool
+	occurs []bool
 
 	n, square, hits, loss float64
-	squares, asked, right [data.Questions]float64
+	questions             []questionPart
 	gaps                  [bins]float64
-	confusion             [data.CleanClasses][data.CleanClasses]float64 // [truth][answer]
-	classGaps             [bins]float64                                 // sums of confidence − hit
+	confusion             []float64     // [truth, answer]
+	classGaps             [bins]float64 // sums of confidence − hit
 	slices                []sliceTotals
 }
 
 type sliceTotals struct{ n, square, hits float64 }
 
-func (t *totals) add(e *example, times float64) {
+// add adds an example and its part of every question.
+func (t *totals) add(e *example, parts []questionPart, times float64) {
 	t.n += times
 	t.square += times * e.square
 	t.hits += times * e.hit
 	t.loss += times * e.loss
-	if t.target == data.Fractions {
-		for i, w := range e.asked {
-			w *= times
-			t.squares[i] += times * e.squares[i]
-			t.asked[i] += w
-			t.right[i] += w * float64(e.right>>i&1)
+	if len(parts) > 0 {
+		questions := t.questions[:len(parts)]
+		for i := range parts {
+			p, q := &parts[i], &questions[i]
+			w := p.asked * times
+			q.square += times * p.square
+			q.asked += w
+			q.right += w * p.right
 		}
 		for i, gap := range e.gaps {
 			t.gaps[i] += times * gap
 		}
 	}
 	if e.truth != none && e.answer != none {
-		t.confusion[e.truth][e.answer] += times
+		t.confusion[int(e.truth)*len(t.occurs)+int(e.answer)] += times
 		gap := e.confidence
 		if e.truth == e.answer {
 			gap--
@@ -72,32 +78,35 @@ func bin(share float64) int { return min(int(max(share, 0)*bins), bins-1) }
 
 // scored are the examples of one predictor.
 type scored struct {
-	target   data.Target
-	occurs   [data.CleanClasses]bool
-	examples []example
+	target    *target
+	occurs    []bool // by class
+	examples  []example
+	questions []questionPart // [example, question]
 	// What calibration's tables show.
 	fractions, classes [bins]ReliabilityBin
 }
 
-func (s *scored) add(probabilities, labels []float32, truth, answer choices, loss float64) {
-	e := example{loss: loss, truth: int8(truth.class), answer: int8(answer.class), confidence: answer.confidence}
+func newScored(t *target) scored { return scored{target: t, occurs: make([]bool, len(t.classes))} }
+
+func (s *scored) add(probabilities, labels []float32, truth, answer *choices, loss float64) {
+	e := example{loss: loss, truth: int32(truth.class), answer: int32(answer.class), confidence: answer.confidence}
 	if truth.column == answer.column {
 		e.hit = 1
 	}
-	if s.target == data.Fractions {
-		for i := range tree {
-			q := &tree[i]
+	if s.target.questions != nil {
+		for i := range s.target.questions {
+			q, part := &s.target.questions[i], questionPart{asked: s.target.schema.Reached(labels, i)}
 			for j := q.First; j < q.First+len(q.Answers); j++ {
 				p, y := float64(probabilities[j]), float64(labels[j])
-				e.squares[i] += (p - y) * (p - y)
+				part.square += (p - y) * (p - y)
 				e.gaps[bin(p)] += p - y
 				s.fractions[bin(p)].add(p, y)
 			}
-			e.square += e.squares[i]
-			e.asked[i] = reached(labels, i)
+			e.square += part.square
 			if truth.question[i] == answer.question[i] {
-				e.right |= 1 << i
+				part.right = 1
 			}
+			s.questions = append(s.questions, part)
 		}
 	} else {
 		for j, y := range labels {
@@ -118,7 +127,8 @@ func (s *scored) add(probabilities, labels []float32, truth, answer choices, los
 
 // totals adds up the examples, each as often as times says, or once each for nil.
 func (s *scored) totals(by *sliced, times []int32) *totals {
-	t := &totals{target: s.target, occurs: s.occurs}
+	classes, questions := len(s.occurs), len(s.target.questions)
+	t := &totals{target: s.target, occurs: s.occurs, questions: make([]questionPart, questions), confusion: make([]float64, classes*classes)}
 	if by != nil {
 		t.slices = make([]sliceTotals, len(by.names))
 	}
@@ -130,7 +140,7 @@ func (s *scored) totals(by *sliced, times []int32) *totals {
 			}
 			w = float64(times[i])
 		}
-		t.add(e, w)
+		t.add(e, s.questions[i*questions:(i+1)*questions], w)
 		if by == nil {
 			continue
 		}
@@ -163,30 +173,31 @@ func (s *scored) scores(by *sliced) Scores {
 
 // scores are the figures that the totals give.
 func (t *totals) scores() Scores {
-	width := float64(t.target.Width())
+	width := float64(t.target.width)
 	out := Scores{
 		Examples:         int(t.n),
 		RMSE:             math.Sqrt(t.square / (t.n * width)),
 		AccuracyArgmax37: Value(math.NaN()), QuestionAccuracy: Value(math.NaN()),
 		Loss: Value(t.loss / t.n),
 	}
-	if t.target == data.Fractions {
+	if t.target.questions != nil {
 		out.AccuracyArgmax37 = Value(t.hits / t.n)
 		var asked, right float64
-		for i := range tree {
+		for i, total := range t.questions {
+			q := &t.target.questions[i]
 			out.Questions = append(out.Questions, QuestionScore{
-				Question: tree[i].Number, Reached: t.asked[i] / t.n,
-				Accuracy: Value(t.right[i] / t.asked[i]),
-				RMSE:     math.Sqrt(t.squares[i] / (t.n * float64(len(tree[i].Answers)))),
+				Question: q.Number, Reached: total.asked / t.n,
+				Accuracy: Value(total.right / total.asked),
+				RMSE:     math.Sqrt(total.square / (t.n * float64(len(q.Answers)))),
 			})
-			asked += t.asked[i]
-			right += t.right[i]
+			asked += total.asked
+			right += total.right
 		}
 		// Everybody is asked question 1, so asked is at least n.
 		out.QuestionAccuracy = Value(right / asked)
 		out.FractionCalibration = &Calibration{Error: Value(absolute(t.gaps) / (t.n * width))}
 	}
-	if t.occurs != [data.CleanClasses]bool{} {
+	if slices.Contains(t.occurs, true) {
 		out.FiveClass = t.fiveClass()
 	}
 	for _, s := range t.slices {
@@ -198,16 +209,19 @@ func (t *totals) scores() Scores {
 func (t *totals) fiveClass() *FiveClassScores {
 	out := new(FiveClassScores)
 	var n, right, f1, classes float64
-	for k := range data.CleanClasses {
+	width := len(t.occurs)
+	for k, name := range t.target.classes {
 		var truths, answers float64
-		for l := range data.CleanClasses {
-			truths += t.confusion[k][l]
-			answers += t.confusion[l][k]
-			out.Confusion[k][l] = int(t.confusion[k][l])
+		row := make([]int, width)
+		for l := range row {
+			truths += t.confusion[k*width+l]
+			answers += t.confusion[l*width+k]
+			row[l] = int(t.confusion[k*width+l])
 		}
-		hits := t.confusion[k][k]
+		out.Confusion = append(out.Confusion, row)
+		hits := t.confusion[k*width+k]
 		class := ClassScore{
-			Class: data.CleanClass(k).String(), Examples: int(truths), Predicted: int(answers),
+			Class: name, Examples: int(truths), Predicted: int(answers),
 			Precision: Value(hits / answers), Recall: Value(hits / truths), F1: Value(2 * hits / (truths + answers)),
 		}
 		if t.occurs[k] { // not drawn, it leaves the mean undefined

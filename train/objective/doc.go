@@ -1,7 +1,7 @@
 // Package objective defines what a network is trained for: its head, which turns
 // logits into probabilities, and its loss.
 //
-//	o, err := objective.New(objective.Default(objective.Tree, objective.CrossEntropy))
+//	o, err := objective.New(objective.Default(objective.Tree, objective.CrossEntropy), schema)
 //	loss := o.Loss(scope, logits, labels)       // a graph.Loss
 //	p := o.Posterior(scope, logits)             // a graph.Posterior
 //	value := o.LossOf(logits, labels)           // the same in float64, a metric.Loss
@@ -13,12 +13,12 @@
 //   - independent ("answers" in config.json and as a flag): pⱼ = 1/(1+exp(−xⱼ)),
 //     one probability per column.
 //   - tree: qⱼ = exp(xⱼ) / Σ exp(xₖ) over the answers k of j's question, the
-//     fraction of those asked the question who give answer j, and pⱼ = qⱼ·p_parent,
-//     where the parent is the answer whose column the question's answers sum to
-//     (data.Question.Parent), 1 for questions 1 and 6. All the sum rules of the
-//     catalogue hold by construction.
-//   - five: a softmax over the five clean classes; trained on the galaxies that
-//     have one.
+//     fraction of those asked the question who give answer j, and pⱼ = qⱼ·Σ p_parent,
+//     where the parents are the answers whose columns the question's answers sum to
+//     (labels.Question.Parents), or pⱼ = qⱼ if there are none. All the sum rules of the
+//     schema hold by construction.
+//   - five: a softmax over the schema's clean classes (five in labels.GalaxyZoo); trained
+//     on the galaxies that have one.
 //
 // The table of heads is in head.go.
 //
@@ -39,7 +39,7 @@
 //
 // Label smoothing s (Szegedy et al. 2016, arXiv 1512.00567, §7) trains on
 // (1−s)·y + s·u, where u spreads the same total evenly: 1/2 for a lone column,
-// the parent's fraction over the number of answers within a question, 1/5
+// what a question's answers sum to over their number, 1 over the number of classes
 // for a class. Posterior undoes it, (p − s·u)/(1−s), cut off at 0, so that what
 // is reported and exported are fractions of volunteers.
 //

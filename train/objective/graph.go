@@ -7,7 +7,6 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
-	"galaxy/data"
 	"galaxy/focal"
 )
 
@@ -65,17 +64,28 @@ func (o *Objective) products(s *op.Scope, logits tf.Output, fractions func(s *op
 	done := make([]tf.Output, 0, len(o.groups)) // of the groups so far, [N, count]
 	return o.perGroup(s, logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
 		p := fractions(s, x, g)
-		if g.parent != data.Root {
-			i := 0
-			for g.parent >= o.groups[i].first+o.groups[i].count {
-				i++
-			}
-			asked := column(s.SubScope("parent"), done[i], g.parent-o.groups[i].first, 1)
+		if len(g.parents) > 0 {
+			asked := g.askedOp(s, func(s *op.Scope, parent int) tf.Output {
+				i := 0
+				for parent >= o.groups[i].first+o.groups[i].count {
+					i++
+				}
+				return column(s, done[i], parent-o.groups[i].first, 1)
+			})
 			p = op.Mul(s.SubScope("path"), p, asked)
 		}
 		done = append(done, p)
 		return p
 	})
+}
+
+// askedOp is the graph form of asked, [N, 1], of a group with parents, whose columns are given.
+func (g group) askedOp(s *op.Scope, parent func(s *op.Scope, parent int) tf.Output) tf.Output {
+	sum := parent(s.SubScope("parent"), g.parents[0])
+	for _, other := range g.parents[1:] {
+		sum = op.AddV2(s.SubScope("asked"), sum, parent(s.SubScope("parent"), other))
+	}
+	return sum
 }
 
 // sharpen undoes the label smoothing of probabilities p, [N, count of g], which
@@ -127,8 +137,8 @@ func (o *Objective) smoothOp(s *op.Scope, labels tf.Output) tf.Output {
 	if o.categorical != nil {
 		even = o.perGroup(s.SubScope("even"), labels, func(s *op.Scope, x tf.Output, g group) tf.Output {
 			asked := op.OnesLike(s.SubScope("all"), column(s.SubScope("first"), x, 0, 1))
-			if g.parent != data.Root {
-				asked = column(s.SubScope("parent"), labels, g.parent, 1)
+			if len(g.parents) > 0 {
+				asked = g.askedOp(s, func(s *op.Scope, parent int) tf.Output { return column(s, labels, parent, 1) })
 			}
 			return op.Mul(s, asked, constant(s.SubScope("row"), slices.Repeat([]float64{o.config.Smoothing * g.even()}, g.count)...))
 		})
@@ -156,9 +166,9 @@ func (o *Objective) check(s *op.Scope, what string, x tf.Output) bool {
 	case x.Op == nil:
 		s.UpdateErr("objective", fmt.Errorf("%s is not an output of any operation", what))
 	case x.DataType() != tf.Float:
-		s.UpdateErr("objective", fmt.Errorf("%s has data type %d; want float32 (%d): cast it before", what, x.DataType(), tf.Float))
+		s.UpdateErr("objective", fmt.Errorf("%s has data type %d; expected float32 (%d): cast it before", what, x.DataType(), tf.Float))
 	case x.Shape().NumDimensions() != 2 || x.Shape().Size(1) != int64(o.Outputs()):
-		s.UpdateErr("objective", fmt.Errorf("%s has the shape %v; want [N, %d]", what, x.Shape(), o.Outputs()))
+		s.UpdateErr("objective", fmt.Errorf("%s has the shape %v; expected [N, %d]", what, x.Shape(), o.Outputs()))
 	}
 	return s.Err() == nil
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"galaxy/data"
+	"galaxy/labels"
 )
 
 // Head names what turns logits into probabilities.
@@ -23,17 +23,16 @@ const (
 type headRow struct {
 	// about is a few words for the help text.
 	about string
-	// target is what the head's columns are labels of.
-	target data.Target
-	// groups are the head's columns in their order, each group after that of its parent. A
-	// head of groups of one column is independent, and takes the binary form of a loss; one
-	// of groups of several takes the categorical form.
-	groups func() []group
-	// weights says what class weights are of. There is one for each group, or, where the
-	// columns of the only group are classes, for each of these (byClass): an example then
-	// weighs as its class.
-	weights string
+	// byClass tells a head that predicts the classes of a schema from one that predicts its
+	// vote fractions.
 	byClass bool
+	// groups are the columns of what is predicted in their order, each group after those of
+	// its parents. A head of groups of one column is independent, and takes the binary form
+	// of a loss; one of groups of several takes the categorical form.
+	groups func(target *labels.Schema) []group
+	// weights says what class weights are of. There is one for each group, or, byClass, for
+	// each class: an example then weighs as its class.
+	weights func(target *labels.Schema) string
 	// loss is the one that is taken if none is named.
 	loss Loss
 }
@@ -41,30 +40,27 @@ type headRow struct {
 // A group is a run of columns of which every volunteer picks one, or a column by itself.
 type group struct {
 	first, count int
-	parent       int // column of an earlier group, or data.Root
+	parents      []int // columns of earlier groups, which the group's sum to the sum of; none for 1
 }
 
 var heads = map[Head]headRow{
 	Independent: {
-		about:   "37 independent columns",
-		target:  data.Fractions,
-		groups:  func() []group { return singles(data.Answers) },
-		weights: "one per column",
+		about:   "independent columns",
+		groups:  singles,
+		weights: each("one per column"),
 		loss:    Focal,
 	},
 	Tree: {
 		about:   "satisfies the sum rules by construction",
-		target:  data.Fractions,
 		groups:  questions,
-		weights: "one per question",
+		weights: each("one per question"),
 		loss:    CrossEntropy,
 	},
 	Five: {
 		about:   "the clean classes",
-		target:  data.Classes,
-		groups:  func() []group { return []group{{0, data.CleanClasses, data.Root}} },
-		weights: strings.Join(data.Classes.Names(), ", "),
 		byClass: true,
+		groups:  questions,
+		weights: func(target *labels.Schema) string { return strings.Join(target.Columns(), ", ") },
 		loss:    CrossEntropy,
 	},
 }
@@ -78,33 +74,46 @@ func (h Head) About() string { return heads[h].about }
 // DefaultLoss returns the loss of a run that names none.
 func (h Head) DefaultLoss() Loss { return heads[h].loss }
 
+// Target returns what the head predicts of a schema of vote fractions: the schema itself or its
+// classes.
+func (h Head) Target(schema *labels.Schema) *labels.Schema {
+	if heads[h].byClass {
+		return schema.Classes()
+	}
+	return schema
+}
+
 // ClassWeights returns the number of class weights that the head takes; 0 if there is no such head.
-func (h Head) ClassWeights() int {
+func (h Head) ClassWeights(schema *labels.Schema) int {
 	row, ok := heads[h]
-	if !ok {
+	switch target := h.Target(schema); {
+	case !ok:
 		return 0
+	case row.byClass:
+		return target.Width()
+	default:
+		return len(row.groups(target))
 	}
-	groups := row.groups()
-	if row.byClass {
-		return groups[0].count
-	}
-	return len(groups)
 }
 
-func singles(columns int) []group {
+func singles(target *labels.Schema) []group {
 	var groups []group
-	for i := range columns {
-		groups = append(groups, group{i, 1, data.Root})
+	for i := range target.Width() {
+		groups = append(groups, group{first: i, count: 1})
 	}
 	return groups
 }
 
-func questions() []group {
+func questions(target *labels.Schema) []group {
 	var groups []group
-	for _, q := range data.Tree() {
-		groups = append(groups, group{q.First, len(q.Answers), q.Parent})
+	for _, q := range target.Questions() {
+		groups = append(groups, group{q.First, len(q.Answers), q.Parents()})
 	}
 	return groups
+}
+
+func each(text string) func(*labels.Schema) string {
+	return func(*labels.Schema) string { return text }
 }
 
 // independent reports whether every group is a column by itself.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"galaxy/data"
+	"galaxy/labels"
 )
 
 // Config is a head and a loss with their constants.
@@ -72,8 +72,9 @@ func (c Config) given() map[string]float64 {
 	return given
 }
 
-// Validate reports what is wrong with a field, or why fields do not go together.
-func (c Config) Validate() error {
+// Validate reports what is wrong with a field, or why fields do not go together, for labels of a
+// schema of vote fractions.
+func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
 		return fmt.Errorf("head %q: expected %s", c.Head, oneOf(Heads()))
@@ -82,13 +83,17 @@ func (c Config) Validate() error {
 	if !ok {
 		return fmt.Errorf("loss %q: expected %s", c.Loss, oneOf(Losses()))
 	}
+	target := c.Head.Target(schema)
+	if target.Width() == 0 {
+		return fmt.Errorf("the %s head predicts classes, and the label schema %v has none; use the %s head", c.Head, schema, Independent)
+	}
 	var errs []error
-	if loss.categorical == nil && !independent(head.groups()) {
+	if loss.categorical == nil && !independent(head.groups(target)) {
 		errs = append(errs, fmt.Errorf("%s loss with the %s head: %s; use the %s head, or the loss %s", c.Loss, c.Head, loss.onlyBinary, Independent, head.loss))
 	}
 	errs = append(errs, c.validateConstants(loss.constants))
-	if n := len(c.Weights); n != 0 && n != c.Head.ClassWeights() {
-		errs = append(errs, fmt.Errorf("%d class weights: the %s head takes %d (%s), or none", n, c.Head, c.Head.ClassWeights(), head.weights))
+	if n, takes := len(c.Weights), c.Head.ClassWeights(schema); n != 0 && n != takes {
+		errs = append(errs, fmt.Errorf("%d class weights: the %s head takes %d (%s), or none", n, c.Head, takes, head.weights(target)))
 	}
 	for _, w := range c.Weights {
 		if !(w > 0) || math.IsInf(w, 0) {
@@ -157,14 +162,12 @@ func (c Config) String() string {
 	return text
 }
 
-// Target is what a network of this head learns.
-func (c Config) Target() data.Target { return heads[c.Head].target }
-
 // Objective is a Config that is known to make sense. Its methods Loss and
 // Posterior build graphs; LossOf, PosteriorOf and LogitsFor are their twins in float64.
 type Objective struct {
 	config  Config
 	head    headRow
+	target  *labels.Schema
 	groups  []group
 	weights []float64 // of the columns, or of the classes (head.byClass); nil for none
 	// One of the two is nil: binary for a head with groups of several columns.
@@ -172,13 +175,13 @@ type Objective struct {
 	categorical categorical
 }
 
-// New checks c.
-func New(c Config) (*Objective, error) {
-	if err := c.Validate(); err != nil {
+// New checks c, for labels of a schema of vote fractions.
+func New(c Config, schema *labels.Schema) (*Objective, error) {
+	if err := c.Validate(schema); err != nil {
 		return nil, err
 	}
-	o := &Objective{config: c, head: heads[c.Head], weights: c.Weights}
-	o.groups = o.head.groups()
+	o := &Objective{config: c, head: heads[c.Head], target: c.Head.Target(schema), weights: c.Weights}
+	o.groups = o.head.groups(o.target)
 	if loss := losses[c.Loss]; independent(o.groups) {
 		o.binary = loss.binary(c)
 	} else {
@@ -196,13 +199,16 @@ func New(c Config) (*Objective, error) {
 // Config is what o was made of.
 func (o *Objective) Config() Config { return o.config }
 
+// Target is what is predicted: a schema of vote fractions or of classes.
+func (o *Objective) Target() *labels.Schema { return o.target }
+
 // Outputs is the number of logits and of probabilities.
-func (o *Objective) Outputs() int { return o.config.Target().Width() }
+func (o *Objective) Outputs() int { return o.target.Width() }
 
 // BalancedWeights are weights of classes by which each of them counts as much as
 // any other: inversely proportional to counts, with a mean of 1 over the
 // examples. A class without examples is an error.
-func BalancedWeights(counts []int) ([]float64, error) {
+func BalancedWeights(classes *labels.Schema, counts []int) ([]float64, error) {
 	total := 0
 	for _, n := range counts {
 		total += n
@@ -210,7 +216,7 @@ func BalancedWeights(counts []int) ([]float64, error) {
 	weights := make([]float64, len(counts))
 	for i, n := range counts {
 		if n == 0 {
-			return nil, fmt.Errorf("balanced class weights: no training example is %v: give weights by hand, or prepare a cache of more galaxies", data.Classes.Names()[i])
+			return nil, fmt.Errorf("balanced class weights: no training example is %v: give weights by hand, or prepare a cache of more galaxies", classes.Columns()[i])
 		}
 		weights[i] = float64(total) / float64(len(counts)*n)
 	}
@@ -230,10 +236,7 @@ func (o *Objective) LossOf(logits, labels []float32) float64 {
 	}
 	products := make([]float64, len(labels))
 	for _, g := range o.groups {
-		asked := 1.0
-		if g.parent != data.Root {
-			asked = products[g.parent]
-		}
+		asked := g.asked(products)
 		x := float64s(logits[g.first : g.first+g.count])
 		logSum := logSumExp(x)
 		for k, v := range x {
@@ -282,10 +285,9 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 				p[k] = min(1, p[k]/sum)
 			}
 		}
+		asked := g.asked(products)
 		for k := range p {
-			if g.parent != data.Root {
-				p[k] *= products[g.parent]
-			}
+			p[k] *= asked
 			out[g.first+k] = float32(p[k])
 		}
 	}
@@ -326,15 +328,24 @@ func (o *Objective) smooth(labels []float64) []float64 {
 		return smooth
 	}
 	for _, g := range o.groups {
-		asked := 1.0
-		if g.parent != data.Root {
-			asked = labels[g.parent]
-		}
+		asked := g.asked(labels)
 		for j := g.first; j < g.first+g.count; j++ {
 			smooth[j] = (1-o.config.Smoothing)*labels[j] + o.config.Smoothing*asked*g.even()
 		}
 	}
 	return smooth
+}
+
+// asked is what the columns of a row sum to.
+func (g group) asked(row []float64) float64 {
+	if len(g.parents) == 0 {
+		return 1
+	}
+	sum := 0.0
+	for _, column := range g.parents {
+		sum += row[column]
+	}
+	return sum
 }
 
 // even is the share of an answer when nobody knows better.

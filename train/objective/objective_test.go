@@ -13,22 +13,41 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	"pgregory.net/rapid"
 
-	"galaxy/data"
 	"galaxy/graph/graphtest"
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 )
+
+var zoo, small = labels.GalaxyZoo(), labelstest.Small()
+
+// A job is a Config for the labels of a schema.
+type job struct {
+	Config
+	schema *labels.Schema
+}
+
+// jobs is configs of every schema.
+func jobs() (all []job) {
+	for _, schema := range labelstest.Schemas() {
+		for _, c := range configs(schema) {
+			all = append(all, job{c, schema})
+		}
+	}
+	return all
+}
 
 // configs is every head with every loss that goes with it: plain, with weights, with smoothed
 // labels, and with both and constants that are not the usual ones.
-func configs() []Config {
+func configs(schema *labels.Schema) []Config {
 	var all []Config
 	for _, head := range Heads() {
 		for _, loss := range Losses() {
 			row := losses[loss]
-			if row.categorical == nil && !independent(heads[head].groups()) {
+			if row.categorical == nil && !independent(heads[head].groups(head.Target(schema))) {
 				continue
 			}
 			plain, weighted, other := Default(head, loss), Default(head, loss), Default(head, loss)
-			for i := range head.ClassWeights() {
+			for i := range head.ClassWeights(schema) {
 				weighted.Weights = append(weighted.Weights, 0.5+float64(i%7)/3)
 			}
 			other.Weights = weighted.Weights
@@ -46,9 +65,12 @@ func configs() []Config {
 	return all
 }
 
-// name is c's, short enough for a file.
-func name(c Config) string {
+// name is short enough for a file.
+func (c job) name() string {
 	text := string(c.Head) + "_" + string(c.Loss)
+	if c.schema == small {
+		text = "small_" + text
+	}
 	if c.Weights != nil {
 		text += "_weights"
 	}
@@ -66,9 +88,9 @@ type built struct {
 	logits, labels, loss, gradient, probabilities tf.Output
 }
 
-func build(t *testing.T, c Config) built {
+func build(t *testing.T, c job) built {
 	t.Helper()
-	o, err := New(c)
+	o, err := New(c.Config, c.schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,10 +165,7 @@ func (b built) drawLabels(t *rapid.T, rows int) []float32 {
 // project makes labels of positive numbers.
 func (b built) project(row []float32) {
 	for _, g := range b.groups {
-		asked, sum := float32(1), float32(0)
-		if g.parent != data.Root {
-			asked = row[g.parent]
-		}
+		asked, sum := float32(g.asked(float64s(row))), float32(0)
 		answers := row[g.first : g.first+g.count]
 		for _, y := range answers {
 			sum += y
@@ -168,8 +187,8 @@ func drawLogits(t *rapid.T, n int, within float32) []float32 {
 }
 
 func TestGraphAgainstTwin(t *testing.T) {
-	for _, c := range configs() {
-		t.Run(name(c), func(t *testing.T) {
+	for _, c := range jobs() {
+		t.Run(c.name(), func(t *testing.T) {
 			b := build(t, c)
 			rapid.Check(t, func(r *rapid.T) {
 				rows, width := rapid.IntRange(1, 4).Draw(r, "rows"), b.Outputs()
@@ -193,8 +212,8 @@ func TestGraphAgainstTwin(t *testing.T) {
 }
 
 func TestGradientByDifferences(t *testing.T) {
-	for _, c := range configs() {
-		t.Run(name(c), func(t *testing.T) {
+	for _, c := range jobs() {
+		t.Run(c.name(), func(t *testing.T) {
 			b := build(t, c)
 			n := b.Outputs()
 			logits, labels := make([]float64, n), make([]float64, n)
@@ -204,7 +223,7 @@ func TestGradientByDifferences(t *testing.T) {
 			}
 			if b.head.byClass {
 				clear(labels)
-				labels[2] = 1
+				labels[1] = 1
 			}
 			graphtest.CheckGradient(t, graphtest.Gradient{Graph: b.graph, Y: b.loss, X: b.logits, DYDX: b.gradient,
 				Feeds: graphtest.Feeds{b.logits: graphtest.Float32(t, logits, 1, int64(n)), b.labels: graphtest.Float32(t, labels, 1, int64(n))}})
@@ -215,8 +234,8 @@ func TestGradientByDifferences(t *testing.T) {
 // LogitsFor gives the minimum: every step away from it costs, and Posterior
 // there gives the labels back, but for classes that weigh differently.
 func TestMinimum(t *testing.T) {
-	for _, c := range configs() {
-		t.Run(name(c), func(t *testing.T) {
+	for _, c := range jobs() {
+		t.Run(c.name(), func(t *testing.T) {
 			b := build(t, c)
 			n := b.Outputs()
 			rapid.Check(t, func(r *rapid.T) {
@@ -277,8 +296,8 @@ func near(a, b []float64, tolerance float64) bool {
 // Whatever the logits, loss, gradient and probabilities are finite and agree with the float64
 // twin, and the probabilities of a question's answers sum to the probability that it is asked.
 func TestExtremeLogits(t *testing.T) {
-	for _, c := range configs() {
-		t.Run(name(c), func(t *testing.T) {
+	for _, c := range jobs() {
+		t.Run(c.name(), func(t *testing.T) {
 			b := build(t, c)
 			rapid.Check(t, func(r *rapid.T) {
 				n := b.Outputs()
@@ -296,10 +315,7 @@ func TestExtremeLogits(t *testing.T) {
 				}
 				twin := float64s(b.PosteriorOf(logits))
 				for _, g := range b.groups {
-					sum, asked := 0.0, 1.0
-					if g.parent != data.Root {
-						asked = p[g.parent]
-					}
+					sum, asked := 0.0, g.asked(p)
 					for j := g.first; j < g.first+g.count; j++ {
 						if sum += p[j]; !(p[j] >= 0 && p[j] <= 1) || !(math.Abs(p[j]-twin[j]) <= 2e-6) {
 							r.Fatalf("probability %d is %v, want %v", j, p[j], twin[j])
@@ -317,15 +333,15 @@ func TestExtremeLogits(t *testing.T) {
 // The posterior of a lone column rises with its logit, so that the order of examples is what it
 // was.
 func TestPosteriorRises(t *testing.T) {
-	for _, c := range configs() {
-		o, err := New(c)
+	for _, c := range jobs() {
+		o, err := New(c.Config, c.schema)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if o.binary == nil {
 			continue
 		}
-		t.Run(name(c), func(t *testing.T) {
+		t.Run(c.name(), func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
 				x := rapid.Float64Range(-5, 5).Draw(r, "logit") // where float64 tells fractions apart
 				step := rapid.Float64Range(1e-3, 2).Draw(r, "step")
@@ -340,33 +356,51 @@ func TestPosteriorRises(t *testing.T) {
 // By hand: a galaxy of which all say smooth and two thirds of them round, and a
 // network that knows nothing.
 func TestTreeByHand(t *testing.T) {
-	o, err := New(Config{Head: Tree, Loss: CrossEntropy})
+	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, zoo)
 	if err != nil {
 		t.Fatal(err)
 	}
-	labels, logits := make([]float32, data.Answers), make([]float32, data.Answers)
+	labels, logits := make([]float32, zoo.Width()), make([]float32, zoo.Width())
 	labels[0], labels[14], labels[15], labels[16] = 1, 1, 0.75, 0.25
 	// Questions 1, 6 and 7 were asked, of 3, 2 and 3 answers.
 	if got, want := o.LossOf(logits, labels), (math.Log(3)+math.Log(2)+math.Log(3))/37; math.Abs(got-want) > 1e-12 {
 		t.Errorf("cross-entropy is %v, want %v", got, want)
 	}
-	o, err = New(Config{Head: Tree, Loss: MSE})
+	o, err = New(Config{Head: Tree, Loss: MSE}, zoo)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// 1.1 at 1/3, 2.2 at 1/6, 7.1 at 1/9, 3.1 at 1/12, 8.1 at 1/14, 4.1 at 1/12.
 	want := map[int]float64{0: 1. / 3, 1: 1. / 3, 2: 1. / 3, 3: 1. / 6, 4: 1. / 6, 5: 1. / 12, 6: 1. / 12, 7: 1. / 12, 8: 1. / 12,
 		9: 1. / 24, 13: 1. / 2, 14: 1. / 2, 15: 1. / 9, 18: 1. / 14, 25: 1. / 18, 28: 1. / 36, 31: 1. / 72}
-	_, p := build(t, o.Config()).run(t, logits, labels)
+	_, p := build(t, job{o.Config(), zoo}).run(t, logits, labels)
 	for j, w := range want {
 		if math.Abs(p[j]-w) > 1e-6 {
-			t.Errorf("%s is %v, want %v", data.Columns()[j], p[j], w)
+			t.Errorf("%s is %v, want %v", zoo.Columns()[j], p[j], w)
 		}
 	}
 }
 
+// By hand for the small schema, whose last question is asked after smooth and face-on: half of
+// the galaxy's volunteers.
+func TestSmallTreeByHand(t *testing.T) {
+	labels, logits := []float32{0.25, 0.5, 0.25, 0.25, 0.25, 0.5, 0, 0}, make([]float32, small.Width())
+	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := o.LossOf(logits, labels), (math.Log(3)+math.Log(2)/2+math.Log(3)/2)/8; math.Abs(got-want) > 1e-12 {
+		t.Errorf("cross-entropy is %v, want %v", got, want)
+	}
+	// Nobody knows: a third each, half of a third, and a third of 1/3 + 1/6.
+	want := []float64{1. / 3, 1. / 3, 1. / 3, 1. / 6, 1. / 6, 1. / 6, 1. / 6, 1. / 6}
+	if _, p := build(t, job{o.Config(), small}).run(t, logits, labels); !near(p, want, 1e-6) {
+		t.Errorf("probabilities %v, want %v", p, want)
+	}
+}
+
 func TestSwappedArguments(t *testing.T) {
-	for _, c := range configs() {
+	for _, c := range jobs() {
 		b := build(t, c)
 		x, y := make([]float32, b.Outputs()), make([]float32, b.Outputs())
 		x[0], y[0] = -3, 1
@@ -397,7 +431,29 @@ func TestRefuses(t *testing.T) {
 		{Config{Head: Tree, Loss: CrossEntropy, Smoothing: 1}, "label smoothing 1"},
 		{Config{Head: Tree, Loss: MSE, Smoothing: 0.1}, "label smoothing with mse"},
 	} {
-		if _, err := New(test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := New(test.config, zoo); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
+		}
+	}
+}
+
+// The number of weights is the schema's, and classes are if it has some.
+func TestRefusesOtherSchemas(t *testing.T) {
+	without, err := labels.New(labels.Definition{Name: "plain", Questions: small.Questions()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		config Config
+		schema *labels.Schema
+		want   string
+	}{
+		{Config{Head: Independent, Loss: MSE, Weights: make([]float64, 37)}, small, "takes 8"},
+		{Config{Head: Tree, Loss: MSE, Weights: make([]float64, 11)}, small, "takes 3"},
+		{Config{Head: Five, Loss: MSE, Weights: make([]float64, 5)}, small, "takes 2 (loner, blade)"},
+		{Config{Head: Five, Loss: MSE}, without, "the label schema plain has none; use the answers head"},
+	} {
+		if _, err := New(test.config, test.schema); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
 		}
 	}
@@ -413,27 +469,27 @@ func TestConstants(t *testing.T) {
 			t.Fatal(err)
 		}
 		var read Config
-		if err := json.Unmarshal(raw, &read); err != nil || read.Validate() != nil || read.constant(k.Name) != k.Default {
-			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(), k.Default)
+		if err := json.Unmarshal(raw, &read); err != nil || read.Validate(zoo) != nil || read.constant(k.Name) != k.Default {
+			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(zoo), k.Default)
 		}
 		if text := c.String(); !strings.Contains(text, fmt.Sprintf("%s %v", k.Name, k.Default)) {
 			t.Errorf("%q does not tell %s", text, k.Name)
 		}
 		for _, value := range []float64{k.Low - 1, k.High + 1, math.NaN()} {
 			bad := c
-			if bad.SetConstant(k.Name, value); bad.Validate() == nil {
+			if bad.SetConstant(k.Name, value); bad.Validate(zoo) == nil {
 				t.Errorf("%v is accepted", bad)
 			}
 		}
 		for _, loss := range Losses() {
 			if loss != k.Loss {
 				other := Default(Independent, loss)
-				if other.SetConstant(k.Name, k.Default); other.Validate() == nil {
+				if other.SetConstant(k.Name, k.Default); other.Validate(zoo) == nil {
 					t.Errorf("%s is accepted with the loss %s", k.Name, loss)
 				}
 			}
 		}
-		if err := c.Validate(); err != nil {
+		if err := c.Validate(zoo); err != nil {
 			t.Errorf("setting a copy's constants changed %v: %v", c, err)
 		}
 	}
@@ -458,7 +514,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestRefusesTensors(t *testing.T) {
-	o, err := New(Config{Head: Tree, Loss: CrossEntropy})
+	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, zoo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -483,23 +539,23 @@ func TestRefusesTensors(t *testing.T) {
 }
 
 func TestBalancedWeights(t *testing.T) {
-	got, err := BalancedWeights([]int{10, 5, 1, 20, 4})
+	got, err := BalancedWeights(zoo.Classes(), []int{10, 5, 1, 20, 4})
 	if err != nil || !near(got, []float64{0.8, 1.6, 8, 0.4, 2}, 1e-12) {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := BalancedWeights([]int{10, 5, 0, 20, 4}); err == nil || !strings.Contains(err.Error(), "cigar") {
+	if _, err := BalancedWeights(zoo.Classes(), []int{10, 5, 0, 20, 4}); err == nil || !strings.Contains(err.Error(), "cigar") {
 		t.Errorf("got %v, want an error that names the class", err)
 	}
 }
 
 func ExampleNew() {
-	o, err := New(Config{Head: Tree, Loss: CrossEntropy})
+	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, zoo)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Println(o.Config(), o.Outputs())
-	_, err = New(Config{Head: Tree, Loss: MSE, Smoothing: 0.1})
+	_, err = New(Config{Head: Tree, Loss: MSE, Smoothing: 0.1}, zoo)
 	fmt.Println(err)
 	// Output:
 	// tree head, crossentropy 37
