@@ -72,7 +72,7 @@ func TestSmallSchema(t *testing.T) {
 		cfg := testConfig(cache, 2)
 		cfg.Cache.Schema, cfg.Model.Outputs = labels.GalaxyZoo(), labels.GalaxyZoo().Width()
 		_, err := train.Run(t.Context(), train.Options{Dir: filepath.Join(t.TempDir(), "run"), Cache: cache, Config: cfg})
-		if err == nil || !strings.Contains(err.Error(), "has labels of the schema small; want those of Galaxy Zoo challenge") {
+		if err == nil || !strings.Contains(err.Error(), "has labels of the schema small; expected those of Galaxy Zoo challenge") {
 			t.Errorf("a run of another schema than its cache's: %v", err)
 		}
 	})
