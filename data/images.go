@@ -21,19 +21,19 @@ import (
 )
 
 // maxImageBytes bounds one image file. Kaggle's are 10 to 30 kB, and a 424×424
-// picture without any compression is 540 kB.
+// image without any compression is 540 kB.
 const maxImageBytes = 4 << 20
 
 // Images is a set of JPEG files: a folder, or a zip read in place. Close it when
 // done. Methods are safe for concurrent use, Close excepted.
 type Images struct {
 	path  string
-	files []imageFile // by ascending id, or by name where they have no ids
-	ids   []int64     // of files; nil of OpenImagesByPath
+	files []imageFile // by ascending id, or by name if they have no ids
+	ids   []int64     // of files; nil for OpenImagesByPath
 	close io.Closer
 }
 
-// An imageFile is one of a folder's files or of a zip's members.
+// An imageFile is a file of a folder or a member of a zip.
 type imageFile struct {
 	name   string // path below the folder or in the zip, with slashes
 	id     int64
@@ -41,29 +41,29 @@ type imageFile struct {
 	member *zip.File // of a zip
 }
 
-// What the name of Kaggle's zip of labelled images begins with, and of the one
-// of images to predict.
+// The names of Kaggle's zips start with these: of the labelled images, and of the images to
+// predict.
 const (
 	TrainingImages = "images_training"
 	TestImages     = "images_test"
 )
 
 // OpenImages lists a folder or a zip of files named <GalaxyID>.jpg, which may
-// lie one folder deeper, as in Kaggle's zips; it reads no image. Files that are
+// be one folder deeper, as in Kaggle's zips; it reads no image. Files that are
 // not .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder
 // of zips made on a Mac. It is an error when a .jpg is not named after a GalaxyID,
 // when two files have the same GalaxyID, when there is no image at all, or when
 // a zip holds an absolute path or one with "..".
 //
-// A zip without images may be Kaggle's outer one: then the images are those of
-// the one inner zip whose name begins with inner (TrainingImages or TestImages).
-// It is read in place if it is stored as it is, else unpacked to a nameless file
-// in the system's folder for temporary files (TMPDIR), which takes the size of
-// the inner zip until Close.
+// A zip without images may be Kaggle's outer zip. Then OpenImages lists the images of the
+// one inner zip whose name starts with inner (TrainingImages or TestImages). It reads an
+// uncompressed inner zip in place. It unpacks a compressed one to a nameless file in the
+// system's folder for temporary files (TMPDIR), which takes the size of the inner zip until
+// Close.
 func OpenImages(path, inner string) (*Images, error) { return openImages(path, inner, false) }
 
 // OpenImagesByPath is OpenImages for files of any name, at any depth, and of any
-// size in pixels. They have no GalaxyIDs, and their order is that of their names.
+// size in pixels. They have no GalaxyIDs, and are in the order of their names.
 func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(path, inner, true) }
 
 func openImages(path, inner string, anyName bool) (*Images, error) {
@@ -95,7 +95,7 @@ func openImages(path, inner string, anyName bool) (*Images, error) {
 // Len returns the number of images.
 func (m *Images) Len() int { return len(m.files) }
 
-// IDs returns the GalaxyIDs in ascending order, nil of OpenImagesByPath. The
+// IDs returns the GalaxyIDs in ascending order, nil for OpenImagesByPath. The
 // caller must not change it.
 func (m *Images) IDs() []int64 { return m.ids }
 
@@ -105,12 +105,12 @@ func (m *Images) Name(i int) string { return m.files[i].name }
 // Find returns the index of the image with a GalaxyID, and whether there is one.
 func (m *Images) Find(id int64) (i int, ok bool) { return slices.BinarySearch(m.ids, id) }
 
-// Path returns the folder or zip as it was given to OpenImages.
+// Path returns the folder or zip given to OpenImages.
 func (m *Images) Path() string { return m.path }
 
 // Read returns the bytes of the file of image i, in buf if it is large enough,
-// else in a new buffer. Files above 4 MiB are refused. An error wraps ErrUnread
-// unless it is about what the file holds; then it does not repeat the name.
+// otherwise in a new buffer. A file above 4 MiB is an error. An error wraps ErrUnread
+// unless it is about the contents of the file; then it does not repeat the name.
 func (m *Images) Read(i int, buf []byte) ([]byte, error) {
 	read := func() ([]byte, error) { return readFile(m.files[i].disk, buf) }
 	if f := m.files[i]; f.member != nil {
@@ -122,7 +122,7 @@ func (m *Images) Read(i int, buf []byte) ([]byte, error) {
 
 // ErrUnread is an error of the machine (a limit, a disk, a network) in reading or decoding
 // an image: nothing is known about the image itself.
-var ErrUnread = errors.New("this says nothing about the image, and nothing is noted of it: when the machine is mended the same command goes on")
+var ErrUnread = errors.New("this is an error of the machine, not of the image, and nothing is recorded about the image: fix the cause and repeat the command, which continues from here")
 
 // unread makes an error of the machine an ErrUnread.
 func unread(name string, err error) error {
@@ -132,7 +132,7 @@ func unread(name string, err error) error {
 	return err
 }
 
-// Decode reads image i, checks that it is a whole colour JPEG (of 424×424 pixels
+// Decode reads image i, checks that it is a complete colour JPEG (of 424×424 pixels
 // if it is named after a GalaxyID) and decodes it into dst. The error is the
 // reason why the image is broken, unless it wraps ErrUnread. Decode uses buf for the
 // file's bytes, and returns it, or a larger one, for the next call.
@@ -148,9 +148,8 @@ func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte,
 }
 
 // Checksum returns the xxh3 of the id and size (both int64, little-endian) of
-// every file, by ascending id: cheap to know, and the same for a folder and a
-// zip of it. Where files have no ids, their names, each ended by a zero byte,
-// stand in for them.
+// every file, by ascending id: cheap to compute, and the same for a folder and a
+// zip of it. Files without ids are represented by their names, each ended by a zero byte.
 func (m *Images) Checksum() (uint64, error) {
 	b := make([]byte, 0, 16*len(m.files))
 	for _, f := range m.files {
@@ -182,8 +181,8 @@ func (m *Images) Close() error {
 	return m.close.Close()
 }
 
-// openFolder lists the images of a folder and of those in it, and with anyDepth
-// of those deeper down.
+// openFolder lists the images of a folder and of its subfolders, with anyDepth also of
+// deeper ones.
 func openFolder(root string, anyDepth bool) (*Images, error) {
 	m := &Images{}
 	var list func(dir, prefix string) error
@@ -205,10 +204,10 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 			if !isImage(e.Name()) {
 				continue
 			}
-			// Reading a pipe that happens to be called 1.jpg would wait for ever.
+			// Reading a pipe that happens to be named 1.jpg would wait for ever.
 			if !e.Type().IsRegular() {
 				if info, err := os.Stat(disk); err != nil {
-					return fmt.Errorf("%w: mend the link or remove it", err)
+					return fmt.Errorf("%w: fix the link or remove it", err)
 				} else if !info.Mode().IsRegular() {
 					return fmt.Errorf("%s is not a regular file", disk)
 				}
@@ -233,15 +232,15 @@ func openZip(name, inner string) (*Images, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if m.close != nil { // an inner zip that was unpacked
+	if m.close != nil { // an unpacked inner zip
 		return m, f.Close()
 	}
 	m.close = f
 	return m, nil
 }
 
-// newZipImages lists the images of a zip, or those of its inner zip whose name
-// begins with inner.
+// newZipImages lists the images of a zip, or of its inner zip whose name starts
+// with inner.
 func newZipImages(r io.ReaderAt, size int64, inner string) (*Images, error) {
 	z, err := readZip(r, size)
 	if err != nil {
@@ -261,8 +260,8 @@ func newZipImages(r io.ReaderAt, size int64, inner string) (*Images, error) {
 	return m, nil
 }
 
-// Bounds of what is unpacked from an outer zip. Kaggle's are 1 GB, and JPEGs
-// can hardly be packed further.
+// Limits of unpacking from an outer zip. Kaggle's inner zips are 1 GB, and JPEGs hardly
+// compress further.
 const (
 	maxInnerBytes = 64 << 30
 	innerRatio    = 20
@@ -279,7 +278,7 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 		return listZip(io.NewSectionReader(outer, at, size), size)
 	}
 	if size > maxInnerBytes || member.UncompressedSize64/innerRatio > member.CompressedSize64 {
-		return nil, fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does; do not use it", member.CompressedSize64, size)
+		return nil, fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does: do not use it", member.CompressedSize64, size)
 	}
 	spool, err := os.CreateTemp("", "galaxy-zip-")
 	if err != nil {
@@ -290,7 +289,7 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 			err = errors.Join(err, spool.Close())
 		}
 	}()
-	// Nameless from now on: it goes with the process, however that ends.
+	// Nameless from now on: it disappears with the process, however that ends.
 	if err := os.Remove(spool.Name()); err != nil {
 		return nil, err
 	}
@@ -299,7 +298,7 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 		return nil, err
 	}
 	defer r.Close()
-	// The reader itself refuses a member that goes on behind its declared size.
+	// The reader itself rejects a member that is longer than its declared size.
 	if _, err := io.Copy(spool, r); err != nil {
 		return nil, fmt.Errorf("unpack to %s: %w; give the inner zip itself, or set TMPDIR to a folder with room for it", os.TempDir(), err)
 	}
@@ -314,12 +313,12 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 func readZip(r io.ReaderAt, size int64) (*zip.Reader, error) {
 	z, err := zip.NewReader(r, size)
 	if errors.Is(err, zip.ErrFormat) {
-		return nil, errors.New("not a zip file, or one that is cut off; give the folder of images or Kaggle's zip, and compare its size with Kaggle's")
+		return nil, errors.New("not a zip file, or a truncated one: give the folder of images or Kaggle's zip, and compare its size with Kaggle's")
 	}
 	return z, err
 }
 
-// listZip lists the images of a zip that is no outer one.
+// listZip lists the images of a zip that is not an outer zip.
 func listZip(r io.ReaderAt, size int64) (*Images, error) {
 	z, err := readZip(r, size)
 	if err != nil {
@@ -345,7 +344,7 @@ func zipImages(z *zip.Reader) (*Images, error) {
 	return m, nil
 }
 
-// index puts the files in order.
+// index sorts the files and finds their ids.
 func (m *Images) index(anyName bool) error {
 	if len(m.files) == 0 {
 		want := "<GalaxyID>.jpg, such as 100008.jpg"
@@ -361,7 +360,7 @@ func (m *Images) index(anyName bool) error {
 				return fmt.Errorf("the file name %q is not UTF-8; rename it", clip(f.name))
 			}
 			if i > 0 && f.name == m.files[i-1].name {
-				return fmt.Errorf("two images are called %s; make the zip again", clip(f.name))
+				return fmt.Errorf("two images have the name %s; make the zip again", clip(f.name))
 			}
 		}
 		return nil
@@ -395,8 +394,8 @@ func isImage(base string) bool {
 
 var errNoMember = errors.New("no such file in the zip")
 
-// findMember finds the one file of a zip whose base name begins with prefix and
-// ends with ext. None is errNoMember.
+// findMember finds the one file of a zip whose base name starts with prefix and
+// ends with ext. If there is none, it returns errNoMember.
 func findMember(z *zip.Reader, prefix, ext string) (*zip.File, error) {
 	var found *zip.File
 	for _, f := range z.File {
@@ -425,7 +424,7 @@ func isJunk(name string) bool {
 	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
 }
 
-// checkMemberName refuses zip members that point out of the zip. Nothing is
+// checkMemberName returns an error for zip members that point out of the zip. Nothing is
 // ever unpacked here, but such a file was made to do harm.
 func checkMemberName(name string) error {
 	if name == "" || strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\\\x00") ||
@@ -474,8 +473,8 @@ func readMember(f *zip.File, buf []byte) ([]byte, error) {
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
 	}
-	// Only the read that meets the end compares the checksum. The reader
-	// itself refuses a member that goes on behind its declared size.
+	// Only the read that reaches the end compares the checksum. The reader
+	// itself rejects a member that is longer than its declared size.
 	if _, err := io.ReadFull(r, end); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
 	}
@@ -489,8 +488,8 @@ func checkImageBytes(n uint64) error {
 	return nil
 }
 
-// grow returns a slice of length n, buf's memory if it is large enough. New
-// memory has room for larger files to come.
+// grow returns a slice of length n, in buf's memory if it is large enough. New
+// memory has room for larger files that may follow.
 func grow(buf []byte, n int) []byte {
 	if cap(buf) < n {
 		buf = make([]byte, n, n+n/4+512)

@@ -137,7 +137,7 @@ func TestOpenImagesByPath(t *testing.T) {
 		want string
 	}{
 		{"empty", zipBytes(t, zip.Store), "expected files named ….jpg"},
-		{"twice", zipBytes(t, zip.Store, member{"x.jpg", small}, member{"x.jpg", small}), "two images are called x.jpg"},
+		{"twice", zipBytes(t, zip.Store, member{"x.jpg", small}, member{"x.jpg", small}), "two images have the name x.jpg"},
 		{"bytes", zipBytes(t, zip.Store, member{"\xff.jpg", small}), "not UTF-8"},
 		{"up", zipBytes(t, zip.Store, member{"../x.jpg", small}), "unsafe path"},
 	} {

@@ -26,17 +26,17 @@ const (
 
 var errTruncated = errors.New("the file is truncated: no end-of-image marker")
 
-// A jpegHeader is what the frame header of a JPEG says.
+// A jpegHeader holds the fields of a JPEG's frame header.
 type jpegHeader struct {
 	Width, Height int // pixels
 	Components    int // 1 grey, 3 colour, 4 CMYK
 }
 
 // scanJPEG walks a JPEG from its start-of-image to its end-of-image marker and
-// returns its frame header. It decodes nothing, so it costs microseconds; it is
-// there because a decoder that only needs the centre of a picture never looks
-// at the end of the file and accepts one that was cut off. Bytes after the
-// end-of-image marker are ignored. The error is a reason that fits behind a
+// returns its frame header. It decodes nothing, so it costs microseconds. It is
+// needed because a decoder that only needs the centre of an image never reads
+// the end of the file, and so accepts a truncated file. Bytes after the
+// end-of-image marker are ignored. The error is a reason that can follow a
 // file name.
 func scanJPEG(jpeg []byte) (jpegHeader, error) {
 	var h jpegHeader
@@ -132,7 +132,7 @@ func scanJPEG(jpeg []byte) (jpegHeader, error) {
 	}
 }
 
-// checkImage says why a file is not a whole colour JPEG, of Galaxy Zoo's size if
+// checkImage returns why a file is not a complete colour JPEG, of Galaxy Zoo's size if
 // fixed is set.
 func checkImage(jpeg []byte, fixed bool) error {
 	h, err := scanJPEG(jpeg)

@@ -11,7 +11,7 @@ type Matching struct {
 	Rows   []int // of the catalogue
 	Images []int // the image of each, as an index into Images
 
-	// How many of either have no partner.
+	// Numbers of rows and images without a partner.
 	RowsWithoutImage, ImagesWithoutRow int
 }
 
@@ -50,7 +50,7 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 		return m, fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
 	}
 	if len(problems) > 0 && !allowMissing {
-		return m, fmt.Errorf("%s; complete the files, or leave these out with --allow-missing", strings.Join(problems, " and "))
+		return m, fmt.Errorf("%s; complete the files, or skip these with --allow-missing", strings.Join(problems, " and "))
 	}
 	return m, nil
 }

@@ -2,20 +2,19 @@ package data
 
 import "math"
 
-// Photometry is what the pixels tell of the size and the faintness of the
-// galaxy in the middle of an image. The zero value stands for an image in whose
-// middle nothing stands out of the sky.
+// Photometry holds the size and the brightness of the galaxy in the middle of an image,
+// measured from its pixels. The zero value means that nothing in the middle is above the
+// sky.
 //
-// The catalogue has no sizes and no magnitudes, and the pictures are no
-// measurements: they are colour composites, stretched by asinh to 8 bits a
-// channel (Lupton et al. 2004), and each was scaled to 0.02 Petrosian radii R90
-// a pixel (Willett et al. 2013), so that R90 takes 50 pixels in all of them.
-// Hence a Radius is relative, how concentrated the galaxy's light is: in seconds
-// of arc it is 0.02·R90 times as much, and the pictures do not tell R90. A
+// The catalogue has no sizes and no magnitudes, and the images are not calibrated: they are
+// colour composites, stretched by asinh to 8 bits per channel (Lupton et al. 2004), and each
+// was scaled to 0.02 Petrosian radii R90 per pixel (Willett et al. 2013), so that R90 takes
+// 50 pixels in all of them. So Radius is relative: it measures how concentrated the galaxy's
+// light is. Times 0.02·R90 it would be arcseconds, but the images do not contain R90.
 // Brightness orders galaxies by their mean surface brightness; no constant turns
 // it into magnitudes. Compare them within one cache.
 type Photometry struct {
-	// Radius is the half-light radius in pixels of the original picture:
+	// Radius is the half-light radius in pixels of the original image:
 	// √(A/π), where A is the area of the brightest pixels that together give
 	// half of the galaxy's light. For an ellipse it is the geometric mean of its
 	// half axes.
@@ -27,9 +26,9 @@ type Photometry struct {
 
 const (
 	greyLevels = 3*255 + 1 // of the sum of three channels
-	// A pixel of the galaxy stands out of the sky by detection standard
-	// deviations of it, and by leastContrast grey levels where compression has
-	// made the sky smooth.
+	// A pixel of the galaxy is above the sky by at least detection standard
+	// deviations, and by leastContrast grey levels, as compression can make the
+	// sky smooth.
 	detection     = 3
 	leastContrast = 9
 )
@@ -38,7 +37,7 @@ const (
 // one goroutine.
 type Photometer struct {
 	size   int
-	scale  float64  // pixels of the original a pixel of the image
+	scale  float64  // pixels of the original per pixel of the image
 	grey   []uint16 // sums of the three channels
 	seen   []bool
 	object []int // pixels found so far
@@ -54,17 +53,17 @@ func NewPhotometer(m Manifest) *Photometer {
 }
 
 // Measure measures one image, uint8 [Size, Size, 3]. The level of the sky is the
-// median of the image's frame, a sixteenth of the side wide, and its scatter is
-// taken from the median absolute deviation there, which a few stars do not
-// change. The galaxy is all that stands out of the sky and hangs together with
-// the brightest pixel of the middle eighth: a star or a neighbour that touches
-// it is taken for a part of it, and light too faint to stand out is lost.
+// median of the image's frame, a sixteenth of the side wide. The scatter of the sky is
+// computed from the median absolute deviation there, which a few stars do not
+// change. The galaxy is the set of pixels above the sky and connected to the brightest
+// pixel of the middle eighth. A star or a neighbour that touches it counts as a part of it,
+// and light that is too faint is lost.
 func (p *Photometer) Measure(image []byte) Photometry {
 	for i := range p.grey {
 		p.grey[i] = uint16(image[3*i]) + uint16(image[3*i+1]) + uint16(image[3*i+2])
 	}
 	sky, scatter := p.sky()
-	var pixels [greyLevels]int // of the galaxy, by their level
+	var pixels [greyLevels]int // of the galaxy, counted by level
 	light := 0.0
 	for _, i := range p.find(sky + max(detection*scatter, leastContrast)) {
 		pixels[p.grey[i]]++
@@ -79,7 +78,7 @@ func (p *Photometer) Measure(image []byte) Photometry {
 			continue
 		}
 		above := float64(level) - sky
-		// Of the last level only as many as are missing.
+		// Of the last level, only as many as are still needed.
 		n := min(float64(pixels[level]), (light/2-sum)/above)
 		area, sum = area+n, sum+n*above
 	}
@@ -121,8 +120,8 @@ func median(counts *[greyLevels]int, n int) int {
 	return 0
 }
 
-// find returns the pixels above least that hang together, by their sides, with
-// the brightest of the middle eighth; none if that one is not above.
+// find returns the pixels above least that are connected by their sides to the brightest
+// pixel of the middle eighth; none if that pixel is not above least.
 func (p *Photometer) find(least float64) []int {
 	clear(p.seen)
 	p.object = p.object[:0]
