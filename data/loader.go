@@ -12,38 +12,38 @@ import (
 	"galaxy/labels"
 )
 
-// LoaderConfig says which batches a Loader gives.
+// LoaderConfig sets which batches a Loader returns.
 type LoaderConfig struct {
 	Split Split
 	// Target says which labels: the cache's schema, which nil stands for, or its classes.
-	// Galaxies of the split that have no label are left out.
+	// Galaxies of the split that have no label are skipped.
 	Target *labels.Schema
-	Batch  int   // examples a batch, at least 1
+	Batch  int   // examples per batch, at least 1
 	Seed   int64 // of the order of examples in each epoch
 
-	// Parts is the number of equal parts of a batch, for as many processes that
-	// train together, and Part is the one that the loader gives; 0 of 0 is all of
-	// it. Together the parts are the batches that one loader would give.
+	// Parts is the number of equal parts of a batch, one for each process that trains
+	// together, and Part is the index of the part that the loader returns; 0 of 0 is the
+	// complete batch. Together the parts are the batches that one loader would return.
 	Part, Parts int
 
-	// Held leaves Batch.Images out, for who has the images already.
+	// Held omits Batch.Images, for a caller that has the images already.
 	Held bool
 
 	// Position is the number of batches already consumed since the start of
-	// training, as told by Loader.Position: the loader goes on behind them
+	// training, as returned by Loader.Position: the loader continues after them
 	// without reading them again. 0 starts from the beginning.
 	Position int64
 
 	// Once makes one pass in cache order, for evaluation: every example
 	// exactly once, a smaller last batch, then io.EOF. Seed has no meaning.
-	// Without it the loader gives batches for ever, every epoch in another
-	// order, and leaves out the last len mod Batch examples of each epoch's
-	// order: all steps then have the same shape and weight, and with an order
-	// of its own every epoch leaves out others.
+	// Without it the loader returns batches for ever, every epoch in another
+	// order, and skips the last len mod Batch examples of each epoch's
+	// order. So all steps have the same shape and weight, and every epoch skips
+	// other examples.
 	Once bool
 }
 
-// A Batch is some examples side by side. Its slices are valid until the next
+// A Batch holds examples that are processed together. Its slices are valid until the next
 // call of Next.
 type Batch struct {
 	Images []byte    // uint8 [n, Size, Size, 3]; nil with LoaderConfig.Held
@@ -51,19 +51,19 @@ type Batch struct {
 	Labels []float32 // [n, width of the target]
 	IDs    []int64   // [n] GalaxyIDs
 
-	Epoch int // passes over the split before this one
+	Epoch int // number of completed epochs before this batch
 }
 
 // Len returns n, the number of examples.
 func (b *Batch) Len() int { return len(b.IDs) }
 
-// prefetch is how many batches exist: one at the caller's, one ready, one being
+// prefetch is the number of batches that exist: one with the caller, one ready, one being
 // filled.
 const prefetch = 3
 
-// A Loader gathers batches from a Cache in a goroutine of its own, ahead of
-// their use. Its methods are for one goroutine. The batches depend on the cache,
-// the config and the position alone.
+// A Loader reads batches from a Cache in advance, in a goroutine of its own. Its methods
+// are for one goroutine. The batches depend only on the cache, the config and the
+// position.
 type Loader struct {
 	cache    *Cache
 	config   LoaderConfig
@@ -73,7 +73,7 @@ type Loader struct {
 	position int64
 	wait     time.Duration
 
-	current *Batch // at the caller's
+	current *Batch // with the caller
 	err     error  // what ended the stream
 	free    chan *Batch
 	ready   chan loaded
@@ -86,8 +86,8 @@ type loaded struct {
 	err   error // the last of the stream
 }
 
-// NewLoader starts a loader. It is an error when the split has fewer examples
-// than a batch, or none at all for a pass. Close it when done, before the cache.
+// NewLoader starts a loader. It is an error if the split has fewer examples than a batch,
+// or none at all with Once. Close it when done, before the cache.
 func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	if config.Split > All {
 		return nil, fmt.Errorf("load: unknown %v", config.Split)
@@ -142,12 +142,12 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 	return l, nil
 }
 
-// StepsPerEpoch returns the number of batches of one epoch, or of the pass.
+// StepsPerEpoch returns the number of batches of one epoch.
 func (l *Loader) StepsPerEpoch() int { return l.steps }
 
 // Position returns the number of batches consumed since the start of training:
-// those that Next has returned, and those before LoaderConfig.Position. A loader
-// started there returns the batch that Next would return now.
+// the batches that Next has returned, and those before LoaderConfig.Position. A loader
+// started at this position returns the batch that Next would return now.
 func (l *Loader) Position() int64 { return l.position }
 
 // DataWait returns how long Next has waited for data so far, in total: what a
@@ -155,7 +155,7 @@ func (l *Loader) Position() int64 { return l.position }
 func (l *Loader) DataWait() time.Duration { return l.wait }
 
 // Next returns the next batch and takes the previous one back. It returns
-// io.EOF at the end of a pass, and ctx's error when that comes first, after
+// io.EOF at the end with Once, and ctx's error if that comes first, after
 // which it may be called again. A damaged cache ends the stream with an error
 // that names the galaxy.
 func (l *Loader) Next(ctx context.Context) (*Batch, error) {
@@ -166,12 +166,12 @@ func (l *Loader) Next(ctx context.Context) (*Batch, error) {
 		return nil, err
 	}
 	if l.current != nil {
-		l.free <- l.current // has room for every batch there is
+		l.free <- l.current // has room for every batch
 		l.current = nil
 	}
 	var got loaded
 	select {
-	case got = <-l.ready: // no wait: leave the clock alone
+	case got = <-l.ready: // no wait to measure
 	default:
 		start := time.Now()
 		select {
@@ -199,8 +199,8 @@ func (l *Loader) Close() {
 	l.err = errors.New("load: the loader is closed")
 }
 
-// fill sends batches until the loader is closed, the pass ends or reading
-// fails. Its sends never block: ready has room for all there is.
+// fill sends batches until the loader is closed, the epoch of Once ends or reading
+// fails. Its sends never block: ready has room for everything.
 func (l *Loader) fill(ctx context.Context) {
 	order := make([]int32, len(l.indices))
 	shuffled := int64(-1) // the epoch that order is of

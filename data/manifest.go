@@ -27,22 +27,22 @@ const (
 )
 
 // A Manifest describes a cache: where it came from, how it was made, and the
-// figures of its train split that models and baselines need.
+// statistics of its train split that models and baselines need.
 type Manifest struct {
 	// Checksum is the xxh3 of manifest.json, 16 hexadecimal digits. Through
-	// the checksums inside it stands for every byte of the cache, so two
+	// the checksums inside, it covers every byte of the cache, so two
 	// caches with the same Checksum are the same.
 	Checksum string `json:"checksum"`
 	Format   string `json:"format"`  // "galaxy-cache"
 	Version  int    `json:"version"` // CacheVersion
 
-	// Schema says what the columns of the labels are. It is never nil of an open cache;
+	// Schema describes the columns of the labels. It is never nil of an open cache;
 	// a file without one is about labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero"`
 
 	Size      int    `json:"size"`       // width and height of the stored images, pixels
 	Crop      int    `json:"crop"`       // side of the centre of the original that was kept, pixels
-	Decoder   string `json:"decoder"`    // what decoded and resized, as told by PrepareConfig
+	Decoder   string `json:"decoder"`    // name of the code that decoded and resized, from PrepareConfig
 	SplitSeed int64  `json:"split_seed"` // the seed of SplitOf
 	Examples  int    `json:"examples"`   // images stored
 	Counts    Counts `json:"counts"`     // the same, by split
@@ -51,9 +51,9 @@ type Manifest struct {
 	ChannelStd  [3]float64 `json:"channel_std"`  // population standard deviation, same scale
 	ColumnMeans []float64  `json:"column_means"` // mean vote fractions of the train split, by column: the constant predictor
 
-	Broken           []Broken `json:"broken"`             // images left out, by ascending id
-	ImagesWithoutRow int      `json:"images_without_row"` // left out, by permission (AllowMissing)
-	RowsWithoutImage int      `json:"rows_without_image"` // left out, by permission (AllowMissing)
+	Broken           []Broken `json:"broken"`             // skipped images, by ascending id
+	ImagesWithoutRow int      `json:"images_without_row"` // skipped, by permission (AllowMissing)
+	RowsWithoutImage int      `json:"rows_without_image"` // skipped, by permission (AllowMissing)
 	SumRuleBreaks    int      `json:"sum_rule_breaks"`    // stored examples that fail Schema.CheckSums at labels.SumTolerance
 
 	Sources Sources `json:"sources"`
@@ -82,7 +82,7 @@ func (c *Counts) add(s Split) {
 	}
 }
 
-// A Broken image was left out of the cache.
+// A Broken image was not put into the cache.
 type Broken struct {
 	ID     int64  `json:"id"`
 	Reason string `json:"reason"`
@@ -91,8 +91,8 @@ type Broken struct {
 // String returns the id and the reason, "100008: not a JPEG file".
 func (b Broken) String() string { return fmt.Sprintf("%d: %s", b.ID, b.Reason) }
 
-// Sources names what a cache was made from, by base name only: the same files
-// elsewhere give the same cache.
+// Sources describes the files that a cache was made from, by base name only: the same files
+// in another folder give the same cache.
 type Sources struct {
 	Labels         string `json:"labels"`
 	LabelsChecksum string `json:"labels_checksum"` // xxh3 of the CSV's bytes
@@ -125,8 +125,8 @@ func (m *Manifest) encode() ([]byte, error) {
 
 var errAgain = errors.New("make the cache again with galaxy prepare")
 
-// decodeManifest parses and checks manifest.json. The version is looked at
-// first: another version may differ in everything else.
+// decodeManifest parses and checks manifest.json. It checks the version first: another
+// version may differ in everything else.
 func decodeManifest(b []byte) (*Manifest, error) {
 	var head struct {
 		Format  string `json:"format"`

@@ -32,8 +32,8 @@ type Decoder interface {
 	// Decode decodes a JPEG of 424×424 pixels, keeps its centre, resizes that
 	// and fills dst, uint8 [Size, Size, 3] in row-major order, RGB. Prepare
 	// calls it from several goroutines at once and reuses both slices. The
-	// error is the reason noted for a broken image, unless it wraps a syscall.Errno,
-	// such as ENOMEM, and so is the machine's.
+	// error is the reason recorded for a broken image, unless it wraps a syscall.Errno,
+	// such as ENOMEM: then it is an error of the machine.
 	Decode(dst, jpeg []byte) error
 }
 
@@ -46,45 +46,45 @@ const (
 	maxSize = ImageSide
 )
 
-// PrepareConfig says what Prepare reads and writes.
+// PrepareConfig holds the inputs, the output and the settings of Prepare.
 type PrepareConfig struct {
 	Labels string // labels CSV, or the zip that holds it
 	Images string // folder or zip of JPEGs
 	Out    string // cache folder to make; must not exist
 
-	Schema *labels.Schema // what the columns of Labels are; nil is labels.GalaxyZoo
+	Schema *labels.Schema // describes the columns of Labels; nil is labels.GalaxyZoo
 
 	Size      int   // width and height of the stored images, pixels, 8 to 424
 	Crop      int   // side of the centre the Decoder keeps, pixels, 8 to 424; 0 is DefaultCrop
 	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
 
-	// Decoder is what the manifest says of the Decoder: its library, version
-	// and resize method. Caches of the same settings and decoder have the same
+	// Decoder describes the Decoder in the manifest: its library, version and
+	// resize method. Caches of the same settings and decoder have the same
 	// bytes.
 	Decoder string
 
-	Workers      int  // images decoded at a time; 0 is two for each processor
-	AllowMissing bool // leave out images without a row and rows without an image
-	MaxBroken    int  // broken images to leave out before Prepare fails; 0 is none
+	Workers      int  // images decoded at a time; 0 is two per processor
+	AllowMissing bool // skip images without a row and rows without an image
+	MaxBroken    int  // largest number of broken images to skip; with more Prepare fails. 0 is none
 
-	// Progress, if set, is told how many of the images are done. It is called
-	// from one goroutine at a time: first with what an earlier call has done,
-	// then every few images and at the end.
+	// Progress, if set, is called with the number of finished images, from one goroutine
+	// at a time: first with those of an earlier call, then every few images and at the
+	// end.
 	Progress func(done, total int)
-	// Notice, if set, is told in a sentence where the work of an earlier call
-	// is used or given up.
+	// Notice, if set, is called with a sentence if the work of an earlier call is
+	// used or discarded.
 	Notice func(sentence string)
 }
 
-// Validate fills in the defaults, and tells what cannot be; it does not look at
-// the files.
+// Validate fills in the defaults and returns an error for a setting out of range. It does
+// not read the files.
 func (c *PrepareConfig) Validate() error {
 	c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
 	if c.Crop == 0 {
 		c.Crop = DefaultCrop
 	}
 	if c.Workers == 0 {
-		// One alone waits for files, locks and its turn for a sixth of the time.
+		// A single worker would wait for files and locks for a sixth of the time.
 		c.Workers = 2 * runtime.GOMAXPROCS(0)
 	}
 	switch {
@@ -104,20 +104,23 @@ func (c *PrepareConfig) Validate() error {
 
 // Prepare reads a catalogue and its images, decodes every image once and
 // writes a cache: examples by ascending GalaxyID, each with its split. The
-// folder appears under its name only when it is whole and on disk. The bytes
-// depend neither on the number of workers nor on time, nor on interruptions: on
-// an error, when ctx is cancelled and when the process dies, what is done stays
-// in the folder Out.partial (PartialFolder), and the next call with the same
-// settings and sources checks it and goes on there. One with others begins anew.
-// If Out is there already and was made in the same way, Prepare does nothing.
+// folder is atomic: it gets its name when it is complete and on disk. The bytes depend
+// neither on the number of workers nor on time or interruptions. After an error, a cancelled
+// ctx or a crash, the finished work stays in the folder Out.partial (PartialFolder). The
+// next call with the same settings and sources checks and reuses it; a call with others
+// starts again from scratch. If Out exists and was made in the same way, Prepare does
+// nothing.
 //
-// A broken image (truncated, not a JPEG, not 424×424, not colour, refused by
-// the decoder) is left out and listed in the manifest, up to MaxBroken of them.
-// More are an error that names the first ids and the file that lists all,
-// Out.partial/broken.csv; and so are an image that the machine failed to read (ErrUnread), no good image at all, no image of the train
-// split, and, unless AllowMissing, an image without a row or a row without an
-// image. Rows that break the sum rules of the schema are kept and counted
-// in the manifest, but when all do it is an error: they are not labels then.
+// A broken image (truncated, not a JPEG, not 424×424, not colour, rejected by the decoder)
+// is skipped and listed in the manifest, up to MaxBroken of them. These are errors:
+//
+//   - more broken images; the error names the first ids and the file that lists all,
+//     Out.partial/broken.csv;
+//   - an image that the machine failed to read (ErrUnread);
+//   - no good image at all, or no image of the train split;
+//   - unless AllowMissing, an image without a row or a row without an image;
+//   - labels that all break the sum rules of the schema, because these are not labels.
+//     Single rows that break them are kept and counted in the manifest.
 func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
 	if decoder == nil {
 		return nil, errors.New("prepare: no decoder given")
@@ -192,11 +195,11 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 	return &p.manifest, nil
 }
 
-// PartialFolder is where Prepare works on out until it is whole.
+// PartialFolder returns the folder in which Prepare works until out is complete.
 func PartialFolder(out string) string { return durable.PartialFolder(out) }
 
-// found returns the manifest of the cache that stands at Out already, if it was
-// made with the settings and sources that p has, up to the broken images.
+// found returns the manifest of an existing cache at Out, if it was made with p's settings
+// and sources, up to the broken images.
 func (p *preparer) found() (*Manifest, error) {
 	c, err := Open(p.config.Out)
 	if durable.Unread(err) {
@@ -258,8 +261,8 @@ type preparer struct {
 	todo []int // rows of the catalogue that have an image, by ascending id
 	done int
 
-	// Totals over the train split. Whole numbers, so that the order in which
-	// images come in cannot matter: 61,578 images of 424 px stay below 2⁵⁰.
+	// Totals over the train split. They are integers, so the order in which images arrive
+	// does not matter: 61,578 images of 424 px stay below 2⁵⁰.
 	channelSum, channelSquares [3]uint64
 	columnSum                  []float64
 }
@@ -276,8 +279,8 @@ func (p *preparer) match() error {
 	return p.checkLabels()
 }
 
-// checkLabels refuses labels that cannot be vote fractions, such as those of a
-// benchmark with the right ids and columns. Single rows may break the rules.
+// checkLabels returns an error for labels that cannot be vote fractions, such as a benchmark
+// file with the right ids and columns. Single rows may break the rules.
 func (p *preparer) checkLabels() error {
 	var first error
 	for _, row := range p.todo {
@@ -293,17 +296,17 @@ func (p *preparer) checkLabels() error {
 		p.catalog.Path, count(len(p.todo), "row"), first)
 }
 
-// blockImages is how many images travel together between goroutines: enough to
-// make the hand-over cheap, few enough that all workers end at the same time.
+// blockImages is the number of images passed together between goroutines: enough to
+// make this cheap, few enough that all workers end at the same time.
 const blockImages = 16
 
-// flushBytes is about how much is written before the disk is set to work: early, since at
-// the end nothing else is left to do, and in large parts, as each is waited for.
+// flushBytes is about how much is written before it is synced: early, because at the end
+// there is nothing else to do meanwhile, and in large parts, because each is waited for.
 const flushBytes = 32 << 20
 
-// A block is a run of images on its way from a worker to the file.
+// A block is a sequence of images that passes from a worker to the file.
 type block struct {
-	seq    int      // place among the blocks
+	seq    int      // index of the block
 	rows   []int    // of the catalogue
 	pixels []byte   // room for blockImages images; the good ones, packed
 	good   []int    // indices into rows
@@ -314,11 +317,11 @@ type block struct {
 	channelSum, channelSquares [3]uint64
 }
 
-// write fills the cache folder dir, or, where it was begun, goes on with it.
+// write fills the cache folder dir, or resumes an unfinished one.
 //
-// A block goes from free to jobs to done and back: its number bounds the
-// memory, and since blocks are handed out in order, the one the writer waits
-// for is always among those being worked on.
+// A block goes from free to jobs to done and back, so the number of blocks limits the
+// memory. Blocks are handed out in order, so the one that the writer waits for is always
+// among those in work.
 func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -368,7 +371,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			case b := <-free:
 				b.seq = seq
 				b.rows = todo[seq*blockImages : min((seq+1)*blockImages, len(todo))]
-				jobs <- b // has room for every block there is
+				jobs <- b // has room for every block
 			case <-ctx.Done():
 				return
 			}
@@ -382,12 +385,12 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 					return
 				}
 				file = p.decode(b, row, file)
-				done <- b // has room for every block there is
+				done <- b // has room for every block
 			}
 		})
 	}
 
-	// What is written is stored while others are decoded.
+	// The disk stores finished blocks while others are decoded.
 	flush := make(chan struct{}, 1)
 	flusher.Go(func() error {
 		for range flush {
@@ -400,12 +403,12 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	defer func() {
 		close(flush)
 		if e := flusher.Wait(); e != nil {
-			err = e // which ended all else
+			err = e // which ended everything else
 		}
 	}()
 
 	flushBlocks := max(1, flushBytes/(blockImages*row))
-	early := make([]*block, blocks) // came in before their turn
+	early := make([]*block, blocks) // arrived before their turn
 	for next := 0; next < blocks; {
 		select {
 		case b := <-done:
@@ -421,7 +424,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			}
 			records := p.account(b)
 			_, _ = hash.Write(records) // never fails
-			// Records come second: where there is one, there is its image.
+			// Records are written second: if there is a record, its image is there too.
 			if _, err := pixels.Write(b.pixels[:len(b.good)*row]); err != nil {
 				return err
 			}
@@ -433,7 +436,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			if next%flushBlocks == 0 {
 				select {
 				case flush <- struct{}{}:
-				default: // the disk has not done the part before yet
+				default: // the disk has not finished the previous part yet
 				}
 			}
 			if p.config.Progress != nil {
@@ -452,14 +455,14 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o666)
 }
 
-// reuse takes over what an earlier call has written, as far as it is whole and
-// what this call would write, and leaves both files open at its end.
+// reuse keeps what an earlier call has written, as far as it is intact and equals what
+// this call would write. It leaves both files positioned at the end of that.
 func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *xxh3.Hasher, row int) error {
 	b := &block{pixels: make([]byte, blockImages*row)}
 	record := p.recordBytes()
 	stored := make([]byte, blockImages*record)
 	var file []byte
-	good := 0 // examples taken over
+	good := 0 // reused examples
 	for p.done < len(p.todo) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -488,10 +491,9 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 	return errors.Join(errs...)
 }
 
-// recall fills b, whose rows are set, from the files of an earlier call behind
-// their first good examples. It reports whether all of b is there and right: an
-// image that has no record must still be broken. stored and file are buffers. The error
-// is the machine's.
+// recall fills b, whose rows are set, from the files of an earlier call after their first
+// good examples. It reports whether all of b is intact: an image without a record must
+// still be broken. stored and file are buffers. An error is one of the machine.
 func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stored, file []byte) (_ []byte, whole bool, err error) {
 	record := p.recordBytes()
 	n, err := examples.ReadAt(stored, int64(good)*int64(record)) // fewer at the end of the file
@@ -565,7 +567,7 @@ func (b *block) reset() {
 	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
 }
 
-// add notes that the image of rows[i] is good and is pixels.
+// add records that the image of rows[i] is good and has these pixels.
 func (b *block) add(i int, pixels []byte, split Split) {
 	b.good = append(b.good, i)
 	b.sums = append(b.sums, xxh3.Hash(pixels))
@@ -574,8 +576,8 @@ func (b *block) add(i int, pixels []byte, split Split) {
 	}
 }
 
-// levels holds v and v² of every byte value side by side: one load and one
-// addition serve both sums, three times as fast as multiplying.
+// levels holds v and v² of every byte value in one word: one load and one addition
+// update both sums, three times as fast as multiplying.
 var levels = func() (t [256]uint64) {
 	for v := range t {
 		t[v] = uint64(v)<<32 | uint64(v*v)
@@ -656,7 +658,7 @@ func (p *preparer) record(row int, sum uint64) []byte {
 	return r
 }
 
-// finish judges the whole and turns the totals into means. dir is the cache's
+// finish checks the result and turns the totals into means. dir is the cache's
 // folder.
 func (p *preparer) finish(dir string) error {
 	m := &p.manifest
@@ -678,7 +680,7 @@ func (p *preparer) finish(dir string) error {
 		mean := float64(p.channelSum[c]) / pixels
 		variance := float64(p.channelSquares[c])/pixels - mean*mean
 		m.ChannelMean[c] = mean / 255
-		// Cancellation can leave a tiny negative variance on a flat picture.
+		// Cancellation can leave a tiny negative variance for a flat image.
 		m.ChannelStd[c] = math.Sqrt(max(variance, 0)) / 255
 	}
 	for j := range m.ColumnMeans {
@@ -712,7 +714,7 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// someFirst is how many ids a message names before it goes over to a count.
+// someFirst is the number of ids that a message names; of the rest it gives the number.
 const someFirst = 5
 
 // some lists the first few items for a message.

@@ -23,44 +23,44 @@ import (
 	"galaxy/labels"
 )
 
-// Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
-// logits and probabilities, float32 [N, columns] in row-major order.
+// Predictor predicts images, uint8 [N, Size, Size, 3]: it returns logits and
+// probabilities, float32 [N, columns] in row-major order.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
 }
 
-// Config says what Run predicts and writes.
+// Config holds the inputs, the output and the settings of Run.
 type Config struct {
 	// Out is the file to make, .csv or .parquet; it must not exist.
 	Out string
-	// Images are what is predicted, Order the index of each row's image. A row's
-	// key is the GalaxyID, or where images have none the path.
+	// Images are the images to predict, Order the index of each row's image. A row's
+	// key is the GalaxyID, or the path if images have no ids.
 	Images *data.Images
 	Order  []int
-	// Columns names the network's answers.
+	// Columns are the names of the network's outputs.
 	Columns []string
 	// Size is the height and width of the network's images, pixels.
 	Size int
 	// Batch is the number of images predicted at a time; 0 is 64. The last bits
-	// of an answer may depend on it.
+	// of a prediction may depend on it.
 	Batch int
-	// Workers is the number of images decoded at a time; 0 is one a processor.
+	// Workers is the number of images decoded at a time; 0 is one per processor.
 	Workers int
 	// Project, if set, is the schema whose columns Columns are: every row is made to
 	// satisfy its sum rules (Schema.Project).
 	Project *labels.Schema
-	// MaxBroken is the number of broken images that are given the mean answer
-	// before Run fails; 0 is none.
+	// MaxBroken is the largest number of broken images, whose rows get the mean
+	// prediction; with more Run fails. 0 is none.
 	MaxBroken int
-	// Settings is whatever else decides the answers, as JSON: the model, the
-	// decoder, the views. Work begun with other settings is not gone on with.
+	// Settings is everything else that decides the predictions, as JSON: the model, the
+	// decoder, the views. Unfinished work with other settings is not resumed.
 	Settings any
 
-	// Progress, if set, is told how many rows are done. It is called from one
-	// goroutine at a time, first with what an earlier call has done.
+	// Progress, if set, is called with the number of finished rows, from one
+	// goroutine at a time, first with the rows of an earlier call.
 	Progress func(done, total int)
-	// Notice, if set, is told in a sentence where the work of an earlier call is
-	// used or given up.
+	// Notice, if set, is called with a sentence if the work of an earlier call is
+	// used or discarded.
 	Notice func(sentence string)
 }
 
@@ -86,7 +86,7 @@ func (c *Config) validate() error {
 	return CheckFormat(c.Out)
 }
 
-// A Broken image could not be predicted. Its row has the mean answer.
+// A Broken image could not be predicted. Its row has the mean prediction.
 type Broken struct {
 	Image  string `json:"image"` // GalaxyID or path
 	Reason string `json:"reason"`
@@ -94,34 +94,34 @@ type Broken struct {
 
 func (b Broken) String() string { return b.Image + ": " + b.Reason }
 
-// Result tells what Run has done.
+// Result reports what Run has done.
 type Result struct {
 	Rows      int      `json:"rows"`
 	TakenOver int      `json:"taken_over"` // rows that an earlier call had predicted
 	Broken    []Broken `json:"broken"`     // in the order of the rows
 }
 
-// BrokenFile is where Run lists the broken images, if there are any.
+// BrokenFile returns the file in which Run lists the broken images, if there are any.
 func BrokenFile(out string) string { return out + ".broken.csv" }
 
-// PartialFolder is where Run works on out until it is whole.
+// PartialFolder returns the folder in which Run works until out is complete.
 func PartialFolder(out string) string { return durable.PartialFolder(out) }
 
 // Run predicts the images and writes the table, as well as the list of broken
 // images, BrokenFile(Out), if there are any. decoder makes images of Size.
 //
-// The bytes do not depend on the number of workers or on interruptions: on an
-// error, when ctx is cancelled and when the process dies, the batches done stay
-// in PartialFolder(Out), and the next call with the same images, order and
-// settings checks them and goes on behind them. One with others begins anew.
+// The bytes do not depend on the number of workers or on interruptions. After an error, a
+// cancelled ctx or a crash, the finished batches stay in PartialFolder(Out), and the next
+// call with the same images, order and settings checks and reuses them. A call with others
+// is an error that names the differences.
 //
-// A broken image (truncated, not a colour JPEG, refused by the decoder) has nothing to predict from. Its row gets the mean of all other rows:
-// of all answers that do not look at the image it has the least expected square
-// error, and means of rows that satisfy the sum rules satisfy them. More than MaxBroken
-// such images are an error that names the first and the file in the partial folder
-// that lists all, and so are images of which none is good, and an answer that is
-// not a finite number. An image that the machine failed to read is data.ErrUnread, and
-// ends the call at once.
+// A broken image (truncated, not a colour JPEG, rejected by the decoder) cannot be predicted.
+// Its row gets the mean of all other rows: of all predictions that ignore the image, the
+// mean has the smallest expected squared error, and a mean of rows that satisfy the sum
+// rules satisfies them too. More than MaxBroken such images are an error, which names the
+// first ones and the file in the partial folder that lists all. It is also an error if no
+// image is good, or if a prediction is not finite. An image that the machine failed to read
+// is data.ErrUnread, and ends the call at once.
 func Run(ctx context.Context, cfg Config, decoder data.Decoder, predictor Predictor) (Result, error) {
 	r := &run{cfg: cfg, decoder: decoder, predictor: predictor}
 	r.result.Broken = []Broken{} // as JSON a list, not null
@@ -166,8 +166,8 @@ func (r *run) run(ctx context.Context) error {
 // listName is the list of broken images in the partial folder.
 const listName = "broken.csv"
 
-// vacantList refuses a list of broken images that stands where this call's will,
-// unless an earlier call died just behind writing it.
+// vacantList returns an error if the list of broken images exists already, unless an
+// earlier call died just after writing it.
 func (r *run) vacantList() error {
 	list := BrokenFile(r.cfg.Out)
 	there, err := os.ReadFile(list)
@@ -183,7 +183,7 @@ func (r *run) vacantList() error {
 	return fmt.Errorf("%s exists already; choose another --out or remove it first", list)
 }
 
-// plan is what an earlier call must have been doing to be gone on with.
+// plan returns the description of this work: an earlier call is resumed if it had the same.
 func (r *run) plan() ([]byte, error) {
 	images, err := r.cfg.Images.Checksum()
 	if err != nil {
@@ -220,7 +220,7 @@ func (r *run) progress() {
 	}
 }
 
-// write makes the table path, beside which lie the rows predicted so far.
+// write makes the table at path; the rows predicted so far are in the same folder.
 func (r *run) write(ctx context.Context, path string, begun bool) (err error) {
 	f, err := os.OpenFile(filepath.Join(filepath.Dir(path), rowsName), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -243,8 +243,8 @@ func (r *run) write(ctx context.Context, path string, begun bool) (err error) {
 	return r.finish(path, rows)
 }
 
-// takeOver counts the rows of an earlier call, as far as they are whole. What was
-// broken must still be.
+// takeOver counts the intact rows of an earlier call. A broken image must still be
+// broken.
 func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 	var file []byte
 	dst := make([]byte, r.cfg.Size*r.cfg.Size*3)
@@ -257,7 +257,7 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			return err
 		}
 		if err != nil {
-			break // it is not all there
+			break // incomplete
 		}
 		var broken []Broken
 		for i := range block.broken {
@@ -266,7 +266,7 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			}
 			image := r.cfg.Order[r.done+i]
 			if file, err = r.cfg.Images.Decode(dst, image, r.decoder, file); err == nil {
-				break // it was mended
+				break // it was repaired
 			}
 			if errors.Is(err, data.ErrUnread) {
 				return err
@@ -302,12 +302,12 @@ func (r *run) keyColumn() string {
 	return pathColumn
 }
 
-// A batch of images is on its way from the workers to the network.
+// A batch of images passes from the workers to the network.
 type batch struct {
 	first  int // row
 	n      int
 	pixels []byte  // room for Batch images
-	errs   []error // of each image, nil of a good one
+	errs   []error // of each image, nil for a good one
 	left   sync.WaitGroup
 }
 
@@ -325,12 +325,11 @@ const (
 	aheadBatches = 3
 )
 
-// predict appends the rows that are missing: workers decode the next batches while
-// the network answers one.
+// predict appends the missing rows: workers decode the next batches while the network
+// predicts one.
 //
-// A batch goes from free to ready and back, so that their number bounds the
-// memory. They are handed out in order, so that the one waited for is always
-// among those being worked on.
+// A batch goes from free to ready and back, so the number of batches limits the memory.
+// They are handed out in order, so the next batch needed is always among those in work.
 func (r *run) predict(ctx context.Context, rows rowFile) error {
 	// Whatever ends this function also ends the goroutines, and it waits for them:
 	// they read the zip that the caller closes.
@@ -354,7 +353,7 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 			select {
 			case b := <-free:
 				b.first, b.n = next, min(r.cfg.Batch, rows.total-next)
-				// Neither channel is ever full, so a batch begun is handed out whole.
+				// Neither channel is ever full, so a started batch is handed out completely.
 				for from := 0; from < b.n; from += jobImages {
 					b.left.Add(1)
 					jobs <- job{b, from, min(from+jobImages, b.n)}
@@ -395,14 +394,14 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 	return ctx.Err()
 }
 
-// decode does a job. It returns the buffer for files, which grows with the
-// largest.
+// decode does a job. It returns the buffer for files, which grows to the size of
+// the largest.
 func (r *run) decode(j job, image int, file []byte) []byte {
 	for i := j.from; i < j.to; i++ {
 		dst := j.batch.pixels[i*image : (i+1)*image]
 		file, j.batch.errs[i] = r.cfg.Images.Decode(dst, r.cfg.Order[j.batch.first+i], r.decoder, file)
 		if j.batch.errs[i] != nil {
-			clear(dst) // the batch is the same whatever was there before
+			clear(dst) // the batch must not depend on old contents
 		}
 	}
 	return file
@@ -447,7 +446,7 @@ func (r *run) answer(b *batch, image int) (block, error) {
 	return out, nil
 }
 
-// finish judges the whole and writes the table.
+// finish checks all rows and writes the table.
 func (r *run) finish(path string, rows rowFile) error {
 	broken := r.result.Broken
 	if len(broken) > 0 {

@@ -9,20 +9,19 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// rowsName is the file of the partial folder that holds what is predicted.
+// rowsName is the file of the partial folder that holds the predicted rows.
 const rowsName = "rows.bin"
 
-// A rowFile holds rows in blocks, each of which ends with its own xxh3, so that
-// what is there can be told from what was half written. docs/predict.md has the
-// layout.
+// A rowFile holds rows in blocks. Each block ends with its own xxh3, which distinguishes
+// complete blocks from half-written ones. docs/predict.md describes the layout.
 type rowFile struct {
 	*os.File
 	columns int
 	batch   int // rows of a block; the last may have fewer
-	total   int // rows of the whole
+	total   int // rows of the table
 }
 
-// A block is the answers to a batch.
+// A block holds the predictions of a batch.
 type block struct {
 	columns int
 	values  []float32 // [rows, columns]; zeros for a broken image
@@ -35,7 +34,7 @@ func newBlock(rows, columns int) block {
 
 func (b block) row(i int) []float32 { return b.values[i*b.columns : (i+1)*b.columns] }
 
-// count is the number of broken images.
+// count returns the number of broken images.
 func (b block) count() (n int) {
 	for _, broken := range b.broken {
 		if broken {
@@ -47,10 +46,10 @@ func (b block) count() (n int) {
 
 const sumBytes = 8
 
-// blockBytes is the size of a block of n rows.
+// blockBytes returns the size of a block of n rows.
 func (f rowFile) blockBytes(n int) int { return n*(1+4*f.columns) + sumBytes }
 
-// offset is where the block that begins with a row lies, or, for total, the end.
+// offset returns the position of the block that starts with a row, or, for total, the end.
 func (f rowFile) offset(row int) int64 {
 	at := int64(row/f.batch) * int64(f.blockBytes(f.batch))
 	if rest := row % f.batch; rest > 0 {
@@ -59,7 +58,7 @@ func (f rowFile) offset(row int) int64 {
 	return at
 }
 
-// write writes the block that begins with a row, in one call.
+// write writes the block that starts with a row, in one call.
 func (f rowFile) write(row int, b block) error {
 	raw := make([]byte, 0, f.blockBytes(len(b.broken)))
 	for i, broken := range b.broken {
@@ -79,8 +78,8 @@ func (f rowFile) write(row int, b block) error {
 
 var errBlock = errors.New("a block of rows is damaged")
 
-// read reads the block that begins with a row. It is an error when it is not
-// there as it was written.
+// read reads the block that starts with a row. It is an error if the block is missing or
+// damaged.
 func (f rowFile) read(row int) (block, error) {
 	b := newBlock(min(f.batch, f.total-row), f.columns)
 	raw := make([]byte, f.blockBytes(len(b.broken)))
@@ -102,7 +101,7 @@ func (f rowFile) read(row int) (block, error) {
 	return b, nil
 }
 
-// each calls do for every row in order. It must not keep values.
+// each calls do for every row in order. do must not keep values.
 func (f rowFile) each(do func(row int, values []float32, broken bool) error) error {
 	for row := 0; row < f.total; row += f.batch {
 		b, err := f.read(row)
@@ -118,7 +117,7 @@ func (f rowFile) each(do func(row int, values []float32, broken bool) error) err
 	return nil
 }
 
-// mean is the mean of all rows whose image is not broken.
+// mean returns the mean of all rows whose image is not broken.
 func (f rowFile) mean() ([]float32, error) {
 	sum, n := make([]float64, f.columns), 0
 	err := f.each(func(_ int, values []float32, broken bool) error {

@@ -15,21 +15,21 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Decimals is the number of digits behind the point in a CSV. A question of
-// labels.GalaxyZoo has up to seven answers, and what they sum to is rounded as well: with
+// Decimals is the number of digits after the point in a CSV. A question of
+// labels.GalaxyZoo has up to seven answers, and their sum is compared with a rounded number: with
 // five digits the sum is off by at most 8·0.5e-5, below the 1e-4 of the challenge's rules.
 const Decimals = 5
 
-// A table is a file of one row an image: its key and a number a column.
+// A table is a file with one row per image: its key and one number per column.
 type table interface {
 	// add appends a row. It does not keep values.
 	add(key key, values []float32) error
-	// close writes what is left. It does not close the file.
+	// close writes the rest. It does not close the file.
 	close() error
 }
 
-// A key says which image a row is about: by its GalaxyID, or by its path where
-// that is not "".
+// A key identifies the image of a row: by its path, or by its GalaxyID if the path
+// is "".
 type key struct {
 	id   int64
 	path string
@@ -47,8 +47,8 @@ var formats = map[string]func(w io.Writer, keyColumn string, columns []string) (
 	".csv": newCSV, ".parquet": newParquet,
 }
 
-// CheckFormat says which formats there are where the name of a file has the
-// extension of none.
+// CheckFormat returns an error that lists the formats if a file's name has none of their
+// extensions.
 func CheckFormat(out string) error {
 	if _, ok := formats[extension(out)]; !ok {
 		return fmt.Errorf("%s: expected a name that ends with .csv or .parquet", out)
@@ -58,8 +58,8 @@ func CheckFormat(out string) error {
 
 func extension(out string) string { return strings.ToLower(filepath.Ext(out)) }
 
-// writeTable makes the file path a table that fill has filled. format is the
-// extension that says which.
+// writeTable writes a table that fill fills to the file at path. format is the
+// extension that sets the kind of table.
 func writeTable(path, format, keyColumn string, columns []string, fill func(table) error) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -104,7 +104,7 @@ func (t *csvTable) close() error {
 	return t.w.Error()
 }
 
-// rowGroup is how many rows a Parquet file holds together: 10 MB of them.
+// rowGroup is the number of rows in a row group of a Parquet file: 10 MB of them.
 const rowGroup = 1 << 16
 
 // parquetTable has the key as int64 or as a string and the values as float32,
@@ -147,8 +147,8 @@ func (t *parquetTable) add(key key, values []float32) error {
 
 func (t *parquetTable) close() error { return t.w.Close() }
 
-// orderedGroup is a group whose fields do not stand in the order of the
-// alphabet, as the library's own do.
+// orderedGroup is a group whose fields keep their order; the library's own sorts them by
+// the alphabet.
 type orderedGroup struct {
 	parquet.Group
 	order []string

@@ -11,23 +11,22 @@
 //
 // One meta graph with the tag "serve" and two signatures with the same outputs,
 // logits and probabilities, float32 [-1, outputs] each. The probabilities are
-// the vote fractions that the logits stand for under the loss of the training,
+// the vote fractions recovered from the logits, given the loss of the training,
 // and so need no further calibration.
 //
 //	serving_default   images uint8 [-1, size, size, 3] RGB
 //	serving_jpeg      jpegs string [-1], encoded JPEG files
 //
-// serving_jpeg takes files of any size from the crop up, decodes, crops and
-// shrinks them by the ops that made the training data (images.DecodeJPEG), to
-// the same bits, and runs the network on the result. One broken file fails its
-// batch; a file cut off below the crop is not noticed, as the rows below are not
-// read.
+// serving_jpeg takes files of any size from the crop up. It decodes, crops and downscales
+// them by the ops that made the training data (images.DecodeJPEG), to the same bits, and
+// runs the network on the result. One broken file fails its batch. A file that is truncated
+// below the crop is not detected, because the rows below the crop are not read.
 //
-// # Models of other programs
+// # Third-party models
 //
-// Load opens what other programs export, Keras' model.export for one, where
-// LoadConfig names the signature, the input and the outputs, as far as they
-// cannot be found, and the range of float32 pixels.
+// Load also opens models that other programs export, for example Keras' model.export.
+// LoadConfig then names the range of float32 pixels, and the signature, the input and the
+// outputs if Load cannot find them.
 //
 // # Layout
 //
@@ -39,20 +38,19 @@
 // In the variables form the weights are variables, restored when the model is
 // loaded, and batch norm is an op. In the frozen form the weights are constants
 // inside saved_model.pb and batch norm is folded into the convolutions, which
-// TensorFlow then fuses further: predictions are faster (BenchmarkPredict) but
-// for the first, which takes a second more, and outputs differ by rounding.
+// TensorFlow then fuses further: predictions are faster (BenchmarkPredict),
+// except the first, which takes a second more, and outputs differ by rounding.
 //
 // # Files
 //
-// Export writes to a hidden folder beside OUT, syncs every file and folder, and
-// renames it to OUT as the last thing. OUT is there as a whole or not at all,
-// whenever the process or the machine stops; an OUT that exists is refused. A
-// killed process can leave the hidden folder, named ".OUT.tmp-…", which may be
-// deleted.
+// Export writes to a hidden folder next to OUT, syncs every file and folder, and
+// renames it to OUT as the last step. OUT is atomic: it is complete or absent, whenever
+// the process or the machine stops. An existing OUT is an error. A killed process can leave
+// the hidden folder, named ".OUT.tmp-…", which may be deleted.
 //
 // # Trust
 //
 // A SavedModel is a program. Its graph can read and write files as the user who
-// runs it. Load only what you trust; the checksums in galaxy.json find damage,
+// runs it. Load only models you trust: the checksums in galaxy.json detect damage,
 // not malice.
 package savedmodel

@@ -45,36 +45,35 @@ const (
 	variablesPrefix = "variables/variables"
 )
 
-// Config says what to export.
+// Config holds the settings of Export.
 type Config struct {
 	// Out is the folder to make; it must not exist.
 	Out string
 	// Checkpoint is the path prefix of the TensorFlow bundle with the weights:
-	// PREFIX.index and PREFIX.data-…. Values it holds beyond the network's are
-	// left out.
+	// PREFIX.index and PREFIX.data-…. Values other than the network's are
+	// ignored.
 	Checkpoint string
 	// Model is the network's configuration of the training. Its Precision may
 	// differ from the training's.
 	Model network.Config
 	// Posterior turns logits into probabilities.
 	Posterior graph.Posterior
-	// Crop is the height and width of the centre of a JPEG that is shrunk to
-	// Model.Size, pixels; at least Model.Size.
+	// Crop is the height and width in pixels of the centre of a JPEG, which is downscaled
+	// to Model.Size; at least Model.Size.
 	Crop int
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
-	// Calibration, of a frozen model, are images, uint8 [N, Size, Size, 3], that the ranges
-	// of its blocks in network.Int8 are measured on; nil is all of Model.Precision.
+	// Calibration, of a frozen model, are images, uint8 [N, Size, Size, 3], on which the
+	// ranges of its blocks in network.Int8 are measured; nil exports all of it in Model.Precision.
 	Calibration []byte
-	// Metadata is written beside the model. Export itself fills in TensorFlow,
+	// Metadata is written with the model. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
 	Metadata Metadata
 }
 
-// Export writes a SavedModel of a checkpoint's weights to cfg.Out, as the
-// package's documentation says. It refuses an Out that exists, weights that do
-// not fit cfg.Model or are not finite, and leaves no Out behind on an error or
-// when ctx ends.
+// Export writes a SavedModel of a checkpoint's weights to cfg.Out, as described in the
+// package's documentation. An existing Out, weights that do not fit cfg.Model, and weights
+// that are not finite are errors. After an error, or when ctx ends, there is no Out.
 func Export(ctx context.Context, cfg Config) error {
 	if err := export(ctx, cfg); err != nil {
 		return fmt.Errorf("export SavedModel %s: %w", cfg.Out, err)
@@ -163,8 +162,8 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	return ctx.Err()
 }
 
-// checkWeights says which variable has another size than the network's or a
-// value that is not a finite number.
+// checkWeights returns an error for a variable whose size differs from the network's or that
+// has a value that is not finite.
 func checkWeights(weights network.Weights, variables []network.Variable) error {
 	for _, v := range variables {
 		values := weights[v.Name]
@@ -189,7 +188,7 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	}
 	var saver *pb.SaverDef
 	if len(inf.Variables) > 0 {
-		// A saver needs a tensor that is there once all is saved.
+		// A saver needs a tensor that is ready when everything is saved.
 		s := op.NewScopeWithGraph(g)
 		saved := op.Identity(s.SubScope("saved").WithControlDependencies(inf.Save), inf.Prefix)
 		if err := s.Err(); err != nil {

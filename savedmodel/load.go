@@ -23,15 +23,15 @@ import (
 	"galaxy/internal/durable"
 )
 
-// LoadConfig says what a model must fit, which of its tensors are meant, and how
-// it is run. The zero value takes every model that Export writes.
+// LoadConfig holds what a model must fit, the names of its tensors, and how it is run. The
+// zero value accepts every model that Export writes.
 type LoadConfig struct {
-	// Size is the height and width of the images it will be given, pixels; 0
-	// takes any model whose signature tells its own.
+	// Size is the height and width of its images, pixels; 0 accepts any model
+	// whose signature records its size.
 	Size int
-	// Outputs is the number of answers expected of it; 0 takes any model.
+	// Outputs is its expected number of outputs; 0 accepts any model.
 	Outputs int
-	// Session says how the graph is run.
+	// Session configures the session that runs the graph.
 	Session session.Config
 
 	// Signature names the signature to run; "" is SignatureImages.
@@ -39,11 +39,11 @@ type LoadConfig struct {
 	// Input names its input of images; "" is InputImages, or the only input.
 	Input string
 	// Logits and Probabilities name its outputs. "" is OutputLogits and
-	// OutputProbabilities, as far as there are such. Where neither is there or
+	// OutputProbabilities, if they exist. If neither exists or is
 	// named, the only output is taken for probabilities.
 	Logits, Probabilities string
-	// Pixels is the range of values that a float32 input expects, which no
-	// signature tells. For a uint8 input it must be left out.
+	// Pixels is the range of values that a float32 input expects, which
+	// signatures do not record. For a uint8 input it must be empty.
 	Pixels graph.Pixels
 }
 
@@ -58,10 +58,10 @@ type Model struct {
 // Load opens a SavedModel, of Export or of anything else that writes the tag
 // "serve" (Keras' model.export does) and a signature from images, uint8 or float32
 // [-1, size, size, 3], to logits, probabilities or both, float32 [-1, outputs];
-// the size may be -1 as well. It says which file is missing or damaged, and what
-// a model of another kind has instead.
+// the size may be -1 as well. An error names the missing or damaged file, or what a model
+// of another kind has instead.
 //
-// A SavedModel is a program: load only what you trust.
+// A SavedModel is a program: load only models you trust.
 func Load(dir string, cfg LoadConfig) (*Model, error) {
 	m, err := load(dir, cfg)
 	if err != nil {
@@ -108,8 +108,8 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	return m, nil
 }
 
-// signature is what the signature to run says: the names of its tensors, those of
-// missing outputs empty, and their sizes.
+// signature holds the signature to run: the names of its tensors (empty for missing
+// outputs) and their sizes.
 type signature struct {
 	images, logits, probabilities string
 	size, outputs                 int
@@ -177,8 +177,8 @@ func (s *signature) read(def *pb.SignatureDef, cfg LoadConfig) error {
 	return nil
 }
 
-// readInput checks the images: their dtype against the pixels asked for, and
-// their shape.
+// readInput checks the images: their dtype against the requested pixels, and their
+// shape.
 func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg LoadConfig) error {
 	info, err := endpoint("input", inputs, name, 4)
 	if err != nil {
@@ -225,7 +225,7 @@ func (s *signature) readOutput(outputs map[string]*pb.TensorInfo, name string, t
 	return nil
 }
 
-// maxSize keeps size·size·3 far from overflowing, whatever a file says.
+// maxSize keeps size·size·3 far from overflowing, whatever a file contains.
 const maxSize = 1 << 16
 
 // caught returns the panic of f, which is how tfgo reports errors, as an error.
@@ -285,7 +285,7 @@ func readMetaGraph(dir string) (*pb.MetaGraphDef, error) {
 	return nil, fmt.Errorf("file %s has no meta graph tagged [%s], only %s", path, Tag, strings.Join(found, ", "))
 }
 
-// checkVariables reports files of variables that are not there.
+// checkVariables reports missing files of variables.
 func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 	if meta.GetSaverDef() == nil {
 		return nil
@@ -339,9 +339,9 @@ func shapeString(info *pb.TensorInfo) string {
 	return "[" + strings.Join(dims, ", ") + "]"
 }
 
-// Warning is what a user should know of how the model runs here, "" for nothing.
+// Warning returns what a user should know about how the model runs here, "" for nothing.
 func (m *Model) Warning() string { return m.warning }
 
-// Metadata is what galaxy wrote beside the model; nil for a model of another
-// program.
+// Metadata returns the metadata that galaxy wrote with the model; nil for a third-party
+// model.
 func (m *Model) Metadata() *Metadata { return m.metadata }

@@ -22,38 +22,37 @@ import (
 	"galaxy/train/objective"
 )
 
-// metadataFile is where a model keeps its Metadata. Loaders leave assets.extra
-// alone: it is the place for files that are not the graph's.
+// metadataFile is the file of a model's Metadata. Loaders ignore assets.extra: it is
+// the place for files that do not belong to the graph.
 const metadataFile = "assets.extra/galaxy.json"
 
-// Metadata is what the graph does not say about itself.
+// Metadata holds what the graph does not record about itself.
 type Metadata struct {
 	// Galaxy is the version of the program that exported the model, and
-	// TensorFlow that of its library.
+	// TensorFlow the version of its library.
 	Galaxy     string `json:"galaxy"`
 	TensorFlow string `json:"tensorflow"`
-	// Run and Step tell the checkpoint: the name of its run, and the number of
-	// updates made.
+	// Run and Step identify the checkpoint: the name of its run, and its step.
 	Run  string `json:"run"`
 	Step int64  `json:"step"`
-	// Answers names the outputs in their order.
+	// Answers are the names of the outputs, in order.
 	Answers []string `json:"answers"`
 	// Schema says what the labels were that the network learned: its outputs are the
 	// columns, or the classes derived from them (Objective.Head). It is never nil of a
 	// loaded model; metadata without one is about labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero"`
-	// Size is the height and width of the images, and Crop that of the centre
-	// of a JPEG that is shrunk to it, both in pixels.
+	// Size is the height and width of the images, and Crop the height and width of the
+	// centre of a JPEG that is downscaled to it, both in pixels.
 	Size int `json:"size"`
 	Crop int `json:"crop"`
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.
 	Precision network.Precision `json:"precision"`
-	// Needs are what the CPU that serves the model has to have; those of a model without
-	// it follow from Precision.
+	// Needs are what the model needs from the CPU that serves it; for a model without them
+	// they follow from Precision.
 	Needs []Need `json:"needs,omitempty"`
-	// Frozen tells a model of constants from one with variables.
+	// Frozen is true if the weights are constants, false if they are variables.
 	Frozen bool `json:"frozen"`
 	// Objective is the head and the loss that the network was trained with.
 	Objective objective.Config `json:"objective"`
@@ -62,7 +61,7 @@ type Metadata struct {
 	SHA256 map[string]string `json:"sha256"`
 }
 
-// Need is something that a model needs of the CPU that it is served on.
+// Need is something that a model needs from the CPU that serves it.
 type Need string
 
 const (
@@ -71,13 +70,13 @@ const (
 	// VNNI are instructions for int8, without which sums of products would be wrong: models
 	// in network.Int8 whose metadata has no needs were made for them.
 	VNNI Need = "VNNI"
-	// BFloat16 are instructions for bfloat16, without which a model is slow.
+	// BFloat16 are instructions for bfloat16; without them a model is slow.
 	BFloat16 Need = "bfloat16"
 	// unlimited is what kernels.Limited takes away.
 	unlimited Need = "unlimited"
 )
 
-// needs are those of a model in a precision with a stem in another one.
+// needs returns the needs of a model in one precision with a stem in another.
 func needs(precision, stem network.Precision) (all []Need) {
 	if precision == network.Int8 {
 		all = append(all, OneDNN)
@@ -88,8 +87,8 @@ func needs(precision, stem network.Precision) (all []Need) {
 	return all
 }
 
-// check compares what the model needs with what there is. warning, if there is one, is
-// what a user should know of a model that can be used all the same.
+// check compares what the model needs with what this process has. warning, if not empty, is
+// what a user should know about a model that works nevertheless.
 func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 	all := m.Needs
 	if all == nil {
@@ -115,7 +114,7 @@ func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 	return warning, nil
 }
 
-// hasNeed tells what a session of this process has.
+// hasNeed reports whether a session of this process has what is needed.
 func hasNeed(cfg session.Config) func(Need) bool {
 	return func(need Need) bool {
 		switch need {

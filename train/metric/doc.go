@@ -1,5 +1,5 @@
-// Package metric scores predicted vote fractions against those of the
-// catalogue, and predicted clean classes against those that follow from it.
+// Package metric compares predicted vote fractions with those of the catalogue, and
+// predicted clean classes with those that follow from it.
 //
 //	constant, err := metric.FitConstant(schema, trainRows) // the baseline
 //	e := metric.New(schema, loss, constant)
@@ -19,29 +19,29 @@
 //   - rmse = √(Σᵢⱼ (pᵢⱼ − yᵢⱼ)² / (C·N)); with labels.GalaxyZoo the score of the
 //     Kaggle competition "Galaxy Zoo - The Galaxy Challenge" (2014). Smaller is
 //     better.
-//   - accuracy_argmax37: the share of examples whose largest column is the
+//   - accuracy_argmax37: the fraction of examples whose largest column is the
 //     same in p and y; of equal columns the first counts. It is what Keras'
 //     categorical accuracy computes on soft labels.
 //   - The rmse of a question is taken over all examples and its own columns only.
 //     With c columns of question q, Σ c·rmse_q² = C·rmse².
 //   - question_accuracy: of all the times a volunteer was asked a question, the
-//     share at which the answer most volunteers chose is the one with the
+//     fraction at which the answer most volunteers chose is the one with the
 //     largest probability: Σᵢq wᵢq·hitᵢq / Σᵢq wᵢq over examples i and
-//     questions q, where w is the share of volunteers who reached the question
+//     questions q, where w is the fraction of volunteers who reached the question
 //     (Schema.Reached). It is the value of the columns that the question's answers sum
 //     to, but in labels.GalaxyZoo the columns of questions 6 and 8 are taken over those
 //     who reached question 6: for question 6 it is 1 − Class1.3, and for question 8
-//     (1 − Class1.3)·Class6.1. Each question's own is beside it.
+//     (1 − Class1.3)·Class6.1. Each question also has its own.
 //   - loss: the mean of the training loss over all examples, in float64 from the
 //     logits; not defined without a loss.
 //
 // # Classes
 //
-// Their keys begin with five_class, whatever their number: labels.GalaxyZoo has five.
+// Their keys start with five_class, whatever their number: labels.GalaxyZoo has five.
 // They are scored on the examples that have a clean class (Schema.ClassOf of
 // the labels). The one predicted is that of the largest of the columns which end the
 // classes' paths (Schema.LastColumns), in labels.GalaxyZoo 7.1
-// round, 7.2 in between, 7.3 cigar, 2.1 edge-on, 4.1 spiral. Each is the share
+// round, 7.2 in between, 7.3 cigar, 2.1 edge-on, 4.1 spiral. Each is the fraction
 // of all volunteers who went the whole way to that answer, so they can be
 // compared, and on the votes themselves the rule is always right there: whichever
 // class's thresholds are reached, at least half of the volunteers are in its
@@ -71,25 +71,25 @@
 // replacement, as many as there are, 1,000 times, with a fixed seed, and every
 // figure is computed from the same resamples; the interval goes from the 2.5th to
 // the 97.5th percentile (Efron & Tibshirani 1993, "An Introduction to the
-// Bootstrap", chapter 13). Resamples in which a figure is not defined are left
-// out; where they are more than half there is no interval. It speaks of the
-// choice of galaxies only, not of another training run.
+// Bootstrap", chapter 13). Resamples in which a figure is not defined are
+// skipped; if they are more than half there is no interval. It covers only the
+// choice of galaxies, not another training run.
 //
 // An expected calibration error is a sum of absolute values and so never below
 // 0: noise alone lifts it, the more the fewer the examples, and the resamples,
-// noisier than the sample, once more. Its interval then lies high, and can lie
+// noisier than the sample, once more. Its interval is then high, and can be
 // above the value.
 //
 // # The baseline
 //
-// A score is worth what it is above the best predictor that does not look at
-// the image. [Constant] answers the column means of the train split for rmse,
+// A score means as much as it is better than the best predictor that ignores the
+// image. [Constant] predicts the column means of the train split for rmse,
 // calibration of the fractions and loss; for the accuracies the column that is
 // most often the largest there, which is not always the one with the largest
-// mean; and the most frequent clean class, with its share as the confidence.
+// mean; and the most frequent clean class, with its fraction as the confidence.
 //
 // # Slices
 //
 // Result takes traits, numbers known of every example, and scores the quartiles of
-// each by themselves.
+// each separately.
 package metric
