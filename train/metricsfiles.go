@@ -45,17 +45,17 @@ func stepFields(r StepResult) []field {
 }
 
 func evaluationFields(r EvaluationResult) []field {
-	five := metric.Value(math.NaN())
-	if f := r.Scores.FiveClass; f != nil {
-		five = f.Accuracy
+	classes := metric.Value(math.NaN())
+	if f := r.Scores.CleanClasses; f != nil {
+		classes = f.Accuracy
 	}
 	return []field{
 		{"kind", "evaluation"}, {"step", r.Step}, {"epoch", r.Epoch},
 		{"train_loss", defined(metric.Value(r.TrainLoss))}, {"validation_loss", defined(r.Scores.Loss)},
 		{"validation_rmse", r.Scores.RMSE},
-		{"validation_accuracy_argmax37", defined(r.Scores.AccuracyArgmax37)},
+		{"validation_accuracy_argmax37", defined(r.Scores.AccuracyArgmax)},
 		{"validation_question_accuracy", defined(r.Scores.QuestionAccuracy)},
-		{"validation_five_class_accuracy", defined(five)},
+		{"validation_five_class_accuracy", defined(classes)},
 		{"best", r.Best},
 		{"time", r.Time.UTC().Format(time.RFC3339Nano)},
 	}

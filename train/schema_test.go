@@ -61,7 +61,7 @@ func TestSmallSchema(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !(scores.RMSE > 0 && scores.RMSE < 1) || len(scores.FiveClass.Classes) != 2 || c.head != objective.Five && len(scores.Questions) != 3 {
+			if !(scores.RMSE > 0 && scores.RMSE < 1) || len(scores.CleanClasses.Classes) != 2 || c.head != objective.Five && len(scores.Questions) != 3 {
 				t.Errorf("scores %+v", scores.Scores)
 			}
 			predicts(t, model, o.Target(), c.columns)

@@ -68,8 +68,8 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	if r.Questions != nil {
 		printQuestions(w, r, figures)
 	}
-	if r.FiveClass != nil {
-		printClasses(w, r.FiveClass, figures)
+	if r.CleanClasses != nil {
+		printClasses(w, r.CleanClasses, figures)
 	}
 	printReliability(w, r)
 	printSlices(w, r, figures)
@@ -134,7 +134,7 @@ func printQuestions(w io.Writer, r evaluated, figures map[string]metric.Figure) 
 	t.Flush()
 }
 
-func printClasses(w io.Writer, f *metric.FiveClassScores, figures map[string]metric.Figure) {
+func printClasses(w io.Writer, f *metric.CleanClassScores, figures map[string]metric.Figure) {
 	t := newTable(w)
 	head := []string{fmt.Sprintf("%d of a class, taken for", f.Examples)}
 	for _, c := range f.Classes {
@@ -163,7 +163,7 @@ func printReliability(w io.Writer, r evaluated) {
 	if c := r.FractionCalibration; c != nil {
 		head, tables = append(head, "fractions", "predicted", "observed"), append(tables, c.Bins)
 	}
-	if f := r.FiveClass; f != nil {
+	if f := r.CleanClasses; f != nil {
 		head, tables = append(head, "classes", "predicted", "observed"), append(tables, f.Calibration.Bins)
 	}
 	t.row(head...)

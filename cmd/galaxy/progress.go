@@ -156,8 +156,8 @@ func (p *trainProgress) OnEvaluation(r train.EvaluationResult) error {
 	if r.Best {
 		best = " (best)"
 	}
-	accuracy := r.Scores.AccuracyArgmax37
-	if f := r.Scores.FiveClass; accuracy.IsZero() && f != nil {
+	accuracy := r.Scores.AccuracyArgmax
+	if f := r.Scores.CleanClasses; accuracy.IsZero() && f != nil {
 		accuracy = f.Accuracy
 	}
 	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %.3f%s",

@@ -57,7 +57,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Printf("rmse %.4f, constant %.4f\n", result.RMSE, result.Baseline.RMSE)
-	fmt.Printf("largest of 37 %.0f, constant %.0f\n", result.AccuracyArgmax37, result.Baseline.AccuracyArgmax37)
+	fmt.Printf("largest of 37 %.0f, constant %.0f\n", result.AccuracyArgmax, result.Baseline.AccuracyArgmax)
 	// Output:
 	// rmse 0.0329, constant 0.0780
 	// largest of 37 1, constant 1

@@ -122,7 +122,7 @@ func TestByHand(t *testing.T) {
 	// Squared errors: twice 1/16; twice 1/16 and twice 1.
 	near("rmse", Value(result.RMSE), math.Sqrt((2.0/16+2.0/16+2)/74))
 	// Largest column 14 in both; the model says 14 and 13.
-	near("accuracy_argmax37", result.AccuracyArgmax37, 0.5)
+	near("accuracy_argmax37", result.AccuracyArgmax, 0.5)
 	// Squared labels: 9/16 + 5·1/16 + 1/4 + 1/16 + 1, then 4·1/4 + 1.
 	near("loss", result.Loss, ((9+5+4+1+16)/16.0+2)/74)
 	// Reached, right: Q1 1+1, 1+0; Q2 .25+.5, all; Q3, Q4, Q5 .25, all;
@@ -144,8 +144,8 @@ func TestByHand(t *testing.T) {
 	near("question_accuracy", result.QuestionAccuracy, (1+0.75+0.75+1+0+0.5)/(2+0.75+0.75+1.5+0.75+0.5))
 	// Of two galaxies a resample has none, one or both of each in time:
 	// 25 %, 50 %, 25 %, so the interval spans both.
-	if *result.AccuracyArgmax37Interval != (Interval{0, 1}) {
-		t.Errorf("interval of the accuracy is %v", result.AccuracyArgmax37Interval)
+	if *result.AccuracyArgmaxInterval != (Interval{0, 1}) {
+		t.Errorf("interval of the accuracy is %v", result.AccuracyArgmaxInterval)
 	}
 	near("upper end of the rmse", Value(result.RMSEInterval[1]), math.Sqrt((2.0/16+2)/37))
 	// Question 9 is reached in the second galaxy alone, which a quarter of the
@@ -158,7 +158,7 @@ func TestByHand(t *testing.T) {
 	}
 	// The first galaxy is round (1.1 ≥ .469, 7.1 ≥ .5) and taken for in between;
 	// the second has no clean class.
-	if f := result.FiveClass; f == nil || f.Examples != 1 || f.Confusion[0][1] != 1 {
+	if f := result.CleanClasses; f == nil || f.Examples != 1 || f.Confusion[0][1] != 1 {
 		t.Errorf("five classes: %+v", f)
 	}
 }
@@ -251,7 +251,7 @@ func (schema written) againstDirectForms(t *rapid.T) {
 	nearly(t, "rmse", got.RMSE, math.Sqrt(square/float64(width*n)))
 	nearly(t, "rmse from those of the questions", got.RMSE, math.Sqrt(weighted/float64(width)))
 	nearly(t, "loss", float64(got.Loss), loss/float64(width*n))
-	nearly(t, "accuracy_argmax37", float64(got.AccuracyArgmax37), hits/float64(n))
+	nearly(t, "accuracy_argmax37", float64(got.AccuracyArgmax), hits/float64(n))
 	nearly(t, "question_accuracy", float64(got.QuestionAccuracy), rights/weights)
 	nearly(t, "fraction_calibration", float64(got.FractionCalibration.Error), slowECE(probabilities, labels, got.FractionCalibration.Bins))
 
@@ -306,8 +306,8 @@ func TestPerfect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.RMSE != 0 || got.Loss != 0 || got.AccuracyArgmax37 != 1 || got.QuestionAccuracy != 1 ||
-			*got.RMSEInterval != (Interval{}) || *got.AccuracyArgmax37Interval != (Interval{1, 1}) || got.FractionCalibration.Error != 0 {
+		if got.RMSE != 0 || got.Loss != 0 || got.AccuracyArgmax != 1 || got.QuestionAccuracy != 1 ||
+			*got.RMSEInterval != (Interval{}) || *got.AccuracyArgmaxInterval != (Interval{1, 1}) || got.FractionCalibration.Error != 0 {
 			t.Fatalf("scores of the labels themselves: %+v", got)
 		}
 	})
@@ -349,7 +349,7 @@ func TestConstantByHand(t *testing.T) {
 		square += (m - float64(test[j])) * (m - float64(test[j]))
 	}
 	b := got.Baseline
-	if math.Abs(b.RMSE-math.Sqrt(square/37)) > 1e-7 || b.AccuracyArgmax37 != 1 || b.Examples != 1 || b.QuestionAccuracy != 1 {
+	if math.Abs(b.RMSE-math.Sqrt(square/37)) > 1e-7 || b.AccuracyArgmax != 1 || b.Examples != 1 || b.QuestionAccuracy != 1 {
 		t.Errorf("baseline is %+v, want the RMSE %v", *b, math.Sqrt(square/37))
 	}
 	// Columns with mean 0 get the fraction of half an example, 1/6: the 28
@@ -382,7 +382,7 @@ func TestConstantIsTheBest(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := got.Baseline
-		if b.RMSE > got.RMSE+1e-7 || b.AccuracyArgmax37 < got.AccuracyArgmax37 || b.QuestionAccuracy < got.QuestionAccuracy-1e-12 {
+		if b.RMSE > got.RMSE+1e-7 || b.AccuracyArgmax < got.AccuracyArgmax || b.QuestionAccuracy < got.QuestionAccuracy-1e-12 {
 			t.Fatalf("constant %+v, another constant %+v", *b, got.Scores)
 		}
 	})
@@ -451,8 +451,8 @@ func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 		sample []float64
 	}{
 		{"mean square", square, squares},
-		{"accuracy", *result.FiveClass.AccuracyInterval, hits},
-		{"recall", *result.FiveClass.Classes[0].RecallInterval, rounds},
+		{"accuracy", *result.CleanClasses.AccuracyInterval, hits},
+		{"recall", *result.CleanClasses.Classes[0].RecallInterval, rounds},
 	} {
 		m := sum(c.sample) / float64(len(c.sample))
 		variance := 0.0

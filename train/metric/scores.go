@@ -31,10 +31,10 @@ type Scores struct {
 	Examples     int       `json:"examples"`
 	RMSE         float64   `json:"rmse"`
 	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
-	// Of the largest of all columns (of vote fractions, whatever their number: the key
-	// is older than other schemas), over questions, and the loss.
-	AccuracyArgmax37         Value     `json:"accuracy_argmax37,omitzero"`
-	AccuracyArgmax37Interval *Interval `json:"accuracy_argmax37_interval,omitempty"`
+	// AccuracyArgmax is of the largest of all columns of vote fractions. Its key and that
+	// of CleanClasses have the numbers of labels.GalaxyZoo, and are kept for any schema.
+	AccuracyArgmax           Value     `json:"accuracy_argmax37,omitzero"`
+	AccuracyArgmaxInterval   *Interval `json:"accuracy_argmax37_interval,omitempty"`
 	QuestionAccuracy         Value     `json:"question_accuracy,omitzero"`
 	QuestionAccuracyInterval *Interval `json:"question_accuracy_interval,omitempty"`
 	Loss                     Value     `json:"loss"`
@@ -42,10 +42,9 @@ type Scores struct {
 	// FractionCalibration and Questions are of vote fractions only.
 	FractionCalibration *Calibration    `json:"fraction_calibration,omitempty"`
 	Questions           []QuestionScore `json:"questions,omitempty"`
-	// FiveClass is of the schema's clean classes, whatever their number; nil where no
-	// galaxy has one.
-	FiveClass *FiveClassScores `json:"five_class,omitempty"`
-	Slices    []SliceScores    `json:"slices,omitempty"`
+	// CleanClasses is nil where no galaxy has a clean class.
+	CleanClasses *CleanClassScores `json:"five_class,omitempty"`
+	Slices       []SliceScores     `json:"slices,omitempty"`
 }
 
 // QuestionScore is of one question of the schema.
@@ -82,8 +81,8 @@ func (b *ReliabilityBin) add(predicted, observed float64) {
 	b.Observed += observed
 }
 
-// FiveClassScores are of the galaxies that have a clean class.
-type FiveClassScores struct {
+// CleanClassScores are of the galaxies that have a clean class.
+type CleanClassScores struct {
 	Examples         int          `json:"examples"`
 	Accuracy         Value        `json:"accuracy"`
 	AccuracyInterval *Interval    `json:"accuracy_interval,omitempty"`
@@ -177,7 +176,7 @@ func (s *Scores) figures() []figure {
 	}
 	add("rmse", Value(s.RMSE), &s.RMSEInterval)
 	if s.Questions != nil {
-		add("accuracy_argmax37", s.AccuracyArgmax37, &s.AccuracyArgmax37Interval)
+		add("accuracy_argmax37", s.AccuracyArgmax, &s.AccuracyArgmaxInterval)
 		add("question_accuracy", s.QuestionAccuracy, &s.QuestionAccuracyInterval)
 	}
 	add("loss", s.Loss, &s.LossInterval)
@@ -190,7 +189,7 @@ func (s *Scores) figures() []figure {
 		add(name+".accuracy", q.Accuracy, &q.AccuracyInterval)
 		add(name+".rmse", Value(q.RMSE), &q.RMSEInterval)
 	}
-	if f := s.FiveClass; f != nil {
+	if f := s.CleanClasses; f != nil {
 		add("five_class.accuracy", f.Accuracy, &f.AccuracyInterval)
 		add("five_class.macro_f1", f.MacroF1, &f.MacroF1Interval)
 		for i := range f.Classes {

@@ -44,7 +44,7 @@ func TestFiveClassesByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := got.FiveClass
+	f := got.CleanClasses
 	if want := [][]int{{2, 1, 0, 0, 0}, {0, 2, 0, 0, 0}, {1, 0, 3, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 1, 0}}; !reflect.DeepEqual(f.Confusion, want) {
 		t.Errorf("confusion %v, want %v", f.Confusion, want)
 	}
@@ -85,17 +85,17 @@ func TestFiveClassesByHand(t *testing.T) {
 	if i := f.MacroF1Interval; i == nil || !(i[1] <= 0.8) {
 		t.Errorf("the interval of macro F1, of five classes with one always 0, is %v", i)
 	}
-	if got.Questions != nil || got.FractionCalibration != nil || !got.AccuracyArgmax37.IsZero() || !got.QuestionAccuracy.IsZero() {
+	if got.Questions != nil || got.FractionCalibration != nil || !got.AccuracyArgmax.IsZero() || !got.QuestionAccuracy.IsZero() {
 		t.Errorf("figures of fractions for five classes: %+v", got.Scores)
 	}
 
 	// The constant says cigar with 3/4, and is right about 4 of 10.
 	b := got.Baseline
-	nearly(t, "constant's accuracy", float64(b.FiveClass.Accuracy), 0.4)
-	nearly(t, "constant's calibration", float64(b.FiveClass.Calibration.Error), 0.35)
-	nearly(t, "constant's precision", float64(b.FiveClass.Classes[2].Precision), 0.4)
-	nearly(t, "constant's recall", float64(b.FiveClass.Classes[2].Recall), 1)
-	nearly(t, "constant's macro F1", float64(b.FiveClass.MacroF1), 8.0/14/4)
+	nearly(t, "constant's accuracy", float64(b.CleanClasses.Accuracy), 0.4)
+	nearly(t, "constant's calibration", float64(b.CleanClasses.Calibration.Error), 0.35)
+	nearly(t, "constant's precision", float64(b.CleanClasses.Classes[2].Precision), 0.4)
+	nearly(t, "constant's recall", float64(b.CleanClasses.Classes[2].Recall), 1)
+	nearly(t, "constant's macro F1", float64(b.CleanClasses.MacroF1), 8.0/14/4)
 	// Means 1/4, 0, 3/4, 0, 0 against rows of one 1.
 	nearly(t, "constant's rmse", b.RMSE, math.Sqrt((3*(9.0/16+9.0/16)+4*(1.0/16+1.0/16)+3*(1+1.0/16+9.0/16))/50))
 }
@@ -128,7 +128,7 @@ func TestFiveClassesOfFractions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := got.FiveClass
+	f := got.CleanClasses
 	if want := []int{1, 0, 1, 0, 1}; !slices.Equal(f.Confusion[4], want) || f.Examples != 3 {
 		t.Errorf("confusion %v of %d, want %v", f.Confusion, f.Examples, want)
 	}
@@ -171,10 +171,10 @@ func TestFiveClassesOfTheVotes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.FiveClass == nil {
+		if got.CleanClasses == nil {
 			return
 		}
-		for k, row := range got.FiveClass.Confusion {
+		for k, row := range got.CleanClasses.Confusion {
 			for l, n := range row {
 				// With one half of the volunteers each, two of the first three fit.
 				tie := k < l && l <= 2
@@ -227,7 +227,7 @@ func TestFiveClassesAgainstDirectForms(t *testing.T) {
 					fn++
 				}
 			}
-			c := got.FiveClass.Classes[k]
+			c := got.CleanClasses.Classes[k]
 			precision, recall := tp/(tp+fp), tp/(tp+fn)
 			nearly(t, "precision", float64(c.Precision), precision)
 			nearly(t, "recall", float64(c.Recall), recall)
@@ -239,17 +239,17 @@ func TestFiveClassesAgainstDirectForms(t *testing.T) {
 			}
 			right += tp
 		}
-		nearly(t, "accuracy", float64(got.FiveClass.Accuracy), right/float64(n))
-		nearly(t, "macro F1", float64(got.FiveClass.MacroF1), f1s/classes)
+		nearly(t, "accuracy", float64(got.CleanClasses.Accuracy), right/float64(n))
+		nearly(t, "macro F1", float64(got.CleanClasses.MacroF1), f1s/classes)
 		// Rounded to float32 a confidence can fall into the next bin, hence the
 		// coarse comparison of the tables' sum only.
-		bins := got.FiveClass.Calibration.Bins
+		bins := got.CleanClasses.Calibration.Bins
 		var gap, mean float64
 		for _, b := range bins {
 			gap += float64(b.Count) / float64(n) * math.Abs(b.Predicted-b.Observed)
 			mean += float64(b.Count) / float64(n) * b.Predicted
 		}
-		nearly(t, "expected calibration error", float64(got.FiveClass.Calibration.Error), gap)
+		nearly(t, "expected calibration error", float64(got.CleanClasses.Calibration.Error), gap)
 		want := 0.0
 		for i := range confidence {
 			want += float64(confidence[i]) / float64(n)
@@ -283,7 +283,7 @@ func TestSmallClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := result.FiveClass
+	f := result.CleanClasses
 	if want := [][]int{{1, 1}, {0, 2}}; f.Examples != 4 || !reflect.DeepEqual(f.Confusion, want) {
 		t.Errorf("confusion %v of %d, want %v of 4", f.Confusion, f.Examples, want)
 	}
@@ -294,8 +294,8 @@ func TestSmallClasses(t *testing.T) {
 	nearly(t, "precision of blades", float64(f.Classes[1].Precision), 2.0/3)
 	// Sure of three of which two are right, and of one by 2/3 which is right.
 	nearly(t, "calibration", float64(f.Calibration.Error), (1+1.0/3)/4)
-	nearly(t, "constant's accuracy", float64(result.Baseline.FiveClass.Accuracy), 0.5)
-	nearly(t, "constant's calibration", float64(result.Baseline.FiveClass.Calibration.Error), 2.0/3-0.5)
+	nearly(t, "constant's accuracy", float64(result.Baseline.CleanClasses.Accuracy), 0.5)
+	nearly(t, "constant's calibration", float64(result.Baseline.CleanClasses.Calibration.Error), 2.0/3-0.5)
 
 	// A network of the classes themselves.
 	e = New(small.Classes(), quadratic{}, nil)
@@ -306,7 +306,7 @@ func TestSmallClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nearly(t, "accuracy of classes", float64(scores.FiveClass.Accuracy), 0.5)
+	nearly(t, "accuracy of classes", float64(scores.CleanClasses.Accuracy), 0.5)
 	nearly(t, "rmse of classes", scores.RMSE, math.Sqrt((2.0/16+2*9.0/16)/4))
 	nearly(t, "loss of classes", float64(scores.Loss), 0.5)
 }
@@ -335,7 +335,7 @@ func TestManyQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(result.Questions) != 70 || result.QuestionAccuracy != 1 || result.Questions[69].Accuracy != 1 || result.FiveClass != nil || result.Baseline.FiveClass != nil {
+	if len(result.Questions) != 70 || result.QuestionAccuracy != 1 || result.Questions[69].Accuracy != 1 || result.CleanClasses != nil || result.Baseline.CleanClasses != nil {
 		t.Errorf("%+v", result.Scores)
 	}
 }

@@ -160,8 +160,8 @@ func (s *scored) scores(by *sliced) Scores {
 	if out.FractionCalibration != nil {
 		out.FractionCalibration.Bins = table(s.fractions)
 	}
-	if out.FiveClass != nil {
-		out.FiveClass.Calibration.Bins = table(s.classes)
+	if out.CleanClasses != nil {
+		out.CleanClasses.Calibration.Bins = table(s.classes)
 	}
 	for i := range out.Slices {
 		part, figures := by.names[i], out.Slices[i]
@@ -175,13 +175,13 @@ func (s *scored) scores(by *sliced) Scores {
 func (t *totals) scores() Scores {
 	width := float64(t.target.width)
 	out := Scores{
-		Examples:         int(t.n),
-		RMSE:             math.Sqrt(t.square / (t.n * width)),
-		AccuracyArgmax37: Value(math.NaN()), QuestionAccuracy: Value(math.NaN()),
+		Examples:       int(t.n),
+		RMSE:           math.Sqrt(t.square / (t.n * width)),
+		AccuracyArgmax: Value(math.NaN()), QuestionAccuracy: Value(math.NaN()),
 		Loss: Value(t.loss / t.n),
 	}
 	if t.target.questions != nil {
-		out.AccuracyArgmax37 = Value(t.hits / t.n)
+		out.AccuracyArgmax = Value(t.hits / t.n)
 		var asked, right float64
 		for i, total := range t.questions {
 			q := &t.target.questions[i]
@@ -198,7 +198,7 @@ func (t *totals) scores() Scores {
 		out.FractionCalibration = &Calibration{Error: Value(absolute(t.gaps) / (t.n * width))}
 	}
 	if slices.Contains(t.occurs, true) {
-		out.FiveClass = t.fiveClass()
+		out.CleanClasses = t.cleanClasses()
 	}
 	for _, s := range t.slices {
 		out.Slices = append(out.Slices, SliceScores{RMSE: Value(math.Sqrt(s.square / (s.n * width))), Accuracy: Value(s.hits / s.n)})
@@ -206,8 +206,8 @@ func (t *totals) scores() Scores {
 	return out
 }
 
-func (t *totals) fiveClass() *FiveClassScores {
-	out := new(FiveClassScores)
+func (t *totals) cleanClasses() *CleanClassScores {
+	out := new(CleanClassScores)
 	var n, right, f1, classes float64
 	width := len(t.occurs)
 	for k, name := range t.target.classes {
