@@ -12,8 +12,8 @@
 //
 // # Adding a schema
 //
-// Write its Definition in a file of this package, as galaxyzoo.go does, and a test.
-// Give it to data.Prepare. The cache's manifest, the run's config.json and the
+// Write its Definition in a file of this package, as galaxyzoo.go does; the tests of all
+// packages find it by Builtin. Give it to data.Prepare. The cache's manifest, the run's config.json and the
 // SavedModel's metadata then hold it as JSON; files without one are about GalaxyZoo.
 //
 // # Rows

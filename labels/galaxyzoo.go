@@ -2,7 +2,7 @@ package labels
 
 import "fmt"
 
-var galaxyZoo = buildGalaxyZoo()
+var galaxyZoo = register(defineGalaxyZoo())
 
 // GalaxyZoo returns the schema of the Kaggle competition "Galaxy Zoo - The Galaxy
 // Challenge" (2014): the question tree of Galaxy Zoo 2 (Willett et al. 2013,
@@ -15,7 +15,7 @@ var galaxyZoo = buildGalaxyZoo()
 // below it, are fractions of those who reached it.
 func GalaxyZoo() *Schema { return galaxyZoo }
 
-func buildGalaxyZoo() *Schema {
+func defineGalaxyZoo() Definition {
 	const (
 		ofAll   = false
 		ofAsked = true
@@ -65,9 +65,5 @@ func buildGalaxyZoo() *Schema {
 		{"edge-on", []Threshold{{"Class1.2", .430}, {"Class2.1", .602}}},
 		{"spiral", []Threshold{{"Class1.2", .430}, {"Class2.2", .715}, {"Class4.1", .619}}},
 	}
-	s, err := New(d)
-	if err != nil {
-		panic(err) // the tests would not have passed
-	}
-	return s
+	return d
 }

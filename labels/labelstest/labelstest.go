@@ -40,9 +40,9 @@ var small = func() *labels.Schema {
 	return s
 }()
 
-// Schemas are the built-in one and Small: what a test of code that takes a schema ranges
+// Schemas are the built-in ones and Small: what a test of code that takes a schema ranges
 // over.
-func Schemas() []*labels.Schema { return []*labels.Schema{labels.GalaxyZoo(), Small()} }
+func Schemas() []*labels.Schema { return append(labels.Builtin(), Small()) }
 
 // Rows returns n rows of vote fractions that satisfy the schema's sum rules, float32
 // [n, Width], always the same ones for a seed. Some of them have a class.

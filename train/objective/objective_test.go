@@ -42,8 +42,11 @@ func configs(schema *labels.Schema) []Config {
 	var all []Config
 	for _, head := range Heads() {
 		for _, loss := range Losses() {
-			row := losses[loss]
-			if row.categorical == nil && !independent(heads[head].groups(head.Target(schema))) {
+			row, target := losses[loss], head.Target(schema)
+			if target.Width() == 0 {
+				continue // a schema without classes
+			}
+			if row.categorical == nil && !independent(heads[head].groups(target)) {
 				continue
 			}
 			plain, weighted, other := Default(head, loss), Default(head, loss), Default(head, loss)
@@ -68,8 +71,8 @@ func configs(schema *labels.Schema) []Config {
 // name is short enough for a file.
 func (c job) name() string {
 	text := string(c.Head) + "_" + string(c.Loss)
-	if c.schema == small {
-		text = "small_" + text
+	if c.schema != zoo {
+		text = strings.ReplaceAll(c.schema.Name(), " ", "-") + "_" + text
 	}
 	if c.Weights != nil {
 		text += "_weights"
