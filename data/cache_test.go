@@ -12,9 +12,21 @@ import (
 	"testing"
 
 	"github.com/zeebo/xxh3"
+
+	"galaxy/labels"
 )
 
 var zooRecord = recordBytes(zoo.Width())
+
+// The sizes are part of the format.
+func TestRecordBytes(t *testing.T) {
+	for schema, want := range map[*labels.Schema]int{zoo: 176, small: 56} {
+		dir := preparedOf(t, schema, 20)
+		if info, err := os.Stat(filepath.Join(dir, examplesName)); err != nil || info.Size() != int64(20*want) {
+			t.Errorf("%v: %v, %v, want 20 records of %d bytes", schema, info, err, want)
+		}
+	}
+}
 
 // edit changes one file of a cache folder.
 func edit(t testing.TB, dir, name string, f func([]byte) []byte) {
