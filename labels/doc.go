@@ -1,4 +1,4 @@
-// Package labels says what a row of labels means.
+// Package labels defines what a row of labels means.
 //
 // A Schema is a value: the questions that volunteers were asked, each with its
 // answers, and after which answers of earlier questions it is asked. Each answer is

@@ -11,7 +11,7 @@ var galaxyZoo = register(defineGalaxyZoo())
 //
 // A question's columns need not sum to the answer clicked on just before: questions 3,
 // 4 and 5 share 2.2, because both answers of question 3 lead to question 4. Question 6
-// is asked of all but those who answer 1.3, and its columns, and those of question 8
+// is asked of all but those who answer 1.3. Its columns, and the columns of question 8
 // below it, are fractions of those who reached it.
 func GalaxyZoo() *Schema { return galaxyZoo }
 

@@ -1,6 +1,7 @@
 package labels
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -75,7 +76,7 @@ func (s *Schema) derive() error {
 
 func (s *Schema) rule(class Class) (r rule, err error) {
 	if len(class.AtLeast) == 0 {
-		return r, fmt.Errorf("expected at least one threshold")
+		return r, errors.New("expected at least one threshold")
 	}
 	for _, t := range class.AtLeast {
 		if r.last = slices.Index(s.columns, t.Column); r.last < 0 {
@@ -94,7 +95,7 @@ func (s *Schema) rule(class Class) (r rule, err error) {
 // no rules. The classes of a schema of classes are itself.
 func (s *Schema) Classes() *Schema { return s.classes }
 
-// Derived tells a schema of classes from one of vote fractions.
+// Derived reports whether s is a schema of classes; otherwise it is one of vote fractions.
 func (s *Schema) Derived() bool { return s.source != nil }
 
 // Source returns the schema whose rows Has, Label and ClassOf take: s itself unless it is
@@ -133,7 +134,7 @@ func (s *Schema) LastColumns() []int {
 	return last
 }
 
-// Has tells whether a galaxy has a label of s: every galaxy has fractions, and some have
+// Has reports whether a galaxy has a label of s: every galaxy has fractions, and some have
 // a class. fractions is a row of Source.
 func (s *Schema) Has(fractions []float32) bool {
 	return !s.Derived() || s.ClassOf(fractions) != NoClass

@@ -21,20 +21,20 @@ type Definition struct {
 type Question struct {
 	Text    string   `json:"text"` // what the volunteer is asked
 	Answers []Answer `json:"answers"`
-	// After names the columns of the answers after which the question is asked, all of
-	// earlier questions; no volunteer gives two of them. Everybody is asked a question
-	// without.
+	// After names the columns of the answers after which the question is asked. They are
+	// answers to earlier questions, and no volunteer gives two of them. If it is empty,
+	// everybody is asked.
 	After []string `json:"after,omitempty"`
-	// OfAsked tells that the columns are fractions of the volunteers who were asked
+	// OfAsked is true if the columns are fractions of the volunteers who were asked
 	// this question: they sum to 1. Otherwise they are fractions of the same
-	// volunteers as the columns in After, and sum to the sum of those.
+	// volunteers as the columns in After, and sum to the sum of these columns.
 	OfAsked bool `json:"of_asked,omitempty"`
 
 	// New sets the fields below.
 
 	Number       int   `json:"-"` // from 1
 	First        int   `json:"-"` // column of the first answer; the others follow it
-	AfterColumns []int `json:"-"` // those that After names
+	AfterColumns []int `json:"-"` // the columns that After names
 }
 
 // Parents returns the columns whose values, added up, the answers sum to: none if they
@@ -52,7 +52,7 @@ type Answer struct {
 	Text string `json:"text"` // what the volunteer clicks on
 }
 
-// A Schema says what the columns of a row of labels are. See the package comment.
+// A Schema defines the columns of a row of labels. See the package comment.
 type Schema struct {
 	definition Definition
 	columns    []string
@@ -60,7 +60,7 @@ type Schema struct {
 	// columns are fractions of; everybody for all volunteers.
 	of []int
 	// asked holds for each OfAsked question the question whose answers it is asked
-	// after, and the answers of that one after which it is not asked.
+	// after, and the other answers to that question.
 	asked []asked
 
 	classes *Schema // itself, of a schema of classes
@@ -130,7 +130,7 @@ func (s *Schema) build() error {
 	return s.derive()
 }
 
-// resolve finds the columns that q is asked after among those of earlier questions.
+// resolve finds the columns in q.After among the columns of earlier questions.
 func (s *Schema) resolve(q *Question) error {
 	q.After = append([]string(nil), q.After...) // nil if empty, as Equal compares
 	var after []int
@@ -201,7 +201,7 @@ func (s *Schema) Questions() []Question {
 	return out
 }
 
-// Equal tells whether the rows of both mean the same.
+// Equal reports whether the rows of both mean the same.
 func (s *Schema) Equal(o *Schema) bool {
 	switch {
 	case s == o:
@@ -249,7 +249,7 @@ func (s *Schema) volunteers(fractions []float32, i int) float64 {
 	return max(left, 0) * s.volunteers(fractions, a.after)
 }
 
-// IsZero tells that s need not be written to a file: it is nil, or what a file without
+// IsZero reports whether files leave s out: it is nil, or what a file without
 // a schema is about, GalaxyZoo.
 func (s *Schema) IsZero() bool { return s == nil || s.Equal(galaxyZoo) }
 

@@ -9,9 +9,10 @@ const none = labels.NoClass
 type target struct {
 	schema *labels.Schema
 	width  int
-	// questions are those of vote fractions; classes have no figures by question.
+	// questions is nil for classes, which have no figures by question.
 	questions []labels.Question
-	// classes are their names, and deciding the column of each that says how likely it is.
+	// classes are the names of the classes. deciding holds the column of each: the class
+	// whose column is the largest is predicted.
 	classes  []string
 	deciding []int
 }
@@ -28,7 +29,7 @@ func newTarget(schema *labels.Schema) *target {
 	return t
 }
 
-// choices are what a row of columns says when it has to decide.
+// choices are the largest columns of a row.
 type choices struct {
 	column   int   // the largest of all
 	question []int // the largest within each question
@@ -37,10 +38,10 @@ type choices struct {
 	confidence float64
 }
 
-// newChoices has room for those of every question.
+// newChoices has room for a choice of every question.
 func (t *target) newChoices() choices { return choices{question: make([]int, len(t.questions))} }
 
-// readTruth fills in what a row of labels says.
+// readTruth fills in the choices of a row of labels.
 func (t *target) readTruth(c *choices, row []float32) {
 	t.readAnswer(c, row)
 	if !t.schema.Derived() {
@@ -48,7 +49,7 @@ func (t *target) readTruth(c *choices, row []float32) {
 	}
 }
 
-// readAnswer fills in what a row of predictions says. Its class is the one whose deciding
+// readAnswer fills in the choices of a row of predictions. Its class is the one whose deciding
 // column is the largest.
 func (t *target) readAnswer(c *choices, row []float32) {
 	c.column = labels.Largest(row)
