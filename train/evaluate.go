@@ -21,24 +21,23 @@ type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
 }
 
-// EvalBatch is the number of images predicted at a time where nothing else is
-// asked for.
+// EvalBatch is the default number of images predicted at a time.
 const EvalBatch = 64
 
-// Evaluation says what is evaluated, and how.
+// Evaluation holds what to evaluate, and how.
 type Evaluation struct {
 	Cache *data.Cache
 	Split data.Split
 	Batch int // images predicted at a time; 0 is EvalBatch
 	// Target is what the predictor predicts: the cache's schema, which nil stands for, or
-	// its classes. Loss is what it was trained with; nil where that is not known.
+	// its classes. Loss is what it was trained with; nil if that is unknown.
 	Target *labels.Schema
 	Loss   metric.Loss
-	// Full adds what a run under way has no use for: intervals, the constant
+	// Full adds what is not needed during a run: intervals, the constant
 	// predictor, which is fitted to the train split, and the slices by size and
 	// brightness, which are measured in the images.
 	Full bool
-	// Progress, when set, is told how many of the images are done.
+	// Progress, when set, is called with the number of finished images.
 	Progress func(done, total int)
 }
 

@@ -21,7 +21,7 @@ type feeder struct {
 type staged struct {
 	ids      []int64
 	epoch    int
-	position int64         // of the loader, behind the batch
+	position int64         // of the loader, after the batch
 	copied   time.Duration // how long the copy took
 	err      error         // instead of a batch; the last there is
 

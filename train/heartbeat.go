@@ -35,7 +35,7 @@ func (h Heartbeat) Write(path string) error {
 	if err != nil {
 		return err
 	}
-	// Not synced: after a crash of the machine nobody asks whether the run lives.
+	// Not synced: after a crash of the machine the run is not alive anyway.
 	temp := path + ".tmp"
 	if err = os.WriteFile(temp, append(raw, '\n'), 0o666); err == nil {
 		if err = os.Rename(temp, path); err != nil {
@@ -52,12 +52,12 @@ func (h Heartbeat) Write(path string) error {
 func EndHeartbeat(path string) {
 	if h, err := ReadHeartbeat(path); err == nil && h.Phase != PhaseEnd {
 		h.Time, h.Phase = time.Now(), PhaseEnd
-		_ = h.Write(path) // as that of a run that has ended, it is no reason to fail
+		_ = h.Write(path) // the run has ended: a heartbeat that cannot be written is no reason to fail
 	}
 }
 
 // ReadHeartbeat reads the file of Options.Heartbeat. The error wraps
-// fs.ErrNotExist where no run has begun.
+// fs.ErrNotExist if no run has started.
 func ReadHeartbeat(path string) (h Heartbeat, err error) {
 	raw, err := durable.ReadFile(path, durable.MaxText)
 	if err == nil {

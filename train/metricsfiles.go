@@ -126,7 +126,7 @@ func jsonLine(fields []field) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// csvColumns are those of both kinds of lines; a line leaves the others empty.
+// csvColumns returns the columns of both kinds of lines; a line leaves the other kind's empty.
 func csvColumns() []string {
 	var names []string
 	seen := map[string]bool{}
@@ -161,8 +161,8 @@ func csvRow(row []string) string {
 	return b.String()
 }
 
-// eventsName ends in the program's name where TensorFlow puts the host's: a
-// resumed run goes on in the same file, on whatever host.
+// eventsName ends in the program's name, where TensorFlow puts the host's name: a
+// resumed run continues the same file on any host.
 const eventsName = "events.out.tfevents.0.galaxy"
 
 // boardMetrics writes the metrics for TensorBoard.

@@ -8,36 +8,36 @@ import (
 
 // StepResult holds a step's loss, gradient norm and timings.
 type StepResult struct {
-	Step  int64 // steps done, this one included
+	Step  int64 // number of this step, from 1
 	Total int64 // steps of the whole run
-	Epoch int   // passes over the train split before the one this batch is of
+	Epoch int   // completed epochs before this batch
 	Loss  float64
 	// GradientNorm is the gradients' global norm before clipping.
 	GradientNorm float64
-	// LossScale and Skipped are those of graph.StepOutput.
+	// LossScale and Skipped are defined as in graph.StepOutput.
 	LossScale    float64
 	Skipped      bool
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
-	// Times tells where the step's went. Evaluations and checkpoints between steps
-	// are not in it.
+	// Times are the parts of the step's time, without evaluations and checkpoints
+	// between steps.
 	Times Times
 	Time  time.Time
 }
 
 // Times are the parts of a step's time.
 type Times struct {
-	// Elapsed is all of it, from asking for the batch to the end of the update.
+	// Elapsed is the total, from the request for the batch to the end of the update.
 	Elapsed time.Duration
 	// DataWait is how long the step waited for its batch to be read, and CopyWait
-	// for the copy to the devices; both are 0 where it was there beforehand.
+	// for the copy to the devices; both are 0 if it was ready beforehand.
 	DataWait, CopyWait time.Duration
-	// Compute, AllReduce and Update are those of graph.StepOutput.
+	// Compute, AllReduce and Update are defined as in graph.StepOutput.
 	Compute, AllReduce, Update time.Duration
 }
 
-// Add adds those of another step.
+// Add adds the times of another step.
 func (t *Times) Add(o Times) {
 	t.Elapsed += o.Elapsed
 	t.DataWait += o.DataWait
@@ -79,7 +79,7 @@ type FileObserver interface {
 	// not have the same.
 	FileName() string
 	// Open opens the file at path, to append after its first size bytes, and removes what
-	// follows them. Size 0 starts the file anew, whether there is one or not. It is called
+	// follows them. Size 0 starts the file again, whether it exists or not. It is called
 	// before the first step, and after Close at every rollback.
 	Open(path string, size int64) error
 	// Size returns the number of bytes that the file has with all that was written.

@@ -151,7 +151,7 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	return nil
 }
 
-// write puts a checkpoint on the disk, after the files of which it records the size.
+// write writes a checkpoint, after syncing the files whose size it records.
 func (s *saver) write(state checkpoint.State, t *graph.Trainer) error {
 	for _, f := range s.open {
 		if err := f.Sync(); err != nil {

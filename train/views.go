@@ -5,12 +5,13 @@ import (
 	"slices"
 )
 
-// MaxViews is the number of ways in which a square can be laid on itself.
+// MaxViews is the number of symmetries of a square.
 const MaxViews = 8
 
-// Views is a Predictor that shows another one the first N of the eight views of
-// every image and gives the means of its logits and of its probabilities over
-// them. A galaxy has no up and no left, so a view is another picture of it.
+// Views is a Predictor for test-time augmentation: it lets another Predictor predict the
+// first N of the eight views of every image, and returns the means of the logits and of
+// the probabilities over them. A galaxy has no up and no left, so a view is as good an image
+// of it.
 //
 // The views are quarter turns and mirror images, which move pixels and mix none.
 // Each is a batch of its own, so that memory does not grow with N.
@@ -23,8 +24,8 @@ type Views struct {
 	N int
 }
 
-// ValidateViews says which numbers of views there are when n is none of them:
-// only these, with every view, have the one that undoes it.
+// ValidateViews returns an error that lists the possible numbers of views if n is not one of
+// them: only these contain, with every view, its inverse.
 func ValidateViews(n int) error {
 	if !slices.Contains([]int{1, 2, 4, MaxViews}, n) {
 		return fmt.Errorf("%d views: expected 1, 2, 4 or %d", n, MaxViews)

@@ -70,7 +70,7 @@ func (p *painter) addSky(g *galaxy, s stream) {
 	}
 }
 
-// develop turns light into the picture: the colour-preserving asinh stretch of
+// develop turns light into the image: the colour-preserving asinh stretch of
 // Lupton et al. 2004 on the detector's grid, then interpolation to 424×424.
 func (p *painter) develop(black float64, s stream) {
 	const softening = 6.5
@@ -98,7 +98,7 @@ type tap struct {
 }
 
 // taps returns Catmull-Rom weights for every output pixel.
-// shift moves the picture by that many detector pixels.
+// shift moves the image by that many detector pixels.
 func (p *painter) taps(shift float64) [data.ImageSide]tap {
 	var out [data.ImageSide]tap
 	for i := range out {

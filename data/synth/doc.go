@@ -21,32 +21,32 @@
 // sech² layer with an optional dust lane where the disk is edge-on. The disk
 // carries logarithmic spiral arms (number, pitch angle, contrast, sharpness),
 // a bar from whose ends two-armed patterns start, a ring, clumps and
-// star-forming knots. Bulge share, pitch angle, young stars and colours follow
+// star-forming knots. Bulge fraction, pitch angle, young stars and colours follow
 // the stage along Hubble's sequence. Mergers, tidal tails, gravitational arcs,
 // dust lanes, foreground stars and satellite trails are what is odd. Two
 // stellar populations give each body its colours.
 //
-// The picture (render.go, scenery.go, develop.go). The scene is painted on
+// The image (render.go, scenery.go, develop.go). The scene is painted on
 // the survey's detector grid (0.396 arc seconds a pixel) among neighbouring
 // stars and galaxies, blurred with the seeing, given the noise of sky and
 // photons, stretched with the colour-preserving asinh of Lupton et al. (2004)
 // and enlarged so that the radius with 90 % of the light takes 50 pixels, as
 // the challenge's images are. So a galaxy of small angular size is as large as
-// any other in its picture, but blurred and coarse-grained.
+// any other in its image, but blurred and coarse-grained.
 //
 // The labels (volunteers.go). 32 to 56 volunteers walk the question tree of
 // Galaxy Zoo 2 (Willett et al. 2013). What is left of each feature after
 // inclination, seeing and noise is its evidence; evidence sets the odds of
 // each answer; each volunteer has a bias towards seeing features and oddities,
 // a skill, and now and then a slip of the finger (Lintott et al. 2008 discuss
-// such biases). The columns are shares of all volunteers, so they are
-// multiplied down the path already; those of questions 6 and 8 are shares of
+// such biases). The columns are fractions of all volunteers, so they are
+// multiplied down the path already; those of questions 6 and 8 are fractions of
 // those who reached question 6, which volunteers who see a star or an artifact
 // do not. All eleven sum rules hold to rounding.
 //
 // The numbers in the model are fitted to the real catalogue: means and spreads
-// of the 37 columns, share of the largest column, size, brightness, noise and
-// colours of the pictures. docs/synth.md has the comparison.
+// of the 37 columns, fraction of the largest column, size, brightness, noise and
+// colours of the images. docs/synth.md has the comparison.
 //
 // # What it is not
 //

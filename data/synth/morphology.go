@@ -34,7 +34,7 @@ type body struct {
 	angle float64 // of the major axis
 	light float64 // total, per channel mean
 
-	bulge     float64 // share of the light, the bulge-to-total ratio
+	bulge     float64 // fraction of the light, the bulge-to-total ratio
 	bulgeN    float64 // Sérsic index
 	bulgeRe   float64 // half-light radius over size
 	bulgeQ    float64 // apparent axis ratio
@@ -42,7 +42,7 @@ type body struct {
 	diskH     float64 // scale length over size
 	axis      float64 // apparent axis ratio of the disk; thickness when edge-on
 	edgeOn    bool
-	young     float64 // share of the disk's light in young stars
+	young     float64 // fraction of the disk's light in young stars
 	oldColour rgb
 	newColour rgb
 
@@ -53,7 +53,7 @@ type body struct {
 	armSharp  float64
 	armUneven float64 // difference between the arms
 	clumps    float64 // of the young light, 0 smooth to 1
-	bar       float64 // share of the disk's inner light, 0 to 1
+	bar       float64 // fraction of the disk's inner light, 0 to 1
 	barLen    float64
 	barAngle  float64
 	ring      float64
@@ -76,7 +76,7 @@ const (
 	artifact
 )
 
-// galaxy is everything true about one picture's target: what the painter
+// galaxy is everything true about one image's target: what the painter
 // paints and what the volunteers would see if they saw it perfectly.
 type galaxy struct {
 	kind   kind
@@ -95,7 +95,7 @@ type galaxy struct {
 	trail                                           float64 // satellite trail across the target
 	spoiled                                         float64 // how little of a galaxy there is in an artifact
 	// Normal deviates, one for each judgement: what sways everybody who looks
-	// at this picture and is in no parameter.
+	// at this image and is in no parameter.
 	wobble [10]float64
 }
 
@@ -184,7 +184,7 @@ func drawDisk(b *body, s stream) {
 	if cosI < 0.31 {
 		b.edgeOn = true
 		b.axis = thick + 0.4*cosI
-		b.diskH *= 1.2 // r90 is that of a round aperture
+		b.diskH *= 1.2 // r90 is measured in a round aperture
 		b.bulgeQ = s.in(0.5, 0.9)
 		b.bulgeRe *= 1.2
 		if s.chance(0.22) && b.bulge > 0.1 {

@@ -32,7 +32,7 @@ type painter struct {
 	cy    float64      //
 	plane [3][]float32 // light in R, G and B
 	work  []float32    // for the separable filters
-	out   *image.RGBA  // the finished picture
+	out   *image.RGBA  // the finished image
 	file  bytes.Buffer // its JPEG
 }
 
@@ -45,7 +45,7 @@ func newPainter() *painter {
 	return p
 }
 
-// paint returns the picture of g. It is valid until the next call.
+// paint returns the image of g. It is valid until the next call.
 func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
 	p.scale = math.Max(1, detectorPixel*r90Pixels/g.r90)
 	p.unit = r90Pixels / p.scale
@@ -243,7 +243,7 @@ func (h *shader) inDisk(u, Y float64) (aged, fresh float64) {
 		l := b.barLen * b.size
 		e := (s*s + t*t*9) / (l * l)
 		o += h.diskLight * b.bar * 0.5 * math.Exp(-e*e*1.2)
-		// The bar has swept the disk beside it.
+		// The bar has swept the disk next to it.
 		in := R / l
 		o *= 1 - 0.45*b.bar*math.Exp(-in*in)*(1-math.Exp(-e))
 	}

@@ -30,15 +30,15 @@ const (
 // of ids or of files a file system can take.
 const maxCount = 10_000_000
 
-// Config says what Generate is to write.
+// Config holds the output and the settings of Generate.
 type Config struct {
 	// Out is the folder to make. It must not exist; its parent is made
-	// when missing.
+	// if missing.
 	Out string
 	// Count is the number of galaxies, at least 1.
 	Count int
-	// Seed selects the data set. Galaxy i depends on (Seed, i) alone, so a
-	// larger Count adds galaxies and leaves the others as they were.
+	// Seed selects the data set. Galaxy i depends only on (Seed, i), so a
+	// larger Count adds galaxies and leaves the others unchanged.
 	Seed int64
 	// Workers is the number of galaxies drawn at the same time; 0 means one
 	// for each processor Go may use. It never changes the result.
@@ -48,7 +48,7 @@ type Config struct {
 	Progress func(done, total int)
 }
 
-// Validate reports the first field that Generate could not work with.
+// Validate returns an error for the first field that is out of range.
 func (c Config) Validate() error {
 	switch {
 	case c.Out == "":
@@ -66,9 +66,9 @@ func (c Config) Validate() error {
 // cfg.Out/training_solutions_rev1.csv (GalaxyID and 37 vote fractions, sorted
 // by GalaxyID).
 //
-// Everything is written into a temporary folder beside cfg.Out, which takes
-// its name at the very end. When ctx is cancelled or something fails, the
-// temporary folder is removed and cfg.Out is not made.
+// Everything is written into a temporary folder next to cfg.Out, which is renamed at
+// the very end. When ctx is cancelled or something fails, the temporary folder is
+// removed and cfg.Out is not made.
 func Generate(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("synthesise galaxies: %w", err)

@@ -23,14 +23,14 @@ var (
 
 func first(number int) int { return questions[number-1].First }
 
-// beliefs holds, for each question, what the picture says for each answer:
+// beliefs holds, for each question, what the image says for each answer:
 // logits of the average volunteer's choice, laid out like the label columns.
 type beliefs []float64
 
 // sigma is the standard deviation of the point spread in units of r90.
 func (g *galaxy) sigma() float64 { return g.seeing / 2.355 / g.r90 }
 
-// survives is the share of a pattern of the given wavelength (units of r90)
+// survives is the fraction of a pattern of the given wavelength (units of r90)
 // that is left after the seeing: the Fourier transform of a Gaussian.
 func (g *galaxy) survives(wavelength float64) float64 {
 	k := 2 * math.Pi / wavelength * g.sigma()
@@ -61,7 +61,7 @@ func (g *galaxy) apparentAxis() float64 {
 	return math.Sqrt((q*q*a2 + s2) / (a2 + s2))
 }
 
-// evidence is what is left of the truth in the picture: each feature from 0
+// evidence is what is left of the truth in the image: each feature from 0
 // (nothing to be seen) to 1 (plain to everybody).
 type evidence struct {
 	axis     float64 // apparent axis ratio
@@ -242,8 +242,8 @@ func vote(g *galaxy, s stream) []float64 {
 	out := make([]float64, schema.Width())
 	for i := range questions {
 		question := &questions[i]
-		// Kaggle's columns are shares of everybody, but for questions 6 and
-		// 8, which are shares of those who came to question 6.
+		// Kaggle's columns are fractions of everybody, except for questions 6 and
+		// 8, which are fractions of those who came to question 6.
 		of := float64(voters)
 		if question.Number == 6 || question.Number == 8 {
 			of = reached6
@@ -255,7 +255,7 @@ func vote(g *galaxy, s stream) []float64 {
 		}
 	}
 	if reached6 == 0 {
-		out[q6+1] = 1 // nobody came to find anything odd
+		out[q6+1] = 1 // nobody reached question 6
 	}
 	return out
 }
