@@ -64,7 +64,9 @@ func Open(dir string) (*Cache, error) {
 }
 
 func open(dir string) (*Cache, error) {
-	if info, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; give the folder that galaxy prepare made", err)
+	} else if err != nil {
 		return nil, err
 	} else if !info.IsDir() {
 		return nil, errors.New("not a folder; expected one made by galaxy prepare")

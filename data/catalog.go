@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -80,6 +81,9 @@ var (
 
 func (t table) read(path string, schema *labels.Schema) (*Catalog, error) {
 	c, err := t.open(path, schema)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; give the CSV, or the zip that holds it", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.what, err)
 	}

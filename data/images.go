@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path"
@@ -68,6 +69,9 @@ func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(p
 
 func openImages(path, inner string, anyName bool) (*Images, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; give the folder of images, or the zip that holds them", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open images: %w", err)
 	}

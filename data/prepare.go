@@ -76,6 +76,11 @@ type PrepareConfig struct {
 	Notice func(sentence string)
 }
 
+// DefaultWorkers returns how many images are read, or written, at the same time if nothing
+// else is asked for: two per core, since one would wait for files and locks for a sixth of
+// the time.
+func DefaultWorkers() int { return 2 * runtime.GOMAXPROCS(0) }
+
 // Validate fills in the defaults and returns an error for a setting out of range. It does
 // not read the files.
 func (c *PrepareConfig) Validate() error {
@@ -84,8 +89,7 @@ func (c *PrepareConfig) Validate() error {
 		c.Crop = DefaultCrop
 	}
 	if c.Workers == 0 {
-		// A single worker would wait for files and locks for a sixth of the time.
-		c.Workers = 2 * runtime.GOMAXPROCS(0)
+		c.Workers = DefaultWorkers()
 	}
 	switch {
 	case c.Out == "":

@@ -11,7 +11,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -44,7 +43,7 @@ type Config struct {
 	// Batch is the number of images predicted at a time; 0 is 64. The last bits
 	// of a prediction may depend on it.
 	Batch int
-	// Workers is the number of images decoded at a time; 0 is one per processor.
+	// Workers is the number of images decoded at a time; 0 is data.DefaultWorkers.
 	Workers int
 	// Project, if set, is the schema whose columns Columns are: every row is made to
 	// satisfy its sum rules (Schema.Project).
@@ -69,13 +68,13 @@ func (c *Config) validate() error {
 		c.Batch = 64
 	}
 	if c.Workers == 0 {
-		c.Workers = runtime.GOMAXPROCS(0)
+		c.Workers = data.DefaultWorkers()
 	}
 	switch {
 	case c.Batch < 1:
 		return fmt.Errorf("batch is %d; expected 1 or more", c.Batch)
 	case c.Workers < 0 || c.Workers > 1024:
-		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for one per processor", c.Workers)
+		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for two per core", c.Workers)
 	case c.MaxBroken < 0:
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
 	case c.Project != nil && !slices.Equal(c.Columns, c.Project.Columns()):

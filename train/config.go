@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 
 	"galaxy/graph"
 	"galaxy/graph/images"
@@ -197,6 +198,9 @@ func ReadConfig(dir string) (Config, error) {
 	raw, err := durable.ReadFile(path, durable.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("%s is no run folder: it has no %s (%w)", dir, configName, err)
+	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return c, fmt.Errorf("%s is a file: expected the folder of a run (%w)", dir, err)
 	}
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"galaxy/graph"
@@ -213,7 +214,11 @@ func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 				s.plan.Notice(path + " was changed, or is damaged, before the step that the run goes on from: its lines are not those that the run has written")
 			}
 		}
-		if err := f.Open(path, was.Size); err != nil {
+		err := f.Open(path, was.Size)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w; make the run folder writable, or resume a copy of it", err)
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("open metrics: %w", err), s.closeFiles())
 		}
 		s.open = append(s.open, f)

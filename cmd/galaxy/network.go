@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/zeebo/xxh3"
 
@@ -56,6 +57,8 @@ func openNetwork(dir string, sessionConfig session.Config, precision network.Pre
 		return openRun(dir, cfg, sessionConfig, precision)
 	case exists(filepath.Join(dir, "saved_model.pb")):
 		return openSavedModel(dir, sessionConfig, other)
+	case errors.Is(err, syscall.ENOTDIR):
+		return opened{}, fmt.Errorf("%s is a file: expected the folder of a run or of a SavedModel", dir)
 	case errors.Is(err, fs.ErrNotExist):
 		return opened{}, fmt.Errorf("%s is neither a run folder (it has no config.json) nor a SavedModel (it has no saved_model.pb)", dir)
 	}

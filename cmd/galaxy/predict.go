@@ -35,7 +35,7 @@ func predictCommand() *cli.Command {
 			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "leave the answers as they are, without making them obey the sum rules of the question tree"},
 			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(network.Auto), Usage: "of a run's convolutions: auto, float32, bfloat16 or float16"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
-			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is one a core"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
 			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "as its signature tells"},
 		}, foreignModelFlags()...),
@@ -168,7 +168,7 @@ func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 		errs = append(errs, fmt.Errorf("--max-broken %d: expected 0 or more", c.Int("max-broken")))
 	}
 	if c.Int("workers") < 0 {
-		errs = append(errs, fmt.Errorf("--workers %d: expected 0 (one a core) or more", c.Int("workers")))
+		errs = append(errs, fmt.Errorf("--workers %d: expected 0 (two per core) or more", c.Int("workers")))
 	}
 	if c.Int("batch") < 1 {
 		errs = append(errs, fmt.Errorf("--batch %d: expected at least 1", c.Int("batch")))

@@ -29,7 +29,7 @@ func prepareCommand() *cli.Command {
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "leave out up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "leave out images without a row and rows without an image"},
-			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two a core"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 		},
 		Action: func(c *cli.Context) (err error) {
 			if err := checkArguments(c, "labels", "images", "out"); err != nil {

@@ -18,7 +18,7 @@ func synthCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
 			&cli.IntFlag{Name: "count", Category: catOutput, Value: 3000, Usage: "`N`umber of galaxies"},
 			&cli.Int64Flag{Name: "seed", Category: catOutput, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
-			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "galaxies drawn at the same time; 0 is one a core"},
+			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "galaxies drawn at the same time; 0 is two per core"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := checkArguments(c, "out"); err != nil {

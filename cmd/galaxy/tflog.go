@@ -54,6 +54,9 @@ type tfLog struct {
 	once     sync.Once
 }
 
+// leastOpenFiles is the number of open files that every command gets by with.
+const leastOpenFiles = 32
+
 // startTFLog turns file descriptor 2 to a new log file in the user's cache folder
 // (or, where that cannot be written, in the temporary one). With verbose every line
 // is shown as well; without it warnings and errors that matter are, as ours.
@@ -62,6 +65,10 @@ type tfLog struct {
 // replaces that variable, log's output and cli.ErrWriter. Close ends it; so must
 // whoever calls os.Exit.
 func startTFLog(verbose bool) (*tfLog, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil && limit.Cur < leastOpenFiles {
+		return nil, fmt.Errorf("the process may have %d files open, expected %d or more: TensorFlow would end it without an error; raise the limit (ulimit -n) and give the same command again", limit.Cur, leastOpenFiles)
+	}
 	file, err := createTFLog(time.Now())
 	if err != nil {
 		return nil, fmt.Errorf("create TensorFlow's log file: %w", err)

@@ -9,12 +9,12 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sort"
 	"strconv"
 	"sync"
 	"sync/atomic"
 
+	"galaxy/data"
 	"galaxy/internal/durable"
 
 	"golang.org/x/sync/errgroup"
@@ -56,7 +56,7 @@ func (c Config) Validate() error {
 	case c.Count < 1 || c.Count > maxCount:
 		return fmt.Errorf("count is %d, expected 1 to %d galaxies", c.Count, maxCount)
 	case c.Workers < 0:
-		return fmt.Errorf("workers is %d, expected 1 or more (0 for one per processor)", c.Workers)
+		return fmt.Errorf("workers is %d, expected 1 or more (0 for two per core)", c.Workers)
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ type row struct {
 func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 	workers := cfg.Workers
 	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+		workers = data.DefaultWorkers()
 	}
 	rows := make([]row, cfg.Count)
 	var next atomic.Int64

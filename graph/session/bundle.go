@@ -37,7 +37,11 @@ func CheckBundle(prefix string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkIndex(raw, prefix); err != nil {
+	err = checkIndex(raw, prefix)
+	if errors.Is(err, fs.ErrNotExist) { // a data file, or the index names too many
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("%s is damaged, or no bundle's: %w", path, err)
 	}
 	return nil
@@ -154,13 +158,15 @@ func shardSizes(prefix string, n int32) ([]int64, error) {
 	}
 	sizes := make([]int64, n)
 	for i := range sizes {
-		info, err := os.Stat(fmt.Sprintf("%s.data-%05d-of-%05d", prefix, i, n))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		name := fmt.Sprintf("%s.data-%05d-of-%05d", prefix, i, n)
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s is missing, which %s.index names (%w)", name, prefix, fs.ErrNotExist)
+		}
+		if err != nil {
 			return nil, err
 		}
-		if err == nil { // else TensorFlow will say which one is missing
-			sizes[i] = info.Size()
-		}
+		sizes[i] = info.Size()
 	}
 	return sizes, nil
 }
