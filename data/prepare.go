@@ -17,11 +17,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
+	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
 	"galaxy/labels"
 )
@@ -310,7 +310,6 @@ const flushBytes = 32 << 20
 
 // A block is a sequence of images that passes from a worker to the file.
 type block struct {
-	seq    int      // index of the block
 	rows   []int    // of the catalogue
 	pixels []byte   // room for blockImages images; the good ones, packed
 	good   []int    // indices into rows
@@ -322,10 +321,6 @@ type block struct {
 }
 
 // write fills the cache folder dir, or resumes an unfinished one.
-//
-// A block goes from free to jobs to done and back, so the number of blocks limits the
-// memory. Blocks are handed out in order, so the one that the writer waits for is always
-// among those in work.
 func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -350,51 +345,24 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	if p.config.Progress != nil {
 		p.config.Progress(p.done, len(p.todo))
 	}
-	todo := p.todo[p.done:]
-	blocks := (len(todo) + blockImages - 1) / blockImages
-	inFlight := min(p.config.Workers+p.config.Workers/2+2, blocks)
+	if err := p.decodeAll(ctx, pixels, io.MultiWriter(examples, hash), row); err != nil {
+		return err
+	}
+	if err := p.finish(dir); err != nil {
+		return err
+	}
+	p.manifest.ExamplesChecksum = hex(hash.Sum64())
+	text, err := p.manifest.encode()
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o666)
+}
 
-	// Whatever ends this function also ends the goroutines, and it waits for
-	// them: they read the zip that the caller closes.
-	ctx, cancel := context.WithCancel(ctx)
+// decodeAll decodes the images that are left and appends them to pixels, and their
+// records to examples. The disk stores finished blocks while others are decoded.
+func (p *preparer) decodeAll(ctx context.Context, pixels *os.File, examples io.Writer, row int) (err error) {
 	flusher, ctx := errgroup.WithContext(ctx)
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	defer cancel()
-
-	free := make(chan *block, inFlight)
-	jobs := make(chan *block, inFlight)
-	done := make(chan *block, inFlight)
-	for range inFlight {
-		free <- &block{pixels: make([]byte, blockImages*row)}
-	}
-	workers.Go(func() {
-		defer close(jobs)
-		for seq := range blocks {
-			select {
-			case b := <-free:
-				b.seq = seq
-				b.rows = todo[seq*blockImages : min((seq+1)*blockImages, len(todo))]
-				jobs <- b // has room for every block
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	for range min(p.config.Workers, blocks) {
-		workers.Go(func() {
-			var file []byte
-			for b := range jobs {
-				if ctx.Err() != nil {
-					return
-				}
-				file = p.decode(b, row, file)
-				done <- b // has room for every block
-			}
-		})
-	}
-
-	// The disk stores finished blocks while others are decoded.
 	flush := make(chan struct{}, 1)
 	flusher.Go(func() error {
 		for range flush {
@@ -411,23 +379,21 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 		}
 	}()
 
-	flushBlocks := max(1, flushBytes/(blockImages*row))
-	early := make([]*block, blocks) // arrived before their turn
-	for next := 0; next < blocks; {
-		select {
-		case b := <-done:
-			early[b.seq] = b
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		for next < blocks && early[next] != nil {
-			b := early[next]
-			early[next] = nil
+	todo := p.todo[p.done:]
+	blocks := (len(todo) + blockImages - 1) / blockImages
+	flushBlocks, next := max(1, flushBytes/(blockImages*row)), 0
+	work := ahead.Work[*block]{
+		Blocks: blocks, Workers: min(p.config.Workers, blocks),
+		Start: func(b *block, seq int) int {
+			b.rows = todo[seq*blockImages : min((seq+1)*blockImages, len(todo))]
+			return 1
+		},
+		Fill: func(b *block, _ int, file []byte) []byte { return p.decode(b, row, file) },
+		Use: func(b *block) error {
 			if b.err != nil {
 				return b.err
 			}
 			records := p.account(b)
-			_, _ = hash.Write(records) // never fails
 			// Records are written second: if there is a record, its image is there too.
 			if _, err := pixels.Write(b.pixels[:len(b.good)*row]); err != nil {
 				return err
@@ -435,9 +401,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			if _, err := examples.Write(records); err != nil {
 				return err
 			}
-			free <- b
-			next++
-			if next%flushBlocks == 0 {
+			if next++; next%flushBlocks == 0 {
 				select {
 				case flush <- struct{}{}:
 				default: // the disk has not finished the previous part yet
@@ -446,17 +410,13 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 			if p.config.Progress != nil {
 				p.config.Progress(p.done, len(p.todo))
 			}
-		}
+			return nil
+		},
 	}
-	if err := p.finish(dir); err != nil {
-		return err
+	for range min(p.config.Workers+p.config.Workers/2+2, blocks) {
+		work.Buffers = append(work.Buffers, &block{pixels: make([]byte, blockImages*row)})
 	}
-	p.manifest.ExamplesChecksum = hex(hash.Sum64())
-	text, err := p.manifest.encode()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, manifestName), text, 0o666)
+	return work.Run(ctx)
 }
 
 // reuse keeps what an earlier call has written, as far as it is intact and equals what

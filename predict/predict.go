@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data"
+	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
 	"galaxy/labels"
 )
@@ -307,100 +307,56 @@ type batch struct {
 	n      int
 	pixels []byte  // room for Batch images
 	errs   []error // of each image, nil for a good one
-	left   sync.WaitGroup
-}
-
-// A job is a few images of a batch for one worker.
-type job struct {
-	batch    *batch
-	from, to int
 }
 
 const (
-	// jobImages is how many images a worker decodes at a time: enough to make the
+	// partImages is how many images a worker decodes at a time: enough to make the
 	// hand-over cheap, few enough that all workers share the batch needed next.
-	jobImages = 8
+	partImages = 8
 	// aheadBatches is how many batches are decoded ahead of the one predicted.
 	aheadBatches = 3
 )
 
 // predict appends the missing rows: workers decode the next batches while the network
 // predicts one.
-//
-// A batch goes from free to ready and back, so the number of batches limits the memory.
-// They are handed out in order, so the next batch needed is always among those in work.
 func (r *run) predict(ctx context.Context, rows rowFile) error {
-	// Whatever ends this function also ends the goroutines, and it waits for them:
-	// they read the zip that the caller closes.
-	ctx, cancel := context.WithCancel(ctx)
-	var workers sync.WaitGroup
-	defer workers.Wait()
-	defer cancel()
-
-	image := r.cfg.Size * r.cfg.Size * 3
-	batches := min(1+aheadBatches, (rows.total-r.done+r.cfg.Batch-1)/r.cfg.Batch)
-	free, ready := make(chan *batch, batches), make(chan *batch, batches)
-	jobs := make(chan job, batches*((r.cfg.Batch+jobImages-1)/jobImages))
-	for range batches {
-		free <- &batch{pixels: make([]byte, r.cfg.Batch*image), errs: make([]error, r.cfg.Batch)}
-	}
-	next := r.done
-	workers.Go(func() {
-		defer close(jobs)
-		defer close(ready)
-		for ; next < rows.total; next += r.cfg.Batch {
-			select {
-			case b := <-free:
-				b.first, b.n = next, min(r.cfg.Batch, rows.total-next)
-				// Neither channel is ever full, so a started batch is handed out completely.
-				for from := 0; from < b.n; from += jobImages {
-					b.left.Add(1)
-					jobs <- job{b, from, min(from+jobImages, b.n)}
-				}
-				ready <- b
-			case <-ctx.Done():
-				return
+	image, first := r.cfg.Size*r.cfg.Size*3, r.done
+	batches := (rows.total - first + r.cfg.Batch - 1) / r.cfg.Batch
+	work := ahead.Work[*batch]{
+		Blocks: batches, Workers: r.cfg.Workers,
+		Start: func(b *batch, seq int) int {
+			b.first = first + seq*r.cfg.Batch
+			b.n = min(r.cfg.Batch, rows.total-b.first)
+			return (b.n + partImages - 1) / partImages
+		},
+		Fill: func(b *batch, part int, file []byte) []byte { return r.decode(b, part*partImages, image, file) },
+		Use: func(b *batch) error {
+			block, err := r.answer(b, image)
+			if err != nil {
+				return err
 			}
-		}
-	})
-	for range r.cfg.Workers {
-		workers.Go(func() {
-			var file []byte
-			for j := range jobs {
-				if ctx.Err() == nil {
-					file = r.decode(j, image, file)
-				}
-				j.batch.left.Done()
+			if err := rows.write(b.first, block); err != nil {
+				return err
 			}
-		})
+			r.done += b.n
+			r.progress()
+			return nil
+		},
 	}
-	for b := range ready {
-		b.left.Wait()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		block, err := r.answer(b, image)
-		if err != nil {
-			return err
-		}
-		if err := rows.write(b.first, block); err != nil {
-			return err
-		}
-		r.done += b.n
-		free <- b
-		r.progress()
+	for range min(1+aheadBatches, batches) {
+		work.Buffers = append(work.Buffers, &batch{pixels: make([]byte, r.cfg.Batch*image), errs: make([]error, r.cfg.Batch)})
 	}
-	return ctx.Err()
+	return work.Run(ctx)
 }
 
-// decode does a job. It returns the buffer for files, which grows to the size of
-// the largest.
-func (r *run) decode(j job, image int, file []byte) []byte {
-	for i := j.from; i < j.to; i++ {
-		dst := j.batch.pixels[i*image : (i+1)*image]
-		file, j.batch.errs[i] = r.cfg.Images.Decode(dst, r.cfg.Order[j.batch.first+i], r.decoder, file)
-		if j.batch.errs[i] != nil {
-			clear(dst) // the batch must not depend on old contents
+// decode decodes partImages of a batch, from one on. It returns the buffer for files,
+// which grows with the largest.
+func (r *run) decode(b *batch, from, image int, file []byte) []byte {
+	for i := from; i < min(from+partImages, b.n); i++ {
+		dst := b.pixels[i*image : (i+1)*image]
+		file, b.errs[i] = r.cfg.Images.Decode(dst, r.cfg.Order[b.first+i], r.decoder, file)
+		if b.errs[i] != nil {
+			clear(dst) // the batch is the same whatever was there before
 		}
 	}
 	return file
