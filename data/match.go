@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"galaxy/internal/usage"
 )
 
 // A Matching pairs the rows of a catalogue with images, in the order of the rows.
@@ -50,7 +52,7 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 		return m, fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
 	}
 	if len(problems) > 0 && !allowMissing {
-		return m, fmt.Errorf("%s; complete the files, or skip these with --allow-missing", strings.Join(problems, " and "))
+		return m, usage.Errorf("%s; complete the files, or skip these with {allow_missing}", strings.Join(problems, " and "))
 	}
 	return m, nil
 }

@@ -26,7 +26,7 @@ func TestMatch(t *testing.T) {
 	}{
 		{"all", catalog(11, 5, 9, 7), Matching{Rows: []int{0, 1, 2, 3}, Images: []int{3, 0, 2, 1}}, nil},
 		{"fewer rows", catalog(11, 5), Matching{Rows: []int{0, 1}, Images: []int{3, 0}, ImagesWithoutRow: 2},
-			[]string{"2 images", "without a row in sample.csv (7, 9)", "--allow-missing"}},
+			[]string{"2 images", "without a row in sample.csv (7, 9)", "allow_missing"}},
 		{"fewer images", catalog(13, 11, 5, 8, 9, 7), Matching{Rows: []int{1, 2, 4, 5}, Images: []int{3, 0, 2, 1}, RowsWithoutImage: 2},
 			[]string{"2 rows in sample.csv without an image", "(8, 13)"}},
 		{"both", catalog(1, 5), Matching{Rows: []int{1}, Images: []int{0}, RowsWithoutImage: 1, ImagesWithoutRow: 3},

@@ -23,6 +23,7 @@ import (
 
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
@@ -210,14 +211,14 @@ func (p *preparer) found() (*Manifest, error) {
 		return nil, err // it may well be this cache
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s exists already, and not as this cache (%w); choose another --out or remove it first", p.config.Out, err)
+		return nil, usage.Errorf("%s exists already, and not as this cache (%w); choose another {out} or remove it first", p.config.Out, err)
 	}
 	m := c.Manifest()
 	if err := c.Close(); err != nil {
 		return nil, err
 	}
 	if !m.Schema.Equal(p.manifest.Schema) {
-		return nil, fmt.Errorf("%s exists already and has labels of the schema %v (asked for is %v); choose another --out or remove it first", p.config.Out, m.Schema, p.manifest.Schema)
+		return nil, usage.Errorf("%s exists already and has labels of the schema %v (asked for is %v); choose another {out} or remove it first", p.config.Out, m.Schema, p.manifest.Schema)
 	}
 	for _, d := range []struct {
 		what      string
@@ -233,9 +234,9 @@ func (p *preparer) found() (*Manifest, error) {
 	} {
 		if d.was != d.want {
 			if d.what == "sources" {
-				return nil, fmt.Errorf("%s exists already and was made from other labels or images, or they have changed since; choose another --out or remove it first", p.config.Out)
+				return nil, usage.Errorf("%s exists already and was made from other labels or images, or they have changed since; choose another {out} or remove it first", p.config.Out)
 			}
-			return nil, fmt.Errorf("%s exists already and was made with another %s (%+v, asked for is %+v); choose another --out or remove it first", p.config.Out, d.what, d.was, d.want)
+			return nil, usage.Errorf("%s exists already and was made with another %s (%+v, asked for is %+v); choose another {out} or remove it first", p.config.Out, d.what, d.was, d.want)
 		}
 	}
 	if len(m.Broken) > p.config.MaxBroken {
@@ -655,7 +656,7 @@ func (p *preparer) finish(dir string) error {
 
 func (p *preparer) tooManyBroken(broken []Broken) error {
 	n := len(broken)
-	return fmt.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with --max-broken %d",
+	return usage.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with {max_broken} %d",
 		count(n, "broken image"), p.images.Path(), some(broken, "; "), p.config.MaxBroken, n)
 }
 

@@ -369,13 +369,13 @@ func TestPrepareErrors(t *testing.T) {
 		{"no labels", func(c *PrepareConfig) { c.Labels += "x" }, nil, []string{"catalog", "no such file"}},
 		{"no images", func(c *PrepareConfig) { c.Images += "x" }, nil, []string{"images", "no such file"}},
 		{"image without a row", func(*PrepareConfig) { writeFile(t, stranger, galaxyJPEG(555)) }, func() { os.Remove(stranger) },
-			[]string{"1 image in " + s.images + " without a row in " + s.labels + " (555)", "--allow-missing"}},
+			[]string{"1 image in " + s.images + " without a row in " + s.labels + " (555)", "allow_missing"}},
 		{"row without an image", func(*PrepareConfig) { os.Remove(s.file(s.ids[3])); os.Remove(s.file(s.ids[4])) },
 			func() {
 				writeFile(t, s.file(s.ids[3]), galaxyJPEG(s.ids[3]))
 				writeFile(t, s.file(s.ids[4]), galaxyJPEG(s.ids[4]))
 			},
-			[]string{"2 rows in", "without an image", fmt.Sprint(s.ids[3]), fmt.Sprint(s.ids[4]), "--allow-missing"}},
+			[]string{"2 rows in", "without an image", fmt.Sprint(s.ids[3]), fmt.Sprint(s.ids[4]), "allow_missing"}},
 		{"another data set", func(c *PrepareConfig) {
 			c.Labels = filepath.Join(t.TempDir(), "other.csv")
 			writeFile(t, c.Labels, []byte(catalogCSV(zoo, []int64{1, 2, 3, 4, 5, 6, 7})))
@@ -383,7 +383,7 @@ func TestPrepareErrors(t *testing.T) {
 		}, nil, []string{"no galaxy has both", "7 rows", "1, 2, 3, 4, 5, …"}},
 		{"truncated", func(*PrepareConfig) { writeFile(t, s.file(s.ids[0]), galaxyJPEG(s.ids[0])[:4000]) },
 			func() { writeFile(t, s.file(s.ids[0]), galaxyJPEG(s.ids[0])) },
-			[]string{"1 broken image", fmt.Sprintf("%d: the file is truncated", s.ids[0]), "--max-broken 1"}},
+			[]string{"1 broken image", fmt.Sprintf("%d: the file is truncated", s.ids[0]), "max_broken 1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			parent := t.TempDir()
@@ -426,7 +426,7 @@ func TestPrepareErrors(t *testing.T) {
 		config := s.config(filepath.Join(t.TempDir(), "cache"))
 		config.MaxBroken = 6
 		_, err := Prepare(context.Background(), config, refuse{sumsOf(broken)})
-		wantError(t, err, "7 broken images", fmt.Sprintf("(%d: refused; ", sorted[3]), fmt.Sprintf("%d: refused; …)", sorted[7]), "at most 6 allowed", "--max-broken 7")
+		wantError(t, err, "7 broken images", fmt.Sprintf("(%d: refused; ", sorted[3]), fmt.Sprintf("%d: refused; …)", sorted[7]), "at most 6 allowed", "max_broken 7")
 		config.MaxBroken = 7
 		if _, err := Prepare(context.Background(), config, refuse{sumsOf(broken)}); err != nil {
 			t.Errorf("as many broken as allowed: %v", err)
@@ -438,7 +438,7 @@ func TestPrepareErrors(t *testing.T) {
 	})
 	t.Run("output in a file", func(t *testing.T) {
 		_, err := Prepare(context.Background(), s.config(filepath.Join(s.labels, "cache")), hashDecoder{})
-		wantError(t, err, s.labels+" is not a folder", "choose another --out")
+		wantError(t, err, s.labels+" is not a folder", "choose another out")
 	})
 	t.Run("no train galaxy", func(t *testing.T) {
 		id := int64(1)

@@ -3,6 +3,8 @@ package focal
 import (
 	"fmt"
 	"math"
+
+	"galaxy/internal/usage"
 )
 
 // Params are the two constants of focal loss.
@@ -22,10 +24,10 @@ func Default() Params { return Params{Alpha: 0.25, Gamma: 2} }
 // Validate reports a parameter outside its range.
 func (p Params) Validate() error {
 	if !(p.Alpha > 0 && p.Alpha < 1) {
-		return fmt.Errorf("focal loss: alpha is %v; expected a number above 0 and below 1 (at 0 or 1 one kind of label would not count at all)", p.Alpha)
+		return &usage.Field{Name: "alpha", Got: p.Alpha, Expected: "a number above 0 and below 1 (at 0 or 1 one kind of label would not count at all)"}
 	}
 	if !(p.Gamma >= 0 && p.Gamma <= MaxGamma) {
-		return fmt.Errorf("focal loss: gamma is %v; expected a number from 0 to %d", p.Gamma, MaxGamma)
+		return &usage.Field{Name: "gamma", Got: p.Gamma, Expected: fmt.Sprintf("a number from 0 to %d", MaxGamma)}
 	}
 	return nil
 }

@@ -234,14 +234,14 @@ func TestGraphRefuses(t *testing.T) {
 		{"no output", "labels is not an output", func(s *op.Scope) {
 			Default().Loss(s, placeholder(s, "x", tf.Float, 2, 3), tf.Output{})
 		}},
-		{"alpha", "alpha is 0", func(s *op.Scope) {
+		{"alpha", "alpha 0", func(s *op.Scope) {
 			x := placeholder(s, "x", tf.Float, 2, 3)
 			Params{Gamma: 2}.Loss(s, x, x)
 		}},
 		{"posterior of half precision", "logits has data type", func(s *op.Scope) {
 			Default().Posterior(s, placeholder(s, "x", tf.Bfloat16, 2, 3))
 		}},
-		{"posterior gamma", "gamma is -1", func(s *op.Scope) {
+		{"posterior gamma", "gamma -1", func(s *op.Scope) {
 			Params{Alpha: 0.5, Gamma: -1}.Posterior(s, placeholder(s, "x", tf.Float, 2, 3))
 		}},
 	} {

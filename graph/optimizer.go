@@ -9,6 +9,7 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/network"
+	"galaxy/internal/usage"
 )
 
 // OptimizerKind names an update rule.
@@ -51,7 +52,7 @@ func (o Optimizer) Validate() error {
 	var errs []error
 	unit := func(name string, x float64) {
 		if !(x >= 0 && x < 1) {
-			errs = append(errs, fmt.Errorf("%s %v: expected 0 ≤ %s < 1", name, x, name))
+			errs = append(errs, &usage.Field{Name: name, Got: x, Expected: fmt.Sprintf("0 ≤ %s < 1", name)})
 		}
 	}
 	switch o.Kind {
@@ -61,16 +62,16 @@ func (o Optimizer) Validate() error {
 		unit("beta1", o.Beta1)
 		unit("beta2", o.Beta2)
 		if !(o.Epsilon >= minEpsilon) { // with less, an update without gradients is 0/0
-			errs = append(errs, fmt.Errorf("epsilon %v: expected %.3g, the smallest normal number of float32, or more", o.Epsilon, minEpsilon))
+			errs = append(errs, &usage.Field{Name: "epsilon", Got: o.Epsilon, Expected: fmt.Sprintf("%.3g, the smallest normal number of float32, or more", minEpsilon)})
 		}
 	default:
-		errs = append(errs, fmt.Errorf("optimizer %q: expected %s or %s", o.Kind, SGD, AdamW))
+		errs = append(errs, &usage.Field{Name: "kind", Got: o.Kind, Expected: fmt.Sprintf("%s or %s", SGD, AdamW)})
 	}
 	if !(o.WeightDecay >= 0) {
-		errs = append(errs, fmt.Errorf("weight decay %v: expected 0 or more", o.WeightDecay))
+		errs = append(errs, &usage.Field{Name: "weight_decay", Got: o.WeightDecay, Expected: "0 or more"})
 	}
 	if !(o.ClipNorm >= 0) {
-		errs = append(errs, fmt.Errorf("clip norm %v: expected 0 (no clipping) or more", o.ClipNorm))
+		errs = append(errs, &usage.Field{Name: "clip_norm", Got: o.ClipNorm, Expected: "0 (no clipping) or more"})
 	}
 	return errors.Join(errs...)
 }

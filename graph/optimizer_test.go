@@ -167,8 +167,8 @@ func TestOptimizerValidate(t *testing.T) {
 		{func(o *Optimizer) { o.Beta1 = math.NaN() }, "beta1 NaN"},
 		{func(o *Optimizer) { o.Beta2 = -.1 }, "beta2 -0.1"},
 		{func(o *Optimizer) { o.Epsilon = minEpsilon / 2 }, "epsilon"},
-		{func(o *Optimizer) { o.WeightDecay = -1 }, "weight decay -1"},
-		{func(o *Optimizer) { o.ClipNorm = -1 }, "clip norm -1"},
+		{func(o *Optimizer) { o.WeightDecay = -1 }, "weight_decay -1"},
+		{func(o *Optimizer) { o.ClipNorm = -1 }, "clip_norm -1"},
 	} {
 		o := good
 		c.change(&o)

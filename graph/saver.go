@@ -10,6 +10,7 @@ import (
 
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 )
 
 // saver writes and reads variables as a TensorFlow bundle.
@@ -97,7 +98,7 @@ func (sv saver) run(sess *tf.Session, prefix string, target *tf.Operation) error
 
 func (sv saver) save(sess *tf.Session, prefix string) error {
 	if err := sv.run(sess, prefix, sv.saving); err != nil {
-		return fmt.Errorf("save variables to %s: %s; free some space if the disk is full (a training run then goes on with --resume)", prefix, session.FirstLine(err))
+		return usage.Errorf("save variables to %s: %s; free some space if the disk is full (a training run then goes on with {resume})", prefix, session.FirstLine(err))
 	}
 	return nil
 }

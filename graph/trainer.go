@@ -17,6 +17,7 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 )
 
 // TrainerConfig is all that a Trainer is built from.
@@ -261,13 +262,13 @@ func MicroBatch(batch, devices, accumulate int) (int, error) {
 	parts := devices * max(1, accumulate)
 	switch {
 	case accumulate < 0:
-		return 0, fmt.Errorf("accumulate %d: expected 0 or more", accumulate)
+		return 0, &usage.Field{Name: "accumulate", Got: accumulate, Expected: "0 or more"}
 	case batch < 1 || batch%parts != 0:
 		in := ""
 		if accumulate > 1 {
 			in = fmt.Sprintf(" in %d micro-batches each", accumulate)
 		}
-		return 0, fmt.Errorf("batch of %d on %d devices%s: expected a multiple of %d", batch, devices, in, parts)
+		return 0, &usage.Field{Name: "batch", Got: batch, Expected: fmt.Sprintf("a multiple of %d on %d devices%s", parts, devices, in)}
 	}
 	return batch / parts, nil
 }
@@ -281,7 +282,7 @@ func CheckMicroBatch(examples, size int, resize bool) error {
 		final = 1
 	}
 	if examples*final*final < 2 {
-		return fmt.Errorf("a device sees %d example of the batch at a time, at %d px: batch norm needs at least 2 examples; take a larger batch, or fewer parts of it (devices, --accumulate)", examples, size)
+		return usage.Errorf("a device sees %d example of the batch at a time, at %d px: batch norm needs at least 2 examples; take a larger {batch}, or fewer parts of it ({devices}, {accumulate})", examples, size)
 	}
 	return nil
 }
@@ -360,7 +361,7 @@ const liveSuffix = "/live"
 // ValidateAverage says what is wrong with a decay of the weights' average.
 func ValidateAverage(decay float64) error {
 	if !(decay >= 0 && decay < 1) {
-		return fmt.Errorf("ema %v: expected a decay of 0 ≤ ema < 1, such as 0.999; 0 is none", decay)
+		return &usage.Field{Name: "ema", Got: decay, Expected: "a decay of 0 ≤ ema < 1, such as 0.999; 0 is none"}
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"galaxy/data"
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
@@ -179,7 +180,7 @@ func (r *run) vacantList() error {
 	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), listName)); err2 == nil && bytes.Equal(there, ours) {
 		return nil
 	}
-	return fmt.Errorf("%s exists already; choose another --out or remove it first", list)
+	return usage.Errorf("%s exists already; choose another {out} or remove it first", list)
 }
 
 // plan returns the description of this work: an earlier call is resumed if it had the same.
@@ -389,7 +390,7 @@ func (r *run) answer(b *batch, image int) (block, error) {
 		}
 		for _, v := range row {
 			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return block{}, fmt.Errorf("the model's answer to %v is %v; choose another checkpoint, or --precision float32", name, v)
+				return block{}, usage.Errorf("the model's answer to %v is %v; choose another checkpoint, or {precision=float32}", name, v)
 			}
 		}
 		if r.cfg.Project != nil {
@@ -411,7 +412,7 @@ func (r *run) finish(path string, rows rowFile) error {
 			return err
 		}
 		if len(broken) > r.cfg.MaxBroken {
-			return fmt.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with --max-broken %d; %s lists them all, and what is done stays there",
+			return usage.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with {max_broken} %d; %s lists them all, and what is done stays there",
 				len(broken), rows.total, r.cfg.Images.Path(), first(broken), r.cfg.MaxBroken, len(broken), list)
 		}
 		if len(broken) == rows.total {

@@ -463,7 +463,7 @@ func TestRunBroken(t *testing.T) {
 	cfg := config(t, open(t, dir))
 	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 	list := filepath.Join(PartialFolder(cfg.Out), listName)
-	wantError(t, err, "broken images: 3 of 10", dir, "108: not a JPEG", "--max-broken 3", list)
+	wantError(t, err, "broken images: 3 of 10", dir, "108: not a JPEG", "max_broken 3", list)
 	if text := read(t, list); !strings.HasPrefix(text, "GalaxyID,reason\n108,") || strings.Count(text, "\n") != 4 {
 		t.Errorf("list\n%s", text)
 	}

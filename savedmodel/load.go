@@ -21,6 +21,7 @@ import (
 	"galaxy/graph"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 )
 
 // LoadConfig holds what a model must fit, the names of its tensors, and how it is run. The
@@ -124,7 +125,7 @@ func readSignature(dir string, cfg LoadConfig) (signature, error) {
 	name := cmp.Or(cfg.Signature, SignatureImages)
 	def, ok := meta.SignatureDef[name]
 	if !ok {
-		return signature{}, fmt.Errorf("it has no signature %s, only %s; name one of them (--signature), or export it with galaxy", name, list(meta.SignatureDef))
+		return signature{}, usage.Errorf("it has no signature %s, only %s; name one of them ({signature}), or export it with galaxy", name, list(meta.SignatureDef))
 	}
 	var sig signature
 	if err := sig.read(def, cfg); err != nil {
@@ -159,7 +160,7 @@ func (s *signature) read(def *pb.SignatureDef, cfg LoadConfig) error {
 	}
 	if logits == "" && probabilities == "" {
 		if len(def.Outputs) != 1 {
-			return fmt.Errorf("it has no output %s or %s, only %s; name the one that is (--probabilities or --logits)", OutputLogits, OutputProbabilities, list(def.Outputs))
+			return usage.Errorf("it has no output %s or %s, only %s; name the one that is ({probabilities} or {logits})", OutputLogits, OutputProbabilities, list(def.Outputs))
 		}
 		probabilities = list(def.Outputs)
 	}
@@ -190,14 +191,14 @@ func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg
 	case !float && cfg.Pixels != graph.PixelsBytes:
 		return fmt.Errorf("input %s is uint8: its pixels are 0 to 255, not %s; leave the range out", name, cfg.Pixels)
 	case float && cfg.Pixels == graph.PixelsBytes:
-		return fmt.Errorf("input %s is float32, and the signature does not tell in which range it expects pixels: say (--pixels) %s, %s or %s",
+		return usage.Errorf("input %s is float32, and the signature does not tell in which range it expects pixels: say ({pixels}) %s, %s or %s",
 			name, graph.Pixels255, graph.PixelsUnit, graph.PixelsSigned)
 	}
 	dims := info.TensorShape.Dim
 	size := dims[1].Size
 	if size == -1 { // a network for any size
 		if cfg.Size == 0 {
-			return fmt.Errorf("input %s takes images of any size; say of which, as by --size", name)
+			return usage.Errorf("input %s takes images of any size; say of which, as by {size}", name)
 		}
 		size = int64(cfg.Size)
 	}

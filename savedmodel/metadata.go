@@ -104,9 +104,9 @@ func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 		case need == VNNI:
 			return "", errors.New("it is in int8 and was exported by an older version of galaxy, for CPUs with VNNI, which this one lacks: sums would be wrong; export the run again")
 		case need == BFloat16 && has(unlimited):
-			warning = fmt.Sprintf("it computes in bfloat16, for which there are no instructions here (%s): in float32 it would be faster (galaxy export --precision float32)", kernels.InUse())
+			warning = fmt.Sprintf("it computes in bfloat16, for which there are no instructions here (%s): in float32 it would be faster (export the run again in float32)", kernels.InUse())
 		case need == BFloat16:
-			return "", fmt.Errorf("it computes in bfloat16 (in int8 models the first layer does), for which %s have nothing: unset ONEDNN_MAX_CPU_ISA, or export the run again with that set, or with --precision float32", kernels.InUse())
+			return "", fmt.Errorf("it computes in bfloat16 (in int8 models the first layer does), for which %s have nothing: unset ONEDNN_MAX_CPU_ISA, or export the run again with that set, or in float32", kernels.InUse())
 		default:
 			return "", fmt.Errorf("it needs %q of the CPU, of which this version of galaxy knows nothing", need)
 		}

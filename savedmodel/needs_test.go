@@ -18,7 +18,7 @@ func TestMetadataCheck(t *testing.T) {
 	}{
 		{name: "float32", m: Metadata{Precision: network.Float32}},
 		{name: "bfloat16", m: Metadata{Precision: network.BFloat16}, has: []Need{BFloat16}},
-		{name: "bfloat16 elsewhere", m: Metadata{Precision: network.BFloat16}, has: []Need{OneDNN, VNNI, unlimited}, warning: "--precision float32"},
+		{name: "bfloat16 elsewhere", m: Metadata{Precision: network.BFloat16}, has: []Need{OneDNN, VNNI, unlimited}, warning: "again in float32"},
 		{name: "bfloat16 under a limit", m: Metadata{Precision: network.BFloat16}, has: []Need{OneDNN, VNNI}, err: "unset ONEDNN_MAX_CPU_ISA"},
 		{name: "int8", m: Metadata{Precision: network.Int8, Needs: []Need{OneDNN}}, has: []Need{OneDNN}},
 		{name: "int8 on Eigen's kernels", m: Metadata{Precision: network.Int8, Needs: []Need{OneDNN}}, err: "unset TF_ENABLE_ONEDNN_OPTS"},

@@ -449,7 +449,7 @@ func TestExportRefuses(t *testing.T) {
 		}
 		cfg := good
 		cfg.Out = filepath.Join(file, "out")
-		if err := savedmodel.Export(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), file+" is not a folder; choose another --out") {
+		if err := savedmodel.Export(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), file+" is not a folder; choose another out") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -867,7 +867,7 @@ func TestForeign(t *testing.T) {
 		cfg             savedmodel.LoadConfig
 	}{
 		{"which output", thumbnails(t, tf.Uint8, side, "a", "b"), "signature call: it has no output logits or probabilities, only a, b; name", call},
-		{"which range", thumbnails(t, tf.Float, side, "out"), "input x is float32, and the signature does not tell in which range it expects pixels: say (--pixels) 0..255, 0..1 or -1..1", call},
+		{"which range", thumbnails(t, tf.Float, side, "out"), "input x is float32, and the signature does not tell in which range it expects pixels: say (pixels) 0..255, 0..1 or -1..1", call},
 		{"any size, but which", thumbnails(t, tf.Uint8, -1, "out"), "input x takes images of any size; say of which", savedmodel.LoadConfig{Signature: "call"}},
 	} {
 		if _, err := savedmodel.Load(c.dir, c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {

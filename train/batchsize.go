@@ -8,6 +8,7 @@ import (
 
 	"galaxy/graph"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 )
 
 // LargestBatch returns about the largest batch whose training step, and an
@@ -103,7 +104,7 @@ func (p *plan) explainMemory(ctx context.Context, err error, release func() erro
 	if err == nil || !session.IsOutOfMemory(err) || len(p.devices) == 0 {
 		return err
 	}
-	batch, less := p.Config.Batch, "a smaller --batch"
+	batch, less := p.Config.Batch, "a smaller {batch}"
 	// TensorFlow's CPU kernels may crash for want of memory.
 	if p.Cluster == nil && session.IsGPU(p.devices[0]) {
 		fit, e := 0, release()
@@ -111,16 +112,16 @@ func (p *plan) explainMemory(ctx context.Context, err error, release func() erro
 			fit, e = p.largestBatch(ctx, batch/2, batch-1, nil)
 		}
 		if e == nil {
-			less = fmt.Sprintf("--batch %d, about the largest that fits (--batch auto finds it)", fit)
+			less = fmt.Sprintf("{batch=%d}, about the largest that fits ({batch=auto} finds it)", fit)
 		} else {
 			why, _, _ := strings.Cut(e.Error(), "\n")
-			less += fmt.Sprintf(" (which one fits could not be found: %s)", why)
+			less += " (which one fits could not be found: " + strings.ReplaceAll(why, "%", "%%") + ")"
 		}
 	}
 	if p.Config.HoldOnDevice {
-		less += ", or --cache host"
+		less += ", or {hold_on_device=host}"
 	}
 	what, _, _ := strings.Cut(err.Error(), "\n")
-	return fmt.Errorf("out of memory with a batch of %d on %s: take %s, or --accumulate %d, which sees the same batch in smaller parts (%s)",
-		batch, strings.Join(p.devices, ", "), less, 2*max(1, p.Config.Accumulate), what)
+	smaller := fmt.Sprintf("{accumulate=%d}, which sees the same batch in smaller parts", 2*max(1, p.Config.Accumulate))
+	return usage.Errorf("out of memory with a batch of %d on %s: take "+less+", or "+smaller+" (%s)", batch, strings.Join(p.devices, ", "), what)
 }

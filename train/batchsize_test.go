@@ -49,7 +49,7 @@ func TestExplainMemory(t *testing.T) {
 	p := &plan{devices: []string{"/device:CPU:0"}}
 	p.Config.Batch, p.Config.Accumulate = 96, 2
 	err := p.explainMemory(context.Background(), oom, nil)
-	for _, want := range []string{"out of memory with a batch of 96 on /device:CPU:0", "a smaller --batch", "--accumulate 4", "step 7: OOM when allocating tensor"} {
+	for _, want := range []string{"out of memory with a batch of 96 on /device:CPU:0", "a smaller batch", "accumulate 4", "step 7: OOM when allocating tensor"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: expected %q in it", err, want)
 		}

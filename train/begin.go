@@ -13,6 +13,7 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 )
 
@@ -74,7 +75,7 @@ func (r *run) openFolder() (fresh bool, err error) {
 		return false, fmt.Errorf("resume: %w", err)
 	}
 	if err := refuseChanges(was, r.Config); err != nil {
-		return false, Mistake{err}
+		return false, usage.Error{Err: err}
 	}
 	r.Config.FilterKernels, r.Config.Machine = was.FilterKernels, was.Machine
 	return false, r.saver.lock()
@@ -83,16 +84,16 @@ func (r *run) openFolder() (fresh bool, err error) {
 // CheckNew returns why a new run cannot have the folder dir.
 func CheckNew(dir string) error {
 	if err := session.CheckPath(dir); err != nil {
-		return Mistake{fmt.Errorf("make run folder: %w", err)}
+		return usage.Error{Err: fmt.Errorf("make run folder: %w", err)}
 	}
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) == 0 {
-		return Mistake{fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))}
+		return usage.Error{Err: fmt.Errorf("run folder %s exists and is empty: name one inside it, such as %s", dir, filepath.Join(dir, "run"))}
 	}
 	if info, err := os.Stat(dir); err == nil {
 		if !info.IsDir() {
-			return Mistake{fmt.Errorf("run folder %s: it is a file: name a folder that does not exist yet", dir)}
+			return usage.Error{Err: fmt.Errorf("run folder %s: it is a file: name a folder that does not exist yet", dir)}
 		}
-		return Mistake{fmt.Errorf("run folder %s exists; go on with it by --resume, or name another", dir)}
+		return usage.Error{Err: usage.Errorf("run folder %s exists; go on with it by {resume}, or name another", dir)}
 	}
 	if err := durable.Vacant(dir); err != nil {
 		return fmt.Errorf("make run folder: %w", err)

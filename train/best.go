@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"galaxy/train/checkpoint"
@@ -62,8 +61,8 @@ func sameRun(c *checkpoint.Checkpoint, cfg Config) error {
 	if err := json.Unmarshal(c.State.Config, &was); err != nil {
 		return fmt.Errorf("checkpoint %s: configuration: %w", c.Dir, err)
 	}
-	if d := changes(was, cfg); len(d) > 0 {
-		return fmt.Errorf("checkpoint %s was made under another configuration than the run's %s says now:\n  %s", c.Dir, configName, strings.Join(d, "\n  "))
+	if d := Changes(was, cfg); len(d) > 0 {
+		return fmt.Errorf("checkpoint %s was made under another configuration than the run's %s says now:\n  %v", c.Dir, configName, list(d, "the checkpoint", false))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 )
 
 // MaxSteps is the largest number of steps of a run: what is computed from it does not
@@ -87,7 +88,7 @@ func times(every, total int64) int64 {
 
 // fit returns the configuration with the most steps whose run ends within the seconds,
 // budgetMargin aside. at is the configuration of a run of total steps, or why there is
-// none. A run is at least its warm-up and one epoch of so many steps long; it is a Mistake
+// none. A run is at least its warm-up and one epoch of so many steps long; it is a usage.Error
 // if that takes longer.
 func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, error)) (Config, error) {
 	sound := func(total int64) bool {
@@ -97,15 +98,15 @@ func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, e
 	least := search(epoch, MaxSteps, sound)
 	cfg, err := at(least)
 	if err != nil {
-		return cfg, Mistake{err}
+		return cfg, usage.Error{Err: err}
 	}
 	if !sound(least) {
-		return cfg, Mistake{fmt.Errorf("a warm-up of %d steps leaves no epoch (%d steps) of a run of %d to the peak learning rate: shorten --warmup", cfg.Schedule.Warmup, epoch, least)}
+		return cfg, usage.Error{Err: usage.Errorf("a warm-up of %d steps leaves no epoch (%d steps) of a run of %d to the peak learning rate: shorten {schedule.warmup_steps}", cfg.Schedule.Warmup, epoch, least)}
 	}
 	planned := seconds * (1 - budgetMargin)
 	if need := c.Of(cfg); need > planned {
 		enough := time.Duration(math.Ceil(1.05*need/(1-budgetMargin))) * time.Second // the next measurement may find a little more
-		return cfg, Mistake{fmt.Errorf("--budget %v is too short for the warm-up and one pass over the train split, %d steps: give %v or more (%v)",
+		return cfg, usage.Error{Err: usage.Errorf("{budget} %v is too short for the warm-up and one pass over the train split, %d steps: give %v or more (%v)",
 			time.Duration(seconds*float64(time.Second)), least, enough, c)}
 	}
 	// The first total that is too long; evaluations make the sums rise unevenly, so that
@@ -147,7 +148,7 @@ func (c Costs) String() string {
 // began, with the choice recorded in it. It measures the parts of a run on throw-away
 // steps, evaluations and a checkpoint, with the trainer and the loader that Run builds
 // again afterwards. at is the configuration of a run of total steps; o.Config is the one
-// of MaxSteps. What cannot be run, for want of time among others, is a Mistake; nothing
+// of MaxSteps. What cannot be run, for want of time among others, is a usage.Error; nothing
 // stays on the disk.
 func FitBudget(ctx context.Context, o Options, began time.Time, at func(total int64) (Config, error)) (_ Config, err error) {
 	if err := CheckNew(o.Dir); err != nil {
@@ -160,7 +161,7 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 		}
 	}()
 	if err := r.beat(PhaseStart); err != nil {
-		return o.Config, Mistake{err}
+		return o.Config, usage.Error{Err: err}
 	}
 	if err := r.check(); err != nil {
 		return o.Config, err
@@ -173,7 +174,7 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	}
 	costs, err := r.measure(ctx)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w (while --budget was measured: there was nothing to save)", ErrStopped)
+		err = usage.Errorf("%w (while {budget} was measured: there was nothing to save)", ErrStopped)
 	}
 	if err = errors.Join(err, r.close()); err != nil {
 		return o.Config, r.explainMemory(ctx, err, r.release)

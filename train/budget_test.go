@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"galaxy/graph/network"
+	"galaxy/internal/usage"
 )
 
 // budgetRun is the configuration of a run of total steps with the durations that rapid or
@@ -56,12 +57,12 @@ func TestBudgetFit(t *testing.T) {
 		})
 	}
 	_, err := costs.fit(17, 10, budgetRun{epoch: 10, warmup: 0.5}.at)
-	var mistake Mistake
+	var mistake usage.Error
 	// 20 steps of 0.4 s, 14 s before, 3.5 s behind: 25.5 s of 94 %, and 5 % more.
-	if !errors.As(err, &mistake) || !strings.Contains(err.Error(), "--budget 17s is too short") || !strings.Contains(err.Error(), "19 steps: give 29s or more") {
+	if !errors.As(err, &mistake) || !strings.Contains(err.Error(), "budget 17s is too short") || !strings.Contains(err.Error(), "19 steps: give 29s or more") {
 		t.Errorf("got %v, expected the least that would do", err)
 	}
-	if _, err := costs.fit(1e6, 10, budgetRun{epoch: 10, warmup: 1}.at); !errors.As(err, &mistake) || !strings.Contains(err.Error(), "shorten --warmup") {
+	if _, err := costs.fit(1e6, 10, budgetRun{epoch: 10, warmup: 1}.at); !errors.As(err, &mistake) || !strings.Contains(err.Error(), "shorten schedule.warmup_steps") {
 		t.Errorf("got %v, expected it to be about the warm-up", err)
 	}
 }

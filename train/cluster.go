@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"time"
 
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 )
 
@@ -31,7 +31,7 @@ func Begun(c *session.Cluster, resume bool, begun *Config) (*Config, error) {
 	for i, g := range all {
 		if g.Resume != all[0].Resume {
 			time.Sleep(linger)
-			return nil, Mistake{fmt.Errorf("%s and %s were not both started with --resume: start all workers alike", c.Name(0), c.Name(i))}
+			return nil, usage.Error{Err: usage.Errorf("%s and %s were not both started with {resume}: start all workers alike", c.Name(0), c.Name(i))}
 		}
 	}
 	return all[0].Begun, nil
@@ -56,26 +56,25 @@ func (r *run) checkSameConfig() error {
 	}
 	var errs []error
 	for i, w := range all {
-		var differ []string
-		if was, is := all[0].Version, w.Version; was != is {
-			differ = append(differ, fmt.Sprintf("galaxy %s, where the chief has %s", is, was))
+		var differ []Change
+		for _, c := range []Change{
+			{"", "galaxy " + all[0].Version, "galaxy " + w.Version}, {"", "TensorFlow " + all[0].TensorFlow, "TensorFlow " + w.TensorFlow},
+			{"devices", all[0].Devices, w.Devices},
+		} {
+			if c.Was != c.Now {
+				differ = append(differ, c)
+			}
 		}
-		if was, is := all[0].TensorFlow, w.TensorFlow; was != is {
-			differ = append(differ, fmt.Sprintf("TensorFlow %s, where the chief has %s", is, was))
-		}
-		if was, is := all[0].Devices, w.Devices; was != is {
-			differ = append(differ, fmt.Sprintf("the devices %s (--devices), where the chief has %s", is, was))
-		}
-		differences(&differ, "workers", "the chief", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(w.Config))
+		differ = append(differ, differences("workers", "", reflect.ValueOf(all[0].Config), reflect.ValueOf(w.Config))...)
 		if len(differ) > 0 {
-			errs = append(errs, fmt.Errorf("%s is about to train something else than %s:\n  %s\nstart all workers with the same flags",
-				r.Cluster.Name(i), r.Cluster.Name(0), strings.Join(differ, "\n  ")))
+			errs = append(errs, fmt.Errorf("%s is about to train something else than %s:\n  %w\nstart all workers with the same settings",
+				r.Cluster.Name(i), r.Cluster.Name(0), list(differ, "the chief", false)))
 		}
 	}
 	r.state, r.Config.FilterKernels = all[0].State, all[0].Config.FilterKernels
 	if len(errs) > 0 {
 		time.Sleep(linger)
-		return Mistake{errors.Join(errs...)}
+		return usage.Error{Err: errors.Join(errs...)}
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package train
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -17,13 +19,14 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
 // Config is everything that decides what a run computes; RUN/config.json holds
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
-// at and when; a resumed run may have others. Those under 'workers:"may differ"'
+// at and when; a resumed run may have others. A Plan is a Config as a person states it. Those under 'workers:"may differ"'
 // are nobody else's business where several workers train together. No flag sets
 // FilterKernels or Machine.
 type Config struct {
@@ -121,6 +124,9 @@ const (
 	RollBack OnNonFinite = "rollback"
 )
 
+// OnNonFinites lists the values.
+func OnNonFinites() []string { return []string{string(StopRun), string(SkipUpdate), string(RollBack)} }
+
 // maxSkips is the number of steps in a row that are left out before a run gives up:
 // by then it is the weights, and not a batch.
 const maxSkips = 20
@@ -150,38 +156,34 @@ func (c Config) Schema() *labels.Schema { return cmp.Or(c.Cache.Schema, labels.G
 // Target returns what the run's network predicts: the columns of Schema, or its classes.
 func (c Config) Target() *labels.Schema { return c.Objective.Head.Target(c.Schema()) }
 
-// Validate checks every field that no constructor checks later, and says what
-// was expected and what came.
+// Validate checks every field that no constructor checks later. Its errors are usage.Fields,
+// named by their paths in config.json.
 func (c Config) Validate() error {
-	errs := []error{c.Model.Validate(), c.Augment.Validate(), c.Objective.Validate(c.Schema()), c.Optimizer.Validate(), c.Schedule.Validate(),
-		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total)}
-	atLeast := func(name string, value, least int64) {
-		if value < least {
-			errs = append(errs, fmt.Errorf("%s %d: expected %d or more", name, value, least))
+	errs := []error{
+		usage.In("model", c.Model.Validate()), usage.In("augment", c.Augment.Validate()), usage.In("objective", c.Objective.Validate(c.Schema())),
+		usage.In("optimizer", c.Optimizer.Validate()), usage.In("schedule", c.Schedule.Validate()),
+		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total),
+	}
+	check := func(is bool, name string, got any, expected string) {
+		if !is {
+			errs = append(errs, &usage.Field{Name: name, Got: got, Expected: expected})
 		}
 	}
+	atLeast := func(name string, value, least int64) {
+		check(value >= least, name, value, fmt.Sprintf("%d or more", least))
+	}
 	atLeast("batch", int64(c.Batch), 1)
-	atLeast("steps", c.Schedule.Total, 1)
-	if !(c.Budget.Seconds >= 0) {
-		errs = append(errs, fmt.Errorf("budget of %v seconds: expected 0 or more", c.Budget.Seconds))
-	}
-	if !slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite) {
-		errs = append(errs, fmt.Errorf("on-nonfinite %q: expected %s, %s or %s", c.OnNonFinite, StopRun, SkipUpdate, RollBack))
-	}
+	atLeast("schedule.total_steps", c.Schedule.Total, 1)
+	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")
+	check(slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite), "on_nonfinite", c.OnNonFinite, oneOf(OnNonFinites()))
 	atLeast("plateau", c.Plateau, 0)
 	atLeast("patience", c.Patience, 0)
-	if c.EvalEvery == 0 && (c.Plateau > 0 || c.Patience > 0) {
-		errs = append(errs, errors.New("plateau and patience count evaluations: expected eval-every of more than 0"))
-	}
-	if c.Plateau > 0 && !(c.PlateauFactor > 0 && c.PlateauFactor < 1) {
-		errs = append(errs, fmt.Errorf("plateau-factor %v: expected 0 < factor < 1", c.PlateauFactor))
-	}
-	atLeast("eval-every", c.EvalEvery, 0)
-	atLeast("checkpoint-every", c.CheckpointEvery, 0)
-	if !(c.CheckpointSeconds >= 0) {
-		errs = append(errs, fmt.Errorf("checkpoint-every %v seconds: expected 0 or more", c.CheckpointSeconds))
-	}
-	atLeast("log-every", c.LogEvery, 1)
+	check(c.EvalEvery != 0 || c.Plateau <= 0 && c.Patience <= 0, "eval_every", c.EvalEvery, "more than 0, because {plateau} and {patience} count evaluations")
+	check(c.Plateau <= 0 || c.PlateauFactor > 0 && c.PlateauFactor < 1, "plateau_factor", c.PlateauFactor, "0 < factor < 1")
+	atLeast("eval_every", c.EvalEvery, 0)
+	atLeast("checkpoint_every", c.CheckpointEvery, 0)
+	check(c.CheckpointSeconds >= 0, "checkpoint_seconds", c.CheckpointSeconds, "0 or more")
+	atLeast("log_every", c.LogEvery, 1)
 	atLeast("keep", int64(c.Keep), 0)
 	atLeast("accumulate", int64(c.Accumulate), 0)
 	atLeast("threads", int64(c.Threads), 0)
@@ -205,21 +207,26 @@ func ReadConfig(dir string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
-	d := json.NewDecoder(strings.NewReader(string(raw)))
-	d.DisallowUnknownFields() // a field of another version would silently not count
-	if err = d.Decode(&c); err == nil {
-		err = c.Validate()
-	}
-	if err != nil {
+	if c, err = ParseConfig(raw); err != nil {
 		return c, fmt.Errorf("read configuration %s: %w; it was edited, or written by another version of galaxy: put back the file as that run began with it", path, err)
 	}
 	return c, nil
 }
 
+// ParseConfig reads and checks what a run's config.json holds.
+func ParseConfig(raw []byte) (c Config, err error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields() // a field of another version would silently not count
+	if err = d.Decode(&c); err == nil {
+		err = c.Validate()
+	}
+	return c, err
+}
+
 // refuseChanges compares the configuration asked for with the one a run began
 // with, and names every field that a resumed run cannot change.
 func refuseChanges(run, asked Config) error {
-	changed := changes(run, asked)
+	changed := Changes(run, asked)
 	if len(changed) == 0 {
 		return nil
 	}
@@ -230,34 +237,43 @@ func refuseChanges(run, asked Config) error {
 		}
 		return fmt.Errorf("%s is another cache than the run was trained on: %s", asked.Cache.Path, where)
 	}
-	return fmt.Errorf("a resumed run goes on as it began, but asked for is\n  %s\n"+
-		"leave these flags out to resume, or begin a new run (its first weights can come from this one: --init-from); "+
-		"what may change: %s", strings.Join(changed, "\n  "), strings.Join(mayChange(reflect.TypeFor[Config](), ""), ", "))
-}
-
-// changes lists the fields, but for those that may change, that two
-// configurations differ in.
-func changes(run, asked Config) []string {
-	var out []string
-	differences(&out, "resume", "the run", "", reflect.ValueOf(run), reflect.ValueOf(asked))
-	return out
-}
-
-// flagOf names the flag of a field whose name says it less well.
-var flagOf = map[string]string{
-	"cache.path": "data", "cache.checksum": "data", "model.size": "data", "model.channel_mean": "data", "model.channel_std": "data",
-	"cache.split_seed": "data", "cache.crop": "data",
-	"schedule.kind": "schedule", "schedule.rate": "lr", "schedule.warmup_steps": "warmup", "schedule.total_steps": "steps or --epochs", "budget.seconds": "budget",
-	"schedule.final_rate": "final-lr", "optimizer.kind": "optimizer", "hold_on_device": "cache", "checkpoint_seconds": "checkpoint-every", "objective.weights": "class-weights",
-}
-
-// flagName is the flag that sets a field.
-func flagName(path string) string {
-	name, ok := flagOf[path]
-	if !ok {
-		name = strings.ReplaceAll(path[strings.LastIndex(path, ".")+1:], "_", "-")
+	var free []string
+	for _, path := range mayChange(reflect.TypeFor[Config](), "") {
+		if path != "checkpoint_seconds" { // which is of the same setting as checkpoint_every
+			free = append(free, "{"+path+"}")
+		}
 	}
-	return "--" + name
+	return usage.Errorf("a resumed run goes on as it began, but asked for is\n  %w\n"+
+		"leave these out to resume, or begin a new run (its initial weights can come from this one: {init_from}); "+
+		"what may change: "+strings.Join(free, ", "), list(changed, "the run", true))
+}
+
+// Change is a field in which one Config differs from another.
+type Change struct {
+	Field    string // its path in config.json, "" of what no setting decides
+	Was, Now string
+}
+
+// list is an error with a line per change. whose are the values that were; own is whether those
+// that are now are what this process was asked for.
+func list(changed []Change, whose string, own bool) error {
+	sign := map[bool]string{false: "=", true: ":"}[own]
+	escape := func(text string) string { return strings.ReplaceAll(text, "%", "%%") } // in a format
+	var lines []string
+	for _, c := range changed {
+		now := escape(c.Now)
+		if c.Field != "" {
+			now = "{" + c.Field + sign + now + "}"
+		}
+		lines = append(lines, fmt.Sprintf("%s, where %s has %s", now, whose, escape(c.Was)))
+	}
+	return usage.Errorf(strings.Join(lines, "\n  "))
+}
+
+// Changes lists the fields in which the Config asked for differs from the one that a run began
+// with, except those that may change.
+func Changes(run, asked Config) []Change {
+	return differences("resume", "", reflect.ValueOf(run), reflect.ValueOf(asked))
 }
 
 func fieldName(path string, f reflect.StructField) string {
@@ -265,20 +281,52 @@ func fieldName(path string, f reflect.StructField) string {
 	return strings.TrimPrefix(path+"."+name, ".")
 }
 
-// differences lists the fields without the tag in which asked is not as whose has
-// them.
-func differences(out *[]string, tag, whose, path string, run, asked reflect.Value) {
-	if run.Kind() == reflect.Struct {
-		for i := range run.NumField() {
-			if f := run.Type().Field(i); f.Tag.Get(tag) == "" {
-				differences(out, tag, whose, fieldName(path, f), run.Field(i), asked.Field(i))
+// follows names, for a field, those that it is computed from: where one of them differs, it is the
+// one to name.
+var follows = map[string][]string{
+	"model.outputs":         {"objective.head"},
+	"model.size":            {"cache.checksum"},
+	"model.channel_mean":    {"cache.checksum"},
+	"model.channel_std":     {"cache.checksum"},
+	"cache.split_seed":      {"cache.checksum"},
+	"cache.crop":            {"cache.checksum"},
+	"schedule.total_steps":  {"batch"},
+	"schedule.warmup_steps": {"batch", "schedule.total_steps"},
+	"sizes":                 {"batch", "schedule.total_steps"},
+	"eval_every":            {"batch", "schedule.total_steps"},
+}
+
+// differences lists the fields without the tag in which now is not as was.
+func differences(tag, path string, was, now reflect.Value) []Change {
+	var all []Change
+	var compare func(path string, was, now reflect.Value)
+	compare = func(path string, was, now reflect.Value) {
+		for i := range was.NumField() {
+			f := was.Type().Field(i)
+			name := fieldName(path, f)
+			switch a, b := was.Field(i), now.Field(i); {
+			case f.Tag.Get(tag) != "":
+			case a.Kind() == reflect.Struct:
+				compare(name, a, b)
+			case a.Type() == reflect.TypeFor[map[string]float64]():
+				x, y := a.Interface().(map[string]float64), b.Interface().(map[string]float64)
+				both := map[string]float64{}
+				maps.Copy(both, x)
+				maps.Copy(both, y)
+				for _, key := range slices.Sorted(maps.Keys(both)) {
+					if x[key] != y[key] {
+						all = append(all, Change{name + "." + key, fmt.Sprint(x[key]), fmt.Sprint(y[key])})
+					}
+				}
+			case !reflect.DeepEqual(a.Interface(), b.Interface()):
+				all = append(all, Change{name, told(a), told(b)})
 			}
 		}
-		return
 	}
-	if !reflect.DeepEqual(run.Interface(), asked.Interface()) {
-		*out = append(*out, fmt.Sprintf("%s = %s (%s), where %s has %s", path, told(asked), flagName(path), whose, told(run)))
-	}
+	compare(path, was, now)
+	return slices.DeleteFunc(all, func(c Change) bool {
+		return slices.ContainsFunc(all, func(d Change) bool { return slices.Contains(follows[c.Field], d.Field) })
+	})
 }
 
 // told is a value as people read it: what is empty is none.
@@ -289,16 +337,23 @@ func told(v reflect.Value) string {
 	return "none"
 }
 
+// mayChange lists the paths of the fields that a resumed run may have otherwise.
 func mayChange(t reflect.Type, path string) []string {
 	var names []string
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Tag.Get("resume") == "may change" {
-			names = append(names, flagName(fieldName(path, f)))
+			names = append(names, fieldName(path, f))
 		} else if f.Type.Kind() == reflect.Struct {
 			names = append(names, mayChange(f.Type, fieldName(path, f))...)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// MayChange reports whether a resumed run may have another value of a field of Config, given by
+// its path in config.json, than the run began with.
+func MayChange(path string) bool {
+	return slices.Contains(mayChange(reflect.TypeFor[Config](), ""), path)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 )
 
 // Heartbeat is the last sign of life of a run, for whoever watches over it without
@@ -65,7 +66,7 @@ func ReadHeartbeat(path string) (h Heartbeat, err error) {
 			err = errors.New("it tells no time")
 		}
 		if err != nil {
-			err = fmt.Errorf("%w: is it the file of --heartbeat?", err)
+			err = usage.Errorf("%w: is it the file of {heartbeat}?", err)
 		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

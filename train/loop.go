@@ -11,6 +11,7 @@ import (
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 )
@@ -207,7 +208,7 @@ func (r *run) workerLost(err error) error {
 			what = "to begin again: nothing was saved yet"
 		}
 	}
-	return errors.Join(fmt.Errorf("%w; start all workers again with --resume %s", err, what), saved)
+	return errors.Join(usage.Errorf("%w; start all workers again with {resume} %s", err, what), saved)
 }
 
 func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 )
 
@@ -50,8 +51,8 @@ func (r *run) rollBack(why error) (err error) {
 		}
 		// The weights went wrong in an earlier step, and a checkpoint may hold them;
 		// the best one was evaluated and does not.
-		return fmt.Errorf("%w; begin a new run with a lower --lr, a --clip-norm or a longer --warmup: "+
-			"its first weights can be this run's best ones by --init-from, if there has been an evaluation", why)
+		return usage.Errorf("%w; begin a new run with a lower {schedule.rate}, a {optimizer.clip_norm} or a longer {schedule.warmup_steps}: "+
+			"its first weights can be this run's best ones by {init_from}, if there has been an evaluation", why)
 	}
 	var to checkpoint.State
 	if r.chief() {

@@ -9,6 +9,7 @@ import (
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
 )
@@ -16,12 +17,6 @@ import (
 // ErrStopped is returned by a run that its context ended: a checkpoint of its
 // last step has been saved, and Run with Resume continues from there.
 var ErrStopped = errors.New("stopped before the last step; resume to go on")
-
-// Mistake is an error of what Run was asked for: it was not begun.
-type Mistake struct{ error }
-
-// Unwrap returns the error that says what is wrong.
-func (m Mistake) Unwrap() error { return m.error }
 
 // Options are what Run needs in addition to the Config.
 type Options struct {
@@ -183,7 +178,7 @@ func (r *run) run(ctx context.Context) (_ Summary, err error) {
 		_ = r.beat(PhaseEnd)
 	}()
 	if err := r.beat(PhaseStart); err != nil {
-		return Summary{}, Mistake{err}
+		return Summary{}, usage.Error{Err: err}
 	}
 	if err := r.begin(); err != nil {
 		return Summary{}, r.explainMemory(ctx, err, r.release)

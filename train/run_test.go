@@ -271,12 +271,12 @@ func TestResumeIsExact(t *testing.T) {
 		again.Config.Optimizer.WeightDecay = .5
 		again.Config.Threads = 1 // may change
 		_, err := train.Run(t.Context(), again)
-		if err == nil || !strings.Contains(err.Error(), "optimizer.weight_decay = 0.5 (--weight-decay), where the run has 0.01") || strings.Contains(err.Error(), "threads = ") {
+		if err == nil || !strings.Contains(err.Error(), "optimizer.weight_decay 0.5, where the run has 0.01") || strings.Contains(err.Error(), "threads 1") {
 			t.Errorf("got %v, expected a refusal that names the weight decay only", err)
 		}
 	})
 	t.Run("exists", func(t *testing.T) {
-		if _, err := train.Run(t.Context(), uncut); err == nil || !strings.Contains(err.Error(), "--resume") {
+		if _, err := train.Run(t.Context(), uncut); err == nil || !strings.Contains(err.Error(), "go on with it by resume") {
 			t.Errorf("got %v, expected a refusal to write into a run that exists", err)
 		}
 	})
@@ -302,7 +302,7 @@ func TestResumeIsExact(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Objective.Alpha = .75
-		if err := train.WithBest(uncut.Dir, cfg, func(*checkpoint.Checkpoint) error { return nil }); err == nil || !strings.Contains(err.Error(), "objective.alpha = 0.75") {
+		if err := train.WithBest(uncut.Dir, cfg, func(*checkpoint.Checkpoint) error { return nil }); err == nil || !strings.Contains(err.Error(), "objective.alpha 0.75") {
 			t.Errorf("got %v, expected an error about the edited alpha", err)
 		}
 	})
@@ -414,7 +414,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	o.Config.Optimizer = graph.Optimizer{Kind: graph.SGD}
 	o.Config.CheckpointEvery, o.Config.EvalEvery = 1, 0
 	_, err := train.Run(t.Context(), o)
-	if err == nil || !regexp.MustCompile(`step [2-9]: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
+	if err == nil || !regexp.MustCompile(`step [2-9]: the (loss|gradient norm) is .*GalaxyIDs.*schedule.rate`).MatchString(err.Error()) {
 		t.Fatalf("got %v, expected an error that names the step, the galaxies and what to try", err)
 	}
 	wantJSON(t, o.Dir)
@@ -425,7 +425,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	var notices []string
 	o.Notice = func(text string) { notices = append(notices, text) }
 	_, err = train.Run(t.Context(), o)
-	if err == nil || !regexp.MustCompile(`step 2[1-8]: the (loss|gradient norm) is .*GalaxyIDs.*--lr`).MatchString(err.Error()) {
+	if err == nil || !regexp.MustCompile(`step 2[1-8]: the (loss|gradient norm) is .*GalaxyIDs.*schedule.rate`).MatchString(err.Error()) {
 		t.Fatalf("got %v, expected the error after 20 steps in a row", err)
 	}
 	if len(notices) != 19 || !regexp.MustCompile(`step [2-9]: the .* is .* .learning rate 1e\+25, GalaxyIDs .*: the update was left out`).MatchString(notices[0]) {
@@ -561,7 +561,7 @@ func TestRollBack(t *testing.T) {
 	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e25, Total: 20}
 	o.Config.Optimizer, o.Config.EvalEvery = graph.Optimizer{Kind: graph.SGD}, 0
 	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "bad"), 0)
-	if err == nil || !strings.Contains(err.Error(), "after the run has gone back 5 times; begin a new run with a lower --lr") || len(notices) != 5 || !strings.Contains(notices[0], "going back to step 0, ") {
+	if err == nil || !strings.Contains(err.Error(), "after the run has gone back 5 times; begin a new run with a lower schedule.rate") || len(notices) != 5 || !strings.Contains(notices[0], "going back to step 0, ") {
 		t.Errorf("got %v, notices %q", err, notices)
 	}
 }

@@ -3,22 +3,44 @@ package train
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
+
+	"galaxy/internal/usage"
 )
 
-// ScheduleKind names how the learning rate moves over a run.
+// ScheduleKind names how the learning rate moves over a run. Each is in a file of its own.
 type ScheduleKind string
 
-// The schedules.
-const (
-	Constant ScheduleKind = "constant"
-	// StepDecay multiplies the rate by Factor at each of Boundaries.
-	StepDecay ScheduleKind = "step"
-	// Cosine falls along half a cosine to Final (Loshchilov & Hutter 2017,
-	// arXiv 1608.03983, eq. 5, without restarts).
-	Cosine ScheduleKind = "cosine"
-)
+// curve is how a kind of schedule moves the rate after the warm-up.
+type curve struct {
+	// takes names the fields of Schedule, as in config.json, that are this kind's.
+	takes []string
+	// validate, if set, checks those fields.
+	validate func(s Schedule) []error
+	// at returns the rate of a step, counted from 0, after the warm-up.
+	at func(s Schedule, step int64) float64
+}
+
+// curves are the schedules.
+var curves = map[ScheduleKind]curve{}
+
+// Schedules returns the names of the schedules, sorted.
+func Schedules() []string {
+	var names []string
+	for _, k := range slices.Sorted(maps.Keys(curves)) {
+		names = append(names, string(k))
+	}
+	return names
+}
+
+// SchedulesWith returns the names of the schedules that a field of Schedule, as it is called in
+// config.json, belongs to.
+func SchedulesWith(field string) []string {
+	return slices.DeleteFunc(Schedules(), func(name string) bool { return !slices.Contains(curves[ScheduleKind(name)].takes, field) })
+}
 
 // Schedule gives the learning rate of each step. Any kind can begin with a
 // linear warm-up (Goyal et al. 2017, arXiv 1706.02677, §2.2).
@@ -33,39 +55,37 @@ type Schedule struct {
 	Total int64 `json:"total_steps"`
 	// Final is the rate Cosine ends at, 0 ≤ Final ≤ Rate.
 	Final float64 `json:"final_rate"`
-	// Boundaries are the shares of Total, rising in (0, 1), at which StepDecay
+	// Boundaries are the fractions of Total, rising in (0, 1), at which StepDecay
 	// multiplies the rate by Factor, in (0, 1].
 	Boundaries []float64 `json:"boundaries,omitempty"`
 	Factor     float64   `json:"factor,omitempty"`
 }
 
-// Validate checks every field and says what was expected and what came.
+// Validate checks every field. Its errors are usage.Fields.
 func (s Schedule) Validate() error {
 	var errs []error
 	if !(s.Rate > 0) || math.IsInf(s.Rate, 0) {
-		errs = append(errs, fmt.Errorf("learning rate %v: expected a number above 0", s.Rate))
+		errs = append(errs, &usage.Field{Name: "rate", Got: s.Rate, Expected: "a number above 0"})
 	}
 	if s.Warmup < 0 || s.Warmup > s.Total {
-		errs = append(errs, fmt.Errorf("warm-up of %d steps: expected 0 to the run's %d", s.Warmup, s.Total))
+		errs = append(errs, &usage.Field{Name: "warmup_steps", Got: s.Warmup, Expected: fmt.Sprintf("0 to the run's %d steps", s.Total)})
 	}
-	switch s.Kind {
-	case Constant:
-	case Cosine:
-		if s.Rate >= 0 && !(s.Final >= 0 && s.Final <= s.Rate) {
-			errs = append(errs, fmt.Errorf("final learning rate %v: expected 0 to the peak rate %v", s.Final, s.Rate))
-		}
-	case StepDecay:
-		if !(s.Factor > 0 && s.Factor <= 1) {
-			errs = append(errs, fmt.Errorf("factor %v of the step schedule: expected 0 < factor ≤ 1", s.Factor))
-		}
-		inside := !slices.ContainsFunc(s.Boundaries, func(b float64) bool { return !(b > 0 && b < 1) })
-		if len(s.Boundaries) == 0 || !inside || !slices.IsSorted(s.Boundaries) {
-			errs = append(errs, fmt.Errorf("boundaries %v of the step schedule: expected rising shares of the run between 0 and 1", s.Boundaries))
-		}
-	default:
-		errs = append(errs, fmt.Errorf("schedule %q: expected %s, %s or %s", s.Kind, Constant, StepDecay, Cosine))
+	c, ok := curves[s.Kind]
+	if !ok {
+		errs = append(errs, &usage.Field{Name: "kind", Got: s.Kind, Expected: oneOf(Schedules())})
+	} else if c.validate != nil {
+		errs = append(errs, c.validate(s)...)
 	}
 	return errors.Join(errs...)
+}
+
+// oneOf lists values as 'a, b or c'.
+func oneOf(names []string) string {
+	last := len(names) - 1
+	if last < 1 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // At returns the learning rate of the step that makes update step+1 of the run:
@@ -74,22 +94,9 @@ func (s Schedule) At(step int64) float64 {
 	if step < s.Warmup {
 		return s.Rate * float64(step+1) / float64(s.Warmup)
 	}
-	switch s.Kind {
-	case Cosine:
-		done := 1.0
-		if s.Total > s.Warmup {
-			done = min(1, float64(step-s.Warmup)/float64(s.Total-s.Warmup))
-		}
-		return s.Final + (s.Rate-s.Final)*(1+math.Cos(math.Pi*done))/2
-	case StepDecay:
-		rate := s.Rate
-		for _, b := range s.Boundaries {
-			if float64(step) >= b*float64(s.Total) {
-				rate *= s.Factor
-			}
-		}
-		return rate
-	default:
+	c, ok := curves[s.Kind]
+	if !ok { // which Validate refuses
 		return s.Rate
 	}
+	return c.at(s, step)
 }

@@ -35,14 +35,14 @@ func TestScheduleValidate(t *testing.T) {
 		want string
 	}{
 		{Schedule{Kind: Constant, Rate: 1, Total: 1}, ""},
-		{Schedule{Kind: Constant, Total: 1}, "learning rate 0"},
-		{Schedule{Kind: Constant, Rate: math.NaN(), Total: 1}, "learning rate NaN"},
-		{Schedule{Kind: Constant, Rate: 1, Warmup: 2, Total: 1}, "warm-up of 2 steps"},
-		{Schedule{Kind: Cosine, Rate: 1, Final: 2, Total: 1}, "final learning rate 2"},
+		{Schedule{Kind: Constant, Total: 1}, "rate 0"},
+		{Schedule{Kind: Constant, Rate: math.NaN(), Total: 1}, "rate NaN"},
+		{Schedule{Kind: Constant, Rate: 1, Warmup: 2, Total: 1}, "warmup_steps 2: expected 0 to the run's 1"},
+		{Schedule{Kind: Cosine, Rate: 1, Final: 2, Total: 1}, "final_rate 2"},
 		{Schedule{Kind: StepDecay, Rate: 1, Factor: .1, Total: 1}, "boundaries []"},
 		{Schedule{Kind: StepDecay, Rate: 1, Factor: .1, Boundaries: []float64{.9, .2}, Total: 1}, "rising"},
 		{Schedule{Kind: StepDecay, Rate: 1, Factor: 2, Boundaries: []float64{.5}, Total: 1}, "factor 2"},
-		{Schedule{Kind: "linear", Rate: 1, Total: 1}, `schedule "linear": expected constant, step or cosine`},
+		{Schedule{Kind: "linear", Rate: 1, Total: 1}, `kind linear: expected constant, cosine or step`},
 	} {
 		err := c.s.Validate()
 		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"galaxy/graph/network"
+	"galaxy/internal/usage"
 )
 
 // Sizes is a schedule of image sizes: early steps are made on smaller images,
@@ -27,10 +28,13 @@ func (s Sizes) Validate(size int, total int64) error {
 	begin := int64(0)
 	for _, p := range s {
 		if p.Size < network.MinSize || p.Size > size {
-			errs = append(errs, fmt.Errorf("sizes: %d px: expected %d px to the images' %d", p.Size, network.MinSize, size))
+			errs = append(errs, &usage.Field{Name: "sizes", Got: fmt.Sprintf("%d px", p.Size), Expected: fmt.Sprintf("%d px to the images' %d", network.MinSize, size)})
 		}
 		if p.Until <= begin || p.Until >= total {
-			errs = append(errs, fmt.Errorf("sizes: %d px from step %d to %d: expected phases that follow each other and leave some of the run's %d steps to all pixels", p.Size, begin, p.Until, total))
+			errs = append(errs, &usage.Field{
+				Name: "sizes", Got: fmt.Sprintf("%d px from step %d to %d", p.Size, begin, p.Until),
+				Expected: fmt.Sprintf("phases that follow each other and leave some of the run's %d steps to all pixels", total),
+			})
 		}
 		begin = p.Until
 	}

@@ -14,6 +14,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -61,27 +62,27 @@ func evalAction(c *cli.Context) (err error) {
 	}
 	split, err := data.ParseSplit(c.String("split"))
 	if err != nil {
-		return usageError{fmt.Errorf("--split: %w", err)}
+		return usage.Error{Err: fmt.Errorf("--split: %w", err)}
 	}
 	session, err := sessionOf(c)
 	if err != nil {
 		return err
 	}
 	if c.Int("batch") < 1 {
-		return usageError{fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
+		return usage.Error{Err: fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
 	}
 	if err := train.ValidateViews(c.Int("tta")); err != nil {
-		return usageError{fmt.Errorf("--tta: %w", err)}
+		return usage.Error{Err: fmt.Errorf("--tta: %w", err)}
 	}
 	other, err := foreignFlags(c)
 	if err != nil {
-		return usageError{err}
+		return usage.Error{Err: err}
 	}
 	if err := checkNew(c, "csv"); err != nil {
 		return err
 	}
 	if c.String("csv") == "-" && c.Bool("json") {
-		return usageError{errors.New("--csv - and --json both print on stdout: give --csv a file")}
+		return usage.Error{Err: errors.New("--csv - and --json both print on stdout: give --csv a file")}
 	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
@@ -104,7 +105,7 @@ func evalAction(c *cli.Context) (err error) {
 	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
 	if c.Bool("project") {
 		if model.target().Derived() {
-			return usageError{fmt.Errorf("--project: the model predicts the %v, which have no sum rules", model.target())}
+			return usage.Error{Err: fmt.Errorf("--project: the model predicts the %v, which have no sum rules", model.target())}
 		}
 		model.Predictor = projected{model.Predictor, model.target()}
 	}
@@ -189,7 +190,7 @@ func (n opened) fits(dir string, m data.Manifest, other foreign) error {
 	case !n.target().Source().Equal(m.Schema):
 		return fmt.Errorf("%s was trained on labels of the schema %v, the cache has those of %v: prepare one with labels of the former", what, n.target().Source(), m.Schema)
 	case n.untold && other.loss != nil && n.loss == nil:
-		return usageError{fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
+		return usage.Error{Err: fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
 	case n.untold:
 		known := "its loss is not known and not reported (--loss says it)"
 		if n.loss != nil {

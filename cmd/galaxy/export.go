@@ -13,6 +13,7 @@ import (
 	"galaxy/data"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -47,11 +48,11 @@ func exportAction(c *cli.Context) error {
 	int8 := c.String("precision") == string(network.Int8)
 	switch {
 	case c.IsSet("data") && c.String("data") == "":
-		return usageError{errors.New("--data is empty: expected a cache")}
+		return usage.Error{Err: errors.New("--data is empty: expected a cache")}
 	case int8 && !c.Bool("frozen"):
-		return usageError{errors.New("--precision int8: only constant weights can be scaled; add --frozen")}
+		return usage.Error{Err: errors.New("--precision int8: only constant weights can be scaled; add --frozen")}
 	case !int8 && c.IsSet("data"):
-		return usageError{errors.New("--data: is for --precision int8")}
+		return usage.Error{Err: errors.New("--data: is for --precision int8")}
 	}
 	var calibration []byte
 	if int8 {
@@ -65,7 +66,7 @@ func exportAction(c *cli.Context) error {
 			cfg.Model.Precision = network.Auto // of the stem
 		}
 		if err := cfg.Model.Precision.Validate(); err != nil {
-			return usageError{fmt.Errorf("%w; or int8 with --frozen", err)}
+			return usage.Error{Err: fmt.Errorf("%w; or int8 with --frozen", err)}
 		}
 		gpu, err := session.HasGPU(session.Config{})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train"
@@ -77,7 +78,7 @@ func foreignFlags(c *cli.Context) (foreign, error) {
 // refuseRun refuses all of the flags for a run.
 func (f foreign) refuseRun(dir string, trained objective.Config) error {
 	if len(f.names) > 0 {
-		return usageError{fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(f.names, ", "), dir)}
+		return usage.Error{Err: fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(f.names, ", "), dir)}
 	}
 	return f.tells(dir, trained)
 }
@@ -87,7 +88,7 @@ func (f foreign) tells(dir string, trained objective.Config) error {
 	if len(f.losses) == 0 {
 		return nil
 	}
-	return usageError{fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
+	return usage.Error{Err: fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
 }
 
 // answers is what a SavedModel of another program predicts, with probabilities:
@@ -108,7 +109,7 @@ func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor,
 	}
 	o, err := objective.New(trained, f.schema)
 	if err != nil {
-		return nil, nil, usageError{err}
+		return nil, nil, usage.Error{Err: err}
 	}
 	if loaded.Probabilities.Op == nil {
 		return fromLogits{loaded, o}, o, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/internal/usage"
 	"galaxy/train"
 )
 
@@ -35,7 +36,7 @@ func healthAction(c *cli.Context) error {
 		return err
 	}
 	if limit := c.Duration("max-age"); limit <= 0 {
-		return usageError{fmt.Errorf("--max-age %v: expected more than 0", limit)}
+		return usage.Error{Err: fmt.Errorf("--max-age %v: expected more than 0", limit)}
 	}
 	beat, err := train.ReadHeartbeat(c.String("heartbeat"))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -19,6 +19,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
@@ -42,15 +43,15 @@ func inspectAction(c *cli.Context) (err error) {
 	}
 	switch {
 	case dir == "":
-		return usageError{errors.New("needed: a cache, as in galaxy inspect --sheet sheet.png CACHE")}
+		return usage.Error{Err: errors.New("needed: a cache, as in galaxy inspect --sheet sheet.png CACHE")}
 	case c.Args().Len() > 1:
-		return usageError{fmt.Errorf("unexpected argument %q: flags go before the cache", c.Args().Get(1))}
+		return usage.Error{Err: fmt.Errorf("unexpected argument %q: flags go before the cache", c.Args().Get(1))}
 	case c.Args().Present() && c.IsSet("data") && c.String("data") != dir:
-		return usageError{fmt.Errorf("two caches, %s and %s: give one of them", c.String("data"), dir)}
+		return usage.Error{Err: fmt.Errorf("two caches, %s and %s: give one of them", c.String("data"), dir)}
 	}
 	sheet := c.String("sheet")
 	if sheet != "" && filepath.Ext(sheet) != ".png" {
-		return usageError{fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
+		return usage.Error{Err: fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
 	}
 	if err := checkNew(c, "sheet"); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/train"
 )
 
@@ -80,19 +82,18 @@ func run(args []string) int {
 		}
 		return checkLibraryVersion()
 	}).RunContext(ctx, args)
-	var usage usageError
-	var mistake train.Mistake
+	var wrong usage.Error
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, train.ErrStopped), errors.Is(err, errStopped):
-		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+		fmt.Fprintf(os.Stderr, "galaxy: %s\n", usage.Text(err, flagNames))
 		return exitStopped
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "galaxy: stopped by a signal; nothing was left behind")
 		return exitStopped
-	case errors.As(err, &usage), errors.As(err, &mistake):
-		fmt.Fprintf(os.Stderr, "galaxy: %v\n", err)
+	case errors.As(err, &wrong):
+		fmt.Fprintf(os.Stderr, "galaxy: %s\n", usage.Text(err, flagNames))
 		for _, v := range os.Environ() { // which may be what the mistake is about
 			if strings.HasPrefix(v, "GALAXY_") {
 				fmt.Fprintf(os.Stderr, "galaxy: the environment has %s\n", v)
@@ -100,7 +101,7 @@ func run(args []string) int {
 		}
 		return exitUsage
 	default:
-		fmt.Fprintf(os.Stderr, "galaxy: %v%s\n", err, limit(err))
+		fmt.Fprintf(os.Stderr, "galaxy: %s%s\n", usage.Text(err, flagNames), limit(err))
 		return exitFailed
 	}
 }
@@ -152,11 +153,6 @@ const (
 	catCluster   = "Several machines"
 )
 
-// usageError is a mistake in the command line itself.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // newApp is the command line. before runs before any command does.
 func newApp(before cli.BeforeFunc) *cli.App {
 	app := &cli.App{
@@ -184,7 +180,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 	}
 	app.Action = func(c *cli.Context) error {
 		if name := c.Args().First(); name != "" {
-			return usageError{fmt.Errorf("unknown command %q: galaxy --help lists them", name)}
+			return usage.Error{Err: fmt.Errorf("unknown command %q: galaxy --help lists them", name)}
 		}
 		return cli.ShowAppHelp(c)
 	}
@@ -210,6 +206,7 @@ func addVariable(f cli.Flag, name string) {
 		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Float64SliceFlag:
 		f.EnvVars = append([]string{name}, f.EnvVars...)
+	case settingFlag: // which has its variables
 	default:
 		panic(fmt.Sprintf("flag %s has a type that addVariable does not know", name)) // every test meets it
 	}
@@ -222,7 +219,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 			hint = "; expected a time with its unit, such as 90s or 10m"
 		}
 	}
-	return usageError{fmt.Errorf("%w%s (galaxy %s--help tells what is possible)", err, hint, commandPrefix(c))}
+	return usage.Error{Err: fmt.Errorf("%w%s (galaxy %s--help tells what is possible)", err, hint, commandPrefix(c))}
 }
 
 func commandPrefix(c *cli.Context) string {
@@ -232,21 +229,20 @@ func commandPrefix(c *cli.Context) string {
 	return c.Command.Name + " "
 }
 
-// checkArguments refuses a command without the flags it needs (the library's own
-// check would print the help on stdout), and words left over after the flags,
-// which are flags whose dashes were forgotten.
+// checkArguments refuses a command without the flags it needs, and words after the flags.
 func checkArguments(c *cli.Context, needed ...string) error {
-	var missing []string
-	for _, name := range needed {
-		if c.String(name) == "" {
-			missing = append(missing, "--"+name)
-		}
-	}
+	return checkMissing(c, slices.DeleteFunc(needed, func(name string) bool { return c.String(name) != "" }))
+}
+
+// checkMissing refuses a command that lacks the flags missing (the library's own check would
+// print the help on stdout), and words left over after the flags, which are flags whose dashes
+// were forgotten.
+func checkMissing(c *cli.Context, missing []string) error {
 	if len(missing) > 0 {
-		return usageError{fmt.Errorf("needed: %s (galaxy %s--help tells what for)", strings.Join(missing, " and "), commandPrefix(c))}
+		return usage.Error{Err: fmt.Errorf("needed: --%s (galaxy %s--help tells what for)", strings.Join(missing, " and --"), commandPrefix(c))}
 	}
 	if c.Args().Present() {
-		return usageError{fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
+		return usage.Error{Err: fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}
 	}
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/graph"
-	"galaxy/graph/images"
-	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/labels"
+	"galaxy/train"
 	"galaxy/train/objective"
 )
 
@@ -24,20 +24,19 @@ import (
 func reportPlacement(c *cli.Context) (err error) {
 	devices, err := session.Devices(c.String("devices")).Resolve(session.Config{})
 	if err != nil {
-		return usageError{fmt.Errorf("--devices: %w", err)}
+		return usage.Error{Err: err}
 	}
-	o, err := objective.New(objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy}, labels.GalaxyZoo())
+	best := train.DefaultPlan(train.Plan{Recipe: "best"}).Config
+	o, err := objective.New(best.Objective, labels.GalaxyZoo())
 	if err != nil {
 		return err
 	}
+	model := best.Model
+	model.Size, model.Outputs, model.Std = 64, o.Outputs(), [3]float64{1, 1, 1}
+	model.Precision = model.Precision.Resolve(session.IsGPU(devices[0]))
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
-		Model: network.Config{
-			Size: 64, Outputs: o.Outputs(), Precision: network.Auto.Resolve(session.IsGPU(devices[0])), Dropout: 0.2, Align: true, Std: [3]float64{1, 1, 1},
-		},
-		Augment: images.Augment{Rotate: 45, Flip: true, Zoom: 1.3, Shift: 0.05},
-		Loss:    o.Loss, Posterior: o.Posterior,
-		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.1, ClipNorm: 1},
-		Batch:     2 * len(devices), Devices: devices,
+		Model: model, Augment: best.Augment, Loss: o.Loss, Posterior: o.Posterior,
+		Optimizer: best.Optimizer, Batch: 2 * len(devices), Devices: devices,
 	})
 	if err != nil {
 		return err

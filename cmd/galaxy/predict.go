@@ -13,6 +13,7 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/predict"
 	"galaxy/train"
@@ -62,11 +63,11 @@ func predictAction(c *cli.Context) (err error) {
 	}
 	session, precision, err := checkPredict(c)
 	if err != nil {
-		return usageError{err}
+		return usage.Error{Err: err}
 	}
 	other, err := foreignFlags(c)
 	if err != nil {
-		return usageError{err}
+		return usage.Error{Err: err}
 	}
 	if c.IsSet("size") {
 		other.load.Size, other.names = c.Int("size"), append(other.names, "--size")
@@ -86,17 +87,17 @@ func predictAction(c *cli.Context) (err error) {
 	}
 	target := model.target()
 	if c.IsSet("sample") && !target.Equal(labels.GalaxyZoo()) {
-		return usageError{fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), c.String("model"), target.Width())}
+		return usage.Error{Err: fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), c.String("model"), target.Width())}
 	}
 	if c.Bool("raw") && target.Derived() {
-		return usageError{fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", c.String("model"), target)}
+		return usage.Error{Err: fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", c.String("model"), target)}
 	}
 	var project *labels.Schema
 	if !c.Bool("raw") && !target.Derived() {
 		project = target
 	}
 	if model.served && c.IsSet("precision") {
-		return usageError{fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
+		return usage.Error{Err: fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
 	}
 	crop := model.crop
 	if c.IsSet("crop") {
@@ -104,9 +105,9 @@ func predictAction(c *cli.Context) (err error) {
 	}
 	switch {
 	case crop == 0 && !c.IsSet("crop"):
-		return usageError{fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
+		return usage.Error{Err: fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
 	case crop > data.ImageSide && !c.Bool("paths"):
-		return usageError{fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
+		return usage.Error{Err: fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
 	}
 	identity, err := model.identity()
 	if err != nil {
@@ -114,7 +115,7 @@ func predictAction(c *cli.Context) (err error) {
 	}
 	decoder, err := images.NewDecoder(crop, model.size)
 	if err != nil {
-		return usageError{err}
+		return usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, decoder.Close()) }()
 

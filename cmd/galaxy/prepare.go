@@ -11,6 +11,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph/images"
+	"galaxy/internal/usage"
 )
 
 // brokenShown is how many broken images are named on the terminal.
@@ -41,11 +42,11 @@ func prepareCommand() *cli.Command {
 				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
 			}
 			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+				return usage.Error{Err: err}
 			}
 			decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
 			if err != nil {
-				return usageError{err}
+				return usage.Error{Err: err}
 			}
 			defer func() { err = errors.Join(err, decoder.Close()) }()
 			cfg.Decoder = decoder.String()

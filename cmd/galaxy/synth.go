@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data/synth"
+	"galaxy/internal/usage"
 )
 
 func synthCommand() *cli.Command {
@@ -26,7 +27,7 @@ func synthCommand() *cli.Command {
 			}
 			cfg := synth.Config{Out: c.String("out"), Count: c.Int("count"), Seed: c.Int64("seed"), Workers: c.Int("workers")}
 			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+				return usage.Error{Err: err}
 			}
 			bar := newBar(c, "draw galaxies", "img")
 			cfg.Progress = bar.set

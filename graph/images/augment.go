@@ -10,6 +10,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/internal/usage"
 )
 
 // Augment says how far the images of a training step are varied. Each example
@@ -59,20 +61,20 @@ type Augment struct {
 func (a Augment) Validate() error {
 	var errs []error
 	if !(a.Rotate >= 0 && a.Rotate <= 180) {
-		errs = append(errs, fmt.Errorf("rotate %v: expected 0 to 180 degrees", a.Rotate))
+		errs = append(errs, &usage.Field{Name: "rotate", Got: a.Rotate, Expected: "0 to 180 degrees"})
 	}
 	if !(a.Shift >= 0 && a.Shift <= 0.5) {
-		errs = append(errs, fmt.Errorf("shift %v: expected a share of the side, 0 to 0.5", a.Shift))
+		errs = append(errs, &usage.Field{Name: "shift", Got: a.Shift, Expected: "a fraction of the side, 0 to 0.5"})
 	}
 	if !(a.Zoom == 0 || a.Zoom >= 1 && a.Zoom <= 4) {
-		errs = append(errs, fmt.Errorf("zoom %v: expected a factor of 1 to 4 (1.3 shrinks and enlarges by up to that), or 0", a.Zoom))
+		errs = append(errs, &usage.Field{Name: "zoom", Got: a.Zoom, Expected: "a factor of 1 to 4 (1.3 downscales and enlarges by up to that), or 0"})
 	}
 	for _, f := range []struct {
 		name  string
 		value float64
 	}{{"brightness", a.Brightness}, {"contrast", a.Contrast}, {"color", a.Color}} {
 		if !(f.value >= 0 && f.value < 1) {
-			errs = append(errs, fmt.Errorf("%s %v: expected 0 ≤ %[1]s < 1 (0.2 is a factor of 0.8 to 1.2)", f.name, f.value))
+			errs = append(errs, &usage.Field{Name: f.name, Got: f.value, Expected: fmt.Sprintf("0 ≤ %s < 1 (0.2 is a factor of 0.8 to 1.2)", f.name)})
 		}
 	}
 	return errors.Join(errs...)

@@ -287,7 +287,7 @@ func TestAugmentValidate(t *testing.T) {
 		{Augment{Rotate: 181}, "rotate 181: expected 0 to 180 degrees"},
 		{Augment{Rotate: -1}, "rotate -1"},
 		{Augment{Rotate: math.NaN()}, "rotate NaN"},
-		{Augment{Shift: .6}, "shift 0.6: expected a share of the side, 0 to 0.5"},
+		{Augment{Shift: .6}, "shift 0.6: expected a fraction of the side, 0 to 0.5"},
 		{Augment{Zoom: .8}, "zoom 0.8: expected a factor of 1 to 4"},
 		{Augment{Zoom: math.Inf(1)}, "zoom +Inf"},
 		{Augment{Brightness: 1}, "brightness 1: expected 0 ≤ brightness < 1"},

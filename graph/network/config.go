@@ -9,6 +9,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
+
+	"galaxy/internal/usage"
 )
 
 // MinSize is the least size of images: the last stage, at 1/32, still has a pixel.
@@ -45,16 +47,16 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Size < MinSize || c.Size > 1024 {
-		errs = append(errs, fmt.Errorf("image size %d: expected %d to 1024 pixels", c.Size, MinSize))
+		errs = append(errs, &usage.Field{Name: "size", Got: c.Size, Expected: fmt.Sprintf("images of %d to 1024 pixels", MinSize)})
 	}
 	if c.Outputs < 1 {
-		errs = append(errs, fmt.Errorf("outputs %d: expected at least 1", c.Outputs))
+		errs = append(errs, &usage.Field{Name: "outputs", Got: c.Outputs, Expected: "1 or more"})
 	}
 	if !slices.Contains([]Precision{Float32, BFloat16, Float16}, c.Precision) {
-		errs = append(errs, fmt.Errorf("precision %q: expected %s, %s or %s", c.Precision, Float32, BFloat16, Float16))
+		errs = append(errs, &usage.Field{Name: "precision", Got: c.Precision, Expected: fmt.Sprintf("%s, %s or %s", Float32, BFloat16, Float16)})
 	}
 	if !(c.Dropout >= 0 && c.Dropout < 1) {
-		errs = append(errs, fmt.Errorf("dropout %v: expected 0 ≤ rate < 1", c.Dropout))
+		errs = append(errs, &usage.Field{Name: "dropout", Got: c.Dropout, Expected: "0 ≤ rate < 1"})
 	}
 	for i := range 3 {
 		if math.IsNaN(c.Mean[i]) || math.IsInf(c.Mean[i], 0) || !(c.Std[i] > 0) || math.IsInf(c.Std[i], 0) {

@@ -7,6 +7,7 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 
 	"galaxy/internal/kernels"
+	"galaxy/internal/usage"
 )
 
 // Precision names the dtype of the convolutions. Weights, batch statistics,
@@ -50,10 +51,10 @@ func (p Precision) Emulated(gpu bool) bool {
 // Validate says which values are possible when p is none of them.
 func (p Precision) Validate() error {
 	if p == Int8 {
-		return fmt.Errorf("precision %s is for prediction by a SavedModel: galaxy export --frozen --precision int8", p)
+		return usage.Errorf("precision %s is for prediction by a SavedModel: export with {frozen} {precision=int8}", p)
 	}
 	if !slices.Contains([]Precision{Float32, BFloat16, Float16, Auto}, p) {
-		return fmt.Errorf("precision %q: expected %s, %s, %s or %s", p, Auto, Float32, BFloat16, Float16)
+		return &usage.Field{Name: "precision", Got: p, Expected: fmt.Sprintf("%s, %s, %s or %s", Auto, Float32, BFloat16, Float16)}
 	}
 	return nil
 }

@@ -181,9 +181,9 @@ func TestConfigValidate(t *testing.T) {
 		want   string
 	}{
 		{func(*Config) {}, ""},
-		{func(c *Config) { c.Size = 31 }, "image size 31: expected 32 to 1024"},
+		{func(c *Config) { c.Size = 31 }, "size 31: expected images of 32 to 1024 pixels"},
 		{func(c *Config) { c.Outputs = 0 }, "outputs 0"},
-		{func(c *Config) { c.Precision = Auto }, `precision "auto": expected float32, bfloat16 or float16`},
+		{func(c *Config) { c.Precision = Auto }, `precision auto: expected float32, bfloat16 or float16`},
 		{func(c *Config) { c.Dropout = 1 }, "dropout 1"},
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout NaN"},
 		{func(c *Config) { c.Std[1] = 0 }, "channel 1"},

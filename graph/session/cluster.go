@@ -29,6 +29,8 @@ import (
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	"google.golang.org/protobuf/proto"
+
+	"galaxy/internal/usage"
 )
 
 // Worker is one of the processes that train together.
@@ -121,11 +123,11 @@ func (w Worker) Validate() error {
 	}
 	if w.Listen != "" {
 		if _, err := netip.ParseAddr(w.Listen); err != nil {
-			return fmt.Errorf("listen %q: expected an IP address of this machine, or 0.0.0.0 for all of them", w.Listen)
+			return &usage.Field{Name: "listen", Got: w.Listen, Expected: "an IP address of this machine, or 0.0.0.0 for all of them"}
 		}
 	}
 	if w.Timeout < 0 {
-		return fmt.Errorf("timeout %v: expected more than 0", w.Timeout)
+		return &usage.Field{Name: "worker_timeout", Got: w.Timeout, Expected: "more than 0"}
 	}
 	for i, address := range w.Cluster {
 		host, port, err := net.SplitHostPort(address)
@@ -256,12 +258,12 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 	}
 	if named := host != "localhost" && net.ParseIP(host) == nil; named && ip.IsLoopback() {
 		// As Debian's installer puts the machine's own name into /etc/hosts.
-		return false, fmt.Errorf("worker %d, which is this one, has the host %s, which is %v here, where no other machine reaches it: "+
-			"say --listen with the machine's address, or give that in the cluster", w.Index, host, ip)
+		return false, usage.Errorf("worker %d, which is this one, has the host %s, which is %v here, where no other machine reaches it: "+
+			"set {listen} to the machine's address, or give that in the cluster", w.Index, host, ip)
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(ip.String(), text))
 	if err != nil {
-		return false, fmt.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine where the cluster or --listen names it", w.Index, err)
+		return false, usage.Errorf("listen as worker %d: %w; expected a free port, and an address of this machine if {cluster} or {listen} names it", w.Index, err)
 	}
 	if err := l.Close(); err != nil {
 		return false, err
@@ -270,7 +272,7 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 		return false, nil
 	}
 	if C.listen_on((*C.uchar)(unsafe.Pointer(unsafe.SliceData(ip.To16()))), C.int(port)) == 0 {
-		return false, errors.New("on this system TensorFlow listens on all addresses of the machine: say --listen 0.0.0.0 where that is no harm")
+		return false, usage.Errorf("on this system TensorFlow listens on all addresses of the machine: set {listen=0.0.0.0} if that is no harm")
 	}
 	return true, nil
 }
@@ -302,7 +304,7 @@ func (c *Cluster) start(config *pb.ConfigProto, only bool) error {
 	}
 	c.target = C.GoString(C.TF_ServerTarget(server))
 	if only && C.listens() == 0 {
-		return errors.New("TensorFlow listens on other addresses than it was told to: say --listen 0.0.0.0 where that is no harm")
+		return usage.Errorf("TensorFlow listens on other addresses than it was told to: set {listen=0.0.0.0} if that is no harm")
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
+
+	"galaxy/internal/usage"
 )
 
 // Devices says where the replicas of a training step are, one on each device:
@@ -38,7 +40,9 @@ func (d Devices) Validate() error {
 // all GPUs.
 func (d Devices) parse() (kind string, numbers []int, err error) {
 	wrong := func(why string) (string, []int, error) {
-		return "", nil, fmt.Errorf("devices %q: %s; expected auto, cpu, cpu:4 (so many replicas), gpu (all of them) or gpu:0,2 (these)", string(d), why)
+		return "", nil, &usage.Field{
+			Name: "devices", Got: string(d), Expected: "auto, cpu, cpu:4 (4 replicas), gpu (all of them) or gpu:0,2 (these): " + why,
+		}
 	}
 	name, list, listed := strings.Cut(string(d), ":")
 	switch {
@@ -121,13 +125,15 @@ func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, 
 	case kind == "auto" && len(gpus) == 0:
 		return "CPU", []int{0}, nil
 	case len(gpus) == 0:
-		return "", nil, fmt.Errorf("devices %q: there is no GPU (%s): galaxy doctor tells why; cpu trains without one", string(d), there)
+		return "", nil, &usage.Field{
+			Name: "devices", Got: string(d), Expected: fmt.Sprintf("devices that exist: there is no GPU (%s)", there), Try: "galaxy doctor tells why; cpu trains without one",
+		}
 	case numbers == nil:
 		return "GPU", gpus, nil
 	}
 	for _, n := range numbers {
 		if !slices.Contains(gpus, n) {
-			return "", nil, fmt.Errorf("devices %q: there is no GPU %d: %s", string(d), n, there)
+			return "", nil, &usage.Field{Name: "devices", Got: string(d), Expected: fmt.Sprintf("devices that exist: there is no GPU %d: %s", n, there)}
 		}
 	}
 	return "GPU", numbers, nil

@@ -35,7 +35,7 @@ func TestDevices(t *testing.T) {
 		{"cpu:0", cpu, `!"0" is no number of 1 to 64`},
 		{"cpu:65", cpu, `!"65" is no number of 1 to 64`},
 		{"cpu:x", cpu, `!"x" is no number`},
-		{"tpu", cpu, "!there is no such kind; expected auto, cpu, cpu:4"},
+		{"tpu", cpu, "!expected auto, cpu, cpu:4 (4 replicas), gpu (all of them) or gpu:0,2 (these): there is no such kind"},
 		{"CPU", cpu, "!there is no such kind"},
 		{"cpu,gpu", cpu, "!there is no such kind"},
 	} {

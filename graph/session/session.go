@@ -11,6 +11,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 	"google.golang.org/protobuf/proto"
+
+	"galaxy/internal/usage"
 )
 
 // TensorFlowVersion is the version of the library that is loaded, such as
@@ -55,7 +57,7 @@ func (c Config) On(devices []string, cluster *Cluster) Config {
 func (c Config) Validate() error {
 	_, err := c.GPUMemory.options()
 	if c.Threads < 0 {
-		err = errors.Join(fmt.Errorf("threads %d: expected 0 (one a core) or more", c.Threads), err)
+		err = errors.Join(&usage.Field{Name: "threads", Got: c.Threads, Expected: "0 (one per core) or more"}, err)
 	}
 	return err
 }
@@ -77,7 +79,7 @@ func (m GPUMemory) options() (*pb.GPUOptions, error) {
 	number, isShare := strings.CutSuffix(string(m), "%")
 	share, err := strconv.ParseFloat(number, 64)
 	if err != nil || !isShare || !(share > 0 && share <= 100) {
-		return nil, fmt.Errorf("GPU memory %q: expected all, growth or a share of each GPU's such as 60%%", string(m))
+		return nil, &usage.Field{Name: "gpu_memory", Got: string(m), Expected: "all, growth or a fraction of each GPU's memory such as 60%"}
 	}
 	return &pb.GPUOptions{PerProcessGpuMemoryFraction: share / 100}, nil
 }

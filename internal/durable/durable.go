@@ -30,6 +30,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"galaxy/internal/usage"
 )
 
 // Vacant returns nil if an output can be made at path: nothing exists there, not even a
@@ -39,7 +41,7 @@ import (
 // Call it before long work. It promises nothing about later: Folder checks again.
 func Vacant(path string) error {
 	if path == "" {
-		return errors.New("no output given; name one with --out")
+		return usage.Errorf("no output given; name one: {out}")
 	}
 	path = filepath.Clean(path)
 	_, missing := os.Lstat(path)
@@ -53,7 +55,7 @@ func Vacant(path string) error {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil && !info.IsDir():
-			return fmt.Errorf("%s cannot be made, since %s is not a folder; choose another --out", path, dir)
+			return usage.Errorf("%s cannot be made, since %s is not a folder; choose another {out}", path, dir)
 		case err == nil:
 			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 				return unwritable(path, dir, err)
@@ -63,7 +65,7 @@ func Vacant(path string) error {
 			}
 			return nil
 		case isLink(dir):
-			return fmt.Errorf("%s cannot be made, since %s is a link to nowhere; choose another --out or fix the link", path, dir)
+			return usage.Errorf("%s cannot be made, since %s is a link to nowhere; choose another {out} or fix the link", path, dir)
 		}
 	}
 	return unwritable(path, filepath.Dir(path), missing)
@@ -76,7 +78,7 @@ func isLink(path string) bool {
 
 // unwritable adds advice to the reason why path cannot be made in dir.
 func unwritable(path, dir string, err error) error {
-	return fmt.Errorf("%s cannot be made: %w; choose another --out or make %s writable", path, err, dir)
+	return usage.Errorf("%s cannot be made: %w; choose another {out} or make %s writable", path, err, dir)
 }
 
 // Folder makes the folder out, and the folders above it, with the files that fill writes
@@ -274,7 +276,7 @@ func checkOurs(partial string) error {
 		}
 	}
 	if foreign != "" {
-		return fmt.Errorf("%s holds %s and no %s, so that it is not what an earlier call has left; move it away, or choose another --out", partial, foreign, planName)
+		return usage.Errorf("%s holds %s and no %s, so that it is not what an earlier call has left; move it away, or choose another {out}", partial, foreign, planName)
 	}
 	return nil
 }

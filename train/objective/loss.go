@@ -10,6 +10,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
 	"galaxy/focal"
+	"galaxy/internal/usage"
 )
 
 // Loss names what training minimizes.
@@ -114,7 +115,7 @@ func (k Constant) validate(value float64) error {
 		inside, ends = value > k.Low && value < k.High, "above %v and below %v"
 	}
 	if !inside {
-		return fmt.Errorf("%s %v of the loss %s: expected a number "+ends, k.Name, value, k.Loss, k.Low, k.High)
+		return &usage.Field{Name: k.Name, Got: value, Expected: fmt.Sprintf("a number "+ends+", the constant of %s loss", k.Low, k.High, k.Loss)}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
@@ -73,38 +74,39 @@ func (c Config) given() map[string]float64 {
 }
 
 // Validate reports what is wrong with a field, or why fields do not go together, for labels of a
-// schema of vote fractions.
+// schema of vote fractions. Its errors are usage.Fields.
 func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
-		return fmt.Errorf("head %q: expected %s", c.Head, oneOf(Heads()))
+		return &usage.Field{Name: "head", Got: c.Head, Expected: oneOf(Heads())}
 	}
 	loss, ok := losses[c.Loss]
 	if !ok {
-		return fmt.Errorf("loss %q: expected %s", c.Loss, oneOf(Losses()))
+		return &usage.Field{Name: "loss", Got: c.Loss, Expected: oneOf(Losses())}
 	}
 	target := c.Head.Target(schema)
 	if target.Width() == 0 {
-		return fmt.Errorf("the %s head predicts classes, and the label schema %v has none; use the %s head", c.Head, schema, Independent)
+		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("another head, because this one predicts classes, and the label schema %v has none", schema), Try: fmt.Sprintf("use {head=%s}", Independent)}
 	}
 	var errs []error
 	if loss.categorical == nil && !independent(head.groups(target)) {
-		errs = append(errs, fmt.Errorf("%s loss with the %s head: %s; use the %s head, or the loss %s", c.Loss, c.Head, loss.onlyBinary, Independent, head.loss))
+		errs = append(errs, &usage.Field{
+			Name: "loss", Got: c.Loss, Expected: fmt.Sprintf("another loss with {head:%s}: %s", c.Head, loss.onlyBinary),
+			Try: fmt.Sprintf("use {head=%s} or {loss=%s}", Independent, head.loss),
+		})
 	}
 	errs = append(errs, c.validateConstants(loss.constants))
 	if n, takes := len(c.Weights), c.Head.ClassWeights(schema); n != 0 && n != takes {
-		errs = append(errs, fmt.Errorf("%d class weights: the %s head takes %d (%s), or none", n, c.Head, takes, head.weights(target)))
+		errs = append(errs, &usage.Field{Name: "weights", Got: c.Weights, Expected: fmt.Sprintf("%d numbers with {head:%s} (%s), or none", takes, c.Head, head.weights(target))})
 	}
-	for _, w := range c.Weights {
-		if !(w > 0) || math.IsInf(w, 0) {
-			errs = append(errs, fmt.Errorf("class weight %v: expected a number above 0", w))
-		}
+	if slices.ContainsFunc(c.Weights, func(w float64) bool { return !(w > 0) || math.IsInf(w, 0) }) {
+		errs = append(errs, &usage.Field{Name: "weights", Got: c.Weights, Expected: "numbers above 0"})
 	}
 	switch {
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
-		errs = append(errs, fmt.Errorf("label smoothing %v: expected 0 ≤ fraction < 1", c.Smoothing))
+		errs = append(errs, &usage.Field{Name: "label_smoothing", Got: c.Smoothing, Expected: "0 ≤ fraction < 1"})
 	case c.Smoothing > 0 && loss.noSmoothing != "":
-		errs = append(errs, fmt.Errorf("label smoothing with %s: %s; leave it out, or use %s", c.Loss, loss.noSmoothing, CrossEntropy))
+		errs = append(errs, &usage.Field{Name: "label_smoothing", Got: c.Smoothing, Expected: fmt.Sprintf("0 with {loss:%s}: %s", c.Loss, loss.noSmoothing), Try: fmt.Sprintf("leave it out, or use {loss=%s}", CrossEntropy)})
 	}
 	return errors.Join(errs...)
 }
@@ -125,7 +127,7 @@ func (c Config) validateConstants(takes []Constant) error {
 				belongs = fmt.Sprintf("it is a constant of %s loss", k.Loss)
 			}
 		}
-		errs = append(errs, fmt.Errorf("%s %v with the loss %s: %s", name, given[name], c.Loss, belongs))
+		errs = append(errs, &usage.Field{Name: name, Got: given[name], Expected: fmt.Sprintf("none with {loss:%s}: %s", c.Loss, belongs)})
 	}
 	return errors.Join(errs...)
 }

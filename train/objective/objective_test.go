@@ -419,20 +419,20 @@ func TestRefuses(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Loss: Focal}, `head ""`},
-		{Config{Head: Independent}, `loss ""`},
-		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, "use the answers head, or the loss crossentropy"},
-		{Config{Head: Five, Loss: Focal, Alpha: 0.25}, "use the answers head, or the loss crossentropy"},
-		{Config{Head: Independent, Loss: Focal}, "alpha 0 of the loss focal: expected a number above 0 and below 1"},
-		{Config{Head: Independent, Loss: MSE, Gamma: 2}, "gamma 2 with the loss mse: it is a constant of focal loss"},
+		{Config{Loss: Focal}, `head "": expected`},
+		{Config{Head: Independent}, `loss "": expected`},
+		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, "use head answers or loss crossentropy"},
+		{Config{Head: Five, Loss: Focal, Alpha: 0.25}, "use head answers or loss crossentropy"},
+		{Config{Head: Independent, Loss: Focal}, "alpha 0: expected a number above 0 and below 1, the constant of focal loss"},
+		{Config{Head: Independent, Loss: MSE, Gamma: 2}, "gamma 2: expected none with loss mse: it is a constant of focal loss"},
 		{Config{Head: Independent, Loss: MSE, Constants: map[string]float64{"gama": 2}}, "it is of no loss"},
-		{Config{Head: Independent, Loss: MSE, Weights: five}, "takes 37"},
-		{Config{Head: Tree, Loss: MSE, Weights: five}, "takes 11"},
+		{Config{Head: Independent, Loss: MSE, Weights: five}, "expected 37 numbers with head answers"},
+		{Config{Head: Tree, Loss: MSE, Weights: five}, "expected 11 numbers with head tree"},
 		{Config{Head: Five, Loss: MSE, Weights: five[1:]}, "round, in-between, cigar, edge-on, spiral"},
 		{Config{Head: Five, Loss: MSE, Weights: []float64{1, 1, 1, 1, 0}}, "above 0"},
 		{Config{Head: Five, Loss: MSE, Weights: []float64{1, 1, 1, 1, math.NaN()}}, "above 0"},
-		{Config{Head: Tree, Loss: CrossEntropy, Smoothing: 1}, "label smoothing 1"},
-		{Config{Head: Tree, Loss: MSE, Smoothing: 0.1}, "label smoothing with mse"},
+		{Config{Head: Tree, Loss: CrossEntropy, Smoothing: 1}, "label_smoothing 1: expected"},
+		{Config{Head: Tree, Loss: MSE, Smoothing: 0.1}, "label_smoothing 0.1: expected 0 with loss mse"},
 	} {
 		if _, err := New(test.config, zoo); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
@@ -451,10 +451,10 @@ func TestRefusesOtherSchemas(t *testing.T) {
 		schema *labels.Schema
 		want   string
 	}{
-		{Config{Head: Independent, Loss: MSE, Weights: make([]float64, 37)}, small, "takes 8"},
-		{Config{Head: Tree, Loss: MSE, Weights: make([]float64, 11)}, small, "takes 3"},
-		{Config{Head: Five, Loss: MSE, Weights: make([]float64, 5)}, small, "takes 2 (loner, blade)"},
-		{Config{Head: Five, Loss: MSE}, without, "the label schema plain has none; use the answers head"},
+		{Config{Head: Independent, Loss: MSE, Weights: make([]float64, 37)}, small, "expected 8 numbers"},
+		{Config{Head: Tree, Loss: MSE, Weights: make([]float64, 11)}, small, "expected 3 numbers"},
+		{Config{Head: Five, Loss: MSE, Weights: make([]float64, 5)}, small, "expected 2 numbers with head five (loner, blade)"},
+		{Config{Head: Five, Loss: MSE}, without, "the label schema plain has none; use head answers"},
 	} {
 		if _, err := New(test.config, test.schema); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
@@ -562,5 +562,5 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// tree head, crossentropy 37
-	// label smoothing with mse: it keeps logits from growing without end, which mse does not ask of them; leave it out, or use crossentropy
+	// label_smoothing 0.1: expected 0 with loss mse: it keeps logits from growing without end, which mse does not ask of them; leave it out, or use loss crossentropy
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"galaxy/train"
+)
+
+// documented is what all flags of the library can do.
+type documented interface {
+	cli.DocGenerationFlag
+	cli.RequiredFlag
+	cli.CategorizableFlag
+	cli.VisibleFlag
+}
+
+// settingFlag is the flag of a setting. The environment is not the library's to read, which does
+// not tell apart what the command line says from what a variable does: it only lists the variables.
+type settingFlag struct {
+	documented
+	variables []string
+}
+
+func (f settingFlag) GetEnvVars() []string { return f.variables }
+
+func (f settingFlag) String() string { return cli.FlagStringer(f) }
+
+// trainFlags are the flags of the settings.
+func trainFlags() []cli.Flag {
+	var flags []cli.Flag
+	for i := range settings {
+		s := &settings[i]
+		var f documented
+		switch s.field(new(request)).(type) {
+		case *bool:
+			f = &cli.BoolFlag{Name: s.name, Category: s.category, Usage: s.usage}
+		case *[]float64:
+			f = &cli.StringSliceFlag{Name: s.name, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+		default:
+			f = &cli.StringFlag{Name: s.name, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+		}
+		flags = append(flags, settingFlag{f, s.variables()})
+	}
+	return flags
+}
+
+// variables are the environment variables of a setting.
+func (s *setting) variables() []string {
+	names := []string{"GALAXY_TRAIN_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))}
+	if s.variable != "" {
+		names = append(names, s.variable)
+	}
+	return names
+}
+
+// usageText is the usage, after what the setting belongs to.
+func (s *setting) usageText() string {
+	if len(s.with) == 0 || slices.Contains(s.with, s.usage) {
+		return s.usage
+	}
+	return oneOf(s.with) + ": " + s.usage
+}
+
+// standard describes the default, or those beside the values of the setting that decides.
+func (s *setting) standard() string {
+	if s.unset != "" {
+		return s.unset
+	}
+	if s.under == "" {
+		return s.text(newRequest(train.Plan{}))
+	}
+	parent := settingOf(s.under)
+	beside := s.with
+	if beside == nil {
+		beside = parent.choices
+	} else if len(beside) == 0 {
+		beside = []string{"1"}
+	}
+	var texts []string
+	with := map[string][]string{}
+	for _, choice := range beside {
+		var like request
+		if err := parse(parent.field(&like), choice); err != nil {
+			panic(fmt.Sprintf("setting %s under %s: %v", s.name, s.under, err)) // every test meets it
+		}
+		text := s.text(newRequest(like.plan))
+		if with[text] == nil {
+			texts = append(texts, text)
+		}
+		with[text] = append(with[text], choice)
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	for i, text := range texts {
+		texts[i] = text + " " + strings.Join(with[text], " and ")
+	}
+	return strings.Join(texts, ", ")
+}
+
+// completeTrain prints the values of the setting whose flag is the last word, or else flags.
+func completeTrain(c *cli.Context) {
+	if n := len(os.Args); n > 2 {
+		if i := slices.IndexFunc(settings, func(s setting) bool { return "--"+s.name == os.Args[n-2] }); i >= 0 && settings[i].choices != nil {
+			for _, choice := range settings[i].choices {
+				fmt.Fprintln(c.App.Writer, choice)
+			}
+			return
+		}
+	}
+	cli.DefaultCompleteWithFlags(c.Command)(c)
+}
+
+// oneOf lists values as 'a, b or c'.
+func oneOf(values []string) string {
+	last := len(values) - 1
+	if last < 1 {
+		return strings.Join(values, "")
+	}
+	return strings.Join(values[:last], ", ") + " or " + values[last]
+}

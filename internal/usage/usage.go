@@ -1,0 +1,131 @@
+// Package usage has the errors about what a person asked for.
+//
+// Packages name settings as config.json does ("schedule.rate"), or by an argument's name
+// ("out"), because they cannot know where a value came from. Text puts in what a person
+// typed: a flag, an environment variable, a key of a file.
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Error is a mistake in what was asked for. Nothing was started.
+type Error struct{ Err error }
+
+// Error returns the text of Err.
+func (e Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e Error) Unwrap() error { return e.Err }
+
+// Field is the error of a setting's value.
+type Field struct {
+	// Name is the setting's path as in config.json, or an argument's name. A package's
+	// Validate has it relative to its own struct: In prefixes it.
+	Name string
+	// Got is the value.
+	Got any
+	// Expected says which values are possible, and Try, if set, what to do. Both may
+	// mention settings: see Errorf.
+	Expected, Try string
+}
+
+// Error returns 'name got: expected …; try'.
+func (f *Field) Error() string { return f.text(Plain) }
+
+func (f *Field) text(names Names) string {
+	got := fmt.Sprint(f.Got)
+	if got == "" {
+		got = `""`
+	}
+	text := names(f.Name, got, true) + ": expected " + mention(f.Expected, names)
+	if f.Try != "" {
+		text += "; " + mention(f.Try, names)
+	}
+	return text
+}
+
+// Hint is an error whose text mentions settings.
+type Hint struct {
+	format string
+	args   []any
+	plain  error
+}
+
+// Errorf is fmt.Errorf with a format that mentions settings: {batch} is a setting,
+// {batch=32} a value to choose for it, and {batch:64} the value that it has.
+func Errorf(format string, args ...any) error {
+	return &Hint{format, args, fmt.Errorf(mention(format, Plain), args...)}
+}
+
+// Error returns the text with the plain names.
+func (h *Hint) Error() string { return h.plain.Error() }
+
+// Unwrap returns what fmt.Errorf made of the format.
+func (h *Hint) Unwrap() error { return h.plain }
+
+func (h *Hint) text(names Names) string {
+	escaped := func(name, value string, has bool) string { // h.format is a format
+		return strings.ReplaceAll(names(name, strings.ReplaceAll(value, "%%", "%"), has), "%", "%%")
+	}
+	return fmt.Errorf(mention(h.format, escaped), h.args...).Error()
+}
+
+// Names returns how a setting is shown to a person: with a value unless that is "", which
+// is the setting's if has is true, and one to choose otherwise.
+type Names func(name, value string, has bool) string
+
+// Plain shows a setting by its name in config.json.
+func Plain(name, value string, _ bool) string { return strings.TrimSpace(name + " " + value) }
+
+var mentions = regexp.MustCompile(`\{([a-z0-9_.]+)(?:([=:])([^{}]*))?\}`)
+
+func mention(text string, names Names) string {
+	return mentions.ReplaceAllStringFunc(text, func(m string) string {
+		parts := mentions.FindStringSubmatch(m)
+		return names(parts[1], parts[3], parts[2] == ":")
+	})
+}
+
+// In puts a prefix before the names in err, which is nil, a Field or what errors.Join made of
+// such: the fields are those of a struct that is called so in another.
+func In(prefix string, err error) error {
+	qualified := func(text string) string {
+		return mentions.ReplaceAllString(text, "{"+prefix+".$1$2$3}")
+	}
+	switch e := err.(type) {
+	case *Field:
+		return &Field{prefix + "." + e.Name, e.Got, qualified(e.Expected), qualified(e.Try)}
+	case interface{ Unwrap() []error }:
+		var errs []error
+		for _, one := range e.Unwrap() {
+			errs = append(errs, In(prefix, one))
+		}
+		return errors.Join(errs...)
+	}
+	return err
+}
+
+// Text returns the text of err with the settings in it shown as names does.
+func Text(err error, names Names) string {
+	text := err.Error()
+	var replace func(err error)
+	replace = func(err error) {
+		if e, ok := err.(interface{ text(Names) string }); ok {
+			text = strings.Replace(text, err.Error(), e.text(names), 1)
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			replace(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				replace(one)
+			}
+		}
+	}
+	replace(err) // from the outside in: an outer text holds the inner ones
+	return text
+}

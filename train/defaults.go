@@ -1,0 +1,71 @@
+package train
+
+import (
+	"cmp"
+
+	"galaxy/graph"
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+	"galaxy/train/objective"
+)
+
+// DefaultPlan returns the settings of a run that was asked for nothing, without Data and a
+// length. Those of like that others depend on choose among the defaults: its recipe,
+// optimizer, schedule, head and loss, and whether it has a plateau. The zero Plan leaves those
+// to the recipe or to their own defaults. Constants of what is not chosen, such as the momentum of
+// AdamW, are 0.
+func DefaultPlan(like Plan) Plan {
+	chosen, c := defaults(like).Config, &like.Config
+	c.Objective.Head = cmp.Or(c.Objective.Head, chosen.Objective.Head)
+	c.Objective.Loss = cmp.Or(c.Objective.Loss, chosen.Objective.Loss)
+	c.Optimizer.Kind = cmp.Or(c.Optimizer.Kind, chosen.Optimizer.Kind)
+	c.Schedule.Kind = cmp.Or(c.Schedule.Kind, chosen.Schedule.Kind)
+	return defaults(like)
+}
+
+// defaults is DefaultPlan where like has chosen as the recipe would.
+func defaults(like Plan) Plan {
+	c := like.Config
+	head := cmp.Or(c.Objective.Head, objective.Independent)
+	p := Plan{
+		Recipe: like.Recipe,
+		Config: Config{
+			Model:     network.Config{Precision: network.Auto, Dropout: 0.2},
+			Objective: defaultObjective(head, cmp.Or(c.Objective.Loss, head.DefaultLoss())),
+			Seed:      1, OnNonFinite: StopRun, LogEvery: 1, Devices: session.AutoDevices, Accumulate: 1,
+		},
+		Batch: 32, Images: OnHost, Warmup: Duration{5, Percent},
+		EvalEvery: Duration{1, Epochs}, CheckpointEvery: Every{Steps: Duration{1, Epochs}},
+	}
+	p.Config.Optimizer, p.Config.Schedule.Rate = DefaultOptimizer(cmp.Or(c.Optimizer.Kind, graph.AdamW))
+	s := &p.Config.Schedule
+	s.Kind = Cosine
+	if c.Schedule.Kind == StepDecay {
+		s.Boundaries, s.Factor = []float64{0.5, 0.75}, 0.1
+	}
+	if c.Plateau > 0 {
+		p.Config.PlateauFactor = 0.3
+	}
+	for _, r := range Recipes {
+		if r.Name == like.Recipe {
+			r.apply(&p, c)
+		}
+	}
+	return p
+}
+
+// defaultObjective is a head with its default loss, and the constants of loss, which is the one that
+// will be used.
+func defaultObjective(head objective.Head, loss objective.Loss) objective.Config {
+	o := objective.Default(head, loss)
+	o.Loss = head.DefaultLoss()
+	return o
+}
+
+// DefaultOptimizer returns the constants of a kind of optimizer, and its peak learning rate.
+func DefaultOptimizer(kind graph.OptimizerKind) (graph.Optimizer, float64) {
+	if kind == graph.SGD {
+		return graph.Optimizer{Kind: kind, Momentum: 0.9, WeightDecay: 5e-4, ClipNorm: 1}, 0.05
+	}
+	return graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.05, ClipNorm: 1}, 1e-3
+}

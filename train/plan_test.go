@@ -1,0 +1,126 @@
+package train_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+
+	"galaxy/graph"
+	"galaxy/internal/usage"
+	"galaxy/train"
+	"galaxy/train/objective"
+)
+
+var cpu = []string{"/device:CPU:0"}
+
+// The plan of a Config is resolved to the Config.
+func TestPlanOf(t *testing.T) {
+	cache := testCache(t, 60)
+	cfg := testConfig(cache, 40)
+	cfg.CheckpointSeconds, cfg.HoldOnDevice, cfg.EMA = 90, true, .9
+	cfg.Sizes = nil
+	cfg.Objective.Weights = nil
+	for name, change := range map[string]func(c *train.Config){
+		"as it is": func(*train.Config) {},
+		"budget":   func(c *train.Config) { c.Budget.Seconds, c.Budget.Costs.Spent = 600, 3 },
+		"five": func(c *train.Config) {
+			c.Objective = objective.Config{Head: objective.Five, Loss: objective.CrossEntropy, Weights: []float64{1, 2, 3, 4, 5}}
+			c.Model.Outputs = 5
+		},
+		"step": func(c *train.Config) {
+			c.Schedule = train.Schedule{Kind: train.StepDecay, Rate: .1, Warmup: 3, Total: 40, Boundaries: []float64{.5}, Factor: .1}
+		},
+	} {
+		want := cfg
+		change(&want)
+		got, err := train.PlanOf(want).Resolve(cache, cpu, 1)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want.Cache.Path = got.Cache.Path // absolute, in one of them
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v\nexpected %+v", name, got, want)
+		}
+	}
+}
+
+// Every recipe, with every optimizer and head, is sound; a rate, a decay and a loss go with the
+// optimizer and the head that they were found for.
+func TestRecipes(t *testing.T) {
+	cache := testCache(t, 60)
+	for _, recipe := range append(train.RecipeNames(), "") {
+		for _, kind := range []graph.OptimizerKind{graph.AdamW, graph.SGD} {
+			for _, head := range objective.Heads() {
+				var like train.Plan
+				like.Recipe = train.RecipeName(recipe)
+				like.Config.Optimizer.Kind, like.Config.Objective.Head = kind, head
+				p := train.DefaultPlan(like)
+				p.Config.Optimizer.Kind, p.Config.Objective.Head = kind, head // as whoever chose them does
+				p = train.DefaultPlan(p)
+				p.Config.Optimizer.Kind, p.Config.Objective.Head = kind, head
+				p.Steps, p.Batch = 40, 8
+				cfg, err := p.Resolve(cache, cpu, 1)
+				if err := errors.Join(err, cfg.Validate()); err != nil {
+					t.Errorf("recipe %q, %s, %s: %v", recipe, kind, head, err)
+				}
+				rate, decay := .001, map[string]float64{"": .05, "best": .1, "original": 0}[recipe]
+				if kind == graph.SGD {
+					rate, decay = .05, 5e-4
+				}
+				if cfg.Schedule.Rate != rate || cfg.Optimizer.WeightDecay != decay {
+					t.Errorf("recipe %q, %s: rate %v, decay %v", recipe, kind, cfg.Schedule.Rate, cfg.Optimizer.WeightDecay)
+				}
+				if (cfg.Optimizer.Momentum > 0) != (kind == graph.SGD) || (cfg.Optimizer.Beta1 > 0) != (kind == graph.AdamW) {
+					t.Errorf("recipe %q: %s has the constants %+v", recipe, kind, cfg.Optimizer)
+				}
+			}
+		}
+	}
+}
+
+// What cannot be resolved names the setting.
+func TestResolveErrors(t *testing.T) {
+	cache := testCache(t, 60)
+	for field, change := range map[string]func(p *train.Plan){
+		"batch":                 func(p *train.Plan) { p.Batch = 1e6 },
+		"schedule.total_steps":  func(p *train.Plan) { p.Steps = 1 << 40 },
+		"schedule.warmup_steps": func(p *train.Plan) { p.Warmup = train.Duration{N: 1e12, Unit: train.Epochs} },
+		"eval_every":            func(p *train.Plan) { p.EvalEvery = train.Duration{N: 1e12, Unit: train.Epochs} },
+		"objective.weights":     func(p *train.Plan) { p.Weights.Balanced = true },
+	} {
+		p := train.PlanOf(testConfig(cache, 40))
+		change(&p)
+		_, err := p.Resolve(cache, cpu, 1)
+		var wrong *usage.Field
+		if !errors.As(err, &wrong) || wrong.Name != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	p := train.PlanOf(testConfig(cache, 40))
+	p.Steps, p.Budget = 0, train.Time(time.Minute)
+	if _, err := p.Resolve(cache, cpu, 2); err == nil {
+		t.Error("a budget for two workers is resolved")
+	}
+	if cfg, err := p.Resolve(cache, cpu, 1); err != nil || cfg.Schedule.Total != train.MaxSteps || cfg.Budget.Seconds != 60 {
+		t.Errorf("budget: %d steps for %v s, %v", cfg.Schedule.Total, cfg.Budget.Seconds, err)
+	}
+	if p.Budget = 0; p.Steps == 0 {
+		if _, err := p.Resolve(cache, cpu, 1); err == nil {
+			t.Error("a plan without a length is resolved")
+		}
+	}
+}
+
+// What differs names what decides, and not what follows from it.
+func TestChanges(t *testing.T) {
+	cfg := train.Config{Batch: 8, Schedule: train.Schedule{Total: 10, Warmup: 2, Rate: .1}, EvalEvery: 5, Keep: 1}
+	other := cfg
+	other.Batch, other.Schedule.Total, other.Schedule.Warmup, other.Schedule.Rate, other.EvalEvery, other.Keep = 16, 5, 1, .2, 2, 3
+	other.Objective.Constants = map[string]float64{"x": 1}
+	want := []train.Change{{Field: "objective.constants.x", Was: "0", Now: "1"}, {Field: "schedule.rate", Was: "0.1", Now: "0.2"}, {Field: "batch", Was: "8", Now: "16"}}
+	if got := train.Changes(cfg, other); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v\nexpected %+v", got, want)
+	}
+}
