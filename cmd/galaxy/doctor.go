@@ -27,10 +27,10 @@ import (
 func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "say what was found on this machine, what is wrong and how to mend it",
+		Usage: "check this machine, and report what is wrong and how to fix it",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "graph", Usage: "show which ops of a training step are on which device instead"},
-			&cli.StringFlag{Name: "devices", Value: string(session.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` as galaxy train takes them, which are to be there"},
+			&cli.BoolFlag{Name: "graph", Usage: "only show which ops of a training step are on which device"},
+			&cli.StringFlag{Name: "devices", Value: string(session.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` to check, as for galaxy train"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := checkArguments(c); err != nil {

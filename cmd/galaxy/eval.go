@@ -25,13 +25,13 @@ func evalCommand() *cli.Command {
 		Name:  "eval",
 		Usage: "score a run's best checkpoint or a SavedModel on labelled galaxies",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
+			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: use only models you trust"},
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare"},
-			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "train, validation, test, or all, for a catalogue the model has not learnt from"},
-			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
-			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "score the probabilities made to obey the sum rules of the question tree"},
-			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every figure as a row to `FILE`, which must not exist; - is stdout"},
-			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print the main figures only; questions, classes, calibration and slices are left out"},
+			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "galaxies to score: train, validation, test, or all, for a catalogue that the model was not trained on"},
+			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and rotated"},
+			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "make the probabilities satisfy the sum rules of the question tree before scoring"},
+			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every metric as a row to `FILE`, which must not exist; - is stdout"},
+			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print only the main metrics, without questions, classes, calibration and slices"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
 		}, foreignModelFlags()...),
@@ -44,12 +44,12 @@ type evaluated struct {
 	Galaxy string `json:"galaxy"` // version of this program
 	Model  string `json:"model"`
 	Step   int64  `json:"step"`
-	// CacheChecksum and SplitSeed tell, with Split, which galaxies were scored.
+	// CacheChecksum and SplitSeed identify, with Split, the galaxies that were scored.
 	CacheChecksum string `json:"cache_checksum"`
 	SplitSeed     int64  `json:"split_seed"`
 	Split         string `json:"split"`
 	Views         int    `json:"views"` // of each image
-	// Projected tells that the probabilities were made to obey the sum rules.
+	// Projected is true if the probabilities were made to satisfy the sum rules.
 	Projected bool `json:"projected"`
 	metric.Result
 	schema          *labels.Schema // of the cache
@@ -142,7 +142,7 @@ func evalAction(c *cli.Context) (err error) {
 	return report(c, result, func(w io.Writer) { printEvaluation(w, result, c.Bool("brief")) })
 }
 
-// checkNew refuses a flag's file that cannot be written, before the work is done.
+// checkNew returns an error for a flag's file that cannot be written, before the work is done.
 func checkNew(c *cli.Context, flag string) error {
 	name := c.String(flag)
 	if name == "" || name == "-" {
@@ -157,7 +157,7 @@ func checkNew(c *cli.Context, flag string) error {
 	return nil
 }
 
-// projected is a Predictor whose probabilities obey the sum rules; its logits,
+// projected is a Predictor whose probabilities satisfy the sum rules; its logits,
 // and so the loss, are the network's.
 type projected struct {
 	train.Predictor
@@ -176,9 +176,9 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 	return logits, probabilities, nil
 }
 
-// fits checks that a network is one for the cache's galaxies: else the figures
-// would be those of another question, or of galaxies that it was trained on. What
-// a foreign network does not tell is said on stderr.
+// fits checks that a network fits the cache's galaxies: otherwise the metrics would be for
+// another question, or for galaxies that it was trained on. It prints on stderr what a
+// third-party network does not record.
 func (n opened) fits(dir string, m data.Manifest, other foreign) error {
 	what := "run " + dir
 	if n.served {

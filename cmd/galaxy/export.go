@@ -27,9 +27,9 @@ func exportCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "run", Category: catInput, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
-			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into them"},
-			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "of the convolutions: auto, float32, bfloat16, float16 or, with --frozen, int8 (x86 CPUs)", DefaultText: "the run's"},
-			&cli.StringFlag{Name: "data", Category: catInput, Usage: "int8: the run's `CACHE`, where it has moved; the ranges of the values between the layers are measured on images of its train split"},
+			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into the convolutions"},
+			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "precision of the convolutions: auto, float32, bfloat16, float16 or, with --frozen, int8 (x86 CPUs)", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "data", Category: catInput, Usage: "for int8: the run's `CACHE`, if it has moved; the ranges of activations are measured on images of its train split"},
 		},
 		Action: exportAction,
 	}
@@ -114,7 +114,7 @@ func exportAction(c *cli.Context) error {
 // calibrationCount is the number of images that an int8 model's ranges are measured on.
 const calibrationCount = 512
 
-// calibrationImages are some of the train split, from all over it.
+// calibrationImages returns some images of the train split, spread evenly over it.
 func calibrationImages(path string, cfg train.Config) (images []byte, err error) {
 	cache, err := data.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -24,7 +24,7 @@ func foreignModelFlags() []cli.Flag {
 		&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
 		&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
 		&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
-		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "it was trained with: focal, crossentropy or mse", DefaultText: "not known, and not reported"},
+		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: focal, crossentropy or mse", DefaultText: "unknown, and not reported"},
 		&cli.Float64Flag{Name: "alpha", Category: catForeign, Value: focal.Default().Alpha, Usage: "of focal loss"},
 		&cli.Float64Flag{Name: "gamma", Category: catForeign, Value: focal.Default().Gamma, Usage: "of focal loss"},
 	}

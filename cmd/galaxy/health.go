@@ -16,10 +16,10 @@ import (
 func healthCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "health",
-		Usage: "tell whether a training run lives, by the heartbeat it writes; opens no device; no heartbeat is well, for containers that do something else",
+		Usage: "check that a training run is alive, by the heartbeat it writes; opens no device; a missing heartbeat is healthy, for containers that do something else",
 		Flags: []cli.Flag{
 			heartbeatFlag(catInput, "`FILE` that galaxy train was told to write"),
-			&cli.DurationFlag{Name: "max-age", Category: catInput, Value: 10 * time.Minute, Usage: "of the last sign of life; longer than the longest step, the first one included"},
+			&cli.DurationFlag{Name: "max-age", Category: catInput, Value: 10 * time.Minute, Usage: "maximum heartbeat age; set it above the longest step, including the first"},
 		},
 		Action: healthAction,
 	}
@@ -29,8 +29,8 @@ func heartbeatFlag(category, usage string) cli.Flag {
 	return &cli.StringFlag{Name: "heartbeat", Category: category, EnvVars: []string{"GALAXY_HEARTBEAT"}, Usage: usage}
 }
 
-// healthAction fails where a run has begun, has not ended and shows no life: a
-// container that does something else is well.
+// healthAction fails if a run has started, has not ended and writes no heartbeat. A
+// container that does something else is healthy.
 func healthAction(c *cli.Context) error {
 	if err := checkArguments(c, "heartbeat"); err != nil {
 		return err

@@ -26,10 +26,10 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show what a cache holds: counts, labels, clean classes, broken images, a contact sheet",
+		Usage:     "show the contents of a cache: counts, labels, clean classes, broken images, a contact sheet",
 		ArgsUsage: "[CACHE]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare; the folder's bare name behind the flags will do too"},
+			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare; or give the folder as an argument after the flags"},
 			&cli.StringFlag{Name: "sheet", Category: catOutput, Usage: "write a contact sheet of labelled galaxies to `PNG`; must not exist"},
 		},
 		Action: inspectAction,

@@ -172,7 +172,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		c.HideHelpCommand = true
 		c.Before = before
 		c.Flags = append(c.Flags,
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; all else goes to stderr"},
+			&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; everything else goes to stderr"},
 			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"})
 		for _, f := range c.Flags {
 			addVariable(f, "GALAXY_"+strings.ToUpper(c.Name+"_"+strings.ReplaceAll(f.Names()[0], "-", "_")))

@@ -22,23 +22,23 @@ import (
 func predictCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "predict",
-		Usage: "write a model's answers to unlabelled images as a table, such as a Kaggle submission",
+		Usage: "write predictions for unlabelled images as a table, such as a Kaggle submission",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: take only what you trust"},
+			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: use only models you trust"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
-			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "take files of any name, depth and size; the table has their paths instead of GalaxyIDs"},
-			&cli.StringFlag{Name: "sample", Category: catInput, Usage: "all_zeros_benchmark as `CSV`, or the zip that holds it: rows in its order", DefaultText: "rows by ascending GalaxyID"},
-			&cli.IntFlag{Name: "crop", Category: catInput, Usage: "side of the centre that is predicted in `PX`", DefaultText: "as the model was trained"},
-			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "leave out images that the sample lacks and its rows without an image"},
-			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all answers; more are an error"},
-			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; an interrupted one is gone on with"},
-			&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and turned"},
-			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "leave the answers as they are, without making them obey the sum rules of the question tree"},
-			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(network.Auto), Usage: "of a run's convolutions: auto, float32, bfloat16 or float16"},
+			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "accept files of any name, depth and size; the table has their paths instead of GalaxyIDs"},
+			&cli.StringFlag{Name: "sample", Category: catInput, Usage: "all_zeros_benchmark as `CSV`, or the zip that holds it: sets the order of the rows", DefaultText: "rows by ascending GalaxyID"},
+			&cli.IntFlag{Name: "crop", Category: catInput, Usage: "side of the centre to predict, in `PX`", DefaultText: "as the model was trained"},
+			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images that are not in the sample and its rows without an image"},
+			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all other rows; more are an error"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; resumes an interrupted one"},
+			&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and rotated"},
+			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "write the model's own predictions, without making them satisfy the sum rules of the question tree"},
+			&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(network.Auto), Usage: "precision of a run's convolutions: auto, float32, bfloat16 or float16"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
-			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "as its signature tells"},
+			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "from its signature"},
 		}, foreignModelFlags()...),
 		Action: predictAction,
 	}
@@ -50,7 +50,7 @@ type predicted struct {
 	Model string `json:"model"`
 	Step  int64  `json:"step"`
 	predict.Result
-	// Left out by --allow-missing.
+	// Skipped by --allow-missing.
 	ImagesWithoutRow int     `json:"images_without_row"`
 	RowsWithoutImage int     `json:"rows_without_image"`
 	Seconds          float64 `json:"seconds"`
@@ -154,7 +154,7 @@ func predictAction(c *cli.Context) (err error) {
 	return report(c, result, func(w io.Writer) { printPredicted(w, result) })
 }
 
-// checkPredict checks the flags that can be judged by themselves.
+// checkPredict checks the flags that can be checked separately.
 func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 	session, err := sessionOf(c)
 	precision := network.Precision(c.String("precision"))
@@ -183,7 +183,7 @@ func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 	return session, precision, errors.Join(errs...)
 }
 
-// findImages lists the images and says in which order they are predicted.
+// findImages lists the images and returns the order in which they are predicted.
 func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
 	open := data.OpenImages
 	if c.Bool("paths") {

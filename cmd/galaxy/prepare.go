@@ -20,16 +20,16 @@ const brokenShown = 20
 func prepareCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "prepare",
-		Usage: "decode, crop and shrink labelled images into a packed cache",
+		Usage: "decode, crop and downscale labelled images into a packed cache",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
-			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; an interrupted one is gone on with"},
-			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train takes 32 or more"},
-			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre that is kept in `PX`"},
+			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
+			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
+			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre to keep, in `PX`"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
-			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "leave out up to `N` broken images; more are an error"},
-			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "leave out images without a row and rows without an image"},
+			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "skip up to `N` broken images; more are an error"},
+			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 		},
 		Action: func(c *cli.Context) (err error) {
@@ -72,7 +72,7 @@ func prepareCommand() *cli.Command {
 				Examples int           `json:"examples"`
 				Counts   data.Counts   `json:"counts"`
 				Broken   []data.Broken `json:"broken"`
-				// Left out by --allow-missing, and rows whose fractions break
+				// Skipped by --allow-missing, and rows whose fractions break
 				// the question tree's sum rules.
 				ImagesWithoutRow int     `json:"images_without_row"`
 				RowsWithoutImage int     `json:"rows_without_image"`

@@ -18,7 +18,7 @@ func synthCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
 			&cli.IntFlag{Name: "count", Category: catOutput, Value: 3000, Usage: "`N`umber of galaxies"},
-			&cli.Int64Flag{Name: "seed", Category: catOutput, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "which galaxies: the same `S`eed gives the same bytes"},
+			&cli.Int64Flag{Name: "seed", Category: catOutput, Value: 1, EnvVars: []string{"GALAXY_SEED"}, Usage: "`S`eed of the galaxies; the same seed gives the same bytes"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "galaxies drawn at the same time; 0 is two per core"},
 		},
 		Action: func(c *cli.Context) error {
