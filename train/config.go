@@ -218,6 +218,7 @@ func ParseConfig(raw []byte) (c Config, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields() // a field of another version would silently not count
 	if err = d.Decode(&c); err == nil {
+		c.Cache.Schema = c.Schema()
 		err = c.Validate()
 	}
 	return c, err
