@@ -2,6 +2,10 @@ package main
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -31,5 +35,36 @@ func TestStopRequests(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: asked for an end %d times, expected %d", name, got, c.want)
 		}
+	}
+}
+
+// A signal that comes while libtensorflow is loaded, before main, ends the command with a
+// sentence. A library with an initialiser that sends it stands for that moment.
+func TestSignalBeforeMain(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the executable runs code before its libraries' on Linux alone")
+	}
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("there is no C compiler")
+	}
+	dir := t.TempDir()
+	source, library := filepath.Join(dir, "early.c"), filepath.Join(dir, "early.so")
+	const code = `#include <signal.h>
+#include <unistd.h>
+__attribute__((constructor)) static void early(void) { kill(getpid(), SIGTERM); }
+`
+	if err := os.WriteFile(source, []byte(code), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	b := &workbench{t: t, dir: dir, small: true}
+	b.run(exec.CommandContext(t.Context(), cc, "-shared", "-fPIC", "-o", library, source))
+	c, stdout, stderr := b.command("doctor")
+	c.Env = append(c.Env, "LD_PRELOAD="+library)
+	if err := c.Run(); err != nil && c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	if code := c.ProcessState.ExitCode(); code != exitStopped || stdout.Len() > 0 || !strings.Contains(stderr.String(), "stopped by a signal") {
+		t.Errorf("exit code %d (%v), %q, expected %d and a sentence", code, c.ProcessState, stderr, exitStopped)
 	}
 }

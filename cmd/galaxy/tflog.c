@@ -70,11 +70,35 @@ void galaxy_on_abort(int log, int term, const char *hint) {
 // between the two, file descriptor 2 leads into a file in memory.
 
 static int early = -1;
+enum { exit_stopped = 3 };  // as exitStopped of main.go
 
 int galaxy_early_log(void) { return early; }
 
 #ifdef __linux__
+// Until main asks for these signals they end the process as they do later, with a sentence:
+// the initialisers of libtensorflow take a while. Before those the dynamic linker takes about
+// as long, and nothing of this program has run.
+static void stop_early(int number) {
+  static const char text[] = "galaxy: stopped by a signal before the command had begun\n";
+  (void)number;
+  if (write(terminal < 0 ? STDERR_FILENO : terminal, text, sizeof text - 1) < 0) _exit(exit_stopped);
+  _exit(exit_stopped);
+}
+
+static void watch_stops(void) {
+  static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU};
+  for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+    struct sigaction was, action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = stop_early;
+    action.sa_flags = SA_ONSTACK;
+    // An ignored signal, as nohup has it, stays ignored.
+    if (sigaction(stops[i], NULL, &was) == 0 && was.sa_handler == SIG_DFL) sigaction(stops[i], &action, NULL);
+  }
+}
+
 static void hold_back(void) {
+  watch_stops();
   int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
   if (real < 0) return;
   early = memfd_create("galaxy-early-log", MFD_CLOEXEC);
