@@ -16,7 +16,7 @@ import (
 // Batch and Schedule, up to the size of the train split. tried, when set, is called
 // with every batch that was tried.
 func LargestBatch(ctx context.Context, o Options, tried func(batch int, fits bool)) (int, error) {
-	p := &plan{Options: o}
+	p := &setup{Options: o}
 	if err := p.resolve(); err != nil {
 		return 0, err
 	}
@@ -26,7 +26,7 @@ func LargestBatch(ctx context.Context, o Options, tried func(batch int, fits boo
 // firstTrial is the batch that LargestBatch tries first.
 const firstTrial = 32
 
-func (p *plan) largestBatch(ctx context.Context, first, limit int, tried func(batch int, fits bool)) (int, error) {
+func (p *setup) largestBatch(ctx context.Context, first, limit int, tried func(batch int, fits bool)) (int, error) {
 	return searchBatch(len(p.devices)*max(1, p.Config.Accumulate), first, limit, func(batch int) (bool, error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
@@ -71,7 +71,7 @@ func searchBatch(unit, first, limit int, fits func(batch int) (bool, error)) (in
 
 // try runs two steps and a prediction with a batch of so many examples that are all
 // zeros, on what a run is built from.
-func (p *plan) try(batch int) (err error) {
+func (p *setup) try(batch int) (err error) {
 	cfg := p.Config
 	trainer, err := p.newTrainer(batch, func(t *graph.Trainer) error { return t.Init(cfg.Seed) })
 	if err != nil {
@@ -100,7 +100,7 @@ func (p *plan) try(batch int) (err error) {
 
 // explainMemory adds to an out-of-memory error what to do about it, and returns other
 // errors as they are. release frees the devices, to find a batch that fits.
-func (p *plan) explainMemory(ctx context.Context, err error, release func() error) error {
+func (p *setup) explainMemory(ctx context.Context, err error, release func() error) error {
 	if err == nil || !session.IsOutOfMemory(err) || len(p.devices) == 0 {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestSearchBatch(t *testing.T) {
 
 func TestExplainMemory(t *testing.T) {
 	oom := fmt.Errorf("step 7: %w", errors.New("OOM when allocating tensor with shape[2048,2,2,4608] and type bfloat16 on /job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc\n\t [[{{node x}}]]\nHint: …"))
-	p := &plan{devices: []string{"/device:CPU:0"}}
+	p := &setup{devices: []string{"/device:CPU:0"}}
 	p.Config.Batch, p.Config.Accumulate = 96, 2
 	err := p.explainMemory(context.Background(), oom, nil)
 	for _, want := range []string{"out of memory with a batch of 96 on /device:CPU:0", "a smaller batch", "accumulate 4", "step 7: OOM when allocating tensor"} {

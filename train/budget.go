@@ -115,6 +115,10 @@ func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, e
 		cfg, err := at(total)
 		return err != nil || c.Of(cfg) > planned
 	})
+	if cfg, err = at(total); total == MaxSteps && err == nil && c.Of(cfg) <= planned {
+		return cfg, usage.Error{Err: usage.Errorf("{budget} %v has time for more than the %d steps that a run may have: give %v or less (%v)",
+			time.Duration(seconds*float64(time.Second)), int64(MaxSteps), time.Duration(c.Of(cfg)/(1-budgetMargin))*time.Second, c)}
+	}
 	for ; total > least; total-- {
 		if cfg, err = at(total); err == nil && c.Of(cfg) <= planned {
 			return cfg, nil
@@ -204,7 +208,7 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 		return c, err
 	}
 	defer func() { err = errors.Join(err, r.saver.finish(), os.RemoveAll(temp)) }()
-	r.saver = newSaver(r.plan, temp)
+	r.saver = newSaver(r.setup, temp)
 
 	begin := time.Now()
 	if err := r.build(nil); err != nil {

@@ -47,7 +47,6 @@ func TestBudgetFit(t *testing.T) {
 		{"checkpoints wait for each other", 100, budgetRun{epoch: 10, checkpoint: 1}, Costs{Step: map[int]float64{64: 0.1}, Checkpoint: 1, CheckpointDelay: 0.1}, 92},
 		// Half of the steps cost 0.1 s: 76.5 s = n * 0.25 s.
 		{"sizes", 100, budgetRun{epoch: 10, small: 0.5}, costs, 306},
-		{"no end", 1e18, budgetRun{epoch: 10}, costs, MaxSteps},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := test.costs.fit(test.seconds, test.run.epoch, test.run.at)
@@ -55,6 +54,9 @@ func TestBudgetFit(t *testing.T) {
 				t.Errorf("%d steps, %v; expected %d", got.Schedule.Total, err, test.want)
 			}
 		})
+	}
+	if _, err := costs.fit(9e9, 10, budgetRun{epoch: 10}.at); err == nil || !strings.Contains(err.Error(), "has time for more than the 2147483647 steps") {
+		t.Errorf("got %v, expected that there is time for more steps than a run may have", err)
 	}
 	_, err := costs.fit(17, 10, budgetRun{epoch: 10, warmup: 0.5}.at)
 	var mistake usage.Error

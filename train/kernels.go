@@ -23,7 +23,7 @@ import (
 // chooseKernels finds out how the gradients of kernels are made: as the run began, as was
 // remembered on this machine, or else by a measurement, which is remembered in the user's
 // cache folder. Without a memory two runs of one seed could differ in their last bits.
-func (p *plan) chooseKernels() error {
+func (p *setup) chooseKernels() error {
 	layers, err := p.trainerConfig(p.Config.Batch).FilterLayers()
 	if err != nil || !slices.ContainsFunc(layers, func(l network.FilterLayer) bool { return p.Config.FilterKernels[l.String()] == "" }) {
 		return err // or there is nothing to find out
@@ -147,7 +147,7 @@ func machine(threads int) string {
 
 // noticeMachine says what no longer holds where the run began on another machine, or the
 // checkpoint that it goes on from was computed on one.
-func (p *plan) noticeMachine(last *checkpoint.Checkpoint) {
+func (p *setup) noticeMachine(last *checkpoint.Checkpoint) {
 	now := p.machine
 	differs := func(was string) bool { return was != "" && was != now && !session.IsGPU(p.devices[0]) }
 	switch {

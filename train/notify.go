@@ -17,7 +17,7 @@ type notifier struct {
 // observers returns all observers of the run, its metrics files first, and those of them
 // that write a file of the run folder. Workers other than the chief have no run folder,
 // and no such observers.
-func (p *plan) observers() (all []Observer, files []FileObserver, err error) {
+func (p *setup) observers() (all []Observer, files []FileObserver, err error) {
 	for _, f := range metricsFiles(p.Config.LogEvery) {
 		all = append(all, f)
 	}

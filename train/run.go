@@ -55,9 +55,9 @@ type Summary struct {
 	Early bool `json:"stopped_early,omitempty"`
 }
 
-// plan is what a run is built from: its options, and what they mean on this machine.
+// setup is what a run is built from: its options, and what they mean on this machine.
 // Run, LargestBatch and FitBudget all start with one.
-type plan struct {
+type setup struct {
 	Options
 	objective *objective.Objective
 	devices   []string // one replica each
@@ -65,7 +65,7 @@ type plan struct {
 }
 
 // check returns why the configuration cannot be trained on the cache.
-func (p *plan) check() error {
+func (p *setup) check() error {
 	if err := p.Config.Validate(); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (p *plan) check() error {
 }
 
 // resolve finds the objective and the devices that the configuration names.
-func (p *plan) resolve() (err error) {
+func (p *setup) resolve() (err error) {
 	if p.objective, err = objective.New(p.Config.Objective, p.Config.Schema()); err != nil {
 		return err
 	}
@@ -90,18 +90,18 @@ func (p *plan) resolve() (err error) {
 }
 
 // session is how the run's graph is run.
-func (p *plan) session() session.Config {
+func (p *setup) session() session.Config {
 	return session.Config{Threads: p.Config.Threads, GPUMemory: p.GPUMemory, XLA: p.Config.XLA}
 }
 
 // chief returns whether this process reads and writes the run folder.
-func (p *plan) chief() bool { return p.Cluster.Index() == 0 }
+func (p *setup) chief() bool { return p.Cluster.Index() == 0 }
 
 // examples are the examples of the train split.
-func (p *plan) examples() []int { return p.Cache.Labelled(data.Train, p.Config.Target()) }
+func (p *setup) examples() []int { return p.Cache.Labelled(data.Train, p.Config.Target()) }
 
 // trainerConfig is the training graph's configuration for a batch of so many examples.
-func (p *plan) trainerConfig(batch int) graph.TrainerConfig {
+func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 	cfg, held := p.Config, 0
 	if cfg.HoldOnDevice {
 		held = len(p.examples())
@@ -116,7 +116,7 @@ func (p *plan) trainerConfig(batch int) graph.TrainerConfig {
 
 // newTrainer builds the training graph for a batch of so many examples. The chief's
 // weights are those that load puts there; the other workers get a copy of them.
-func (p *plan) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph.Trainer, err error) {
+func (p *setup) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph.Trainer, err error) {
 	t, err := graph.NewTrainer(p.trainerConfig(batch))
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (p *plan) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph.
 // what the run needs, loop.go trains, saver keeps the checkpoints, notifier informs
 // others.
 type run struct {
-	*plan
+	*setup
 	trainer *graph.Trainer
 	loader  *data.Loader
 	feeder  *feeder
@@ -165,9 +165,9 @@ func newRun(o Options) *run {
 	if o.Notice == nil {
 		o.Notice = func(string) {}
 	}
-	p := &plan{Options: o}
+	p := &setup{Options: o}
 	return &run{
-		plan: p, finite: finite{notice: o.Notice}, notify: &notifier{heartbeat: o.Heartbeat},
+		setup: p, finite: finite{notice: o.Notice}, notify: &notifier{heartbeat: o.Heartbeat},
 		saver: newSaver(p, filepath.Join(o.Dir, checkpointsName)),
 	}
 }

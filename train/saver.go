@@ -23,8 +23,8 @@ const checkpointsName = "checkpoints"
 // the files of its FileObservers. It decides whether a checkpoint is needed, and writes
 // it while the steps go on. On workers other than the chief it saves nothing.
 type saver struct {
-	plan   *plan
-	config json.RawMessage // plan.Config, as config.json has it
+	setup  *setup
+	config json.RawMessage // setup.Config, as config.json has it
 	store  *checkpoint.Store
 	locked *os.File
 
@@ -36,13 +36,13 @@ type saver struct {
 	saving  chan error // receives the result of the checkpoint that is being written; nil for none
 }
 
-func newSaver(p *plan, dir string) *saver {
-	return &saver{plan: p, store: checkpoint.Open(dir), saved: -1, savedAt: time.Now()}
+func newSaver(p *setup, dir string) *saver {
+	return &saver{setup: p, store: checkpoint.Open(dir), saved: -1, savedAt: time.Now()}
 }
 
 // lock keeps a second process from writing the same run folder, until close.
 func (s *saver) lock() (err error) {
-	s.locked, err = durable.Lock(filepath.Join(s.plan.Dir, configName), s.plan.Notice)
+	s.locked, err = durable.Lock(filepath.Join(s.setup.Dir, configName), s.setup.Notice)
 	return err
 }
 
@@ -51,7 +51,7 @@ func (s *saver) lock() (err error) {
 func (s *saver) latest() (*checkpoint.Checkpoint, error) {
 	last, damaged, err := s.store.Latest()
 	if damaged != nil {
-		s.plan.Notice(fmt.Sprintf("%v; going on from the checkpoint of step %d instead", damaged, last.State.Step))
+		s.setup.Notice(fmt.Sprintf("%v; going on from the checkpoint of step %d instead", damaged, last.State.Step))
 	}
 	switch {
 	case errors.Is(err, checkpoint.ErrNone):
@@ -59,7 +59,7 @@ func (s *saver) latest() (*checkpoint.Checkpoint, error) {
 	case err != nil:
 		return nil, fmt.Errorf("resume: %w", err)
 	}
-	if err := sameRun(last, s.plan.Config); err != nil {
+	if err := sameRun(last, s.setup.Config); err != nil {
 		return nil, fmt.Errorf("resume: %w", err)
 	}
 	if damaged == nil { // a later one was written, but LATEST does not name it
@@ -99,7 +99,7 @@ func (s *saver) rollback(state checkpoint.State) (*checkpoint.Checkpoint, error)
 
 // due returns whether a checkpoint of state is due, by its step or by the time.
 func (s *saver) due(state checkpoint.State) bool {
-	cfg := s.plan.Config
+	cfg := s.setup.Config
 	return due(state.Step, cfg.CheckpointEvery, cfg.Schedule.Total) ||
 		cfg.CheckpointSeconds > 0 && state.Step > 0 && time.Since(s.savedAt).Seconds() >= cfg.CheckpointSeconds
 }
@@ -110,7 +110,7 @@ func (s *saver) outdate() { s.saved = -1 }
 // needs returns whether save would write a checkpoint of state: there is none yet, and
 // there is something to save.
 func (s *saver) needs(state checkpoint.State) bool {
-	return s.plan.chief() && s.saved != state.Step && (state.Step > 0 || s.plan.Config.OnNonFinite == RollBack)
+	return s.setup.chief() && s.saved != state.Step && (state.Step > 0 || s.setup.Config.OnNonFinite == RollBack)
 }
 
 // save makes a checkpoint of state and of the trainer's variables, if it needs one. The
@@ -123,7 +123,7 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	if err := s.finish(); err != nil {
 		return err
 	}
-	state.TensorFlow, state.Machine, state.Config = session.TensorFlowVersion(), s.plan.machine, s.config
+	state.TensorFlow, state.Machine, state.Config = session.TensorFlowVersion(), s.setup.machine, s.config
 	// A file that no observer of this run writes keeps its record, for a run that
 	// has the observer again.
 	if state.Files = maps.Clone(state.Files); state.Files == nil {
@@ -139,7 +139,7 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	if err := t.Snapshot(); err != nil {
 		return err
 	}
-	if s.plan.Cluster.Late() { // the variables may be those of a step that no metrics file records
+	if s.setup.Cluster.Late() { // the variables may be those of a step that no metrics file records
 		return nil
 	}
 	done := make(chan error, 1)
@@ -160,7 +160,7 @@ func (s *saver) write(state checkpoint.State, t *graph.Trainer) error {
 		}
 		name := f.FileName()
 		var err error
-		if state.Files[name], err = checkpoint.FileAt(filepath.Join(s.plan.Dir, name), state.Files[name].Size); err != nil {
+		if state.Files[name], err = checkpoint.FileAt(filepath.Join(s.setup.Dir, name), state.Files[name].Size); err != nil {
 			return err
 		}
 	}
@@ -172,7 +172,7 @@ func (s *saver) write(state checkpoint.State, t *graph.Trainer) error {
 			return err
 		}
 	}
-	return s.store.Prune(s.plan.Config.Keep)
+	return s.store.Prune(s.setup.Config.Keep)
 }
 
 // finish waits for the checkpoint that is being written, if there is one.
@@ -203,15 +203,15 @@ func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 		return err
 	}
 	for _, f := range s.files {
-		path := filepath.Join(s.plan.Dir, f.FileName())
+		path := filepath.Join(s.setup.Dir, f.FileName())
 		was, known := recorded[f.FileName()]
 		if known {
 			switch is, err := checkpoint.FileAt(path, was.Size); {
 			case errors.Is(err, fs.ErrNotExist):
-				s.plan.Notice(path + " is gone: it is begun anew, without the lines of the steps before")
+				s.setup.Notice(path + " is gone: it is begun anew, without the lines of the steps before")
 				was.Size = 0
 			case err == nil && is != was:
-				s.plan.Notice(path + " was changed, or is damaged, before the step that the run goes on from: its lines are not those that the run has written")
+				s.setup.Notice(path + " was changed, or is damaged, before the step that the run goes on from: its lines are not those that the run has written")
 			}
 		}
 		err := f.Open(path, was.Size)
@@ -223,7 +223,7 @@ func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 		}
 		s.open = append(s.open, f)
 	}
-	return durable.Sync(s.plan.Dir) // which holds their names
+	return durable.Sync(s.setup.Dir) // which holds their names
 }
 
 func (s *saver) closeFiles() error {

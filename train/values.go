@@ -188,7 +188,7 @@ type Time time.Duration
 func (t *Time) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
 	if err != nil || d <= 0 {
-		return expected("a time above 0 with its unit, such as 90s, 10m or 2h")
+		return expected("a time above 0 with its unit, such as 90s, 10m or 2h, and below 292 years")
 	}
 	*t = Time(d)
 	return nil

@@ -305,14 +305,14 @@ func (t *trainer) report(cfg train.Config, summary train.Summary) error {
 	}{t.out, summary, cfg.Budget}
 	return report(t.cli, result, func(w io.Writer) {
 		if !t.chief() {
-			fmt.Fprintf(w, "trained %d steps as worker %d; the chief, worker 0, has the run\n", summary.Step, t.worker.Index)
+			fmt.Fprintf(w, "trained %s as worker %d; the chief, worker 0, has the run\n", plural(int(summary.Step), "step"), t.worker.Index)
 			return
 		}
 		if summary.Early {
 			fmt.Fprintf(w, "stopped early: %d evaluations without a better validation RMSE (--patience)\n", cfg.Patience)
 		}
-		fmt.Fprintf(w, "trained %d steps; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
-			summary.Step, summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
+		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
+			plural(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
 	})
 }
 
@@ -331,11 +331,11 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	shared := ""
 	if w, n, m := cluster.Workers(), len(devices), max(1, cfg.Accumulate); w*n*m > 1 {
 		if w > 1 {
-			shared = fmt.Sprintf("%d workers × ", w)
+			shared = plural(w, "worker") + " × "
 		}
-		shared += fmt.Sprintf("%d devices × ", n)
+		shared += plural(n, "device") + " × "
 		if m > 1 {
-			shared += fmt.Sprintf("%d micro-batches × ", m)
+			shared += plural(m, "micro-batch") + " × "
 		}
 		shared = fmt.Sprintf(" (%s%d)", shared, cfg.Batch/(w*n*m))
 	}
@@ -344,7 +344,18 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 		where += " (there is no GPU)"
 	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Target())) }
-	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %d steps of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
-		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), cfg.Schedule.Total, cfg.Batch, shared, more,
+	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %s of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
+		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), plural(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)
+}
+
+// plural counts things, such as "1 step" or "2 micro-batches".
+func plural(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "ch"):
+		noun += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
