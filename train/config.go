@@ -175,7 +175,7 @@ func (c Config) Validate() error {
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("schedule.total_steps", c.Schedule.Total, 1)
 	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")
-	check(slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite), "on_nonfinite", c.OnNonFinite, oneOf(OnNonFinites()))
+	check(slices.Contains([]OnNonFinite{"", StopRun, SkipUpdate, RollBack}, c.OnNonFinite), "on_nonfinite", c.OnNonFinite, usage.OneOf(OnNonFinites()))
 	atLeast("plateau", c.Plateau, 0)
 	atLeast("patience", c.Patience, 0)
 	check(c.EvalEvery != 0 || c.Plateau <= 0 && c.Patience <= 0, "eval_every", c.EvalEvery, "more than 0, because {plateau} and {patience} count evaluations")

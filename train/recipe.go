@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"galaxy/graph"
+	"galaxy/internal/usage"
 	"galaxy/train/objective"
 )
 
@@ -52,7 +53,7 @@ func RecipeNames() []string {
 // UnmarshalText reads the name of a recipe, "" for none.
 func (n *RecipeName) UnmarshalText(text []byte) error {
 	if s := string(text); s != "" && !slices.Contains(RecipeNames(), s) {
-		return expected(oneOf(RecipeNames()))
+		return expected(usage.OneOf(RecipeNames()))
 	}
 	*n = RecipeName(text)
 	return nil

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"galaxy/internal/usage"
 )
@@ -53,7 +52,7 @@ type Schedule struct {
 	Warmup int64 `json:"warmup_steps"`
 	// Total is the number of steps of the run; Cosine ends there.
 	Total int64 `json:"total_steps"`
-	// Final is the rate Cosine ends at, 0 ≤ Final ≤ Rate.
+	// Final is the rate that Cosine ends at, 0 ≤ Final ≤ Rate.
 	Final float64 `json:"final_rate"`
 	// Boundaries are the fractions of Total, rising in (0, 1), at which StepDecay
 	// multiplies the rate by Factor, in (0, 1].
@@ -72,20 +71,11 @@ func (s Schedule) Validate() error {
 	}
 	c, ok := curves[s.Kind]
 	if !ok {
-		errs = append(errs, &usage.Field{Name: "kind", Got: s.Kind, Expected: oneOf(Schedules())})
+		errs = append(errs, &usage.Field{Name: "kind", Got: s.Kind, Expected: usage.OneOf(Schedules())})
 	} else if c.validate != nil {
 		errs = append(errs, c.validate(s)...)
 	}
 	return errors.Join(errs...)
-}
-
-// oneOf lists values as 'a, b or c'.
-func oneOf(names []string) string {
-	last := len(names) - 1
-	if last < 1 {
-		return strings.Join(names, "")
-	}
-	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // At returns the learning rate of the step that makes update step+1 of the run:
@@ -99,4 +89,20 @@ func (s Schedule) At(step int64) float64 {
 		return s.Rate
 	}
 	return c.at(s, step)
+}
+
+// done is the fraction of the steps after the warm-up that come before step, at most 1.
+func (s Schedule) done(step int64) float64 {
+	if s.Total <= s.Warmup {
+		return 1
+	}
+	return min(1, float64(step-s.Warmup)/float64(s.Total-s.Warmup))
+}
+
+// validateFinal checks Final, for the schedules that end there.
+func (s Schedule) validateFinal() []error {
+	if s.Rate >= 0 && !(s.Final >= 0 && s.Final <= s.Rate) {
+		return []error{&usage.Field{Name: "final_rate", Got: s.Final, Expected: fmt.Sprintf("0 to the peak rate %v", s.Rate)}}
+	}
+	return nil
 }

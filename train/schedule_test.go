@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,6 +48,34 @@ func TestScheduleValidate(t *testing.T) {
 		err := c.s.Validate()
 		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, expected %q", c.s, err, c.want)
+		}
+	}
+}
+
+// Every schedule that there is, with its defaults, rises to the peak rate, stays between 0 and it,
+// and stays where it ends.
+func TestEverySchedule(t *testing.T) {
+	for _, kind := range Schedules() {
+		var like Plan
+		like.Config.Schedule.Kind = ScheduleKind(kind)
+		s := DefaultPlan(like).Config.Schedule
+		s.Kind, s.Warmup, s.Total = ScheduleKind(kind), 10, 100
+		if err := s.Validate(); err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if first, peak := s.At(0), s.At(10); first != s.Rate/10 || peak != s.Rate {
+			t.Errorf("%s: begins at %v and rises to %v, expected %v and %v", kind, first, peak, s.Rate/10, s.Rate)
+		}
+		for step := range int64(200) {
+			if rate := s.At(step); !(rate >= 0 && rate <= s.Rate) || step > 100 && rate != s.At(100) {
+				t.Errorf("%s: the rate of step %d is %v", kind, step, rate)
+			}
+		}
+		for _, field := range curves[ScheduleKind(kind)].takes {
+			if !slices.Contains(SchedulesWith(field), kind) {
+				t.Errorf("%s takes %s and is not found by it", kind, field)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/internal/usage"
 	"galaxy/train"
 )
 
@@ -63,7 +64,7 @@ func (s *setting) usageText() string {
 	if len(s.with) == 0 || slices.Contains(s.with, s.usage) {
 		return s.usage
 	}
-	return oneOf(s.with) + ": " + s.usage
+	return usage.OneOf(s.with) + ": " + s.usage
 }
 
 // standard describes the default, or those beside the values of the setting that decides.
@@ -114,13 +115,4 @@ func completeTrain(c *cli.Context) {
 		}
 	}
 	cli.DefaultCompleteWithFlags(c.Command)(c)
-}
-
-// oneOf lists values as 'a, b or c'.
-func oneOf(values []string) string {
-	last := len(values) - 1
-	if last < 1 {
-		return strings.Join(values, "")
-	}
-	return strings.Join(values[:last], ", ") + " or " + values[last]
 }

@@ -8,6 +8,7 @@ import (
 
 	"galaxy/graph"
 	"galaxy/graph/network"
+	"galaxy/internal/usage"
 	"galaxy/train"
 	"galaxy/train/objective"
 )
@@ -75,11 +76,11 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Epochs }},
 	{name: "budget", category: catRecipe, usage: "length of the run as a time (10m), instead of --epochs: the speed is measured first, then the number of steps is fixed for good", unset: "none", instead: "the length of the run",
 		field: func(c *request) any { return &c.plan.Budget }},
-	{name: "recipe", category: catRecipe, usage: "`NAME` of a set of defaults: " + oneOf(train.RecipeNames()) + " (docs/recipe.md)",
+	{name: "recipe", category: catRecipe, usage: "`NAME` of a set of defaults: " + usage.OneOf(train.RecipeNames()) + " (docs/recipe.md)",
 		field: func(c *request) any { return &c.plan.Recipe }, choices: train.RecipeNames()},
 	{name: "batch", category: catRecipe, usage: "`B` examples per step, the total across all devices; auto is about as many as fit into the memory of the GPUs",
 		field: func(c *request) any { return &c.plan.Batch }},
-	{name: "precision", category: catRecipe, usage: "of the convolutions: " + oneOf(precisions),
+	{name: "precision", category: catRecipe, usage: "of the convolutions: " + usage.OneOf(precisions),
 		field: func(c *request) any { return &c.plan.Config.Model.Precision }, choices: precisions},
 	{name: "sizes", category: catRecipe, usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels",
 		field: func(c *request) any { return &c.plan.Sizes }},
@@ -111,7 +112,7 @@ var rows = []setting{
 
 	{name: "head", category: catObjective, usage: aboutHeads(),
 		field: func(c *request) any { return &c.plan.Config.Objective.Head }, choices: names(objective.Heads())},
-	{name: "loss", category: catObjective, usage: oneOf(names(objective.Losses())),
+	{name: "loss", category: catObjective, usage: usage.OneOf(names(objective.Losses())),
 		field: func(c *request) any { return &c.plan.Config.Objective.Loss }, choices: names(objective.Losses()), under: "head"},
 	{name: "class-weights", category: catObjective, usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (five); five: or balanced",
 		field: func(c *request) any { return &c.plan.Weights }, under: "head"},
@@ -122,7 +123,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Optimizer.Kind }, choices: optimizers},
 	{name: "lr", category: catOptimizer, usage: "peak learning `R`ate",
 		field: func(c *request) any { return &c.plan.Config.Schedule.Rate }, under: "optimizer"},
-	{name: "schedule", category: catOptimizer, usage: oneOf(train.Schedules()),
+	{name: "schedule", category: catOptimizer, usage: usage.OneOf(train.Schedules()),
 		field: func(c *request) any { return &c.plan.Config.Schedule.Kind }, choices: train.Schedules()},
 	{name: "warmup", category: catOptimizer, usage: "`DURATION` of the linear rise to the peak rate",
 		field: func(c *request) any { return &c.plan.Warmup }},
@@ -178,7 +179,7 @@ func aboutHeads() string {
 	for _, h := range objective.Heads() {
 		about = append(about, fmt.Sprintf("%s (%s)", h, h.About()))
 	}
-	return oneOf(about)
+	return usage.OneOf(about)
 }
 
 // constants are the settings of the losses' constants.

@@ -129,3 +129,18 @@ func Text(err error, names Names) string {
 	replace(err) // from the outside in: an outer text holds the inner ones
 	return text
 }
+
+// OneOf lists names as 'a, b or c'.
+func OneOf[T ~string](names []T) string {
+	var text strings.Builder
+	for i, name := range names {
+		switch {
+		case i > 0 && i == len(names)-1:
+			text.WriteString(" or ")
+		case i > 0:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(name))
+	}
+	return text.String()
+}

@@ -78,11 +78,11 @@ func (c Config) given() map[string]float64 {
 func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
-		return &usage.Field{Name: "head", Got: c.Head, Expected: oneOf(Heads())}
+		return &usage.Field{Name: "head", Got: c.Head, Expected: usage.OneOf(Heads())}
 	}
 	loss, ok := losses[c.Loss]
 	if !ok {
-		return &usage.Field{Name: "loss", Got: c.Loss, Expected: oneOf(Losses())}
+		return &usage.Field{Name: "loss", Got: c.Loss, Expected: usage.OneOf(Losses())}
 	}
 	target := c.Head.Target(schema)
 	if target.Width() == 0 {
@@ -130,19 +130,6 @@ func (c Config) validateConstants(takes []Constant) error {
 		errs = append(errs, &usage.Field{Name: name, Got: given[name], Expected: fmt.Sprintf("none with {loss:%s}: %s", c.Loss, belongs)})
 	}
 	return errors.Join(errs...)
-}
-
-// oneOf joins names as "a, b or c".
-func oneOf[T ~string](names []T) string {
-	text := string(names[0])
-	for i, name := range names[1:] {
-		if i == len(names)-2 {
-			text += " or " + string(name)
-		} else {
-			text += ", " + string(name)
-		}
-	}
-	return text
 }
 
 // String is the head, the loss and the constants that are on.
