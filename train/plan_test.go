@@ -2,10 +2,12 @@ package train_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
 
+	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/internal/usage"
 	"galaxy/train"
@@ -122,5 +124,41 @@ func TestChanges(t *testing.T) {
 	want := []train.Change{{Field: "objective.constants.x", Was: "0", Now: "1"}, {Field: "schedule.rate", Was: "0.1", Now: "0.2"}, {Field: "batch", Was: "8", Now: "16"}}
 	if got := train.Changes(cfg, other); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nexpected %+v", got, want)
+	}
+}
+
+// What a person states becomes numbers of the cache: 60 examples, of which the train split has
+// some, in batches of 8.
+func TestResolve(t *testing.T) {
+	cache := testCache(t, 60)
+	epoch := int64(len(cache.Labelled(data.Train, cache.Schema())) / 8)
+	half := train.Duration{N: 50, Unit: train.Percent}
+	p := train.DefaultPlan(train.Plan{Recipe: "best"})
+	p.Data, p.Epochs, p.Batch, p.Images, p.Warmup = cache.Dir(), 4, 8, train.OnDevice, half
+	p.EvalEvery, p.CheckpointEvery = train.Duration{N: 2, Unit: train.Epochs}, train.Every{Steps: train.Duration{N: 3}, Time: 90 * time.Second}
+	p.Sizes = train.Phases{{Size: 32, For: half}, {Size: 40, For: train.Duration{N: 1}}}
+	cfg, err := p.Resolve(cache, cpu, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := cache.Manifest()
+	for what, values := range map[string][2]any{
+		"recipe":     {cfg.Recipe, "best"},
+		"cache":      {cfg.Cache.Checksum, m.Checksum},
+		"size":       {cfg.Model.Size, m.Size},
+		"outputs":    {cfg.Model.Outputs, m.Schema.Width()},
+		"batch":      {cfg.Batch, 8},
+		"held":       {cfg.HoldOnDevice, true},
+		"total":      {cfg.Schedule.Total, 4 * epoch},
+		"warm-up":    {cfg.Schedule.Warmup, 2 * epoch},
+		"eval":       {cfg.EvalEvery, 2 * epoch},
+		"checkpoint": {cfg.CheckpointEvery, int64(3)},
+		"seconds":    {cfg.CheckpointSeconds, 90.0},
+		"sizes":      {fmt.Sprint(cfg.Sizes), fmt.Sprintf("32 px to step %d, 40 px to step %d", 2*epoch, 2*epoch+1)},
+		"rotate":     {cfg.Augment.Rotate, 45.0},
+	} {
+		if values[0] != values[1] {
+			t.Errorf("%s: %v, expected %v", what, values[0], values[1])
+		}
 	}
 }
