@@ -28,18 +28,18 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; train, prepare and predict can be gone on with, the others left nothing behind
+	exitStopped = 3 // a stop signal; train, prepare and predict can be resumed, the others leave nothing
 )
 
-// errStopped is a command's that a signal stopped and that can be gone on with.
+// errStopped is the error of a command that a signal stopped and that can be resumed.
 var errStopped = errors.New("stopped by a signal")
 
 func main() { os.Exit(run(os.Args)) }
 
 // run is main without the exit, for tests.
 func run(args []string) int {
-	// A write beyond the limit (ulimit -f) is an error then, on TensorFlow's threads too,
-	// rather than the end of the process.
+	// So a write beyond the limit (ulimit -f) is an error, on TensorFlow's threads too,
+	// instead of the end of the process.
 	signal.Ignore(syscall.SIGXFSZ)
 	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGXCPU}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
@@ -116,7 +116,7 @@ type stopRequests struct {
 	last  time.Time
 }
 
-// add returns how often an end was asked for, s at the time now included. The warnings of
+// add returns how often an end was requested, including s at the time now. The warnings of
 // batch systems do not count: those are repeated, and followed by SIGTERM.
 func (r *stopRequests) add(s os.Signal, now time.Time) int {
 	if s != syscall.SIGUSR1 && s != syscall.SIGXCPU && now.Sub(r.last) > signalEcho {
@@ -125,7 +125,7 @@ func (r *stopRequests) add(s os.Signal, now time.Time) int {
 	return r.count
 }
 
-// limit says which limit of the process an error comes from, and what to do.
+// limit adds to an error which limit of the process it comes from, and what to do.
 func limit(err error) string {
 	switch {
 	case errors.Is(err, syscall.EMFILE), strings.Contains(err.Error(), "Too many open files"): // TensorFlow's are but text
@@ -219,7 +219,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 			hint = "; expected a time with its unit, such as 90s or 10m"
 		}
 	}
-	return usage.Error{Err: fmt.Errorf("%w%s (galaxy %s--help tells what is possible)", err, hint, commandPrefix(c))}
+	return usage.Error{Err: fmt.Errorf("%w%s (galaxy %s--help lists the flags)", err, hint, commandPrefix(c))}
 }
 
 func commandPrefix(c *cli.Context) string {
@@ -239,7 +239,7 @@ func checkArguments(c *cli.Context, needed ...string) error {
 // were forgotten.
 func checkMissing(c *cli.Context, missing []string) error {
 	if len(missing) > 0 {
-		return usage.Error{Err: fmt.Errorf("needed: --%s (galaxy %s--help tells what for)", strings.Join(missing, " and --"), commandPrefix(c))}
+		return usage.Error{Err: fmt.Errorf("needed: --%s (galaxy %s--help describes them)", strings.Join(missing, " and --"), commandPrefix(c))}
 	}
 	if c.Args().Present() {
 		return usage.Error{Err: fmt.Errorf("unexpected argument %q: %s takes flags only", c.Args().First(), c.Command.Name)}

@@ -10,7 +10,7 @@ import (
 // What two flags of all commands that run a network do.
 const (
 	threadsUsage   = "CPU threads of the network; 0 is one per core"
-	gpuMemoryUsage = "`SHARE` of each GPU's memory to take: all, growth (as it is needed) or such as 60%"
+	gpuMemoryUsage = "`FRACTION` of each GPU's memory to take: all, growth (as needed) or a percentage such as 60%"
 )
 
 func threadsFlag(category string) cli.Flag {
@@ -21,7 +21,7 @@ func gpuMemoryFlag(category string) cli.Flag {
 	return &cli.StringFlag{Name: "gpu-memory", Category: category, Value: "all", EnvVars: []string{"GALAXY_GPU_MEMORY"}, Usage: gpuMemoryUsage}
 }
 
-// sessionOf reads the flags that say how graphs are run.
+// sessionOf reads the flags that set how graphs are run.
 func sessionOf(c *cli.Context) (session.Config, error) {
 	s := session.Config{Threads: c.Int("threads"), GPUMemory: session.GPUMemory(c.String("gpu-memory"))}
 	if err := s.Validate(); err != nil {
