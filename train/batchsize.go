@@ -114,14 +114,12 @@ func (p *setup) explainMemory(ctx context.Context, err error, release func() err
 		if e == nil {
 			less = fmt.Sprintf("{batch=%d}, about the largest that fits ({batch=auto} finds it)", fit)
 		} else {
-			why, _, _ := strings.Cut(e.Error(), "\n")
-			less += " (which one fits could not be found: " + strings.ReplaceAll(why, "%", "%%") + ")"
+			less += " (which one fits could not be found: " + strings.ReplaceAll(session.FirstLine(e), "%", "%%") + ")"
 		}
 	}
 	if p.Config.HoldOnDevice {
 		less += ", or {hold_on_device=host}"
 	}
-	what, _, _ := strings.Cut(err.Error(), "\n")
 	smaller := fmt.Sprintf("{accumulate=%d}, which sees the same batch in smaller parts", 2*max(1, p.Config.Accumulate))
-	return usage.Errorf("out of memory with a batch of %d on %s: take "+less+", or "+smaller+" (%s)", batch, strings.Join(p.devices, ", "), what)
+	return usage.Errorf("out of memory with a batch of %d on %s: take "+less+", or "+smaller+" (%s)", batch, strings.Join(p.devices, ", "), session.FirstLine(err))
 }

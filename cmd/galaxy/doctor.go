@@ -450,7 +450,7 @@ func judgeAsked(asked session.Devices) finding {
 	if err != nil {
 		return finding{Check: "--devices", Status: statusFail, Found: err.Error(), Mend: "ask for others (GALAXY_DEVICES says it, too), or mend what is wrong with them above"}
 	}
-	return finding{Check: "--devices", Status: statusOK, Found: fmt.Sprintf("%s: %s", asked, strings.Join(names, ", "))}
+	return finding{Check: "--devices", Status: statusOK, Found: fmt.Sprintf("%s: %s", asked, strings.ReplaceAll(strings.Join(names, ", "), "/device:", ""))}
 }
 
 func judgeGPU(e examination) finding {
