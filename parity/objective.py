@@ -53,6 +53,20 @@ def focal(y, x, smoothing, job):
     return -y * alpha * q**gamma * tf.math.log(p) - (1 - y) * (1 - alpha) * p**gamma * tf.math.log(q)
 
 
+def poly1(y, x, smoothing, job):
+    """The paper's CE + epsilon * (1 - pt), of yes with the weight y and of no with 1 - y."""
+    y, p = (1 - smoothing) * y + smoothing / 2, keras.ops.sigmoid(x)
+    epsilon = job["constants"]["poly_epsilon"]
+    yes, no = -tf.math.log(p) + epsilon * (1 - p), -tf.math.log(keras.ops.sigmoid(-x)) + epsilon * p
+    return y * yes + (1 - y) * no
+
+
+def categorical_poly1(y, logits, job):
+    """The paper's code (appendix), but that labels may sum to less than 1."""
+    pt = tf.reduce_sum(y * tf.nn.softmax(logits), axis=-1)
+    return categorical_crossentropy(y, logits, job) + job["constants"]["poly_epsilon"] * (tf.reduce_sum(y, axis=-1) - pt)
+
+
 def categorical_crossentropy(y, logits, job):
     # Keras' categorical_crossentropy has the right value here and a wrong gradient,
     # softmax - labels: TensorFlow's op takes it for granted that labels sum to 1.
@@ -65,10 +79,10 @@ def mse(y, p, job):
 
 # The loss of every element from labels, logits and smoothing; that of a question, [N], from its
 # smoothed labels and logits; that of every element from labels and probabilities.
-BINARY = {"crossentropy": crossentropy, "focal": focal}
-CATEGORICAL = {"crossentropy": categorical_crossentropy}
+BINARY = {"crossentropy": crossentropy, "focal": focal, "poly1": poly1}
+CATEGORICAL = {"crossentropy": categorical_crossentropy, "poly1": categorical_poly1}
 OF_PROBABILITIES = {"mse": mse}
-IMPROPER = {"focal"}  # smallest elsewhere than at the sigmoid or the softmax
+IMPROPER = {"focal", "poly1"}  # smallest elsewhere than at the sigmoid or the softmax
 
 
 def spread(of_question, n):

@@ -7,7 +7,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -18,16 +17,18 @@ import (
 
 // foreignModelFlags are those of every command that runs a SavedModel.
 func foreignModelFlags() []cli.Flag {
-	return []cli.Flag{
+	flags := []cli.Flag{
 		&cli.StringFlag{Name: "signature", Category: catForeign, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
 		&cli.StringFlag{Name: "input", Category: catForeign, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
 		&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
 		&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
 		&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
-		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: focal, crossentropy or mse", DefaultText: "unknown, and not reported"},
-		&cli.Float64Flag{Name: "alpha", Category: catForeign, Value: focal.Default().Alpha, Usage: "of focal loss"},
-		&cli.Float64Flag{Name: "gamma", Category: catForeign, Value: focal.Default().Gamma, Usage: "of focal loss"},
+		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: " + oneOf(names(objective.Losses())), DefaultText: "unknown, and not reported"},
 	}
+	for _, k := range objective.Constants() {
+		flags = append(flags, &cli.Float64Flag{Name: constantName(k), Category: catForeign, Value: k.Default, Usage: fmt.Sprintf("of %s loss: %s", k.Loss, k.Usage)})
+	}
+	return flags
 }
 
 // foreign is what the flags tell of a SavedModel that does not tell itself.
@@ -58,21 +59,26 @@ func foreignFlags(c *cli.Context) (foreign, error) {
 		}
 		return set
 	}
-	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given("loss", "alpha", "gamma")
+	loss := objective.Loss(c.String("loss"))
+	flags := []string{"loss"}
+	for _, k := range objective.Constants() {
+		flags = append(flags, constantName(k))
+		if c.IsSet(constantName(k)) && !c.IsSet("loss") {
+			loss = k.Loss
+		}
+	}
+	f.names, f.losses = given("signature", "input", "logits", "probabilities", "pixels"), given(flags...)
 	if len(f.losses) == 0 {
 		return f, nil
 	}
-	f.loss = &objective.Config{Head: objective.Independent, Loss: objective.Loss(c.String("loss"))}
-	if !c.IsSet("loss") {
-		f.loss.Loss = objective.Focal
+	trained := objective.Default(objective.Independent, loss)
+	for _, k := range objective.Constants() {
+		if c.IsSet(constantName(k)) {
+			trained.SetConstant(k.Name, c.Float64(constantName(k)))
+		}
 	}
-	if f.loss.Loss == objective.Focal || c.IsSet("alpha") {
-		f.loss.Alpha = c.Float64("alpha")
-	}
-	if f.loss.Loss == objective.Focal || c.IsSet("gamma") {
-		f.loss.Gamma = c.Float64("gamma")
-	}
-	return f, f.loss.Validate(f.schema)
+	f.loss = &trained
+	return f, trained.Validate(f.schema)
 }
 
 // refuseRun refuses all of the flags for a run.

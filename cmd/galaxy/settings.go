@@ -187,12 +187,14 @@ func constants() []setting {
 	var all []setting
 	for _, k := range objective.Constants() {
 		all = append(all, setting{
-			name: strings.ReplaceAll(k.Name, "_", "-"), category: catObjective, usage: fmt.Sprintf("%s, %v to %v", k.Usage, k.Low, k.High),
+			name: constantName(k), category: catObjective, usage: fmt.Sprintf("%s, %v to %v", k.Usage, k.Low, k.High),
 			field: func(c *request) any { return constant{&c.plan.Config.Objective, k.Name} }, under: "loss", with: []string{string(k.Loss)},
 		})
 	}
 	return all
 }
+
+func constantName(k objective.Constant) string { return strings.ReplaceAll(k.Name, "_", "-") }
 
 // constant is the field of a setting of constants.
 type constant struct {
@@ -203,15 +205,7 @@ type constant struct {
 // String returns the constant as a person types it.
 func (c constant) String() string { return strconv.FormatFloat(c.value(), 'g', -1, 64) }
 
-func (c constant) value() float64 {
-	switch c.name {
-	case "alpha":
-		return c.objective.Alpha
-	case "gamma":
-		return c.objective.Gamma
-	}
-	return c.objective.Constants[c.name]
-}
+func (c constant) value() float64 { return c.objective.Constant(c.name) }
 
 // UnmarshalText sets the constant.
 func (c constant) UnmarshalText(text []byte) error {

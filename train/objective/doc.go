@@ -24,7 +24,7 @@
 //
 // # Losses
 //
-// Each loss is a file: [CrossEntropy], [Focal], [MSE]. With y the labels, the
+// Each loss is a file: [CrossEntropy], [Focal], [MSE], [Poly1]. With y the labels, the
 // loss of an example is the mean of the loss's formula over the columns.
 //
 // Cross-entropy and mse are proper scores: their minimum is at p = y (Gneiting &

@@ -57,8 +57,8 @@ func (c *Config) SetConstant(name string, value float64) {
 	}
 }
 
-// constant returns the constant of that name, 0 if it is not given.
-func (c Config) constant(name string) float64 { return c.given()[name] }
+// Constant returns the constant of that name, 0 if it is not given.
+func (c Config) Constant(name string) float64 { return c.given()[name] }
 
 // given returns the constants that are given, by name.
 func (c Config) given() map[string]float64 {
@@ -137,7 +137,7 @@ func (c Config) String() string {
 	text := fmt.Sprintf("%s head, %s", c.Head, c.Loss)
 	var constants []string
 	for _, k := range losses[c.Loss].constants {
-		constants = append(constants, fmt.Sprintf("%s %v", k.Name, c.constant(k.Name)))
+		constants = append(constants, fmt.Sprintf("%s %v", k.Name, c.Constant(k.Name)))
 	}
 	if constants != nil {
 		text += " (" + strings.Join(constants, ", ") + ")"

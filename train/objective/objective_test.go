@@ -472,7 +472,7 @@ func TestConstants(t *testing.T) {
 			t.Fatal(err)
 		}
 		var read Config
-		if err := json.Unmarshal(raw, &read); err != nil || read.Validate(zoo) != nil || read.constant(k.Name) != k.Default {
+		if err := json.Unmarshal(raw, &read); err != nil || read.Validate(zoo) != nil || read.Constant(k.Name) != k.Default {
 			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(zoo), k.Default)
 		}
 		if text := c.String(); !strings.Contains(text, fmt.Sprintf("%s %v", k.Name, k.Default)) {
