@@ -23,7 +23,7 @@ func foreignModelFlags() []cli.Flag {
 		&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
 		&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
 		&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
-		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: " + oneOf(names(objective.Losses())), DefaultText: "unknown, and not reported"},
+		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: " + usage.OneOf(names(objective.Losses())), DefaultText: "unknown, and not reported"},
 	}
 	for _, k := range objective.Constants() {
 		flags = append(flags, &cli.Float64Flag{Name: constantName(k), Category: catForeign, Value: k.Default, Usage: fmt.Sprintf("of %s loss: %s", k.Loss, k.Usage)})
