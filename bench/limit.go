@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -47,27 +48,28 @@ func (f limitFigures) print() {
 	fmt.Println()
 }
 
-// layer is a convolution of ResNet34, and the number of equal ones.
-type layer struct{ kernel, in, out, stride, side, count int64 }
+// layer is a convolution, and how many like it the network has.
+type layer struct {
+	network.Convolution
+	count int64
+}
 
-// layersOf returns the layers for images of a size (He et al. 2015, arXiv 1512.03385, table 1).
-func layersOf(size int64) []layer {
-	side := (size + 1) / 2
-	all := []layer{{7, 3, 64, 2, size, 1}}
-	side = (side + 1) / 2
-	in := int64(64)
-	for i, blocks := range []int64{3, 4, 6, 3} {
-		out := int64(64) << i
-		if in != out {
-			all = append(all, layer{3, in, out, 2, side, 1}, layer{1, in, out, 2, side, 1})
-			side = (side + 1) / 2
-			blocks-- // and the second of that block, below
-			all = append(all, layer{3, out, out, 1, side, 1})
-		}
-		all = append(all, layer{3, out, out, 1, side, 2 * blocks})
-		in = out
+// layersOf lists the convolutions of ResNet34 for images of a size, those that are alike once.
+func layersOf(size int) (all []layer, err error) {
+	n, err := network.Named(network.Default)
+	if err != nil {
+		return nil, err
 	}
-	return all
+	convolutions, err := n.Convolutions(size)
+	for _, c := range convolutions {
+		c.Kernel = ""
+		i := slices.IndexFunc(all, func(l layer) bool { return l.Convolution == c })
+		if i < 0 {
+			i, all = len(all), append(all, layer{Convolution: c})
+		}
+		all[i].count++
+	}
+	return all, err
 }
 
 const (
@@ -109,6 +111,10 @@ func (s settings) kernels(precision string, step float64) (f limitFigures, err e
 	}
 	f.Peak = 2 * peakSize * peakSize * peakSize / seconds / 1e9
 	n := int64(s.batch)
+	layers, err := layersOf(s.size())
+	if err != nil {
+		return f, err
+	}
 	for _, kind := range []struct {
 		name string
 		op   func(s *op.Scope, l layer, x, w, y tf.Output, in, kernel []int32, strides []int64) tf.Output
@@ -124,21 +130,21 @@ func (s settings) kernels(precision string, step float64) (f limitFigures, err e
 		}},
 	} {
 		k, flops := kindTime{Kind: kind.name}, 0.0
-		for i, l := range layersOf(int64(s.size())) {
+		for i, l := range layers {
 			if i == 0 && kind.name == "their data gradients" {
 				continue // the gradient of the images is not needed
 			}
-			out := (l.side + l.stride - 1) / l.stride
+			out := l.OutputSize()
 			seconds, err := timeOp(dtype, func(s *op.Scope, random func(shape ...int64) tf.Output) *tf.Operation {
-				return kind.op(s, l, random(n, l.side, l.side, l.in), random(l.kernel, l.kernel, l.in, l.out), random(n, out, out, l.out),
-					[]int32{int32(n), int32(l.side), int32(l.side), int32(l.in)}, []int32{int32(l.kernel), int32(l.kernel), int32(l.in), int32(l.out)},
-					[]int64{1, l.stride, l.stride, 1}).Op
+				return kind.op(s, l, random(n, l.Size, l.Size, l.In), random(l.Taps, l.Taps, l.In, l.Filters), random(n, out, out, l.Filters),
+					[]int32{int32(n), int32(l.Size), int32(l.Size), int32(l.In)}, []int32{int32(l.Taps), int32(l.Taps), int32(l.In), int32(l.Filters)},
+					[]int64{1, l.Stride, l.Stride, 1}).Op
 			})
 			if err != nil {
 				return f, err
 			}
 			k.Seconds += seconds * float64(l.count)
-			flops += 2 * float64(n*out*out*l.kernel*l.kernel*l.in*l.out*l.count)
+			flops += 2 * float64(n*out*out*l.Taps*l.Taps*l.In*l.Filters*l.count)
 		}
 		k.GFLOPs = flops / k.Seconds / 1e9
 		f.Kinds = append(f.Kinds, k)

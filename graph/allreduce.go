@@ -12,13 +12,13 @@ import (
 
 // accumulate returns the means of values, float32, over n micro-batches, the last
 // of which is the run that fetches them. For the runs before it there are the
-// targets nodeFirst and nodeMore.
+// targets nodeAccumulateFirst and nodeAccumulateMore.
 func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 	if n == 1 || s.Err() != nil {
 		return values
 	}
 	scope := s.SubScope("accumulated")
-	share := tg.Const(scope.SubScope("share"), float32(1)/float32(n))
+	fraction := tg.Const(scope.SubScope("share"), float32(1)/float32(n))
 	means := make([]tf.Output, len(values))
 	var first, more []*tf.Operation
 	for i, value := range values {
@@ -31,10 +31,10 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 		sum := op.VarHandleOp(vs, tf.Float, tf.MakeShape(shape...), op.VarHandleOpSharedName(fmt.Sprintf("accumulated/%d", i)))
 		first = append(first, op.AssignVariableOp(vs, sum, value))
 		more = append(more, op.AssignAddVariableOp(vs, sum, value))
-		means[i] = op.Mul(vs, op.AddV2(vs, op.ReadVariableOp(vs, sum, tf.Float), value), share)
+		means[i] = op.Mul(vs, op.AddV2(vs, op.ReadVariableOp(vs, sum, tf.Float), value), fraction)
 	}
-	session.Group(s, nodeFirst, first)
-	session.Group(s, nodeMore, more)
+	session.Group(s, nodeAccumulateFirst, first)
+	session.Group(s, nodeAccumulateMore, more)
 	return means
 }
 
@@ -63,7 +63,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 	size, key := session.Number(s, replicas), session.Number(s, session.ReplicaGroup)
 	hint := "auto"
 	if gpu {
-		hint = "nccl" // or else GPUs send everything through the host
+		hint = "nccl" // otherwise GPUs send everything through the host
 	}
 	means := make([]tf.Output, len(values))
 	// The backward pass ends with the first values: the last are ready first.
@@ -84,7 +84,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 		}
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
 		// One after the other: on several GPUs NCCL waits for ever where two
-		// devices begin in different orders.
+		// devices start in different orders.
 		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, session.Number(s, bucket+1), nil, "Add", "Div",
 			op.CollectiveReduceV2CommunicationHint(hint))
 		before = []*tf.Operation{mean.Op}

@@ -18,7 +18,9 @@ var everything = images.Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, B
 // nodes of augmentation, and only the training pass has those.
 func TestAugmentOffAddsNoNode(t *testing.T) {
 	nodes := func(a images.Augment) map[string]string {
-		r, err := buildReplica(TrainerConfig{Model: testConfig(32, network.Float32), Augment: a, Batch: 4, Loss: squaredError, Posterior: sigmoid}, share{4, 1, 1}, false)
+		cfg := testTrainerConfig(32, 4)
+		cfg.Augment = a
+		r, err := buildReplica(prepared(t, cfg))
 		if err != nil {
 			t.Fatal(err)
 		}

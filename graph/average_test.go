@@ -177,9 +177,9 @@ func TestResize(t *testing.T) {
 	for _, test := range []struct {
 		trainer *Trainer
 		size    int
-	}{{b, 31}, {b, 65}, {b, -1}, {c, 32}} {
+	}{{b, 7}, {b, 65}, {b, -1}, {c, 32}} {
 		in.Size = test.size
-		if _, err := test.trainer.Step(in); err == nil || !strings.Contains(err.Error(), "expected 32 to 64") {
+		if _, err := test.trainer.Step(in); err == nil || !strings.Contains(err.Error(), "expected 8 to 64") {
 			t.Errorf("size %d: got %v, want an error that says what is possible", test.size, err)
 		}
 	}

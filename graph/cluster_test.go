@@ -25,7 +25,6 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
-	"galaxy/internal/arch"
 )
 
 // freePorts returns ports of the loopback address that nobody listened on a moment
@@ -67,7 +66,6 @@ const workerVariable = "GALAXY_TEST_WORKER"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	arch.Stages = arch.Small // one test of each kind has resNet34
 	text := os.Getenv(workerVariable)
 	if text == "" {
 		os.Exit(m.Run())
@@ -104,12 +102,12 @@ func (task workerTask) run() (r workerResult) {
 		if err != nil {
 			return err
 		}
-		if c.Index() == 0 { // the others have no values before Share
+		if c.Index() == 0 { // the others have no values before Broadcast
 			if err := tr.Init(1); err != nil {
 				return err
 			}
 		}
-		if err := tr.Share(); err != nil {
+		if err := tr.Broadcast(); err != nil {
 			return err
 		}
 		for i := range task.Steps {

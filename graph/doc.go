@@ -1,11 +1,11 @@
-// Package graph builds ResNet34 and its training step as one TensorFlow graph
-// and runs it.
+// Package graph builds a network's training step, and its inference graph, as TensorFlow
+// graphs and runs them.
 //
 // The order of calls for training is
 //
 //	t, err := graph.NewTrainer(graph.TrainerConfig{…}) // build, start a session
 //	err = t.Init(seed)                                 // or t.Restore(prefix)
-//	err = t.Stage(batch)                               // to the devices, beside the step before
+//	err = t.Stage(batch)                               // to the devices, during the step before
 //	out, err := t.Step(graph.StepInput{…})             // forward, loss, gradients, update
 //	logits, probabilities, err := t.Predict(images)    // inference mode, same weights
 //	err = t.Save(prefix)
@@ -26,7 +26,9 @@
 // each of TrainerConfig.Devices into the graph that runs. Gradient nodes made by
 // TensorFlow's C API carry no device, so importing is the only way to place them.
 // Around the replicas are the inputs, which are split on the host, and what reads
-// and writes checkpoints.
+// and writes checkpoints. What of a training graph is optional (held images, moving
+// average, sizes, loss scale, several workers) is a row of the endpoints
+// (endpoints.go) and the ops that use it.
 //
 // # Errors
 //

@@ -17,7 +17,6 @@ func filterPrecisions() []network.Precision {
 // The layers that are measured are those of the graph: with another way for all of
 // them, no 3×3 kernel's gradient is left to the op.
 func TestFilterLayersOfReplica(t *testing.T) {
-	resNet34(t)
 	for _, p := range filterPrecisions() {
 		testFilterLayersOfReplica(t, p)
 	}
@@ -25,19 +24,18 @@ func TestFilterLayersOfReplica(t *testing.T) {
 
 func testFilterLayersOfReplica(t *testing.T, p network.Precision) {
 	for i, size := range []int{64, 70} {
-		cfg := TrainerConfig{
-			Model: testConfig(size, p), Batch: 2, Resize: i > 0, Loss: squaredError, Posterior: sigmoid, Devices: []string{"/device:CPU:0"},
-			FilterKernels: network.FilterKernels{},
-		}
-		part := share{2, 1, 1}
+		cfg := testTrainerConfig(size, 2)
+		cfg.Resize, cfg.Devices, cfg.FilterAlgorithms = i > 0, []string{"/device:CPU:0"}, network.FilterAlgorithms{}
+		cfg.Model.Precision = p
+		cfg.Model.Arch = network.Default
 		layers, err := cfg.FilterLayers()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range layers {
-			cfg.FilterKernels[l.String()] = network.OneProduct
+		for _, l := range layers { // of 7 shapes
+			cfg.FilterAlgorithms[l.String()] = network.Im2Col
 		}
-		r, err := buildReplica(cfg, part, false)
+		r, err := buildReplica(prepared(t, cfg))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,8 +45,8 @@ func testFilterLayersOfReplica(t *testing.T, p network.Precision) {
 				products++
 			}
 		}
-		if want := 2 * 16; len(layers) != 7 || products != want {
-			t.Errorf("%s, %d px: %d layers and %d products, expected 7 and %d", p, size, len(layers), products, want)
+		if want := 2 * 16; len(layers) != want || len(cfg.FilterAlgorithms) != 7 || products != want {
+			t.Errorf("%s, %d px: %d layers of %d shapes and %d products, expected %d, 7 and %[6]d", p, size, len(layers), len(cfg.FilterAlgorithms), products, want)
 		}
 	}
 }
@@ -69,8 +67,8 @@ func TestFilterLayers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Contains(l.Kernels(), kernel) {
-				t.Errorf("%s: %q is none of %q", l, kernel, l.Kernels())
+			if !slices.Contains(l.Algorithms(), kernel) {
+				t.Errorf("%s: %q is none of %q", l, kernel, l.Algorithms())
 			}
 		}
 	}
@@ -86,7 +84,7 @@ func TestFilterLayers(t *testing.T) {
 		}
 	}
 	const strided = "float32 4x8x8x64 to 128 stride 2"
-	cfg.FilterKernels = network.FilterKernels{strided: network.NineProducts}
+	cfg.FilterAlgorithms = network.FilterAlgorithms{strided: network.ShiftedMatMul}
 	if _, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), `"nine products" is none of`) {
 		t.Errorf("nine products with a stride: %v", err)
 	}

@@ -20,9 +20,8 @@ func TestGPU(t *testing.T) {
 	if !found {
 		t.Skip("TensorFlow finds no GPU here")
 	}
-	resNet34(t)
 	cfg := testTrainerConfig(64, 32)
-	cfg.Model.Align, cfg.SkipNonFinite = true, true
+	cfg.Model.Arch, cfg.Model.Align, cfg.SkipNonFinite = network.Default, true, true
 	cfg.Augment = images.Augment{Rotate: 30, Flip: true, Shift: .05, Zoom: 1.2, Brightness: .1, Contrast: .1, Color: .1}
 	const steps = 4
 	on := func(device string, p network.Precision, xla bool) TrainerConfig {

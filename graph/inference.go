@@ -33,7 +33,7 @@ type InferenceGraph struct {
 }
 
 // NewInferenceGraph builds the network in inference mode. With weights nil it
-// reads variables, which have no values until they are restored; else the
+// reads variables, which have no values until they are restored. Otherwise the
 // weights become constants with batch norm folded into the convolutions, which
 // changes outputs by rounding only.
 func NewInferenceGraph(cfg network.Config, posterior Posterior, weights network.Weights) (*InferenceGraph, error) {

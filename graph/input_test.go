@@ -8,8 +8,9 @@ import (
 
 // Held images, and batches that wait, train as images that are fed with every step.
 func TestHeldAndStaged(t *testing.T) {
-	inFull(t)
+	arch := inFull(t)
 	cfg := testTrainerConfig(32, 8)
+	cfg.Model.Arch = arch
 	cfg.Devices, cfg.Accumulate, cfg.Model.Dropout = cpus(2), 2, .2
 	const steps = 3
 	// Batch i is rows i, i + 3, i + 6 … of all.

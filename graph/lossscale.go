@@ -9,7 +9,7 @@ import (
 )
 
 // Dynamic loss scaling (Micikevicius et al. 2018, arXiv 1710.03740, §3.2) with the
-// constants of Keras' LossScaleOptimizer: the scale doubles after so many steps
+// constants of Keras' LossScaleOptimizer: the scale doubles after lossScaleGrowth steps
 // without an overflow and halves after one.
 const (
 	firstLossScale  = 1 << 15
@@ -18,7 +18,7 @@ const (
 
 // lossScale keeps the gradients of a float16 network inside float16's range: the loss
 // is multiplied before gradients are taken, which are divided again in float32. An
-// update whose gradients have overflowed is left out.
+// update whose gradients have overflowed is skipped.
 type lossScale struct {
 	scale, steps             network.Variable
 	scaleHandle, stepsHandle tf.Output
@@ -46,8 +46,8 @@ func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
 	return out
 }
 
-// ifFinite returns x, float32 [], where the gradients are finite and otherwise where
-// they are not; always x if finite, bool [], is left out, and nothing is skipped.
+// ifFinite returns x, float32 [], if the gradients are finite, and otherwise if
+// they are not. If finite, bool [], has no Op, nothing is skipped and x is returned.
 //
 // An update is skipped by numbers with which it changes nothing, since XLA compiles
 // nothing that comes after a Switch.

@@ -43,7 +43,7 @@ func cpus(n int) (names []string) {
 func lossesOf(t *testing.T, tr *Trainer, from, n int64) (losses []float64) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
-		images, labels := testBatch(tr.cfg, uint64(i))
+		images, labels := testBatch(tr.setup.TrainerConfig, uint64(i))
 		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, Seed: 3, LearningRate: 2e-5 * float64(i+1)})
 		if err != nil {
 			t.Fatal(err)
@@ -125,11 +125,12 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 		{4, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1}},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.devices, c.kind.Kind), func(t *testing.T) {
+			arch := small
 			if c.devices == 2 { // more make a longer ring, whatever the network
-				inFull(t)
+				arch = inFull(t)
 			}
 			alone := testTrainerConfig(32, 8*c.devices)
-			alone.Devices, alone.Optimizer, alone.Accumulate = cpus(1), c.kind, c.devices
+			alone.Model.Arch, alone.Devices, alone.Optimizer, alone.Accumulate = arch, cpus(1), c.kind, c.devices
 			mirrored := alone
 			mirrored.Devices, mirrored.Accumulate = cpus(c.devices), 1
 			one, all := newTestTrainer(t, alone), newTestTrainer(t, mirrored)
@@ -192,9 +193,9 @@ func TestMirroredGoesOnElsewhere(t *testing.T) {
 }
 
 func TestPlacement(t *testing.T) {
-	inFull(t)
+	arch := inFull(t)
 	cfg := testTrainerConfig(32, 8)
-	cfg.Devices, cfg.Average, cfg.Resize = cpus(2), .9, true
+	cfg.Model.Arch, cfg.Devices, cfg.Average, cfg.Resize = arch, cpus(2), .9, true
 	tr := newTestTrainer(t, cfg)
 	collectives := 0
 	for _, o := range tr.replicas[0].graph.Operations() {
@@ -260,7 +261,7 @@ func TestShare(t *testing.T) {
 		{8, 1, -1, "accumulate -1"},
 		{4, 4, 1, "at least 2 examples"},
 	} {
-		cfg := testTrainerConfig(32, c.batch)
+		cfg := testTrainerConfig(8, c.batch) // of which one pixel is left
 		cfg.Devices, cfg.Accumulate = cpus(c.devices), c.accumulate
 		if tr, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, %v, expected an error with %q", c, tr, err, c.want)

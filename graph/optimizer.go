@@ -38,7 +38,7 @@ type Optimizer struct {
 	Beta1   float64 `json:"beta1,omitempty"`
 	Beta2   float64 `json:"beta2,omitempty"`
 	Epsilon float64 `json:"epsilon,omitempty"`
-	// WeightDecay is a share per unit of learning rate, at least 0; 0 is none.
+	// WeightDecay is a fraction per unit of learning rate, at least 0; 0 is none.
 	WeightDecay float64 `json:"weight_decay"`
 	// ClipNorm scales the gradients so that their global norm is at most this
 	// (Pascanu et al. 2013, arXiv 1211.5063); 0 leaves them alone.
@@ -47,7 +47,7 @@ type Optimizer struct {
 
 const minEpsilon = 0x1p-126
 
-// Validate checks every field and says what was expected and what came.
+// Validate checks every field; its error names what was expected and what came.
 func (o Optimizer) Validate() error {
 	var errs []error
 	unit := func(name string, x float64) {

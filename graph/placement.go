@@ -11,7 +11,7 @@ import (
 	"galaxy/graph/session"
 )
 
-// Placed is a number of a training graph's ops that do one thing on one device.
+// Placed counts a training graph's ops of one purpose on one device.
 type Placed struct {
 	Device string `json:"device"`
 	Part   string `json:"part"`
@@ -24,12 +24,12 @@ var parts = []struct {
 	name   string
 	scopes []string
 }{
-	{"input", []string{nodeImages, nodeLabels, nodeSeed, nodeStep, nodeRate, nodeRow, nodeDecay, nodeTrainSize, nodeStop, nodeEvalImages, nodeRows, nodeHeld, "split_images", "split_labels"}},
+	{"input", inputScopes()},
 	{"staging", []string{nodeStage, "staged", nodeHold, "held"}},
 	{"variables", []string{"variable"}},
 	{"forward", []string{"train", "train_loss"}},
 	{"gradients", []string{"backward", "filter_gradients"}},
-	{"micro-batches", []string{"accumulated", nodeFirst, nodeMore}},
+	{"micro-batches", []string{"accumulated", nodeAccumulateFirst, nodeAccumulateMore}},
 	{"all-reduce", []string{"all_reduce"}},
 	{"clock", []string{nodeComputed, nodeReduced}},
 	{"loss scaling", []string{"scaled_loss", "unscaled", "loss_scaling", nodeScale}},
@@ -38,6 +38,16 @@ var parts = []struct {
 	{"first values", []string{"init", "init_seed"}},
 	{"checkpoints", []string{"save", "restore", "restore_model"}},
 	{"workers", []string{"share"}},
+}
+
+func inputScopes() (scopes []string) {
+	for _, e := range inputs {
+		scopes = append(scopes, e.name)
+		if e.split {
+			scopes = append(scopes, "split_"+e.name)
+		}
+	}
+	return scopes
 }
 
 // partOf names the part of a node by its first scope, which may have a number.
@@ -55,10 +65,9 @@ func partOf(name string) string {
 	return "other"
 }
 
-// placement counts the ops of a training graph by device and part, and is an error
-// where one is not where it belongs: everything of replica i on device i, all else
-// on the host, but for the copies of values from the host into a variable, which
-// are where that is. TensorFlow would put what has no device on the first GPU.
+// placement counts the ops of a training graph by device and part. An op on the wrong device is
+// an error: everything of replica i belongs on device i and all other ops on the host,
+// except copies of values from the host into a variable, which are on the variable's device. TensorFlow would put what has no device on the first GPU.
 func placement(nodes []*nodepb.NodeDef, host string, devices []string) ([]Placed, error) {
 	byName := map[string]*nodepb.NodeDef{}
 	for _, n := range nodes {

@@ -12,7 +12,7 @@ import (
 // Predictor runs a network in inference mode, whatever session it lives in. Its
 // Predict may be called concurrently if Run may.
 type Predictor struct {
-	// Images is [-1, Size, Size, 3], of the dtype that Pixels says; Logits and
+	// Images is [-1, Size, Size, 3], of the dtype that Pixels implies; Logits and
 	// Probabilities are float32 [-1, Outputs]. One of the two may be missing, its
 	// Op nil.
 	Images, Logits, Probabilities tf.Output
@@ -81,7 +81,7 @@ const (
 	PixelsSigned Pixels = "-1..1"  // float32
 )
 
-// Validate says which ranges there are.
+// Validate checks that p is one of the ranges; its error lists them.
 func (p Pixels) Validate() error {
 	switch p {
 	case PixelsBytes, Pixels255, PixelsUnit, PixelsSigned:

@@ -7,7 +7,6 @@ import (
 
 	"galaxy/graph/network"
 	"galaxy/graph/session"
-	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
 )
 
@@ -22,8 +21,14 @@ func needInt8(t *testing.T) {
 // Eight bits are enough for the logits to stay near those of float32.
 func TestQuantizedIsNearFloat32(t *testing.T) {
 	needInt8(t)
-	inFull(t)
+	for _, arch := range []string{inFull(t), bottlenecks} {
+		t.Run(arch, func(t *testing.T) { testQuantized(t, arch) })
+	}
+}
+
+func testQuantized(t *testing.T, arch string) {
 	cfg := testTrainerConfig(64, 8)
+	cfg.Model.Arch = arch
 	cfg.Optimizer.ClipNorm = .1
 	tr := newTestTrainer(t, cfg)
 	images, labels := testBatch(cfg, 5)
@@ -41,11 +46,17 @@ func TestQuantizedIsNearFloat32(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := 0
-	for _, stage := range arch.Stages {
-		blocks += stage.Blocks
+	n, err := network.Named(arch)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want := 1 + 3*blocks + len(arch.Stages) - 1; len(ranges) != want {
+	convolutions, err := n.Convolutions(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[string]int{small: 2, bottlenecks: 2, network.Default: 16}[arch]
+	// Before a block's sum is one more, and for the stem there is what the first block takes.
+	if want := len(convolutions) + blocks; len(ranges) != want {
 		t.Errorf("%d ranges, expected %d", len(ranges), want)
 	}
 	predict := func(g *InferenceGraph, err error) []float32 {

@@ -7,7 +7,6 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
-	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph/images"
@@ -15,50 +14,12 @@ import (
 	"galaxy/graph/session"
 )
 
-// Nodes of a replica that the graph around it feeds or finds by name.
-const (
-	// Inputs; the last six are there where they are used, nodeRows and nodeHeld in
-	// place of nodeImages.
-	nodeImages     = "images"        // uint8 [examples, size, size, 3]
-	nodeLabels     = "labels"        // float32 [examples, outputs]
-	nodeSeed       = "seed"          // int64 [2]
-	nodeStep       = "step"          // int64 []
-	nodeRate       = "learning_rate" // float32 []
-	nodeEvalImages = "eval_images"   // uint8 [-1, size, size, 3]
-	nodeRows       = "rows"          // int64 [examples], of nodeHeld
-	nodeHeld       = "held_images"   // uint8 [TrainerConfig.Held, size, size, 3]
-	nodeRow        = "row"           // int32 [], of the batch: that of the first example
-	nodeDecay      = "average_decay" // float32 []
-	nodeTrainSize  = "train_size"    // int32 []
-	nodeStop       = "stop"          // float32 [], of a worker
-
-	// Results.
-	nodeLoss          = "loss"          // float32 [], of the whole batch
-	nodeNorm          = "gradient_norm" // float32 [], the same
-	nodeScale         = "scale"         // float32 [], of the loss in this step, in float16
-	nodeComputed      = "computed"      // float32 [], when the replica's gradients are there
-	nodeReduced       = "reduced"       // float32 [], when their means are, where there are several replicas
-	nodeStopped       = "stopped"       // float32 [], the mean of stop over the workers, where there are several
-	nodeLogits        = "logits"        // float32 [-1, outputs], of eval_images
-	nodeProbabilities = "probabilities" // float32 [-1, outputs], of eval_images
-
-	// Targets; the last five are there where they are used.
-	nodeStage   = "stage"      // a batch for the step after those staged before
-	nodeTrain   = "update"     // of the weights, with the last of the micro-batches
-	nodeAverage = "average"    // update, and then the average of the weights
-	nodeBegin   = "begin"      // trains from the model's weights on
-	nodeHold    = "hold"       // the images that steps take rows of
-	nodeFirst   = "accumulate" // the first micro-batch of an update
-	nodeMore    = "accumulate_more"
-)
-
 // replicaPrefix and its number are the scope of a replica in the graph around it.
 const replicaPrefix = "replica_"
 
-// replica is the serialised graph of one device's share of a training step, but for
-// its inputs, from images to updates: forward pass, loss, gradients, the means of
-// those over micro-batches and replicas, updates. Replicas that begin with the same
-// weights keep the same weights.
+// replica is the serialised graph of one device's part of a training step, without its inputs,
+// from images to updates: forward pass, loss, gradients, their means over micro-batches and
+// replicas, updates. Replicas that start with the same weights keep the same weights.
 type replica struct {
 	def []byte
 	// model, slots and live are the variables: the model's, the optimizer's, and
@@ -66,145 +27,44 @@ type replica struct {
 	model, slots, live []network.Variable
 }
 
-// share is one replica's part of a batch.
-type share struct {
-	examples   int // of a micro-batch
-	replicas   int // of all workers
-	accumulate int // micro-batches of a replica
+// replicaBuilder is a replica under construction.
+type replicaBuilder struct {
+	setup
+	graph *tf.Graph
+	s     *op.Scope
+	in    map[string]tf.Output
+	// vars are the model's variables, and trained those that a step updates: the same, unless
+	// the model's are averages of them.
+	vars, trained *network.Variables
+	stats         map[string]tf.Output // batch norm's new moving averages
+	scale         *lossScale           // in float16
+	replica       *replica
 }
 
-// whole tells whether the replica sees all of a batch at once.
-func (s share) whole() bool { return s.replicas*s.accumulate == 1 }
+// means are values over the whole batch, float32: of micro-batches, replicas and workers.
+type means struct {
+	gradients, averages []tf.Output // in the order of vars.List
+	loss, stopped       tf.Output
+}
 
-// buildReplica builds a replica for its share of cfg's batches, to run on GPUs or
-// CPUs.
-func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error) {
+// buildReplica builds a replica in a graph of its own.
+func buildReplica(c setup) (_ *replica, err error) {
 	g := tf.NewGraph()
 	s := op.NewScopeWithGraph(g)
 	defer session.RecoverBuild(s, &err)
-	cfg := c.Model
-	cfg.Emulated = cfg.Precision.Emulated(gpu)
-	size := int64(cfg.Size)
-	pixels, labels := input(s, c, part)
-	step := session.Placeholder(s, nodeStep, tf.Int64)
-	rate := session.Placeholder(s, nodeRate, tf.Float)
-	evalImages := session.Placeholder(s, nodeEvalImages, tf.Uint8, -1, size, size, 3)
-
-	vars := network.NewVariables(s, "")
-	trained := vars
+	b := &replicaBuilder{setup: c, graph: g, s: s, in: c.placeholders(s, c.examples), replica: &replica{}, stats: map[string]tf.Output{}}
+	b.vars = network.NewVariables(s, "")
+	b.trained = b.vars
 	if c.Average > 0 {
-		trained = network.NewVariables(s, liveSuffix)
+		b.trained = network.NewVariables(s, liveSuffix)
 	}
-	train := &network.Builder{Config: cfg, Params: trained, Training: true, Augment: c.Augment, Stats: map[string]tf.Output{}}
-	draw := images.Random{Seed: session.Placeholder(s, nodeSeed, tf.Int64, 2)}
-	if !part.whole() {
-		draw.Row, draw.Batch = session.Placeholder(s, nodeRow, tf.Int32), int64(c.Batch)
+	loss := b.forward()
+	gradients, err := b.gradients(loss)
+	if err != nil {
+		return nil, err
 	}
-	if c.Resize {
-		train.Size = session.Placeholder(s, nodeTrainSize, tf.Int32)
-	}
-	trainLogits := train.Logits(s.SubScope("train"), pixels, draw)
-	loss := c.Loss(s.SubScope("train_loss"), trainLogits, labels)
-
-	eval := &network.Builder{Config: cfg, Params: vars}
-	logits := session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), evalImages, images.Random{}))
-	session.Named(s, nodeProbabilities, c.Posterior(s.SubScope("posterior"), logits))
-
-	// The values that replicas and micro-batches have to agree on.
-	var values []tf.Output
-	for _, v := range vars.List {
-		if v.Trainable {
-			values = append(values, trained.Reads[v.Name])
-		}
-	}
-	scaled, scale := loss, (*lossScale)(nil)
-	if cfg.Precision == network.Float16 {
-		scale = newLossScale(s)
-		scaled = op.Mul(s.SubScope("scaled_loss"), loss, scale.read)
-	}
-	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{scaled}, values)
-	if s.Err() == nil && len(c.FilterKernels) > 0 {
-		layers, err := c.FilterLayers()
-		if err != nil {
-			return nil, err
-		}
-		if gradients, err = network.FilterGradients(s.SubScope("filter_gradients"), g, layers, c.FilterKernels, gradients); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("build replica: %w", err)
-	}
-	if scale != nil {
-		gradients = scale.unscale(s.SubScope("unscaled"), gradients)
-	}
-	values = append(gradients, loss)
-	for _, v := range vars.List {
-		if !v.Trainable {
-			values = append(values, train.Stats[v.Name])
-		}
-	}
-	values = accumulate(s, part.accumulate, values)
-	mark(s, nodeComputed, loss, values)
-	us := s // of what changes variables
-	if c.Cluster != nil {
-		values = append(values, session.Placeholder(s, nodeStop, tf.Float))
-	}
-	values = allReduce(s.SubScope("all_reduce"), part.replicas, gpu, values)
-	if part.replicas > 1 {
-		// A step of which a part does not arrive changes nothing.
-		if reduced := mark(s, nodeReduced, loss, values); reduced != nil {
-			us = s.WithControlDependencies(reduced)
-		}
-	}
-
-	// The updates.
-	r := &replica{model: vars.List}
-	var updates []update
-	for _, v := range vars.List {
-		if !v.Trainable {
-			continue
-		}
-		u := update{variable: v, handle: trained.Handles[v.Name], read: trained.Reads[v.Name], gradient: values[len(updates)]}
-		for _, suffix := range c.Optimizer.slots() {
-			slot := network.Variable{Name: v.Name + suffix, Shape: v.Shape}
-			handle, _ := network.NewVariable(s, slot)
-			u.slots, r.slots = append(u.slots, handle), append(r.slots, slot)
-		}
-		updates = append(updates, u)
-	}
-	values = values[len(updates):]
-	session.Named(s, nodeLoss, values[0])
-	values = values[1:]
-	norm := session.Named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
-	var targets []*tf.Operation
-	var finite tf.Output
-	if scale != nil || c.SkipNonFinite {
-		finite = op.IsFinite(us.SubScope("if_finite"), norm)
-	}
-	if scale != nil {
-		r.slots = append(r.slots, scale.scale, scale.steps)
-		session.Named(s, nodeScale, scale.read)
-		targets = scale.update(us.SubScope("loss_scaling"), finite)
-	}
-	targets = append(targets, c.Optimizer.apply(us.SubScope("optimizer"), updates, rate, step, norm, finite, gpu)...)
-	for _, v := range vars.List {
-		if !v.Trainable {
-			as := us.SubScope("assign_average")
-			if finite.Op != nil {
-				values[0] = op.Select(as, finite, values[0], trained.Reads[v.Name])
-			}
-			targets = append(targets, op.AssignVariableOp(as, trained.Handles[v.Name], values[0]))
-			values = values[1:]
-		}
-	}
-	session.Group(s, nodeTrain, targets)
-	if c.Cluster != nil {
-		session.Named(s, nodeStopped, values[0])
-	}
-	if c.Average > 0 {
-		r.live = averageWeights(s, vars, trained, finite, targets)
-	}
+	m := b.reduce(gradients, loss)
+	b.update(m)
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build replica: %w", err)
 	}
@@ -214,43 +74,154 @@ func buildReplica(c TrainerConfig, part share, gpu bool) (_ *replica, err error)
 	}
 	// Inputs come from outside: importing would leave theirs behind, unused.
 	def.Node = slices.DeleteFunc(def.Node, func(n *nodepb.NodeDef) bool { return n.Op == "Placeholder" })
-	if r.def, err = proto.Marshal(def); err != nil {
+	if b.replica.def, err = proto.Marshal(def); err != nil {
 		return nil, fmt.Errorf("encode replica: %w", err)
 	}
-	return r, nil
+	b.replica.model = b.vars.List
+	return b.replica, nil
 }
 
-// mark gives x, float32 [], a node of a name that is there only when all values are.
-func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) *tf.Operation {
+// forward adds the training pass and the inference pass, and returns the loss of a micro-batch,
+// float32 [].
+func (b *replicaBuilder) forward() (loss tf.Output) {
+	s, cfg := b.s, b.Model
+	cfg.Emulated = cfg.Precision.Emulated(b.gpu)
+	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
+	examples, labels := stagedBatch(s, b.setup, b.in)
+	draw := images.Random{Seed: b.in[nodeSeed], Row: b.in[nodeRow], Batch: int64(b.Batch)}
+	loss = b.Loss(s.SubScope("train_loss"), train.Logits(s.SubScope("train"), examples, draw), labels)
+
+	eval := &network.Builder{Config: cfg, Params: b.vars}
+	logits := session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), b.in[nodeEvalImages], images.Random{}))
+	session.Named(s, nodeProbabilities, b.Posterior(s.SubScope("posterior"), logits))
+	return loss
+}
+
+// gradients returns the gradients of loss by the trainable variables, in their order.
+func (b *replicaBuilder) gradients(loss tf.Output) ([]tf.Output, error) {
+	s := b.s
+	var names []string
+	var weights []tf.Output
+	for _, v := range b.vars.List {
+		if v.Trainable {
+			names, weights = append(names, v.Name), append(weights, b.trained.Reads[v.Name])
+		}
+	}
+	if b.Model.Precision == network.Float16 {
+		b.scale = newLossScale(s)
+		loss = op.Mul(s.SubScope("scaled_loss"), loss, b.scale.read)
+	}
+	gradients := op.Gradients(s.SubScope("backward"), []tf.Output{loss}, weights)
+	if s.Err() == nil && len(b.FilterAlgorithms) > 0 {
+		layers, err := b.FilterLayers()
+		if err != nil {
+			return nil, err
+		}
+		if gradients, err = network.FilterGradients(s.SubScope("filter_gradients"), b.graph, layers, b.FilterAlgorithms, names, gradients); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("build replica: %w", err)
+	}
+	if b.scale != nil {
+		gradients = b.scale.unscale(s.SubScope("unscaled"), gradients)
+	}
+	return gradients, nil
+}
+
+// reduce adds the means over micro-batches and replicas. Where there are several replicas, ops
+// that change variables have to come after them.
+func (b *replicaBuilder) reduce(gradients []tf.Output, loss tf.Output) (m means) {
+	n := len(gradients)
+	values := append(gradients, loss)
+	for _, v := range b.vars.List {
+		if !v.Trainable {
+			values = append(values, b.stats[v.Name])
+		}
+	}
+	all := len(values)
+	values = accumulate(b.s, b.accumulate, values)
+	mark(b.s, nodeComputed, loss, values)
+	if b.Cluster != nil {
+		values = append(values, b.in[nodeStop])
+	}
+	values = allReduce(b.s.SubScope("all_reduce"), b.replicas, b.gpu, values)
+	m = means{gradients: values[:n], loss: values[n], averages: values[n+1 : all]}
+	if b.Cluster != nil {
+		m.stopped = values[all]
+	}
+	if b.replicas > 1 {
+		mark(b.s, nodeReduced, loss, values)
+	}
+	return m
+}
+
+// update adds the ops that change variables.
+func (b *replicaBuilder) update(m means) {
+	s, us := b.s, b.s // us is the scope of what changes variables
+	if reduced := b.graph.Operation(nodeReduced); reduced != nil {
+		us = s.WithControlDependencies(reduced) // a step of which a part does not arrive changes nothing
+	}
+	updates := b.slots(m.gradients)
+	session.Named(s, nodeLoss, m.loss)
+	norm := session.Named(s, nodeNorm, globalNorm(s.SubScope("global_norm"), updates))
+	var changes []*tf.Operation
+	var finite tf.Output
+	if b.scale != nil || b.SkipNonFinite {
+		finite = op.IsFinite(us.SubScope("if_finite"), norm)
+	}
+	if b.scale != nil {
+		b.replica.slots = append(b.replica.slots, b.scale.scale, b.scale.steps)
+		session.Named(s, nodeScale, b.scale.read)
+		changes = b.scale.update(us.SubScope("loss_scaling"), finite)
+	}
+	changes = append(changes, b.Optimizer.apply(us.SubScope("optimizer"), updates, b.in[nodeRate], b.in[nodeStep], norm, finite, b.gpu)...)
+	for _, v := range b.vars.List {
+		if !v.Trainable {
+			as, average := us.SubScope("assign_average"), m.averages[0]
+			if finite.Op != nil {
+				average = op.Select(as, finite, average, b.trained.Reads[v.Name])
+			}
+			changes = append(changes, op.AssignVariableOp(as, b.trained.Handles[v.Name], average))
+			m.averages = m.averages[1:]
+		}
+	}
+	session.Group(s, nodeTrain, changes)
+	if b.Cluster != nil {
+		session.Named(s, nodeStopped, m.stopped)
+	}
+	if b.Average > 0 {
+		b.replica.live = averageWeights(s, b.vars, b.trained, b.in[nodeDecay], finite, changes)
+	}
+}
+
+// slots adds the optimizer's slots and returns what it updates by the gradients.
+func (b *replicaBuilder) slots(gradients []tf.Output) (updates []update) {
+	for _, v := range b.vars.List {
+		if !v.Trainable {
+			continue
+		}
+		u := update{variable: v, handle: b.trained.Handles[v.Name], read: b.trained.Reads[v.Name], gradient: gradients[len(updates)]}
+		for _, suffix := range b.Optimizer.slots() {
+			slot := network.Variable{Name: v.Name + suffix, Shape: v.Shape}
+			handle, _ := network.NewVariable(b.s, slot)
+			u.slots, b.replica.slots = append(u.slots, handle), append(b.replica.slots, slot)
+		}
+		updates = append(updates, u)
+	}
+	return updates
+}
+
+// mark gives x, float32 [], a node of a name that is ready only when all values are.
+func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) {
 	var ops []*tf.Operation
 	for _, v := range values {
 		ops = append(ops, v.Op)
 	}
-	if s.Err() != nil {
-		return nil
+	if s.Err() == nil {
+		session.Named(s.WithControlDependencies(ops...), name, x)
 	}
-	return session.Named(s.WithControlDependencies(ops...), name, x).Op
-}
-
-// averageWeights adds the average of the trained weights, for after an update, and
-// returns the variables that are trained. Updates that are skipped do not count.
-func averageWeights(s *op.Scope, model, trained *network.Variables, finite tf.Output, updates []*tf.Operation) (live []network.Variable) {
-	after := s.SubScope("average_weights").WithControlDependencies(updates...)
-	rs := s.SubScope("average_rest")
-	rest := op.Sub(rs, tg.Const(rs.SubScope("one"), float32(1)), session.Placeholder(s, nodeDecay, tf.Float))
-	rest = ifFinite(rs, finite, rest, 0)
-	var begins, averages []*tf.Operation
-	for _, v := range model.List {
-		as := after.SubScope(v.Name)
-		now := op.ReadVariableOp(as, trained.Handles[v.Name], tf.Float)
-		far := op.Mul(as, op.Sub(as, model.Reads[v.Name], now), rest)
-		averages = append(averages, op.AssignSubVariableOp(as, model.Handles[v.Name], far))
-		begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), trained.Handles[v.Name], model.Reads[v.Name]))
-		live = append(live, network.Variable{Name: v.Name + liveSuffix, Shape: v.Shape})
-	}
-	session.Group(s, nodeBegin, begins)
-	session.Group(s, nodeAverage, averages)
-	return live
 }
 
 // imported finds the nodes of a replica inside the graph it was imported into.

@@ -12,25 +12,23 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
 	"galaxy/graph/network"
-	"galaxy/internal/arch"
 )
 
-// resNet34 has a test build the published network, also with -short. Such a test cannot be
-// parallel: those that are begin when all others have ended.
-func resNet34(t *testing.T) {
-	was := arch.Stages
-	t.Cleanup(func() { arch.Stages = was })
-	arch.Stages = arch.ResNet34
-}
+// small names the network of tests that are not about a network: one test of each kind has
+// ResNet34.
+const (
+	small       = "resnet6"
+	bottlenecks = "resnet8" // of another kind of block
+)
 
 // inFull has a test build the published network, in gigabytes of memory and on all cores, or
-// with -short the small one beside other tests.
-func inFull(t *testing.T) {
+// with -short the small one beside other tests. It returns the network's name.
+func inFull(t *testing.T) string {
 	if testing.Short() {
 		t.Parallel()
-	} else {
-		resNet34(t)
+		return small
 	}
+	return network.Default
 }
 
 func TestInit(t *testing.T) {
@@ -92,10 +90,9 @@ func TestInit(t *testing.T) {
 // Gradients are judged layer by layer (TestConvolutions): batch norm and ReLU make of a
 // rounding error in the first layer half of the last one's gradient, in any precision.
 func TestPrecisionsAreNearFloat32(t *testing.T) {
-	resNet34(t)
 	compute := func(p network.Precision) (loss float64, logits []float32) {
 		cfg := testTrainerConfig(32, 8)
-		cfg.Model.Precision = p
+		cfg.Model.Arch, cfg.Model.Precision = network.Default, p
 		tr := newTestTrainer(t, cfg)
 		images, labels := testBatch(cfg, 5)
 		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, LearningRate: 1e-6})
@@ -135,9 +132,10 @@ func TestTrainerRefuses(t *testing.T) {
 		change func(*TrainerConfig)
 		want   string
 	}{
-		{func(c *TrainerConfig) { c.Batch = 1 }, "batch norm needs at least 2"},
-		{func(c *TrainerConfig) { c.Model.Size = 8 }, "image size 8"},
-		{func(c *TrainerConfig) { c.Optimizer.Kind = "lamb" }, `optimizer "lamb"`},
+		{func(c *TrainerConfig) { c.Batch, c.Model.Size = 1, 8 }, "batch norm needs at least 2"},
+		{func(c *TrainerConfig) { c.Model.Size = 7 }, "size 7: expected images of 8 to 1024"},
+		{func(c *TrainerConfig) { c.Model.Arch = "vgg" }, "arch vgg: expected one of resnet18"},
+		{func(c *TrainerConfig) { c.Optimizer.Kind = "lamb" }, "kind lamb: expected sgd or adamw"},
 		{func(c *TrainerConfig) { c.Session.Threads = -1 }, "threads -1"},
 		{func(c *TrainerConfig) {
 			c.Loss = func(s *op.Scope, logits, labels tf.Output) tf.Output { return op.MatMul(s, logits, labels) }

@@ -26,7 +26,7 @@ func squaredError(s *op.Scope, logits, labels tf.Output) tf.Output {
 func sigmoid(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
 
 func testConfig(size int, p network.Precision) network.Config {
-	return network.Config{Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+	return network.Config{Arch: small, Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
 }
 
 func testTrainerConfig(size, batch int) TrainerConfig {
@@ -34,6 +34,15 @@ func testTrainerConfig(size, batch int) TrainerConfig {
 		Model: testConfig(size, network.Float32), Loss: squaredError, Posterior: sigmoid, Batch: batch,
 		Optimizer: Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
 	}
+}
+
+func prepared(t testing.TB, cfg TrainerConfig) setup {
+	t.Helper()
+	c, err := cfg.prepare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func newTestTrainer(t testing.TB, cfg TrainerConfig) *Trainer {
@@ -70,14 +79,14 @@ func testBatch(cfg TrainerConfig, seed uint64) (images []byte, labels []float32)
 }
 
 func TestTrainerLearnsAndRestores(t *testing.T) {
-	inFull(t)
+	arch := inFull(t)
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2},
 	} {
 		t.Run(string(o.Kind), func(t *testing.T) {
 			cfg := testTrainerConfig(32, 8)
-			cfg.Optimizer, cfg.Model.Dropout = o, .2
+			cfg.Optimizer, cfg.Model.Arch, cfg.Model.Dropout = o, arch, .2
 			rate := map[OptimizerKind]float64{SGD: .05, AdamW: 1e-3}[o.Kind]
 			tr := newTestTrainer(t, cfg)
 			step := func(tr *Trainer, i int64) StepOutput {
@@ -154,8 +163,14 @@ func openInference(t *testing.T, cfg network.Config, weights network.Weights) *I
 }
 
 func TestFrozenEqualsVariables(t *testing.T) {
-	inFull(t)
+	for _, arch := range []string{inFull(t), bottlenecks} {
+		t.Run(arch, func(t *testing.T) { testFrozen(t, arch) })
+	}
+}
+
+func testFrozen(t *testing.T, arch string) {
 	cfg := testTrainerConfig(64, 8)
+	cfg.Model.Arch = arch
 	tr := newTestTrainer(t, cfg)
 	for i := range int64(5) { // so that the moving averages are not those of the start
 		images, labels := testBatch(cfg, uint64(i))
@@ -204,14 +219,14 @@ func TestRestoreRefusesAnotherNetwork(t *testing.T) {
 // A snapshot keeps the values that variables have when it is taken, whatever the
 // steps made until it is saved.
 func TestSnapshot(t *testing.T) {
-	inFull(t)
+	arch := inFull(t)
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-2},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2, ClipNorm: 1},
 	} {
 		t.Run(string(o.Kind), func(t *testing.T) {
 			cfg := testTrainerConfig(32, 8)
-			cfg.Optimizer, cfg.Average = o, .5
+			cfg.Optimizer, cfg.Model.Arch, cfg.Average = o, arch, .5
 			tr := newTestTrainer(t, cfg)
 			prefix := filepath.Join(t.TempDir(), "variables")
 			if err := tr.SaveSnapshot(prefix); err == nil {

@@ -112,11 +112,11 @@ func randomLabels(rng *rand.Rand, n int) []float32 {
 	return labels
 }
 
-func newTrainer(t *testing.T, size, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
+func newTrainer(t *testing.T, arch string, size, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
 	t.Helper()
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: network.Config{
-			Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean, Std: channelStd,
+			Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean, Std: channelStd,
 		},
 		Loss: loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
 	})
@@ -130,11 +130,11 @@ func newTrainer(t *testing.T, size, batch int, loss graph.Loss, optimizer graph.
 // and moving mean 0, so that two of them could be swapped unseen. The steps of
 // rate 0 that follow let the moving averages catch up, so that inference gives
 // logits of the usual size.
-func seasoned(t *testing.T) string {
+func seasoned(t *testing.T, arch string) string {
 	t.Helper()
 	const size, batch = 64, 8
 	rng := rand.New(rand.NewPCG(7, 0))
-	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
+	trainer := newTrainer(t, arch, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
 	must(t, trainer.Init(1))
 	for step := range int64(30) {
 		rate := 0.0

@@ -1,10 +1,11 @@
-"""ResNet34 out of plain Keras layers: the peer that our graph is judged by.
+"""ResNets out of plain Keras layers: the peer that our graph is judged by.
 
-Nothing here is shared with the Go code. The network is written down a second
-time, from the paper (He et al. 2015, arXiv 1512.03385, table 1: 3-4-6-3 basic
-blocks) and from what the project states about it: 7x7/2 stem, 3x3/2 max pool,
-SAME padding, a projection shortcut where the shape changes, batch norm with
-epsilon 1e-5 and moving averages of momentum 0.9, dropout before the head.
+Nothing here is shared with the Go code. The networks are written down a second
+time, from the paper (He et al. 2015, arXiv 1512.03385, table 1) and from what
+the project states about them: 7x7/2 stem, 3x3/2 max pool, SAME padding, a
+projection shortcut where the shape changes, the stride of a bottleneck block in
+its 3x3 convolution, batch norm with epsilon 1e-5 and moving averages of momentum
+0.9, dropout before the head.
 
 Keras forbids '/' in the name of a layer, so a layer is named
 'stage2_block1_conv1' and its variables go by 'stage2/block1/conv1/kernel',
@@ -23,17 +24,26 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
+# Whether blocks are bottlenecks, and how many there are in each stage.
+NETWORKS = {
+    "resnet6": (False, (1, 1)),
+    "resnet8": (True, (1, 1)),
+    "resnet18": (False, (2, 2, 2, 2)),
+    "resnet34": (False, (3, 4, 6, 3)),
+    "resnet50": (True, (3, 4, 6, 3)),
+    "resnet101": (True, (3, 4, 23, 3)),
+}
 
 
-def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uint8"):
-    """ResNet34 from images [n, size, size, 3], 0 to 255, to logits [n, outputs].
+def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uint8", arch="resnet34"):
+    """A network from images [n, size, size, 3], 0 to 255, to logits [n, outputs].
 
     mean and std: three numbers each, per colour channel, on the scale 0 to 1.
     dtype: a Keras dtype policy ('float32', 'float64', 'mixed_bfloat16'). The
     head always works in the policy's variable dtype, so that logits and loss
     are never computed in bfloat16.
     pixels: dtype of the images; float32 where they are resampled before.
+    arch: one of NETWORKS.
     """
     policy = keras.dtype_policies.get(dtype)
     wide = policy.variable_dtype
@@ -55,12 +65,21 @@ def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uin
         scale=list(1 / (255 * std)), offset=list(-mean / std), dtype=wide, name="normalise")(images)
     x = relu(conv_bn(x, 64, 7, 2, "stem_conv", "stem_bn"))
     x = keras.layers.MaxPooling2D(3, 2, padding="same", dtype=policy)(x)
-    for s, (blocks, filters) in enumerate(STAGES, 1):
+    bottleneck, stages = NETWORKS[arch]
+    for s, blocks in enumerate(stages, 1):
+        width = 64 * 2 ** (s - 1)
         for b in range(1, blocks + 1):
             at = f"stage{s}_block{b}_"
             stride = 2 if s > 1 and b == 1 else 1
-            y = relu(conv_bn(x, filters, 3, stride, at + "conv1", at + "bn1"))
-            y = conv_bn(y, filters, 3, 1, at + "conv2", at + "bn2")
+            if bottleneck:
+                filters = 4 * width
+                y = relu(conv_bn(x, width, 1, 1, at + "conv1", at + "bn1"))
+                y = relu(conv_bn(y, width, 3, stride, at + "conv2", at + "bn2"))
+                y = conv_bn(y, filters, 1, 1, at + "conv3", at + "bn3")
+            else:
+                filters = width
+                y = relu(conv_bn(x, width, 3, stride, at + "conv1", at + "bn1"))
+                y = conv_bn(y, width, 3, 1, at + "conv2", at + "bn2")
             if x.shape[-1] != filters:
                 x = conv_bn(x, filters, 1, stride, at + "shortcut_conv", at + "shortcut_bn")
             x = relu(keras.layers.Add(dtype=policy)([y, x]))

@@ -1,6 +1,6 @@
-"""Logits and moving averages of the Keras ResNet34 on given weights and images.
+"""Logits and moving averages of a Keras ResNet on given weights and images.
 
-In: {"checkpoint": prefix, "mean": [3], "std": [3],
+In: {"arch": name, "checkpoint": prefix, "mean": [3], "std": [3],
      "cases": [{"size": px, "count": n, "images": file of uint8 [n,px,px,3]}]}
 Out: {"cases": [{"size", "inference": logits, "training": logits,
       "inference64": ..., "training64": ..., "moving": {key: array},
@@ -15,7 +15,7 @@ import keras_resnet as kr
 
 
 def run(case, spec, weights, dtype):
-    model = kr.build(case["size"], spec["mean"], spec["std"], dtype=dtype)
+    model = kr.build(case["size"], spec["mean"], spec["std"], dtype=dtype, arch=spec["arch"])
     kr.assign(model, weights)
     x = kr.images(case["images"], case["count"], case["size"])
     inference = model(x, training=False).numpy()

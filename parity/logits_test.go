@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"galaxy/graph"
+	"galaxy/graph/network"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -21,16 +22,31 @@ const (
 	roundingFloor   = 2e-6 // of the largest value: below this both are exact
 )
 
-// TestLogits compares our network with the Keras one on the same weights, in
-// inference mode and in training mode, at even, odd and larger sizes, and the
-// moving averages of batch norm after one training step.
+// TestLogits compares every network with the one of Keras on the same weights, in
+// inference mode and in training mode, and the moving averages of batch norm after one
+// training step: the default one at even, odd and larger sizes.
 func TestLogits(t *testing.T) {
-	const count = 4
-	prefix := seasoned(t)
-	sizes := []int{64, 69, 96, 128}
-	if testing.Short() {
-		sizes = sizes[:2]
+	for _, arch := range network.Names() {
+		t.Run(arch, func(t *testing.T) {
+			sizes := []int{64, 69, 96, 128}
+			switch {
+			case arch != network.Default:
+				sizes = sizes[:1]
+			case testing.Short():
+				sizes = sizes[:2]
+			}
+			testLogits(t, arch, sizes)
+		})
 	}
+}
+
+func testLogits(t *testing.T, arch string, sizes []int) {
+	const count = 4
+	net, err := network.Named(arch)
+	must(t, err)
+	convolutions, err := net.Convolutions(sizes[0])
+	must(t, err)
+	prefix := seasoned(t, arch)
 
 	type networkCase struct {
 		Size   int    `json:"size"`
@@ -38,11 +54,12 @@ func TestLogits(t *testing.T) {
 		Images string `json:"images"`
 	}
 	question := struct {
+		Arch       string        `json:"arch"`
 		Checkpoint string        `json:"checkpoint"`
 		Mean       [3]float64    `json:"mean"`
 		Std        [3]float64    `json:"std"`
 		Cases      []networkCase `json:"cases"`
-	}{Checkpoint: prefix, Mean: channelMean, Std: channelStd}
+	}{Arch: arch, Checkpoint: prefix, Mean: channelMean, Std: channelStd}
 	pixels := map[int][]byte{}
 	for _, size := range sizes {
 		pixels[size] = randomImages(rand.New(rand.NewPCG(uint64(size), 1)), count, size)
@@ -63,7 +80,7 @@ func TestLogits(t *testing.T) {
 
 	for _, keras := range answer.Cases {
 		t.Run(fmt.Sprintf("%dpx", keras.Size), func(t *testing.T) {
-			ours := runNetwork(t, prefix, pixels[keras.Size], count, keras.Size)
+			ours := runNetwork(t, arch, prefix, pixels[keras.Size], count, keras.Size)
 			compare(t, "inference logits", ours.inference, flat(keras.Inference), flat(keras.Inference64))
 			compare(t, "training logits", ours.training, flat(keras.Training), flat(keras.Training64))
 			averages := 0
@@ -71,8 +88,8 @@ func TestLogits(t *testing.T) {
 				compare(t, name, values, keras.Moving[name], keras.Moving64[name])
 				averages++
 			}
-			if averages != 2*36 || len(keras.Moving) != averages {
-				t.Errorf("%d moving averages of ours, %d of Keras: want 72, two for each of 36 batch norms", averages, len(keras.Moving))
+			if want := 2 * len(convolutions); averages != want || len(keras.Moving) != want {
+				t.Errorf("%d moving averages of ours, %d of Keras: expected %d, two for each convolution", averages, len(keras.Moving), want)
 			}
 		})
 	}
@@ -90,7 +107,7 @@ type networkRun struct {
 // with respect to the bias is Σ over examples of labels·logits, one plain step
 // of rate 1 from a zeroed bias's point of view moves it by −logits of the one
 // example whose labels are 1. So this checks the gradient's way back as well.
-func runNetwork(t *testing.T, prefix string, images []byte, count, size int) networkRun {
+func runNetwork(t *testing.T, arch, prefix string, images []byte, count, size int) networkRun {
 	t.Helper()
 	half := func(s *op.Scope, logits, labels tf.Output) tf.Output {
 		s = s.SubScope("half_squares")
@@ -98,7 +115,7 @@ func runNetwork(t *testing.T, prefix string, images []byte, count, size int) net
 		sum := op.Sum(s.SubScope("sum"), squares, op.Const(s.SubScope("axes"), []int32{0, 1}))
 		return op.Mul(s.SubScope("half"), sum, op.Const(s.SubScope("factor"), float32(0.5)))
 	}
-	trainer := newTrainer(t, size, count, half, graph.Optimizer{Kind: graph.SGD})
+	trainer := newTrainer(t, arch, size, count, half, graph.Optimizer{Kind: graph.SGD})
 	run := networkRun{moving: map[string][]float32{}}
 	must(t, trainer.Init(0))
 	for example := range count {

@@ -42,7 +42,7 @@ const (
 // network that was exported, and of one in eight bits those that we have from it.
 func TestSavedModels(t *testing.T) {
 	const size, crop, count = 64, 207, 3
-	prefix := seasoned(t)
+	prefix := seasoned(t, network.Default)
 	rng := rand.New(rand.NewPCG(21, 0))
 	model := network.Config{Size: size, Outputs: outputs, Precision: network.Float32, Align: true, Mean: channelMean, Std: channelStd}
 	posterior := focal.Default().Posterior
@@ -172,7 +172,7 @@ func encodeJPEGs(t *testing.T, rng *rand.Rand, count, crop, size int) (files []s
 func TestCheckpoint(t *testing.T) {
 	const size, batch = 32, 4
 	rng := rand.New(rand.NewPCG(31, 0))
-	trainer := newTrainer(t, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+	trainer := newTrainer(t, network.Default, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
 	must(t, trainer.Init(2))
 	_, err := trainer.Step(graph.StepInput{Batch: graph.Batch{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch)}, LearningRate: 1e-3})
 	must(t, err)

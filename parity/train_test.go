@@ -10,6 +10,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/train"
 )
 
@@ -75,7 +76,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 		Optimizer: optimizer,
 	}
 
-	trainer := newTrainer(t, size, batch, loss.Loss, optimizer)
+	trainer := newTrainer(t, network.Default, size, batch, loss.Loss, optimizer)
 	must(t, trainer.Init(5))
 	must(t, trainer.Save(question.Start))
 	norms := []float64{}

@@ -41,6 +41,8 @@ type Metadata struct {
 	// columns, or the classes derived from them (Objective.Head). It is never nil of a
 	// loaded model; metadata without one is about labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero"`
+	// Arch is the name of the network; models of older versions, without it, are resnet34.
+	Arch string `json:"arch,omitempty"`
 	// Size is the height and width of the images, and Crop the height and width of the
 	// centre of a JPEG that is downscaled to it, both in pixels.
 	Size int `json:"size"`

@@ -33,7 +33,6 @@ import (
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
-	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
 	"galaxy/labels"
 	"galaxy/savedmodel"
@@ -49,8 +48,12 @@ const (
 var params = focal.Params{Alpha: 0.3, Gamma: 1.5}
 
 func modelConfig(precision network.Precision) network.Config {
+	arch := network.Default
+	if testing.Short() {
+		arch = "resnet6"
+	}
 	return network.Config{
-		Size: size, Outputs: outputs, Precision: precision,
+		Arch: arch, Size: size, Outputs: outputs, Precision: precision,
 		Mean: [3]float64{0.1, 0.2, 0.15}, Std: [3]float64{0.2, 0.1, 0.15},
 	}
 }
@@ -108,9 +111,6 @@ var temp string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if testing.Short() {
-		arch.Stages = arch.Small
-	}
 	os.Exit(func() int {
 		var err error
 		if temp, err = os.MkdirTemp("", "savedmodel-*"); err != nil {
@@ -319,7 +319,7 @@ func TestRoundTrip(t *testing.T) {
 func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision network.Precision, frozen bool) {
 	t.Helper()
 	want := exportConfig(t, "").Metadata
-	want.TensorFlow, want.Size, want.Crop, want.Precision, want.Frozen = tf.Version(), size, crop, precision, frozen
+	want.TensorFlow, want.Arch, want.Size, want.Crop, want.Precision, want.Frozen = tf.Version(), modelConfig(precision).Arch, size, crop, precision, frozen
 	want.SHA256, want.Schema = got.SHA256, labels.GalaxyZoo()
 	if precision == network.BFloat16 {
 		want.Needs = []savedmodel.Need{savedmodel.BFloat16}

@@ -28,7 +28,7 @@ func (b budgetRun) at(total int64) (Config, error) {
 	if until := int64(b.small * float64(total)); until > 0 {
 		cfg.Sizes = Sizes{{Size: 32, Until: until}}
 	}
-	return cfg, cfg.Sizes.Validate(64, total)
+	return cfg, cfg.Sizes.Validate(32, 64, total)
 }
 
 func TestBudgetFit(t *testing.T) {

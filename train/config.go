@@ -100,7 +100,7 @@ type Config struct {
 	XLA bool `json:"xla,omitempty" resume:"may change"`
 	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
 	// layers that are missing.
-	FilterKernels network.FilterKernels `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
+	FilterKernels network.FilterAlgorithms `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
 	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
 	// threads, on all of which the last bits of every sum depend. Run sets it.
 	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`
@@ -159,10 +159,11 @@ func (c Config) Target() *labels.Schema { return c.Objective.Head.Target(c.Schem
 // Validate checks every field that no constructor checks later. Its errors are usage.Fields,
 // named by their paths in config.json.
 func (c Config) Validate() error {
+	net, _ := network.Named(c.Model.Arch) // whose error Model.Validate returns
 	errs := []error{
 		usage.In("model", c.Model.Validate()), usage.In("augment", c.Augment.Validate()), usage.In("objective", c.Objective.Validate(c.Schema())),
 		usage.In("optimizer", c.Optimizer.Validate()), usage.In("schedule", c.Schedule.Validate()),
-		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(c.Model.Size, c.Schedule.Total),
+		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(net.Stride, c.Model.Size, c.Schedule.Total),
 	}
 	check := func(is bool, name string, got any, expected string) {
 		if !is {

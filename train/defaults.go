@@ -30,7 +30,7 @@ func defaults(like Plan) Plan {
 	p := Plan{
 		Recipe: like.Recipe,
 		Config: Config{
-			Model:     network.Config{Precision: network.Auto, Dropout: 0.2},
+			Model:     network.Config{Arch: network.Default, Precision: network.Auto, Dropout: 0.2},
 			Objective: defaultObjective(head, cmp.Or(c.Objective.Loss, head.DefaultLoss())),
 			Seed:      1, OnNonFinite: StopRun, LogEvery: 1, Devices: session.AutoDevices, Accumulate: 1,
 		},

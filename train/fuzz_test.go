@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"galaxy/graph"
@@ -35,8 +36,9 @@ func FuzzReadConfig(f *testing.F) {
 		}
 		return train.ReadConfig(dir)
 	}
-	if _, err := read(f, whole); err != nil {
-		f.Fatal(err)
+	// Older versions had one network and did not name it.
+	if cfg, err := read(f, whole); err != nil || cfg.Model.Arch != network.Default || strings.Contains(string(whole), `"arch"`) {
+		f.Fatalf("%+v, %v", cfg.Model, err)
 	}
 	f.Add(whole)
 	f.Add([]byte(`{"model":{"size":1e99}}`))

@@ -32,13 +32,16 @@ func (p *setup) chooseKernels() error {
 	if err != nil {
 		p.Notice(fmt.Sprintf("the fastest kernels are measured for this run alone: %v", err))
 	}
-	known := network.FilterKernels{}
+	known := network.FilterAlgorithms{}
 	maps.Copy(known, m.known)
 	maps.Copy(known, p.Config.FilterKernels)
-	chosen, measured := network.FilterKernels{}, false
+	chosen, measured := network.FilterAlgorithms{}, false
 	for _, l := range layers {
+		if chosen[l.String()] != "" {
+			continue // chosen for another layer of this shape
+		}
 		kernel := known[l.String()]
-		if !slices.Contains(l.Kernels(), kernel) {
+		if !slices.Contains(l.Algorithms(), kernel) {
 			if kernel, err = l.Fastest(p.session()); err != nil {
 				return errors.Join(err, m.close(nil))
 			}
@@ -60,8 +63,8 @@ func (p *setup) chooseKernels() error {
 // locked against others that measure at the same time.
 type kernelMemory struct {
 	path, machine string
-	all           map[string]json.RawMessage // of network.FilterKernels
-	known         network.FilterKernels
+	all           map[string]json.RawMessage // of network.FilterAlgorithms
+	known         network.FilterAlgorithms
 	locked        *os.File
 }
 
@@ -113,10 +116,10 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 }
 
 // close keeps what is new.
-func (m kernelMemory) close(fresh network.FilterKernels) error {
+func (m kernelMemory) close(fresh network.FilterAlgorithms) error {
 	var err error
 	if m.path != "" && len(fresh) > 0 {
-		known := network.FilterKernels{}
+		known := network.FilterAlgorithms{}
 		maps.Copy(known, m.known)
 		maps.Copy(known, fresh)
 		var raw []byte

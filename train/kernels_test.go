@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"galaxy/graph/network"
-	"galaxy/internal/arch"
 	"galaxy/labels"
 	"galaxy/train/objective"
 )
@@ -19,7 +18,7 @@ import (
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
-		Config: Config{Model: network.Config{Size: 32, Outputs: 37, Precision: network.Float32}, Batch: 4},
+		Config: Config{Model: network.Config{Arch: "resnet6", Size: 32, Outputs: 37, Precision: network.Float32}, Batch: 4},
 		Notice: func(text string) { *notices = append(*notices, text) },
 	})
 	r.devices = []string{"/device:CPU:0"}
@@ -30,16 +29,15 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 	return r
 }
 
-// kernelLayers is the number of layers there is a choice for: two a stage, but for the
-// first, which no layer with a stride begins.
-func kernelLayers() int { return 2*len(arch.Stages) - 1 }
+// kernelLayers is the number of shapes of layers of resnet6 that there is a choice for.
+const kernelLayers = 3
 
 func TestChooseKernels(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", home)
 	file := filepath.Join(home, "galaxy", "kernels.json")
 	var notices []string
-	choose := func(began network.FilterKernels) network.FilterKernels {
+	choose := func(began network.FilterAlgorithms) network.FilterAlgorithms {
 		t.Helper()
 		r := kernelRun(t, &notices)
 		r.Config.FilterKernels = began
@@ -49,8 +47,8 @@ func TestChooseKernels(t *testing.T) {
 		return r.Config.FilterKernels
 	}
 	first := choose(nil)
-	if len(first) != kernelLayers() {
-		t.Fatalf("chose %v, expected %d layers", first, kernelLayers())
+	if len(first) != kernelLayers {
+		t.Fatalf("chose %v, expected %d layers", first, kernelLayers)
 	}
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -58,8 +56,8 @@ func TestChooseKernels(t *testing.T) {
 	}
 	// The memory decides for another run: turn all that it holds round.
 	const layer = "float32 4x8x8x64 to 128 stride 2"
-	other := map[network.FilterKernel]network.FilterKernel{network.ConvolutionOp: network.OneProduct, network.OneProduct: network.ConvolutionOp, network.NineProducts: network.ConvolutionOp}
-	turned := network.FilterKernels{}
+	other := map[network.FilterAlgorithm]network.FilterAlgorithm{network.ConvolutionOp: network.Im2Col, network.Im2Col: network.ConvolutionOp, network.ShiftedMatMul: network.ConvolutionOp}
+	turned := network.FilterAlgorithms{}
 	text := string(raw)
 	for l, k := range first {
 		turned[l] = other[k]
@@ -96,7 +94,7 @@ func TestChooseKernels(t *testing.T) {
 	} {
 		write(damage)
 		notices = nil
-		if got := choose(nil); len(got) != kernelLayers() || slices.Contains(slices.Collect(maps.Values(got)), "magic") || len(notices) != said {
+		if got := choose(nil); len(got) != kernelLayers || slices.Contains(slices.Collect(maps.Values(got)), "magic") || len(notices) != said {
 			t.Errorf("with the memory %q: chose %v, notices %q", damage, got, notices)
 		}
 	}
@@ -108,7 +106,7 @@ func TestChooseKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	notices = nil
-	if got := choose(nil); len(got) != kernelLayers() || len(notices) != 1 || !strings.Contains(notices[0], "is a pipe") {
+	if got := choose(nil); len(got) != kernelLayers || len(notices) != 1 || !strings.Contains(notices[0], "is a pipe") {
 		t.Errorf("with a pipe: chose %v, notices %q", got, notices)
 	}
 }
@@ -124,7 +122,7 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	if err := r.chooseKernels(); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Config.FilterKernels) != kernelLayers() || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
+	if len(r.Config.FilterKernels) != kernelLayers || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
 		t.Errorf("chose %v, notices %q", r.Config.FilterKernels, notices)
 	}
 	// Nor is the folder asked for where there is nothing to choose.

@@ -86,7 +86,7 @@ func (p Plan) Resolve(cache *data.Cache, devices []string, workers int) (Config,
 	}
 	parts, err := graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
 	if err == nil {
-		err = graph.CheckMicroBatch(parts, cfg.Model.Size, len(cfg.Sizes) > 0)
+		err = graph.CheckMicroBatch(cfg.Model, parts, len(cfg.Sizes) > 0)
 	}
 	return cfg, err
 }

@@ -72,7 +72,7 @@ func (r *run) rollBack(why error) (err error) {
 		}
 		to = all[0]
 	}
-	if err := r.trainer.Share(); err != nil {
+	if err := r.trainer.Broadcast(); err != nil {
 		return err
 	}
 	to.Position, to.Rollbacks, to.RolledBackTo = r.state.Position, r.state.Rollbacks+1, to.Step

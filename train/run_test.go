@@ -25,7 +25,6 @@ import (
 	"galaxy/graph"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
-	"galaxy/internal/arch"
 	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -109,7 +108,7 @@ func testConfig(cache *data.Cache, steps int64) train.Config {
 	return train.Config{
 		Cache: train.CacheRef{Path: cache.Dir(), Checksum: m.Checksum, Crop: m.Crop, Schema: m.Schema},
 		Model: network.Config{
-			Size: m.Size, Outputs: m.Schema.Width(), Precision: network.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
+			Arch: "resnet6", Size: m.Size, Outputs: m.Schema.Width(), Precision: network.Float32, Dropout: .2, Mean: m.ChannelMean, Std: m.ChannelStd,
 		},
 		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},
@@ -219,15 +218,13 @@ func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summar
 }
 
 func TestResumeIsExact(t *testing.T) {
-	if !testing.Short() {
-		was := arch.Stages
-		t.Cleanup(func() { arch.Stages = was })
-		arch.Stages = arch.ResNet34
-	}
 	cache := testCache(t, 60)
 	const steps = 10
 	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
 	o.Config.Plateau, o.Config.PlateauFactor = 1, .9
+	if !testing.Short() {
+		o.Config.Model.Arch = network.Default
+	}
 	uncut := o
 	uncut.Dir = filepath.Join(t.TempDir(), "run")
 	want, err := train.Run(t.Context(), uncut)

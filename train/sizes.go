@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"galaxy/graph/network"
 	"galaxy/internal/usage"
 )
 
@@ -21,14 +20,14 @@ type SizePhase struct {
 	Until int64 `json:"until"` // step before which it ends; the phase before begins it
 }
 
-// Validate says what is wrong with a schedule for a model of the given size and a
-// run of total steps.
-func (s Sizes) Validate(size int, total int64) error {
+// Validate checks a schedule for a model of the given size, whose network
+// takes images of least pixels or more, and a run of total steps.
+func (s Sizes) Validate(least, size int, total int64) error {
 	var errs []error
 	begin := int64(0)
 	for _, p := range s {
-		if p.Size < network.MinSize || p.Size > size {
-			errs = append(errs, &usage.Field{Name: "sizes", Got: fmt.Sprintf("%d px", p.Size), Expected: fmt.Sprintf("%d px to the images' %d", network.MinSize, size)})
+		if p.Size < least || p.Size > size {
+			errs = append(errs, &usage.Field{Name: "sizes", Got: fmt.Sprintf("%d px", p.Size), Expected: fmt.Sprintf("%d px to the images' %d", least, size)})
 		}
 		if p.Until <= begin || p.Until >= total {
 			errs = append(errs, &usage.Field{

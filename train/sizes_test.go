@@ -27,7 +27,7 @@ func TestSizes(t *testing.T) {
 		{Sizes{{32, 101}}, "the run's 100 steps"},
 		{Sizes{{32, 100}}, "to all pixels"},
 	} {
-		err := test.sizes.Validate(64, 100)
+		err := test.sizes.Validate(32, 64, 100)
 		if (test.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v: got %v, want %q", test.sizes, err, test.want)
 		}

@@ -22,6 +22,7 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
+	"galaxy/internal/usage"
 )
 
 func doctorCommand() *cli.Command {
@@ -30,6 +31,7 @@ func doctorCommand() *cli.Command {
 		Usage: "check this machine, and report what is wrong and how to fix it",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "graph", Usage: "only show which ops of a training step are on which device"},
+			&cli.StringFlag{Name: "arch", Value: network.Default, EnvVars: []string{"GALAXY_ARCH"}, Usage: "`NETWORK` of --graph: " + usage.OneOf(network.Names())},
 			&cli.StringFlag{Name: "devices", Value: string(session.AutoDevices), EnvVars: []string{"GALAXY_DEVICES"}, Usage: "`DEVICES` to check, as for galaxy train"},
 		},
 		Action: func(c *cli.Context) error {

@@ -19,8 +19,8 @@ import (
 )
 
 // reportPlacement prints where the ops of a training step on --devices are. The
-// graph is that of galaxy train --recipe best, on images of 64 px; the network's
-// size and the recipe change the numbers, not the places.
+// graph is that of galaxy train --recipe best with the network of --arch, on images of 64 px; the
+// recipe changes the numbers, not the devices.
 func reportPlacement(c *cli.Context) (err error) {
 	devices, err := session.Devices(c.String("devices")).Resolve(session.Config{})
 	if err != nil {
@@ -32,7 +32,7 @@ func reportPlacement(c *cli.Context) (err error) {
 		return err
 	}
 	model := best.Model
-	model.Size, model.Outputs, model.Std = 64, o.Outputs(), [3]float64{1, 1, 1}
+	model.Arch, model.Size, model.Outputs, model.Std = c.String("arch"), 64, o.Outputs(), [3]float64{1, 1, 1}
 	model.Precision = model.Precision.Resolve(session.IsGPU(devices[0]))
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: model, Augment: best.Augment, Loss: o.Loss, Posterior: o.Posterior,

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"galaxy/internal/arch"
 	"galaxy/internal/kernels"
 )
 
@@ -19,23 +18,15 @@ import (
 var underRace bool
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"galaxy": func() {
-		if os.Getenv(smallVariable) != "" {
-			arch.Stages = arch.Small
-		}
-		main()
-	}})
+	testscript.Main(m, map[string]func(){"galaxy": main})
 }
-
-// smallVariable has the galaxy of the tests train a network of two blocks.
-const smallVariable = "GALAXY_TEST_SMALL"
 
 // testVariables are those of the environment in which galaxy is run in a folder, with a
 // small network or ResNet34.
 func testVariables(dir string, small bool) []string {
 	variables := []string{"HOME=" + dir} // where TensorFlow's log goes
 	if small {
-		variables = append(variables, smallVariable+"=1")
+		variables = append(variables, "GALAXY_ARCH=resnet6")
 	}
 	// The kernels are those of the tests.
 	for _, name := range []string{"TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA"} {

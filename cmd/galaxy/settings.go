@@ -80,6 +80,8 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Recipe }, choices: train.RecipeNames()},
 	{name: "batch", category: catRecipe, usage: "`B` examples per step, the total across all devices; auto is about as many as fit into the memory of the GPUs",
 		field: func(c *request) any { return &c.plan.Batch }},
+	{name: "arch", category: catRecipe, variable: "GALAXY_ARCH", usage: "`NETWORK`: " + usage.OneOf(network.Names()),
+		field: func(c *request) any { return &c.plan.Config.Model.Arch }, choices: network.Names()},
 	{name: "precision", category: catRecipe, usage: "precision of the convolutions: " + usage.OneOf(precisions),
 		field: func(c *request) any { return &c.plan.Config.Model.Precision }, choices: precisions},
 	{name: "sizes", category: catRecipe, usage: "`SIZE:DURATION,…` of early steps on smaller images: 32:40%,48:30% is 32 px (the least) for 40 % of the run, 48 px for 30 %, then all pixels",

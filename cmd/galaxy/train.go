@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/internal/usage"
@@ -22,7 +23,7 @@ import (
 func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
-		Usage: "train ResNet34 from random weights",
+		Usage: "train a ResNet from random weights",
 		Description: "Durations are steps (500), epochs (2epochs) or percentages of the run (5%).\n" +
 			"A flag goes before an environment variable, that before a value of the --config file, that before the --recipe.\n" +
 			"With --resume, settings that are omitted are as the run started.",
@@ -316,6 +317,12 @@ func (t *trainer) report(cfg train.Config, summary train.Summary) error {
 	})
 }
 
+// archFlag chooses the network.
+func archFlag(category string) cli.Flag {
+	return &cli.StringFlag{Name: "arch", Category: category, Value: network.Default, EnvVars: []string{"GALAXY_ARCH"},
+		Usage: "`NETWORK`: " + strings.Join(network.Names(), ", ")}
+}
+
 // describe says in a few lines what is about to be trained.
 func describe(cfg train.Config, cluster *session.Cluster, devices []string, cache *data.Cache) string {
 	more := ""
@@ -344,8 +351,8 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 		where += " (there is no GPU)"
 	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Target())) }
-	return fmt.Sprintf("ResNet34, %d px, %s; %v; %d train and %d validation galaxies; %s of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
-		cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), plural(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
+	return fmt.Sprintf("%s, %d px, %s; %v; %d train and %d validation galaxies; %s of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
+		cfg.Model.Arch, cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), plural(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)
 }
 

@@ -3,6 +3,7 @@ package graphtest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -96,6 +97,7 @@ func (p problem) String() string {
 	return fmt.Sprintf("  at %v: gradient %.9g, central difference %.9g ± %.2g (%s)", p.index, p.claimed, p.numerical, p.tolerance, verdict)
 }
 
+// check returns the elements that are wrong or undecided, worst first.
 func (c Gradient) check(t testing.TB) ([]problem, error) {
 	t.Helper()
 	fed, ok := c.Feeds[c.X]
@@ -109,109 +111,129 @@ func (c Gradient) check(t testing.TB) ([]problem, error) {
 	if c.X.DataType() == tf.Double {
 		unit = 0x1p-52
 	}
-	noise, step := c.Noise, c.Step
-	if noise == 0 {
-		noise = 8
+	if c.Noise == 0 {
+		c.Noise = 8
 	}
-	if step == 0 {
-		step = math.Cbrt(unit)
+	if c.Step == 0 {
+		c.Step = math.Cbrt(unit)
 	}
-	dydx := c.DYDX
-	if dydx.Op == nil {
+	if c.DYDX.Op == nil {
 		added, err := c.Graph.AddGradients("", []tf.Output{c.Y}, []tf.Output{c.X}, nil)
 		if err != nil {
 			return nil, fmt.Errorf("add gradients: %w", err)
 		}
-		if dydx = added[0]; dydx.Op == nil {
+		if c.DYDX = added[0]; c.DYDX.Op == nil {
 			return nil, errors.New("add gradients: Y does not depend on X")
 		}
 	}
-
 	session, err := tf.NewSession(c.Graph, nil)
 	if err != nil {
 		return nil, fmt.Errorf("start session: %w", err)
 	}
 	defer closeSession(t, session)
-	feeds := make(Feeds, len(c.Feeds))
-	for o, tensor := range c.Feeds {
-		feeds[o] = tensor
-	}
-	run := func(o tf.Output) ([]float64, error) {
-		values, err := session.Run(feeds, []tf.Output{o}, nil)
-		if err != nil {
-			return nil, fmt.Errorf("run graph: %w", err)
-		}
-		return Floats(t, values[0]), nil
-	}
-
-	claimed, err := run(dydx)
+	p := &probe{Gradient: c, t: t, session: session, feeds: maps.Clone(c.Feeds), x: Floats(t, fed), shape: fed.Shape()}
+	claimed, err := p.run(c.DYDX)
 	if err != nil {
 		return nil, err
 	}
-	x, shape := Floats(t, fed), fed.Shape()
-	if len(claimed) != len(x) {
-		return nil, fmt.Errorf("the gradient has %d elements, X has %d", len(claimed), len(x))
+	if len(claimed) != len(p.x) {
+		return nil, fmt.Errorf("the gradient has %d elements, X has %d", len(claimed), len(p.x))
 	}
-	// at returns Y with element i of X moved, and X's new value, which rounding
-	// to float32 may have shifted.
-	at := func(i int, value float64) (y, moved float64, err error) {
-		if c.X.DataType() == tf.Float {
-			value = float64(float32(value))
-		}
-		changed := slices.Clone(x)
-		changed[i] = value
-		feeds[c.X] = newTensor(t, c.X.DataType(), changed, shape)
-		values, err := run(c.Y)
-		if err != nil {
-			return 0, 0, err
-		}
-		if len(values) != 1 {
-			return 0, 0, fmt.Errorf("expected a scalar for Y, got %d elements", len(values))
-		}
-		return values[0], value, nil
-	}
-	difference := func(i int, h float64) (slope, size float64, err error) {
-		up, high, err := at(i, x[i]+h)
-		if err != nil {
-			return 0, 0, err
-		}
-		down, low, err := at(i, x[i]-h)
-		if err != nil {
-			return 0, 0, err
-		}
-		return (up - down) / (high - low), max(math.Abs(up), math.Abs(down)), nil
-	}
-
 	elements := c.Elements
 	if elements == nil {
-		elements = make([]int, len(x))
-		for i := range elements {
-			elements[i] = i
+		for i := range p.x {
+			elements = append(elements, i)
 		}
 	}
 	checked := make([]problem, 0, len(elements))
-	largest := 0.0
 	for _, i := range elements {
-		if i < 0 || i >= len(x) {
-			return nil, fmt.Errorf("element %d is outside X, which has %d", i, len(x))
+		if i < 0 || i >= len(p.x) {
+			return nil, fmt.Errorf("element %d is outside X, which has %d", i, len(p.x))
 		}
-		h := step * max(1, math.Abs(x[i]))
-		near, size, err := difference(i, h)
+		found, err := p.compare(i, claimed[i], unit)
 		if err != nil {
 			return nil, err
 		}
-		far, _, err := difference(i, 2*h)
-		if err != nil {
-			return nil, err
-		}
-		p := problem{index: unravel(i, shape), claimed: claimed[i], numerical: (4*near - far) / 3}
-		p.tolerance = math.Abs(far-near) + noise*unit*(size/h+math.Abs(claimed[i]))
-		// Written so that NaN is wrong.
-		p.wrong = !(math.Abs(p.claimed-p.numerical) <= p.tolerance)
-		checked = append(checked, p)
+		checked = append(checked, found)
+	}
+	return worst(checked), nil
+}
+
+// probe runs a Gradient's graph at X and near it.
+type probe struct {
+	Gradient
+	t       testing.TB
+	session *tf.Session
+	feeds   Feeds
+	x       []float64
+	shape   []int64
+}
+
+func (p *probe) run(o tf.Output) ([]float64, error) {
+	values, err := p.session.Run(p.feeds, []tf.Output{o}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("run graph: %w", err)
+	}
+	return Floats(p.t, values[0]), nil
+}
+
+// at returns Y with element i of X set to a value, and that value, which rounding to float32 may
+// have shifted.
+func (p *probe) at(i int, value float64) (y, moved float64, err error) {
+	if p.X.DataType() == tf.Float {
+		value = float64(float32(value))
+	}
+	changed := slices.Clone(p.x)
+	changed[i] = value
+	p.feeds[p.X] = newTensor(p.t, p.X.DataType(), changed, p.shape)
+	values, err := p.run(p.Y)
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(values) != 1 {
+		return 0, 0, fmt.Errorf("expected a scalar for Y, got %d elements", len(values))
+	}
+	return values[0], value, nil
+}
+
+// difference returns the central difference of half-width h by element i, and the larger of the two
+// values of Y.
+func (p *probe) difference(i int, h float64) (slope, size float64, err error) {
+	up, high, err := p.at(i, p.x[i]+h)
+	if err != nil {
+		return 0, 0, err
+	}
+	down, low, err := p.at(i, p.x[i]-h)
+	if err != nil {
+		return 0, 0, err
+	}
+	return (up - down) / (high - low), max(math.Abs(up), math.Abs(down)), nil
+}
+
+// compare holds the gradient claimed for element i against differences. unit is the rounding unit.
+func (p *probe) compare(i int, claimed, unit float64) (problem, error) {
+	h := p.Step * max(1, math.Abs(p.x[i]))
+	near, size, err := p.difference(i, h)
+	if err != nil {
+		return problem{}, err
+	}
+	far, _, err := p.difference(i, 2*h)
+	if err != nil {
+		return problem{}, err
+	}
+	found := problem{index: unravel(i, p.shape), claimed: claimed, numerical: (4*near - far) / 3}
+	found.tolerance = math.Abs(far-near) + p.Noise*unit*(size/h+math.Abs(claimed))
+	// Written so that NaN is wrong.
+	found.wrong = !(math.Abs(found.claimed-found.numerical) <= found.tolerance)
+	return found, nil
+}
+
+// worst returns those that are wrong or undecided, worst first.
+func worst(checked []problem) []problem {
+	largest := 0.0
+	for _, p := range checked {
 		largest = max(largest, math.Abs(p.numerical), math.Abs(p.claimed))
 	}
-
 	problems := slices.DeleteFunc(checked, func(p problem) bool {
 		return !p.wrong && p.tolerance <= undecided*largest
 	})
@@ -231,7 +253,7 @@ func (c Gradient) check(t testing.TB) ([]problem, error) {
 		}
 		return 0
 	})
-	return problems, nil
+	return problems
 }
 
 // unravel turns a row-major position into one index per dimension.

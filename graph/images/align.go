@@ -22,7 +22,7 @@ const (
 	alignRescaled = 0.7
 )
 
-// alignment is the way in which the galaxies of a batch lie, float32 [N] each: the
+// alignment is the orientation and size of the galaxies of a batch, float32 [N] each: the
 // cosine and sine of the angle of the major axis, from right to down, and the
 // factor by which the galaxy is to be enlarged.
 type alignment struct{ cos, sin, zoom tf.Output }

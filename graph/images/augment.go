@@ -14,10 +14,10 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Augment says how far the images of a training step are varied. Each example
+// Augment sets how far the images of a training step are varied. Each example
 // of each step gets draws of its own, a pure function of (seed, step); the zero
 // value varies nothing. Galaxies have no up and no preferred size or place, so
-// the label stays what it was.
+// the label stays the same.
 //
 // The pixel at p of an image, seen from its centre (size−1)/2 in pixels to the
 // right and down, is moved to
@@ -57,7 +57,7 @@ type Augment struct {
 	Color      float64 `json:"color"`
 }
 
-// Validate checks every field and says what was expected and what came.
+// Validate checks every field; its error names what was expected and what came.
 func (a Augment) Validate() error {
 	var errs []error
 	if !(a.Rotate >= 0 && a.Rotate <= 180) {
@@ -164,7 +164,7 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 }
 
 // move applies flips, rotation, zoom and shift to x, float32 [N, size, size, 3],
-// once the galaxies lie as aligned says (nil: as they are).
+// after the alignment (nil: none).
 func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 	if !d.moves() && aligned == nil || s.Err() != nil {
 		return x

@@ -25,7 +25,7 @@ import (
 	"galaxy/graph/session"
 )
 
-// validateCrop says what is wrong with a crop and a size, both in pixels.
+// validateCrop checks a crop and a size, both in pixels.
 func validateCrop(crop, size int) error {
 	if size < 1 || crop < size {
 		return fmt.Errorf("crop %d, size %d: expected 1 ≤ size ≤ crop pixels, since a crop is only ever made smaller; choose a larger crop or a smaller size", crop, size)
@@ -96,7 +96,7 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
 	return op.Squeeze(s, rounded, op.SqueezeAxis([]int64{0}))
 }
 
-// A Decoder decodes, crops and shrinks one JPEG at a time as DecodeJPEG says.
+// A Decoder decodes, crops and downscales one JPEG at a time as DecodeJPEG does.
 // Its methods may be called concurrently, except Close.
 type Decoder struct {
 	crop, size      int
@@ -126,7 +126,7 @@ func NewDecoder(crop, size int) (*Decoder, error) {
 	return &Decoder{crop: crop, size: size, sess: sess, contents: contents, image: image}, nil
 }
 
-// String tells how images are decoded, for a cache's manifest.
+// String describes how images are decoded, for a cache's manifest.
 func (d *Decoder) String() string {
 	half := ""
 	if decodeRatio(d.crop, d.size) == 2 {

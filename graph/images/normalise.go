@@ -6,8 +6,8 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Input says what is done to pixels before the network sees them. The zero values of all but
-// Mean and Std leave them as they are.
+// Input sets how pixels are prepared for the network. The zero values of all fields except Mean
+// and Std leave them as they are.
 type Input struct {
 	// Mean and Std are the channels' statistics on the scale 0…1; every Std is above 0.
 	Mean, Std [3]float64

@@ -10,9 +10,9 @@ import (
 type Random struct {
 	// Seed is int64 [2], the run's seed and the step: what is drawn is a pure function of it.
 	Seed tf.Output
-	// Row, int32 [], is that of the pass's first example in a batch of so many: an
-	// example is varied in the same way on whatever device it is, and whatever the
-	// micro-batch. Without it the pass has the whole batch.
+	// Row, int32 [], is the row of the pass's first example in a batch of Batch examples: an
+	// example is varied in the same way on any device and in any micro-batch. Without an Op
+	// the pass has the whole batch.
 	Row   tf.Output
 	Batch int64
 }

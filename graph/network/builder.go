@@ -57,17 +57,19 @@ func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 	return x
 }
 
-// stemNorm is the batch norm of the first convolution.
-const stemNorm = "stem/bn"
-
 // Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, 3].
 // Augmentation and dropout of a training pass draw from r; it is not read
 // otherwise.
 func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Output {
+	n, err := Named(b.Config.Arch)
+	if err != nil {
+		s.UpdateErr("Network", err)
+		return tf.Output{}
+	}
 	ns := s.SubScope("normalise")
 	in := images.Input{Mean: b.Config.Mean, Std: b.Config.Std, Align: b.Config.Align, Augment: b.Augment, Size: b.Size}
 	x := b.Config.cast(ns.SubScope("precision"), in.Normalise(ns, pixels, r))
-	x, channels := b.features(s, x)
+	x, channels := n.features(b, s, x)
 	return b.head(s.SubScope("head"), x, channels, r)
 }
 
@@ -99,7 +101,7 @@ func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.O
 	return op.BiasAdd(s, op.MatMul(s, x, kernel), bias)
 }
 
-// dropout sets a share rate of x to zero and scales the rest by 1/(1−rate)
+// dropout sets a fraction rate of x to zero and scales the rest by 1/(1−rate)
 // (Srivastava et al. 2014). x is float32 [N, features].
 func dropout(s *op.Scope, x tf.Output, rate float64, r images.Random) tf.Output {
 	uniform := r.Uniform(s, r.Seed, x, x.Shape().Size(1))

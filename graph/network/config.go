@@ -1,6 +1,9 @@
 package network
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -13,29 +16,28 @@ import (
 	"galaxy/internal/usage"
 )
 
-// MinSize is the least size of images: the last stage, at 1/32, still has a pixel.
-const MinSize = 32
-
-// Config is what a ResNet34 needs to be built; it is the same for training and
+// Config is what a network needs to be built; it is the same for training and
 // for inference, except that only training reads Dropout.
 type Config struct {
-	// Size is the height and width of the images, pixels; at least 32.
+	// Arch is the name of the Network, one of Names; "" is Default.
+	Arch string `json:"arch,omitempty"`
+	// Size is the height and width of the images, pixels; at least Network.Stride.
 	Size int `json:"size"`
 	// Outputs is the number of logits.
 	Outputs int `json:"outputs"`
 	// Precision is none but Auto, which has to be resolved first.
 	Precision Precision `json:"precision"`
-	// Dropout is the share of the pooled features set to zero in training,
+	// Dropout is the fraction of the pooled features set to zero in training,
 	// in [0, 1); 0 is none.
 	Dropout float64 `json:"dropout"`
-	// Align levels the major axis of the galaxy in the middle of every image and
-	// brings it closer to one size, in training (before Augment) and in inference:
-	// how a galaxy lies and how far away it is says little of what it is, and what
+	// Align rotates the major axis of the galaxy in the middle of every image to
+	// level and brings the galaxy closer to one size, in training (before Augment) and in
+	// inference. A galaxy's orientation and distance say little about its class, and what
 	// the network need not learn costs no steps. Half turns and mirror images stay
 	// different.
 	Align bool `json:"align,omitempty"`
-	// Emulated emulates Precision: Precision.Emulated says where that is needed. NewTrainer
-	// sets it by its devices.
+	// Emulated emulates Precision, where Precision.Emulated reports that it is needed.
+	// NewTrainer sets it by its devices.
 	Emulated bool `json:"-"`
 	// Mean and Std are the channels' statistics on the scale 0…1: the network
 	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
@@ -43,11 +45,26 @@ type Config struct {
 	Std  [3]float64 `json:"channel_std"`
 }
 
-// Validate checks every field and says what was expected and what came.
+// UnmarshalJSON gives a Config that does not name its network Default, which was the only one of
+// older versions. Unknown fields are an error.
+func (c *Config) UnmarshalJSON(raw []byte) error {
+	type fields Config // without this method
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err := d.Decode((*fields)(c))
+	c.Arch = cmp.Or(c.Arch, Default)
+	return err
+}
+
+// Validate checks every field; its error names what was expected and what came.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Size < MinSize || c.Size > 1024 {
-		errs = append(errs, &usage.Field{Name: "size", Got: c.Size, Expected: fmt.Sprintf("images of %d to 1024 pixels", MinSize)})
+	n, err := Named(c.Arch)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if least := max(1, n.Stride); c.Size < least || c.Size > 1024 {
+		errs = append(errs, &usage.Field{Name: "size", Got: c.Size, Expected: fmt.Sprintf("images of %d to 1024 pixels", least)})
 	}
 	if c.Outputs < 1 {
 		errs = append(errs, &usage.Field{Name: "outputs", Got: c.Outputs, Expected: "1 or more"})
@@ -66,7 +83,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// dtype is that of the images between the layers.
+// dtype is the dtype of the images between the layers.
 func (c Config) dtype() tf.DataType {
 	if c.Emulated {
 		return tf.Float

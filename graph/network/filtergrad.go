@@ -14,88 +14,81 @@ import (
 	tg "github.com/galeone/tfgo"
 
 	"galaxy/graph/session"
-	"galaxy/internal/arch"
 )
 
-// FilterKernel is a way to find the gradient of a 3×3 convolution's kernel. All give
-// the same but for the order of their sums.
-type FilterKernel string
+// FilterAlgorithm names how the gradient of a 3×3 convolution's kernel is computed. All give the
+// same values, except that they add up in another order. The strings are stored in
+// config.json and in the user's cache folder.
+type FilterAlgorithm string
 
 const (
 	// ConvolutionOp is TensorFlow's op, Conv2DBackpropFilter.
-	ConvolutionOp FilterKernel = "convolution"
-	// OneProduct is the product of the patches under the kernel, all in memory at once,
-	// with the gradient of the convolution's output.
-	OneProduct FilterKernel = "one product"
-	// NineProducts are, for each place in the kernel, that of the input as it lies there.
-	// Convolutions with a stride do not have it.
-	NineProducts FilterKernel = "nine products"
+	ConvolutionOp FilterAlgorithm = "convolution"
+	// Im2Col copies the patches under the kernel into one matrix and multiplies it by the
+	// gradient of the convolution's output.
+	Im2Col FilterAlgorithm = "one product"
+	// ShiftedMatMul multiplies, for each of the kernel's nine taps, the input shifted by the
+	// tap's offset by the gradient of the output. Convolutions with a stride do not have it.
+	ShiftedMatMul FilterAlgorithm = "nine products"
 )
 
-// FilterKernels are the ways by FilterLayer.String. A layer that is missing is of
+// FilterAlgorithms holds the algorithms by FilterLayer.String. Layers that are missing use
 // ConvolutionOp.
-type FilterKernels map[string]FilterKernel
+type FilterAlgorithms map[string]FilterAlgorithm
 
-// FilterLayer is a 3×3 convolution of a training step, SAME padding, whose kernel's gradient
-// can be found in several ways. Which is the fastest depends on the machine: oneDNN's
-// kernel for the op keeps a copy of the gradient for each thread and adds them up, which on
-// the few pixels of the last stages costs more than the sums themselves.
+// FilterLayer is a 3×3 convolution of a training step whose kernel's gradient can be computed by
+// several algorithms. Which is the fastest depends on the machine: oneDNN's kernel for the
+// op keeps a copy of the gradient for each thread and adds them up, which on the few pixels
+// of the last stages costs more than the sums themselves.
 type FilterLayer struct {
-	precision                   Precision
-	examples, size, in, filters int64 // size: height and width of the input
-	stride                      int64
+	Convolution
+	precision Precision
+	examples  int64
 }
 
 // String names the layer, such as "bfloat16 32x8x8x256 to 256 stride 1": the precision,
 // the shape of the input, NHWC, the number of filters and the stride.
 func (l FilterLayer) String() string {
-	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d", l.precision, l.examples, l.size, l.size, l.in, l.filters, l.stride)
+	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d", l.precision, l.examples, l.Size, l.Size, l.In, l.Filters, l.Stride)
 }
 
-// places is the height and width of the output.
-func (l FilterLayer) places() int64 { return (l.size + l.stride - 1) / l.stride }
-
-// Kernels are the ways that there are for the layer.
-func (l FilterLayer) Kernels() []FilterKernel {
-	if l.stride > 1 {
-		return []FilterKernel{ConvolutionOp, OneProduct}
+// Algorithms lists those that compute the layer's gradient.
+func (l FilterLayer) Algorithms() []FilterAlgorithm {
+	if l.Stride > 1 {
+		return []FilterAlgorithm{ConvolutionOp, Im2Col}
 	}
-	return []FilterKernel{ConvolutionOp, NineProducts, OneProduct}
+	return []FilterAlgorithm{ConvolutionOp, ShiftedMatMul, Im2Col}
 }
 
-// FilterLayers lists the layers, each once, of a network that cfg describes, at the full size
-// of its images: steps on smaller images have the same ops. examples is the size of a
+// FilterLayers lists the 3×3 convolutions of a network that cfg describes, at the full size of
+// its images: steps on smaller images have the same ops. examples is the size of a
 // micro-batch. There are none where the precision is emulated on a CPU, as ops that round are
 // between its convolutions and their gradients.
-func FilterLayers(cfg Config, examples int) (layers []FilterLayer) {
-	if cfg.Precision.Emulated(false) {
-		return nil
+func FilterLayers(cfg Config, examples int) (layers []FilterLayer, err error) {
+	n, err := Named(cfg.Arch)
+	if err != nil || cfg.Precision.Emulated(false) {
+		return nil, err
 	}
-	size, in := int64((cfg.Size+3)/4), arch.Stages[0].Filters // after the stem
-	for _, stage := range arch.Stages {
-		l := FilterLayer{precision: cfg.Precision, examples: int64(examples), size: size, in: in, filters: stage.Filters, stride: 1}
-		if in != stage.Filters {
-			l.stride = 2
-			layers = append(layers, l)
-			l.size, l.in, l.stride = l.places(), stage.Filters, 1
+	convolutions, err := n.Convolutions(cfg.Size)
+	for _, c := range convolutions {
+		if c.Taps == 3 {
+			layers = append(layers, FilterLayer{c, cfg.Precision, int64(examples)})
 		}
-		layers = append(layers, l)
-		size, in = l.size, l.in
 	}
-	return layers
+	return layers, err
 }
 
 const (
-	// filterTurns is how often each way is measured; the shortest time counts.
+	// filterTurns is how often each algorithm is measured; the shortest time counts.
 	filterTurns = 3
-	// filterGain is what another way than the op has to be faster by: within a step
-	// its copies of the input cost more than alone.
+	// filterGain is the factor by which another algorithm than the op has to be faster:
+	// within a step its copies of the input cost more than alone.
 	filterGain = 1.1
 )
 
-// Fastest measures the ways on random values, in a fraction of a second for a step of
+// Fastest measures the algorithms on random values, in a fraction of a second for a step of
 // usual size.
-func (l FilterLayer) Fastest(cfg session.Config) (_ FilterKernel, err error) {
+func (l FilterLayer) Fastest(cfg session.Config) (_ FilterAlgorithm, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("measure the gradient of a kernel, %s: %w", l, err)
@@ -112,12 +105,12 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterKernel, err error) {
 		inits = append(inits, op.AssignVariableOp(rs, v, tg.Cast(rs, value, dtype)))
 		return op.ReadVariableOp(rs, v, dtype)
 	}
-	x := random("x", l.examples, l.size, l.size, l.in)
-	dy := random("dy", l.examples, l.places(), l.places(), l.filters)
-	kernels := l.Kernels()
-	targets := make([]*tf.Operation, len(kernels))
-	for i, kernel := range kernels {
-		targets[i] = l.gradient(s.SubScope("gradient"), kernel, x, dy).Op
+	x := random("x", l.examples, l.Size, l.Size, l.In)
+	dy := random("dy", l.examples, l.OutputSize(), l.OutputSize(), l.Filters)
+	algorithms := l.Algorithms()
+	targets := make([]*tf.Operation, len(algorithms))
+	for i, algorithm := range algorithms {
+		targets[i] = l.gradient(s.SubScope("gradient"), algorithm, x, dy).Op
 	}
 	if err := s.Err(); err != nil {
 		return "", err
@@ -130,7 +123,7 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterKernel, err error) {
 	if _, err := sess.Run(nil, nil, inits); err != nil {
 		return "", err
 	}
-	times := make([]time.Duration, len(kernels))
+	times := make([]time.Duration, len(algorithms))
 	for turn := range filterTurns + 1 { // the first allocates
 		for i, target := range targets {
 			begin := time.Now()
@@ -143,28 +136,28 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterKernel, err error) {
 		}
 	}
 	times[0] = time.Duration(float64(times[0]) / filterGain)
-	return kernels[slices.Index(times, slices.Min(times))], nil
+	return algorithms[slices.Index(times, slices.Min(times))], nil
 }
 
-// gradient is that of the layer's kernel, [3, 3, in, filters], in the layer's precision,
+// gradient computes the gradient of the layer's kernel, [3, 3, in, filters], in the layer's precision,
 // where x is the convolution's input and dy the gradient of its output.
-func (l FilterLayer) gradient(s *op.Scope, kernel FilterKernel, x, dy tf.Output) tf.Output {
-	shape := []int64{3, 3, l.in, l.filters}
-	var inputs, products []tf.Output // of the one product, or of nine
-	width := 9 * l.in
+func (l FilterLayer) gradient(s *op.Scope, algorithm FilterAlgorithm, x, dy tf.Output) tf.Output {
+	shape := []int64{3, 3, l.In, l.Filters}
+	var inputs, products []tf.Output // of Im2Col's product, or of nine
+	width := 9 * l.In
 	switch {
-	case kernel == ConvolutionOp:
-		sizes := tg.Const(s.SubScope("sizes"), []int32{3, 3, int32(l.in), int32(l.filters)})
-		return op.Conv2DBackpropFilter(s, x, sizes, dy, []int64{1, l.stride, l.stride, 1}, "SAME")
-	case l.stride > 1:
-		inputs = []tf.Output{op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, l.stride, l.stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
-	case kernel == OneProduct:
+	case algorithm == ConvolutionOp:
+		sizes := tg.Const(s.SubScope("sizes"), []int32{3, 3, int32(l.In), int32(l.Filters)})
+		return op.Conv2DBackpropFilter(s, x, sizes, dy, []int64{1, l.Stride, l.Stride, 1}, "SAME")
+	case l.Stride > 1:
+		inputs = []tf.Output{op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, l.Stride, l.Stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
+	case algorithm == Im2Col:
 		// ExtractImagePatches does this on one thread.
 		inputs = []tf.Output{op.ConcatV2(s, l.shifted(s, x), tg.Const(s.SubScope("channels"), int32(3)))}
 	default:
-		inputs, width = l.shifted(s, x), l.in
+		inputs, width = l.shifted(s, x), l.In
 	}
-	columns := matrix(s.SubScope("columns"), dy, l.filters)
+	columns := matrix(s.SubScope("columns"), dy, l.Filters)
 	for _, x := range inputs {
 		ps := s.SubScope("product")
 		products = append(products, op.MatMul(ps, matrix(ps, x, width), columns, op.MatMulTransposeA(true)))
@@ -176,13 +169,12 @@ func (l FilterLayer) gradient(s *op.Scope, kernel FilterKernel, x, dy tf.Output)
 	return op.Reshape(s, product, tg.Const(s, shape))
 }
 
-// matrix is x with rows of so many values.
+// matrix returns x as a matrix with a number of columns.
 func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
 	return op.Reshape(s, x, tg.Const(s, []int64{-1, columns}))
 }
 
-// shifted returns x, the layer's input, as it lies under each of the nine places of the
-// kernel.
+// shifted returns x, the layer's input, shifted by the offset of each of the kernel's nine taps.
 func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
 	size := op.Shape(s, x, op.ShapeOutType(tf.Int64)) // of smaller images in some steps
@@ -195,10 +187,10 @@ func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	return all
 }
 
-// FilterGradients returns gradients, those of float32 variables, with those of layers'
-// kernels found as kernels say. g is the graph that s builds. The ops that are not needed any
-// more stay in it and do not run.
-func FilterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, kernels FilterKernels, gradients []tf.Output) ([]tf.Output, error) {
+// FilterGradients returns gradients, float32, of the variables of these names, in which those of
+// the layers' kernels are computed by the algorithms given. g is the graph that s builds. The
+// ops that are not needed any more stay in it and do not run.
+func FilterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, algorithms FilterAlgorithms, names []string, gradients []tf.Output) ([]tf.Output, error) {
 	def, err := session.Def(g)
 	if err != nil {
 		return nil, err
@@ -214,32 +206,27 @@ func FilterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, kernels Fil
 	}
 	out := slices.Clone(gradients)
 	for i, gradient := range gradients {
+		at := slices.IndexFunc(layers, func(l FilterLayer) bool { return l.Kernel == names[i] })
+		if at < 0 {
+			continue
+		}
+		l := layers[at]
+		algorithm, ok := algorithms[l.String()]
+		if !ok || algorithm == ConvolutionOp {
+			continue
+		}
+		if !slices.Contains(l.Algorithms(), algorithm) {
+			return nil, fmt.Errorf("gradient of a kernel, %s: %q is none of %q", l, algorithm, l.Algorithms())
+		}
 		conv := nodes[gradient.Op.Name()]
 		if conv.Op == "Cast" && tf.DataType(conv.Attr["SrcT"].GetType()) == tf.Bfloat16 {
 			conv = nodes[conv.Input[0]]
 		}
 		if conv == nil || conv.Op != "Conv2DBackpropFilter" {
-			continue
-		}
-		shape, err := gradient.Shape().ToSlice()
-		if err != nil || shape[0] != 3 || shape[1] != 3 {
-			continue
-		}
-		stride := conv.Attr["strides"].GetList().I[1]
-		at := slices.IndexFunc(layers, func(l FilterLayer) bool { return l.in == shape[2] && l.filters == shape[3] && l.stride == stride })
-		if at < 0 {
-			continue
-		}
-		l := layers[at]
-		kernel, ok := kernels[l.String()]
-		if !ok || kernel == ConvolutionOp {
-			continue
-		}
-		if !slices.Contains(l.Kernels(), kernel) {
-			return nil, fmt.Errorf("gradient of a kernel, %s: %q is none of %q", l, kernel, l.Kernels())
+			return nil, fmt.Errorf("gradient of a kernel, %s: it does not come from a convolution", l)
 		}
 		ks := s.SubScope("kernel")
-		out[i] = tg.Cast(ks, l.gradient(ks, kernel, output(conv.Input[0]), output(conv.Input[2])), tf.Float)
+		out[i] = tg.Cast(ks, l.gradient(ks, algorithm, output(conv.Input[0]), output(conv.Input[2])), tf.Float)
 	}
 	return out, s.Err()
 }

@@ -52,7 +52,7 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 // A convolution as the network has it, and both its gradients, round each value once: sums
 // are taken in float32 in every precision, by every set of kernels. Small whole numbers
 // show it: every product is exact, and no sum above 256 (bfloat16) or 2048 (float16) is.
-func TestConvolutions(t *testing.T) {
+func TestConvolutionsRoundOnce(t *testing.T) {
 	const n, size, in, filters = 4, 12, 64, 6
 	for _, p := range []Precision{Float32, BFloat16, Float16} {
 		for _, stride := range []int64{1, 2} {
@@ -125,17 +125,17 @@ func TestFilterGradients(t *testing.T) {
 func testFilterGradients(t *testing.T, p Precision) {
 	const n, filters = 64, 5
 	for _, c := range []struct {
-		kernel           FilterKernel
+		algorithm        FilterAlgorithm
 		in, size, stride int64
 	}{
-		{OneProduct, 8, 2, 1}, {OneProduct, 8, 4, 1}, {OneProduct, 8, 1, 1}, {OneProduct, 8, 3, 1}, {OneProduct, 8, 9, 1},
-		{OneProduct, 8, 4, 2}, {OneProduct, 8, 8, 2}, {OneProduct, 8, 5, 2}, {OneProduct, 8, 2, 2},
-		{NineProducts, 256, 8, 1}, {NineProducts, 8, 5, 1}, {NineProducts, 8, 1, 1},
+		{Im2Col, 8, 2, 1}, {Im2Col, 8, 4, 1}, {Im2Col, 8, 1, 1}, {Im2Col, 8, 3, 1}, {Im2Col, 8, 9, 1},
+		{Im2Col, 8, 4, 2}, {Im2Col, 8, 8, 2}, {Im2Col, 8, 5, 2}, {Im2Col, 8, 2, 2},
+		{ShiftedMatMul, 256, 8, 1}, {ShiftedMatMul, 8, 5, 1}, {ShiftedMatMul, 8, 1, 1},
 		{ConvolutionOp, 8, 5, 1}, {ConvolutionOp, 8, 5, 2},
 	} {
-		l := FilterLayer{precision: p, examples: n, size: c.size, in: c.in, filters: filters, stride: c.stride}
-		t.Run(fmt.Sprintf("%s, %s", l, c.kernel), func(t *testing.T) {
-			in, size, places := l.in, l.size, l.places()
+		l := FilterLayer{Convolution{Kernel: "kernel", Taps: 3, Size: c.size, In: c.in, Filters: filters, Stride: c.stride}, p, n}
+		t.Run(fmt.Sprintf("%s, %s", l, c.algorithm), func(t *testing.T) {
+			in, size, places := l.In, l.Size, l.OutputSize()
 			g := tf.NewGraph()
 			s := op.NewScopeWithGraph(g)
 			// The sizes are known only when the graph runs.
@@ -143,17 +143,17 @@ func testFilterGradients(t *testing.T, p Precision) {
 			weight := session.Placeholder(s, "weight", tf.Float, n, -1, -1, filters) // which is the gradient of the output
 			kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
 			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, p.dtype()) }
-			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.stride)
+			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.Stride)
 			sum := op.Sum(s, op.Mul(s, y, cast("weight16", weight)), tg.Const(s, []int32{0, 1, 2, 3}))
 			plain := op.Gradients(s.SubScope("backward"), []tf.Output{tg.Cast(s.SubScope("sum"), sum, tf.Float)}, []tf.Output{kernel})
 			if err := s.Err(); err != nil {
 				t.Fatal(err)
 			}
-			got, err := FilterGradients(s.SubScope("filter_gradients"), g, []FilterLayer{l}, FilterKernels{l.String(): c.kernel}, plain)
+			got, err := FilterGradients(s.SubScope("filter_gradients"), g, []FilterLayer{l}, FilterAlgorithms{l.String(): c.algorithm}, []string{"kernel"}, plain)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if replaced := got[0] != plain[0]; replaced != (c.kernel != ConvolutionOp) {
+			if replaced := got[0] != plain[0]; replaced != (c.algorithm != ConvolutionOp) {
 				t.Fatalf("replaced: %v", replaced)
 			}
 			// Small whole numbers, of which bfloat16 holds every product, but no sum

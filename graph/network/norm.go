@@ -8,7 +8,7 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Batch norm as published: ε and the share of the old moving average that is
+// Batch norm as published: ε and the fraction of the old moving average that is
 // kept each step. Keras' defaults differ (1e-3 and 0.99).
 const (
 	bnEpsilon  = 1e-5
@@ -39,7 +39,7 @@ func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variab
 		inMean, inVariance = none, none
 	}
 	// Every attribute is set: TensorFlow's C++ gradient reads them from the
-	// node, and the wrapper leaves out those not given.
+	// node, and the wrapper omits those not given.
 	y, batchMean, batchVariance, _, _, _ := op.FusedBatchNormV3(s, x, scale, offset, inMean, inVariance,
 		op.FusedBatchNormV3Epsilon(bnEpsilon),
 		op.FusedBatchNormV3ExponentialAvgFactor(1),

@@ -29,8 +29,8 @@ const (
 // Resolve turns Auto into a precision for the device that trains, a GPU if gpu
 // is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX) and kernels
 // that use them, else Float32. Emulated bfloat16 is slower than float32, and GPUs have it
-// only from compute capability 8.0 on, which the bindings do not tell: there it has
-// to be asked for by name. Other values are returned as they are.
+// only from compute capability 8.0 on, which the bindings do not report: there it has
+// to be requested by name. Other values are returned as they are.
 func (p Precision) Resolve(gpu bool) Precision {
 	if p != Auto {
 		return p
@@ -48,7 +48,7 @@ func (p Precision) Emulated(gpu bool) bool {
 	return !gpu && (p == Float16 || p == BFloat16 && !kernels.BFloat16())
 }
 
-// Validate says which values are possible when p is none of them.
+// Validate checks that p is one of the precisions; its error lists them.
 func (p Precision) Validate() error {
 	if p == Int8 {
 		return usage.Errorf("precision %s is for prediction by a SavedModel: export with {frozen} {precision=int8}", p)

@@ -35,33 +35,76 @@ func variablesOf(t *testing.T, cfg Config) []Variable {
 	return vars.List
 }
 
-// He et al. 2016, table 1: 3+4+6+3 basic blocks of two convolutions, a stem and
-// a head are 34 layers; the three projections are not counted. The number of
-// parameters is that of every ResNet34 in circulation, which has 21,797,672
-// with a head of 1,000 outputs.
-func TestResNet34IsThePublishedOne(t *testing.T) {
-	cfg := testConfig(64, Float32)
-	cfg.Outputs = 1000
-	total, convolutions := 0, 0
-	for _, v := range variablesOf(t, cfg) {
-		if v.Trainable {
-			total += v.Elements()
+// He et al. 2015, table 1. The layers are the convolutions but for projections, and the head. The
+// numbers of parameters are those of torchvision's networks, with a head of 1,000 outputs.
+func TestResNetsAreThePublishedOnes(t *testing.T) {
+	for _, c := range []struct {
+		arch               string
+		layers, parameters int
+	}{
+		{"resnet18", 18, 11_689_512}, {"resnet34", 34, 21_797_672}, {"resnet50", 50, 25_557_032}, {"resnet101", 101, 44_549_160},
+		{"resnet6", 6, 442_664}, {"resnet8", 8, 976_936},
+	} {
+		cfg := testConfig(64, Float32)
+		cfg.Arch, cfg.Outputs = c.arch, 1000
+		total, layers := 0, 1
+		for _, v := range variablesOf(t, cfg) {
+			if v.Trainable {
+				total += v.Elements()
+			}
+			if len(v.Shape) == 4 && !strings.Contains(v.Name, "shortcut") {
+				layers++
+			}
+			if want := strings.HasSuffix(v.Name, "/kernel"); v.Decay != want {
+				t.Errorf("%s: weight decay %v, expected %v", v.Name, v.Decay, want)
+			}
+			if want := !strings.Contains(v.Name, "/moving_"); v.Trainable != want {
+				t.Errorf("%s: trainable %v, expected %v", v.Name, v.Trainable, want)
+			}
 		}
-		if len(v.Shape) == 4 && !strings.Contains(v.Name, "shortcut") {
-			convolutions++
-		}
-		if want := strings.HasSuffix(v.Name, "/kernel"); v.Decay != want {
-			t.Errorf("%s: weight decay %v, expected %v", v.Name, v.Decay, want)
-		}
-		if want := !strings.Contains(v.Name, "/moving_"); v.Trainable != want {
-			t.Errorf("%s: trainable %v, expected %v", v.Name, v.Trainable, want)
+		if total != c.parameters || layers != c.layers {
+			t.Errorf("%s: %d layers and %d trainable parameters, expected %d and %d", c.arch, layers, total, c.layers, c.parameters)
 		}
 	}
-	if total != 21_797_672 {
-		t.Errorf("%d trainable parameters, expected 21797672", total)
+}
+
+// Every network's convolutions end at the size that its stride says, and the stride of a
+// bottleneck block is in its 3×3 convolution.
+func TestConvolutions(t *testing.T) {
+	for _, n := range networks {
+		for _, size := range []int{n.Stride, 64, 69} {
+			all, err := n.Convolutions(size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first := (Convolution{"stem/conv/kernel", 7, 3, 64, 2, int64(size)}); all[0] != first {
+				t.Errorf("%s, %d px: the first convolution is %+v, expected %+v", n.Name, size, all[0], first)
+			}
+			if got := all[len(all)-1].OutputSize(); got != int64(n.FinalSize(size)) {
+				t.Errorf("%s, %d px: the last convolution's output has %d px, expected %d", n.Name, size, got, n.FinalSize(size))
+			}
+			for _, c := range all[1:] {
+				if c.Stride != 1 && c.Taps != 3 && !strings.Contains(c.Kernel, "shortcut") {
+					t.Errorf("%s: %+v has a stride", n.Name, c)
+				}
+			}
+		}
 	}
-	if convolutions != 33 {
-		t.Errorf("%d convolutions on the main path, expected 33", convolutions)
+	n, err := Named("resnet50")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := n.Convolutions(64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Convolution{
+		{"stage1/block1/shortcut/conv/kernel", 1, 64, 256, 1, 16}, {"stage2/block1/conv1/kernel", 1, 256, 128, 1, 16},
+		{"stage2/block1/conv2/kernel", 3, 128, 128, 2, 16}, {"stage4/block3/conv3/kernel", 1, 512, 2048, 1, 2},
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("resnet50 has no %+v", want)
+		}
 	}
 }
 
@@ -182,6 +225,8 @@ func TestConfigValidate(t *testing.T) {
 	}{
 		{func(*Config) {}, ""},
 		{func(c *Config) { c.Size = 31 }, "size 31: expected images of 32 to 1024 pixels"},
+		{func(c *Config) { c.Arch = "vgg" }, "arch vgg: expected one of " + strings.Join(Names(), ", ")},
+		{func(c *Config) { c.Arch, c.Size = "resnet6", 8 }, ""},
 		{func(c *Config) { c.Outputs = 0 }, "outputs 0"},
 		{func(c *Config) { c.Precision = Auto }, `precision auto: expected float32, bfloat16 or float16`},
 		{func(c *Config) { c.Dropout = 1 }, "dropout 1"},

@@ -69,7 +69,7 @@ type Weights map[string][]float32
 // inference forward pass.
 type Variables struct {
 	scope *op.Scope
-	// suffix tells these variables' nodes from those of others of the same
+	// suffix distinguishes these variables' nodes from other variables' of the same
 	// names.
 	suffix string
 	// List has the variables in the order in which they were made.

@@ -16,7 +16,7 @@ import (
 	"galaxy/internal/durable"
 )
 
-// CheckPath refuses a path from which TensorFlow could not read variables back.
+// CheckPath rejects a path from which TensorFlow could not read variables back.
 func CheckPath(path string) error {
 	if strings.ContainsAny(path, `*?[\`) {
 		return fmt.Errorf(`%s: the path holds one of the characters * ? [ \, which TensorFlow takes for a pattern when it looks for variables; choose a path without them`, path)
@@ -24,10 +24,10 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// CheckBundle looks at the index of a TensorFlow bundle, the file prefix.index, before
-// TensorFlow reads it, which takes as much memory as that says, and ends the process
-// where there is not so much. Every size in it has to be that of the files that are
-// there. Whether the values are those that were written is left to TensorFlow.
+// CheckBundle checks the index of a TensorFlow bundle, the file prefix.index, before TensorFlow
+// reads it: TensorFlow allocates as much memory as the index claims, and ends the process if
+// there is not enough. Every size in the index has to match the files that exist. Whether
+// the values are those that were written is left to TensorFlow.
 //
 // The index is a table as LevelDB has them (leveldb/doc/table_format.md), of
 // protocol buffers (tensorflow/core/protobuf/tensor_bundle.proto).

@@ -9,14 +9,11 @@ int listens(void);
 import "C"
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -27,120 +24,10 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
-	"github.com/galeone/tensorflow/tensorflow/go/op"
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/internal/usage"
 )
-
-// Worker is one of the processes that train together.
-type Worker struct {
-	// Cluster has the addresses, host:port, of all workers, in one order
-	// everywhere. The first is the chief.
-	Cluster []string
-	Index   int // in Cluster
-	// Listen is the IP address of this machine that the worker listens on; "" is
-	// that of its host in Cluster, and 0.0.0.0 all there are.
-	Listen string
-	// Timeout is how long workers wait for each other, at the start and in a step;
-	// 0 is DefaultTimeout.
-	Timeout time.Duration
-	// Waiting, when set, is called again and again while JoinCluster waits.
-	Waiting func() `json:"-"`
-}
-
-// DefaultTimeout is Worker.Timeout where nothing else is asked for.
-const DefaultTimeout = 5 * time.Minute
-
-// ParseTFConfig reads the environment variable TF_CONFIG of TensorFlow's
-// MultiWorkerMirroredStrategy, a JSON object like
-//
-//	{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
-//
-// A job "chief" of one address is worker 0, in front of the others. Without a
-// text, or with one process in the cluster, nil is returned.
-func ParseTFConfig(text string) (*Worker, error) {
-	wrong := func(format string, args ...any) (*Worker, error) {
-		return nil, fmt.Errorf("TF_CONFIG: %s; expected "+
-			`{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}`, fmt.Sprintf(format, args...))
-	}
-	var c struct {
-		Cluster map[string][]string `json:"cluster"`
-		Task    struct {
-			Type  string       `json:"type"`
-			Index *json.Number `json:"index"` // some launchers write a string
-		} `json:"task"`
-	}
-	if text == "" {
-		return nil, nil
-	}
-	if err := json.Unmarshal([]byte(text), &c); err != nil {
-		if kind := new(json.UnmarshalTypeError); errors.As(err, &kind) {
-			return wrong("there is a JSON %s at %q", kind.Value, cmp.Or(kind.Field, "the top"))
-		}
-		return wrong("%v", err)
-	}
-	if len(c.Cluster) == 0 {
-		return nil, nil
-	}
-	for job := range c.Cluster {
-		if job != "chief" && job != "worker" {
-			return wrong("there is a job %q, but only chief and worker train here", job)
-		}
-	}
-	chiefs, workers := c.Cluster["chief"], c.Cluster["worker"]
-	if len(chiefs) > 1 {
-		return wrong("%d chiefs", len(chiefs))
-	}
-	if c.Task.Index == nil {
-		return wrong("the task has no index")
-	}
-	index, err := strconv.Atoi(c.Task.Index.String())
-	if err != nil {
-		return wrong("task index %s", c.Task.Index)
-	}
-	job, ok := c.Cluster[c.Task.Type]
-	if !ok || index < 0 || index >= len(job) {
-		return wrong("there is no task %q %d in the cluster", c.Task.Type, index)
-	}
-	if c.Task.Type == "worker" {
-		index += len(chiefs)
-	}
-	w := &Worker{Cluster: slices.Concat(chiefs, workers), Index: index}
-	if err := w.Validate(); err != nil {
-		return wrong("%v", err)
-	}
-	if len(w.Cluster) == 1 {
-		return nil, nil
-	}
-	return w, nil
-}
-
-// Validate says what is wrong with the way w is written.
-func (w Worker) Validate() error {
-	if w.Index < 0 || w.Index >= len(w.Cluster) {
-		return fmt.Errorf("worker %d: expected 0 to %d, as the cluster has %d workers", w.Index, len(w.Cluster)-1, len(w.Cluster))
-	}
-	if w.Listen != "" {
-		if _, err := netip.ParseAddr(w.Listen); err != nil {
-			return &usage.Field{Name: "listen", Got: w.Listen, Expected: "an IP address of this machine, or 0.0.0.0 for all of them"}
-		}
-	}
-	if w.Timeout < 0 {
-		return &usage.Field{Name: "worker_timeout", Got: w.Timeout, Expected: "more than 0"}
-	}
-	for i, address := range w.Cluster {
-		host, port, err := net.SplitHostPort(address)
-		n, notNumber := strconv.Atoi(port)
-		if err != nil || notNumber != nil || host == "" || n < 1 || n > 65535 {
-			return fmt.Errorf("worker %d has the address %q: expected host:port, such as 10.0.0.4:2222", i, address)
-		}
-		if j := slices.Index(w.Cluster, address); j < i {
-			return fmt.Errorf("workers %d and %d have the same address %s", j, i, address)
-		}
-	}
-	return nil
-}
 
 // Cluster is the workers that train together, as one of them sees it: the gRPC
 // server and the collective operations of TensorFlow. What they send is neither
@@ -221,7 +108,7 @@ func (c *Cluster) Workers() int {
 	return len(c.worker.Cluster)
 }
 
-// Name tells people which worker number i is.
+// Name returns worker i's number and address for messages.
 func (c *Cluster) Name(i int) string {
 	return fmt.Sprintf("worker %d (%s)", i, c.worker.Cluster[i])
 }
@@ -400,7 +287,7 @@ func speaks(conn net.Conn) error {
 }
 
 // ErrWorkerLost is the error of work that all workers do together when one of them is
-// gone, or has not taken part for as long as Worker.Timeout.
+// gone, or has not taken part for Worker.Timeout.
 var ErrWorkerLost = errors.New("a worker is lost")
 
 type result struct {
@@ -454,7 +341,7 @@ func (c *Cluster) Run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 	}
 }
 
-// Lost tells whether a run was given up for want of a worker.
+// Lost reports whether a run was given up because a worker was lost.
 func (c *Cluster) Lost() bool { return c != nil && c.lost != nil }
 
 // Late tells whether a run that was given up for want of a worker has ended since, or
@@ -489,73 +376,4 @@ func (c *Cluster) explain(err error) error {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return err
-}
-
-// Gather returns what every worker has given, by the workers' numbers. All have to
-// call it in the same order, and none twice at a time.
-func (c *Cluster) Gather(payload []byte) ([][]byte, error) {
-	lengths, err := c.gather([]int32{int32(len(payload))})
-	if err != nil {
-		return nil, err
-	}
-	row := make([]int32, slices.Max(lengths))
-	for i, b := range payload {
-		row[i] = int32(b)
-	}
-	if len(row) == 0 {
-		return make([][]byte, c.Workers()), nil
-	}
-	all, err := c.gather(row)
-	if err != nil {
-		return nil, err
-	}
-	out := make([][]byte, c.Workers())
-	for i, length := range lengths {
-		for _, b := range all[i*len(row):][:length] {
-			out[i] = append(out[i], byte(b))
-		}
-	}
-	return out, nil
-}
-
-// gathering is the graph and session that gather rows of one length.
-type gathering struct {
-	sess     *tf.Session
-	row, all tf.Output // int32 [n], [workers * n]
-}
-
-// gather concatenates the rows, equally long, of all workers.
-func (c *Cluster) gather(row []int32) ([]int32, error) {
-	g, ok := c.gatherings[len(row)]
-	if !ok {
-		var err error
-		if g, err = c.newGathering(len(row)); err != nil {
-			return nil, err
-		}
-		c.gatherings[len(row)] = g
-	}
-	value, err := tf.NewTensor(row)
-	if err != nil {
-		return nil, err
-	}
-	got, err := c.Run(g.sess, map[tf.Output]*tf.Tensor{g.row: value}, []tf.Output{g.all}, nil)
-	if err != nil {
-		return nil, err
-	}
-	return got[0].Value().([]int32), nil
-}
-
-func (c *Cluster) newGathering(length int) (_ gathering, err error) {
-	g := tf.NewGraph()
-	s := op.NewScopeWithGraph(g).WithDevice(c.Job() + HostDevice)
-	defer RecoverBuild(s, &err)
-	row := Placeholder(s, "row", tf.Int32, int64(length))
-	// A key stands for one shape.
-	key := Number(s, len(c.gatherings)+1)
-	all := op.CollectiveGatherV2(s, row, Number(s, c.Workers()), Number(s, HostGroup), key, nil)
-	if err := s.Err(); err != nil {
-		return gathering{}, fmt.Errorf("build gather: %w", err)
-	}
-	sess, err := New(g, Config{devices: c.devices, cluster: c})
-	return gathering{sess, row, all}, err
 }

@@ -89,7 +89,7 @@ func TestJoinClusterRefuses(t *testing.T) {
 		{"a host that is another's", Worker{Cluster: []string{"192.0.2.1:2222", here}}, "expected a free port, and an address of this machine"},
 		{"a host without an address", Worker{Cluster: []string{"galaxy.invalid:2222", here}, Timeout: time.Second}, "address of worker 0, which is this one"},
 		{"no such worker", Worker{Cluster: []string{here}, Index: 1}, "expected 0 to 0"},
-		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, `listen "localhost": expected an IP address`},
+		{"no address to listen on", Worker{Cluster: []string{here}, Listen: "localhost"}, "listen localhost: expected an IP address"},
 		{"a negative timeout", Worker{Cluster: []string{here}, Timeout: -time.Second}, "timeout -1s"},
 		{"a name of loopback", Worker{Cluster: []string{hostname + ":2222", here}}, hostname + ", which is 127.0."},
 		{"something else", Worker{Cluster: []string{fmt.Sprintf("127.0.0.1:%d", ports[2]), web.Listener.Addr().String()}, Timeout: 5 * time.Second}, "something else than a worker listens there"},

@@ -12,9 +12,9 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Devices says where the replicas of a training step are, one on each device:
+// Devices names the devices of a training step, each of which has a replica:
 //
-//	auto      all GPUs, else the CPU; so does ""
+//	auto      all GPUs, or the CPU if there are none; so does ""
 //	cpu       the CPU
 //	cpu:4     four devices that share the CPU's threads
 //	gpu       all GPUs
@@ -30,7 +30,7 @@ const maxCPUs = 64
 // HostDevice is the CPU, where inputs come in and files are written.
 const HostDevice = "/device:CPU:0"
 
-// Validate says what is wrong with the way d is written.
+// Validate checks how d is written.
 func (d Devices) Validate() error {
 	_, _, err := d.parse()
 	return err
@@ -77,9 +77,9 @@ func (d Devices) parse() (kind string, numbers []int, err error) {
 	return wrong("there is no such kind")
 }
 
-// Resolve returns the names of the devices, such as "/device:GPU:0", of those
-// that TensorFlow finds. One that is not there is an error that lists what is.
-// session is what FindDevices needs.
+// Resolve returns the names, such as "/device:GPU:0", of the devices that TensorFlow finds. A
+// device that does not exist is an error that lists those that do. session is as for
+// FindDevices.
 func (d Devices) Resolve(session Config) ([]string, error) {
 	return d.among(func() ([]tf.Device, error) { return FindDevices(session) })
 }
@@ -139,7 +139,7 @@ func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, 
 	return "GPU", numbers, nil
 }
 
-// FindDevices lists the devices that TensorFlow finds. session is that of the work
+// FindDevices lists the devices that TensorFlow finds. session is the configuration of the work
 // that follows: all sessions of a process have the threads, and the GPU memory, of its
 // first one.
 func FindDevices(session Config) (_ []tf.Device, err error) {
@@ -155,11 +155,11 @@ func FindDevices(session Config) (_ []tf.Device, err error) {
 	return devices, nil
 }
 
-// HasGPU tells whether TensorFlow finds a GPU. session is what FindDevices needs.
+// HasGPU reports whether TensorFlow finds a GPU. session is as for FindDevices.
 func HasGPU(session Config) (bool, error) {
 	devices, err := FindDevices(session)
 	return slices.ContainsFunc(devices, func(d tf.Device) bool { return d.Type == "GPU" }), err
 }
 
-// IsGPU tells whether a device's name, as Devices.Resolve returns it, is a GPU's.
+// IsGPU reports whether a device's name, as Devices.Resolve returns it, is a GPU's.
 func IsGPU(device string) bool { return strings.Contains(device, "/device:GPU:") }

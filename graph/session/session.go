@@ -19,7 +19,7 @@ import (
 // "2.21.0".
 func TensorFlowVersion() string { return tf.Version() }
 
-// IsOutOfMemory tells whether an error is that a device has not enough memory.
+// IsOutOfMemory reports whether err means that a device ran out of memory.
 func IsOutOfMemory(err error) bool {
 	if err == nil {
 		return false
@@ -31,12 +31,12 @@ func IsOutOfMemory(err error) bool {
 	})
 }
 
-// Config says how a graph is run.
+// Config sets how a graph is run.
 type Config struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at
 	// the same time; 0 is one a core.
 	Threads int
-	// GPUMemory says how much of each GPU's memory is taken.
+	// GPUMemory sets how much of each GPU's memory is taken.
 	GPUMemory GPUMemory
 	// XLA lets TensorFlow's compiler make one kernel of many ops on GPUs, the first
 	// time that they run. Sums may be made in another order. On CPUs it does nothing.
@@ -53,7 +53,7 @@ func (c Config) On(devices []string, cluster *Cluster) Config {
 	return c
 }
 
-// Validate checks the fields and says what was expected and what came.
+// Validate checks the fields; its error names what was expected and what came.
 func (c Config) Validate() error {
 	_, err := c.GPUMemory.options()
 	if c.Threads < 0 {
@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 	return err
 }
 
-// GPUMemory says how much of each GPU's memory a process takes:
+// GPUMemory sets how much of each GPU's memory a process takes:
 //
 //	all      nearly all, at the start; so does ""
 //	growth   what it needs as it needs it, which may leave it in pieces
@@ -161,7 +161,7 @@ func New(g *tf.Graph, c Config) (*tf.Session, error) {
 	return sess, nil
 }
 
-// FirstLine is what TensorFlow's error says to people: the lines after it tell
+// FirstLine returns the part of TensorFlow's error that is for people. The lines after it name
 // nodes of the graph.
 func FirstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")

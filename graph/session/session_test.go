@@ -22,10 +22,10 @@ func TestSessionOptions(t *testing.T) {
 		{Config{devices: []string{"/device:CPU:0", "/device:CPU:2"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 3, "GPU": 0}}, ""},
 		{Config{devices: []string{"/device:GPU:1"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 1}, AllowSoftPlacement: true}, ""},
 		{Config{Threads: -1}, nil, "threads -1"},
-		{Config{GPUMemory: "60"}, nil, `GPU memory "60": expected all, growth or a share`},
-		{Config{GPUMemory: "0%"}, nil, `GPU memory "0%"`},
-		{Config{GPUMemory: "101%"}, nil, `GPU memory "101%"`},
-		{Config{GPUMemory: "NaN%"}, nil, `GPU memory "NaN%"`},
+		{Config{GPUMemory: "60"}, nil, "gpu_memory 60: expected all, growth or a fraction"},
+		{Config{GPUMemory: "0%"}, nil, "gpu_memory 0%"},
+		{Config{GPUMemory: "101%"}, nil, "gpu_memory 101%"},
+		{Config{GPUMemory: "NaN%"}, nil, "gpu_memory NaN%"},
 	} {
 		options, err := c.config.Options()
 		if c.err != "" {

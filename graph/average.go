@@ -1,0 +1,64 @@
+package graph
+
+import (
+	"math"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
+
+	"galaxy/graph/network"
+	"galaxy/graph/session"
+	"galaxy/internal/usage"
+)
+
+// liveSuffix ends the checkpoint's keys of the raw weights, which are trained, where those of the
+// model are averages of them.
+const liveSuffix = "/live"
+
+// ValidateAverage checks a decay of the weights' average.
+func ValidateAverage(decay float64) error {
+	if !(decay >= 0 && decay < 1) {
+		return &usage.Field{Name: "ema", Got: decay, Expected: "a decay of 0 ≤ ema < 1, such as 0.999; 0 is none"}
+	}
+	return nil
+}
+
+// averageEvery is how many steps apart the average is updated, by that power of the
+// decay, after its first that many steps: the weights move little in between, and doing it
+// in every step would cost a tenth of one.
+const averageEvery = 8
+
+// averageDecay returns the decay of the average's update in the step after
+// step steps; due reports whether there is one. The decay is small at first, so
+// that the initial weights, which are random, are soon forgotten. It is that of
+// TensorFlow's ExponentialMovingAverage, but 0 in the first update.
+func averageDecay(decay float64, step int64) (value float64, due bool) {
+	value = min(decay, float64(step)/float64(9+step))
+	if step < averageEvery {
+		return value, true
+	}
+	return math.Pow(value, averageEvery), (step+1)%averageEvery == 0
+}
+
+// averageWeights adds the average of the trained weights, for after an update, and
+// returns the variables that are trained. decay is float32 []. Updates that are skipped do
+// not count.
+func averageWeights(s *op.Scope, model, trained *network.Variables, decay, finite tf.Output, updates []*tf.Operation) (live []network.Variable) {
+	after := s.SubScope("average_weights").WithControlDependencies(updates...)
+	rs := s.SubScope("average_rest")
+	rest := op.Sub(rs, tg.Const(rs.SubScope("one"), float32(1)), decay)
+	rest = ifFinite(rs, finite, rest, 0)
+	var begins, averages []*tf.Operation
+	for _, v := range model.List {
+		as := after.SubScope(v.Name)
+		now := op.ReadVariableOp(as, trained.Handles[v.Name], tf.Float)
+		far := op.Mul(as, op.Sub(as, model.Reads[v.Name], now), rest)
+		averages = append(averages, op.AssignSubVariableOp(as, model.Handles[v.Name], far))
+		begins = append(begins, op.AssignVariableOp(s.SubScope("begin"), trained.Handles[v.Name], model.Reads[v.Name]))
+		live = append(live, network.Variable{Name: v.Name + liveSuffix, Shape: v.Shape})
+	}
+	session.Group(s, nodeBegin, begins)
+	session.Group(s, nodeAverage, averages)
+	return live
+}

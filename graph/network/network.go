@@ -1,0 +1,93 @@
+package network
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+
+	"galaxy/graph/session"
+	"galaxy/internal/usage"
+)
+
+// Default is the network of a Config without a name. Older versions had this one only.
+const Default = "resnet34"
+
+// Network is an architecture: what is between the normalised images and the head.
+type Network struct {
+	// Name is what Config.Arch, --arch and config.json call it.
+	Name string
+	// Stride is how many pixels of an image are one of the last feature map, in either
+	// direction. Images are at least so large.
+	Stride int
+	// features returns the last feature map of normalised images x, [N, Size, Size, 3] in
+	// the dtype of the convolutions, and its channels. Convolutions are made by
+	// Builder.convNorm, under names that are the keys of checkpoints.
+	features func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64)
+}
+
+// Names lists the networks that there are.
+func Names() []string {
+	names := make([]string, len(networks))
+	for i, n := range networks {
+		names[i] = n.Name
+	}
+	return names
+}
+
+// Named returns the network of a name, "" being Default.
+func Named(name string) (Network, error) {
+	if name == "" {
+		name = Default
+	}
+	i := slices.IndexFunc(networks, func(n Network) bool { return n.Name == name })
+	if i < 0 {
+		return Network{}, &usage.Field{Name: "arch", Got: name, Expected: "one of " + strings.Join(Names(), ", ")}
+	}
+	return networks[i], nil
+}
+
+// FinalSize is the height and width of the last feature map for images of a size, pixels.
+func (n Network) FinalSize(size int) int { return (size + n.Stride - 1) / n.Stride }
+
+// Convolution is a convolution of a network, SAME padding.
+type Convolution struct {
+	// Kernel is the name of its variable, float32 [Taps, Taps, In, Filters].
+	Kernel                    string
+	Taps, In, Filters, Stride int64
+	// Size is the height and width of its input, pixels.
+	Size int64
+}
+
+// OutputSize is the height and width of the output, pixels.
+func (c Convolution) OutputSize() int64 { return (c.Size + c.Stride - 1) / c.Stride }
+
+// Convolutions lists the convolutions for images of a size, pixels, in the order in which they
+// are computed. The network is built once to find them.
+func (n Network) Convolutions(size int) (_ []Convolution, err error) {
+	s := op.NewScope()
+	defer session.RecoverBuild(s, &err)
+	o := &outline{Variables: NewVariables(s, "")}
+	x := session.Placeholder(s, "x", tf.Float, 1, int64(size), int64(size), 3)
+	n.features(&Builder{Config: Config{Precision: Float32}, Params: o}, s.SubScope("network"), x)
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("build %s: %w", n.Name, err)
+	}
+	return o.convolutions, nil
+}
+
+// outline is the Params of a graph that is built for its convolutions alone.
+type outline struct {
+	*Variables
+	convolutions []Convolution
+}
+
+func (o *outline) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, norm string, stride int64, then epilogue) tf.Output {
+	o.convolutions = append(o.convolutions, Convolution{
+		Kernel: kernel.Name, Taps: kernel.Shape[0], In: kernel.Shape[2], Filters: kernel.Shape[3], Stride: stride,
+		Size: x.Shape().Size(1),
+	})
+	return o.Variables.convNorm(s, b, x, kernel, norm, stride, then)
+}

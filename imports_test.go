@@ -1,0 +1,94 @@
+package galaxy_test
+
+import (
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// imports lists the packages of this module that each package may import, tests aside. A package
+// stands below all that import it, so that nothing points back. A new package is a line; one
+// that needs a package from further down the list is in the wrong place.
+var imports = []struct{ name, may string }{
+	{"internal/usage", ""},
+	{"internal/ahead", ""},
+	{"internal/kernels", ""},
+	{"internal/durable", "internal/usage"},
+	{"labels", ""},
+	{"labels/labelstest", "labels"},
+	{"data", "internal/ahead internal/durable internal/usage labels"},
+	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
+	{"graph/graphtest", ""},
+	{"graph/session", "internal/durable internal/usage"},
+	{"graph/images", "graph/session internal/usage"},
+	{"graph/network", "graph/images graph/session internal/kernels internal/usage"},
+	{"graph", "graph/images graph/network graph/session internal/usage"},
+	{"focal", "internal/usage"},
+	{"train/checkpoint", "internal/durable internal/usage"},
+	{"train/events", "internal/durable"},
+	{"train/metric", "labels"},
+	{"train/objective", "focal internal/usage labels"},
+	{"train", "data graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
+	{"savedmodel", "graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
+	{"predict", "data internal/ahead internal/durable internal/usage labels"},
+}
+
+// programs may import anything, and nothing imports them.
+var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
+
+// withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
+var withoutTensorFlow = []string{"labels", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "predict"}
+
+// importsOf returns the packages that one imports, without those of its tests.
+func importsOf(t *testing.T, dir string) []string {
+	t.Helper()
+	p, err := build.ImportDir(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Imports
+}
+
+func TestImportsPointDown(t *testing.T) {
+	var seen []string
+	for i, p := range imports {
+		seen = append(seen, p.name)
+		may := strings.Fields(p.may)
+		for _, name := range may {
+			if !slices.ContainsFunc(imports[:i], func(below struct{ name, may string }) bool { return below.name == name }) {
+				t.Errorf("the table lets %s import %s, which is not above it in the table", p.name, name)
+			}
+		}
+		for _, path := range importsOf(t, p.name) {
+			name, ours := strings.CutPrefix(path, "galaxy/")
+			switch {
+			case ours && !slices.Contains(may, name):
+				t.Errorf("%s imports %s: expected none but %q; move what it needs down, or say in the table why it may", p.name, name, may)
+			case slices.Contains(withoutTensorFlow, p.name) && (strings.HasPrefix(path, "github.com/galeone/") || strings.HasPrefix(name, "graph")):
+				t.Errorf("%s imports %s: expected no TensorFlow in it", p.name, path)
+			}
+		}
+	}
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name := entry.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if dir := filepath.Dir(path); strings.HasSuffix(path, ".go") && !slices.Contains(seen, dir) && !slices.Contains(programs, dir) {
+			seen = append(seen, dir)
+			t.Errorf("package %s is not in the table", dir)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
