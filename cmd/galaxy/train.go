@@ -54,11 +54,7 @@ func trainAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usage.Error{Err: err}
 	}
-	defer func() {
-		if err != nil {
-			err = shown{err, usage.Text(err, t.names)}
-		}
-	}()
+	defer func() { err = usage.Show(err, t.names) }()
 	if t.worker, err = t.workerOf(); err != nil {
 		return usage.Error{Err: err}
 	}
@@ -95,16 +91,6 @@ func trainAction(c *cli.Context) (err error) {
 	}
 	return t.train(cfg)
 }
-
-// shown is an error with the settings in its text shown as they were given.
-type shown struct {
-	error
-	text string
-}
-
-func (s shown) Error() string { return s.text }
-
-func (s shown) Unwrap() error { return s.error }
 
 // chief reports whether this process has the run's folder.
 func (t *trainer) chief() bool { return t.worker == nil || t.worker.Index == 0 }

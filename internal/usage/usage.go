@@ -114,6 +114,9 @@ func Text(err error, names Names) string {
 	text := err.Error()
 	var replace func(err error)
 	replace = func(err error) {
+		if _, ok := err.(shown); ok {
+			return // or "--batch" would become "----batch"
+		}
 		if e, ok := err.(interface{ text(Names) string }); ok {
 			text = strings.Replace(text, err.Error(), e.text(names), 1)
 		}
@@ -129,6 +132,24 @@ func Text(err error, names Names) string {
 	replace(err) // from the outside in: an outer text holds the inner ones
 	return text
 }
+
+// Show returns err, which may be nil, with the text that Text returns, whatever names Text is
+// called with later.
+func Show(err error, names Names) error {
+	if err == nil {
+		return nil
+	}
+	return shown{err, Text(err, names)}
+}
+
+type shown struct {
+	error
+	text string
+}
+
+func (s shown) Error() string { return s.text }
+
+func (s shown) Unwrap() error { return s.error }
 
 // OneOf lists names as 'a, b or c'.
 func OneOf[T ~string](names []T) string {

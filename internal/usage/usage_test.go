@@ -34,6 +34,8 @@ func TestText(t *testing.T) {
 		{wrapped, "resume: file does not exist (100%; as batch 64): warmup 5%", "resume: file does not exist (100%; as given --batch 64): --warmup 5%"},
 		{fmt.Errorf("x: %w", usage.Error{usage.Errorf("{out}: %w", rate)}), "x: out: rate 0: expected more than floor; choose rate 0.1",
 			"x: --out: given --rate 0: expected more than --floor; choose --rate 0.1"},
+		{fmt.Errorf("x: %w", usage.Show(empty, usage.Names(func(name, value string, _ bool) string { return "--" + name + " " + value }))),
+			`x: --kind "": expected a or b`, `x: --kind "": expected a or b`}, // once is enough
 		{errors.New(`{"cluster"}`), `{"cluster"}`, `{"cluster"}`},
 	} {
 		if got := c.err.Error(); got != c.plain {
