@@ -1,6 +1,6 @@
 """Training steps of the Keras peer from given weights on given batches.
 
-In: {"start": checkpoint prefix, "finish": checkpoint prefix of our run's end,
+In: {"arch": name of the network, "start": checkpoint prefix, "finish": checkpoint prefix of our run's end,
      "mean", "std", "size", "batch", "images": uint8 [steps*batch,size,size,3],
      "labels": float32 [steps*batch,37], "alpha", "gamma", "losses": ours,
      "learning_rates": one per step, "optimizer": as in a run's config.json,
@@ -40,7 +40,7 @@ def nudged(weights, seed):
 class Trainer:
     def __init__(self, spec):
         self.spec = spec
-        self.model = kr.build(spec["size"], spec["mean"], spec["std"])
+        self.model = kr.build(spec["size"], spec["mean"], spec["std"], arch=spec["arch"])
         self.optimizer = kr.optimizer(spec["optimizer"])
         self.optimizer.build(self.model.trainable_variables)
         self.fresh = [v.numpy() for v in self.optimizer.variables]

@@ -27,15 +27,16 @@ func TestTraining(t *testing.T) {
 	// Small rates and a large decay: rounding errors grow tenfold a step at
 	// rates fit for training, until nothing but chaos is left to compare; and
 	// a decay of 1e-4 would be lost in what remains.
-	rules := map[string]struct {
-		optimizer graph.Optimizer
-		peak      float64
+	for _, c := range []struct {
+		name, arch string
+		optimizer  graph.Optimizer
+		peak       float64
 	}{
-		"sgd":   {graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 5.6}, 2e-4},
-		"adamw": {graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 5}, 2e-5},
-	}
-	for name, rule := range rules {
-		t.Run(name, func(t *testing.T) { testTraining(t, rule.optimizer, rule.peak) })
+		{"sgd", network.Default, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 5.6}, 2e-4},
+		{"adamw", network.Default, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 5}, 2e-5},
+		{"small", "resnet6", graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
+	} {
+		t.Run(c.name, func(t *testing.T) { testTraining(t, c.arch, c.optimizer, c.peak) })
 	}
 }
 
@@ -46,7 +47,7 @@ type distance struct {
 	Moving float64   `json:"moving"`
 }
 
-func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
+func testTraining(t *testing.T, arch string, optimizer graph.Optimizer, peak float64) {
 	const size, batch, steps = 48, 8, 30
 	rng := rand.New(rand.NewPCG(11, 0))
 	images, labels := randomImages(rng, steps*batch, size), randomLabels(rng, steps*batch)
@@ -57,6 +58,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	folder := t.TempDir()
 	question := struct {
 		focal.Params
+		Arch          string          `json:"arch"`
 		Start         string          `json:"start"`
 		Finish        string          `json:"finish"`
 		Mean          [3]float64      `json:"mean"`
@@ -70,13 +72,13 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 		Optimizer     graph.Optimizer `json:"optimizer"`
 		Twins         int             `json:"twins"`
 	}{
-		Params: loss, Start: filepath.Join(folder, "start"), Finish: filepath.Join(folder, "finish"),
+		Params: loss, Arch: arch, Start: filepath.Join(folder, "start"), Finish: filepath.Join(folder, "finish"),
 		Mean: channelMean, Std: channelStd, Size: size, Batch: batch,
 		Images: writeFile(t, images), Labels: writeFloats(t, labels), Twins: 4,
 		Optimizer: optimizer,
 	}
 
-	trainer := newTrainer(t, network.Default, size, batch, loss.Loss, optimizer)
+	trainer := newTrainer(t, arch, size, batch, loss.Loss, optimizer)
 	must(t, trainer.Init(5))
 	must(t, trainer.Save(question.Start))
 	norms := []float64{}
@@ -133,7 +135,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 		}
 		t.Logf("losses of steps %d to %d: ours-Keras %.3g, widest Keras-Keras %.3g (ratio %.2f)", from+1, to, gap, reached, gap/reached)
 		if !(gap <= limit*reached) {
-			t.Errorf("losses of steps %d to %d: the gap to Keras is %.3g, want at most %v × %.3g; ours %.8f, Keras %.8f",
+			t.Errorf("losses of steps %d to %d: the gap to Keras is %.3g, expected at most %v × %.3g; ours %.8f, Keras %.8f",
 				from+1, to, gap, limit, reached, question.Losses[from:to], answer.Losses[0][from:to])
 		}
 	}
@@ -151,7 +153,7 @@ func testTraining(t *testing.T, optimizer graph.Optimizer, peak float64) {
 	} {
 		t.Logf("%s: ours-Keras %.3g, widest Keras-Keras %.3g (ratio %.2f), training moved them by %.3g", c.what, c.gap, c.widest, c.gap/c.widest, c.moved)
 		if !(c.gap <= headway*c.widest) {
-			t.Errorf("%s: the gap to Keras is %.3g, want at most %d × %.3g", c.what, c.gap, headway, c.widest)
+			t.Errorf("%s: the gap to Keras is %.3g, expected at most %d × %.3g", c.what, c.gap, headway, c.widest)
 		}
 	}
 	t.Logf("losses %.6f … %.6f; clipping acted on %d of %d steps", question.Losses[0], question.Losses[steps-1], clipped, steps)

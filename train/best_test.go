@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"galaxy/graph/network"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
 )
@@ -16,7 +17,7 @@ import (
 // removed: what is read is whole, and of one checkpoint.
 func TestBestWhileTraining(t *testing.T) {
 	t.Parallel()
-	cfg := train.Config{Seed: 7}
+	cfg := train.Config{Model: network.Config{Arch: network.Default}, Seed: 7}
 	raw, err := json.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -95,12 +96,13 @@ func TestBestWhileTraining(t *testing.T) {
 func TestWithBestFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	raw, err := json.Marshal(train.Config{})
+	cfg := train.Config{Model: network.Config{Arch: network.Default}}
+	raw, err := json.Marshal(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
-	if err := train.WithBest(dir, train.Config{}, nil); !errors.Is(err, checkpoint.ErrNone) {
+	if err := train.WithBest(dir, cfg, nil); !errors.Is(err, checkpoint.ErrNone) {
 		t.Errorf("%v: expected ErrNone", err)
 	}
 	write := func(prefix string) error { return os.WriteFile(prefix+".index", nil, 0o666) }
@@ -109,7 +111,7 @@ func TestWithBestFails(t *testing.T) {
 	}
 	for _, want := range []error{errors.New("another network"), os.ErrNotExist} {
 		calls := 0
-		err := train.WithBest(dir, train.Config{}, func(*checkpoint.Checkpoint) error { calls++; return want })
+		err := train.WithBest(dir, cfg, func(*checkpoint.Checkpoint) error { calls++; return want })
 		if !errors.Is(err, want) || calls != 1 {
 			t.Errorf("%v after %d calls, expected %v after one", err, calls, want)
 		}
@@ -117,7 +119,7 @@ func TestWithBestFails(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "checkpoints", "step-00000001", "variables.index")); err != nil {
 		t.Fatal(err)
 	}
-	if err := train.WithBest(dir, train.Config{}, nil); !errors.Is(err, os.ErrNotExist) {
+	if err := train.WithBest(dir, cfg, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v: expected the file that is missing", err)
 	}
 }

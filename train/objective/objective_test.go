@@ -179,7 +179,7 @@ func (b built) project(row []float32) {
 			case sum == 0:
 				answers[k] = asked / float32(g.count)
 			default:
-				answers[k] *= asked / sum
+				answers[k] = answers[k] / sum * asked // asked / sum may be infinite
 			}
 		}
 	}
