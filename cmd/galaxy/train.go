@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
-	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/internal/usage"
@@ -301,12 +300,6 @@ func (t *trainer) report(cfg train.Config, summary train.Summary) error {
 		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
 			plural(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
 	})
-}
-
-// archFlag chooses the network.
-func archFlag(category string) cli.Flag {
-	return &cli.StringFlag{Name: "arch", Category: category, Value: network.Default, EnvVars: []string{"GALAXY_ARCH"},
-		Usage: "`NETWORK`: " + strings.Join(network.Names(), ", ")}
 }
 
 // describe says in a few lines what is about to be trained.

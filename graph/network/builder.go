@@ -1,3 +1,14 @@
+// Package network has the networks: residual networks of several depths, from uint8 images to
+// logits.
+//
+//	net, err := network.Named("resnet34")      // a row of the table in resnet.go
+//	layers, err := net.Convolutions(64)        // its geometry at a size
+//	b := &network.Builder{Config: cfg, Params: params}
+//	logits := b.Logits(scope, images, random)   // float32 [N, Outputs]
+//
+// A Builder adds forward passes to a graph. Its Params give them their parameters: as variables,
+// as constants with batch norm folded in, or as int8 kernels. Errors of the configuration come
+// from Config.Validate, those of building are left in the op.Scope.
 package network
 
 import (

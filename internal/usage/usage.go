@@ -96,7 +96,7 @@ func In(prefix string, err error) error {
 	qualified := func(text string) string {
 		return mentions.ReplaceAllString(text, "{"+prefix+".$1$2$3}")
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // one level at a time
 	case *Field:
 		return &Field{prefix + "." + e.Name, e.Got, qualified(e.Expected), qualified(e.Try)}
 	case interface{ Unwrap() []error }:
@@ -114,13 +114,13 @@ func Text(err error, names Names) string {
 	text := err.Error()
 	var replace func(err error)
 	replace = func(err error) {
-		if _, ok := err.(shown); ok {
+		if _, ok := err.(shown); ok { //nolint:errorlint // replace walks the tree itself
 			return // or "--batch" would become "----batch"
 		}
 		if e, ok := err.(interface{ text(Names) string }); ok {
 			text = strings.Replace(text, err.Error(), e.text(names), 1)
 		}
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // replace walks the tree itself
 		case interface{ Unwrap() error }:
 			replace(e.Unwrap())
 		case interface{ Unwrap() []error }:
