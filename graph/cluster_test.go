@@ -22,25 +22,11 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/graph/graphtest"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 )
-
-// freePorts returns ports of the loopback address that nobody listened on a moment
-// ago.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
 
 // workerTask is what a process of TestCluster does: train as one of several
 // workers, or, without a Worker, on two devices.
@@ -242,7 +228,7 @@ func ignoreExit(err error) error {
 // twoWorkers are the tasks of two workers; the second dies at a step.
 func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 	var addresses []string
-	for _, port := range freePorts(t, 2) {
+	for _, port := range graphtest.FreePorts(t, 2) {
 		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	for i := range addresses {

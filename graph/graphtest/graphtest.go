@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"net"
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -131,4 +132,19 @@ func Floats(t testing.TB, tensor *tf.Tensor) []float64 {
 // describe names an output in messages as TensorFlow does, "scope/name:0".
 func describe(o tf.Output) string {
 	return fmt.Sprintf("%s:%d", o.Op.Name(), o.Index)
+}
+
+// FreePorts returns ports of the loopback address that nobody listened on a moment
+// ago.
+func FreePorts(t testing.TB, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
 }

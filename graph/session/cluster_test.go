@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"galaxy/graph/graphtest"
 )
 
 func TestParseTFConfig(t *testing.T) {
@@ -74,7 +76,7 @@ func TestJoinClusterRefuses(t *testing.T) {
 	defer taken.Close()
 	web := httptest.NewServer(http.NotFoundHandler())
 	defer web.Close()
-	ports := freePorts(t, 3)
+	ports := graphtest.FreePorts(t, 3)
 	here := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	hostname, err := os.Hostname()
 	if found, _ := net.LookupIP(hostname); err != nil || len(found) == 0 || !found[0].IsLoopback() {
@@ -99,19 +101,4 @@ func TestJoinClusterRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, expected an error with %q", c.name, err, c.want)
 		}
 	}
-}
-
-// freePorts returns ports of the loopback address that nobody listened on a moment
-// ago.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
