@@ -62,7 +62,7 @@ func sameRun(c *checkpoint.Checkpoint, cfg Config) error {
 		return fmt.Errorf("checkpoint %s: configuration: %w", c.Dir, err)
 	}
 	if d := Changes(was, cfg); len(d) > 0 {
-		return fmt.Errorf("checkpoint %s was made under another configuration than the run's %s says now:\n  %w", c.Dir, configName, list(d, "the checkpoint", false))
+		return fmt.Errorf("checkpoint %s was made under another configuration than the run's %s says now:\n  %s", c.Dir, configName, list(d, "the checkpoint", false).Error()) // as config.json names them: no flag was given
 	}
 	return nil
 }
