@@ -38,98 +38,128 @@ type jpegHeader struct {
 // the end of the file, and so accepts a truncated file. Bytes after the
 // end-of-image marker are ignored. The error is a reason that can follow a
 // file name.
-func scanJPEG(jpeg []byte) (jpegHeader, error) {
-	var h jpegHeader
-	if len(jpeg) == 0 {
+func scanJPEG(jpeg []byte) (h jpegHeader, err error) {
+	switch {
+	case len(jpeg) == 0:
 		return h, errors.New("the file is empty")
-	}
-	if len(jpeg) < 2 || jpeg[0] != 0xff || jpeg[1] != markerSOI {
+	case len(jpeg) < 2 || jpeg[0] != 0xff || jpeg[1] != markerSOI:
 		return h, errors.New("not a JPEG file")
 	}
 	framed, scanned := false, false
-	for at := 2; ; {
-		// A marker: 0xFF, any number of fill bytes 0xFF, its code.
-		if at >= len(jpeg) {
-			return h, errTruncated
-		}
-		if jpeg[at] != 0xff {
-			return h, fmt.Errorf("the file is damaged: no marker at byte %d", at)
-		}
-		for at < len(jpeg) && jpeg[at] == 0xff {
-			at++
-		}
-		if at == len(jpeg) {
-			return h, errTruncated
-		}
-		marker := jpeg[at]
-		at++
+	for s := (segments{jpeg: jpeg, at: 2}); ; {
+		marker, body, err := s.next()
 		switch {
+		case err != nil:
+			return h, err
+		case marker == markerEOI && !scanned:
+			return h, errors.New("the file is damaged: it holds no picture data")
 		case marker == markerEOI:
-			if !scanned {
-				return h, errors.New("the file is damaged: it holds no picture data")
-			}
 			return h, nil
-		case marker == markerTEM, marker >= markerRST0 && marker <= markerRST7:
-			continue // markers without a segment
-		case marker == 0 || marker == markerSOI:
-			return h, fmt.Errorf("the file is damaged: unexpected marker 0x%02x at byte %d", marker, at-1)
-		}
-
-		// A segment: its length, which counts its own two bytes, then its body.
-		if at+2 > len(jpeg) {
-			return h, errTruncated
-		}
-		length := int(jpeg[at])<<8 | int(jpeg[at+1])
-		if length < 2 {
-			return h, fmt.Errorf("the file is damaged: a segment of length %d at byte %d", length, at)
-		}
-		if at+length > len(jpeg) {
-			return h, errTruncated
-		}
-		body := jpeg[at+2 : at+length]
-		at += length
-
-		switch {
 		case marker >= markerSOF0 && marker <= 0xcf && marker != markerDHT && marker != markerJPG && marker != markerDAC:
 			if framed {
 				return h, errors.New("the file is damaged: it has two frame headers")
 			}
-			if marker > markerSOF2 {
-				return h, fmt.Errorf("lossless, hierarchical and arithmetic-coded JPEGs are not supported (frame type 0x%02x)", marker)
-			}
-			if len(body) < 6 || len(body) != 6+3*int(body[5]) {
-				return h, errors.New("the file is damaged: bad frame header")
-			}
-			if body[0] != 8 {
-				return h, fmt.Errorf("%d bits per sample; expected 8", body[0])
-			}
-			h = jpegHeader{
-				Height:     int(body[1])<<8 | int(body[2]),
-				Width:      int(body[3])<<8 | int(body[4]),
-				Components: int(body[5]),
+			if h, err = frameHeader(marker, body); err != nil {
+				return h, err
 			}
 			framed = true
 		case marker == markerSOS:
 			if !framed {
 				return h, errors.New("the file is damaged: picture data before the frame header")
 			}
-			scanned = true
-			// Entropy-coded data follow, without a length: look for the next
-			// 0xFF that is neither a stuffed byte nor a restart marker.
-			for {
-				skip := bytes.IndexByte(jpeg[at:], 0xff)
-				if skip < 0 || at+skip+1 >= len(jpeg) {
-					return h, errTruncated
-				}
-				at += skip
-				next := jpeg[at+1]
-				if next != 0 && (next < markerRST0 || next > markerRST7) {
-					break
-				}
-				at += 2
+			if err := s.skipScan(); err != nil {
+				return h, err
 			}
+			scanned = true
 		}
 	}
+}
+
+// segments goes over the segments of a JPEG file.
+type segments struct {
+	jpeg []byte
+	at   int // the next byte
+}
+
+// next returns the next marker that has a segment, with the segment's body, or markerEOI.
+func (s *segments) next() (marker byte, body []byte, err error) {
+	for {
+		// A marker: 0xFF, any number of fill bytes 0xFF, its code.
+		if s.at >= len(s.jpeg) {
+			return 0, nil, errTruncated
+		}
+		if s.jpeg[s.at] != 0xff {
+			return 0, nil, fmt.Errorf("the file is damaged: no marker at byte %d", s.at)
+		}
+		for s.at < len(s.jpeg) && s.jpeg[s.at] == 0xff {
+			s.at++
+		}
+		if s.at == len(s.jpeg) {
+			return 0, nil, errTruncated
+		}
+		marker = s.jpeg[s.at]
+		s.at++
+		switch {
+		case marker == markerEOI:
+			return marker, nil, nil
+		case marker == 0 || marker == markerSOI:
+			return 0, nil, fmt.Errorf("the file is damaged: unexpected marker 0x%02x at byte %d", marker, s.at-1)
+		case marker != markerTEM && (marker < markerRST0 || marker > markerRST7): // these have no segment
+			body, err = s.body()
+			return marker, body, err
+		}
+	}
+}
+
+// body returns the body of the segment whose length, which counts its own two bytes,
+// comes next.
+func (s *segments) body() ([]byte, error) {
+	if s.at+2 > len(s.jpeg) {
+		return nil, errTruncated
+	}
+	length := int(s.jpeg[s.at])<<8 | int(s.jpeg[s.at+1])
+	if length < 2 {
+		return nil, fmt.Errorf("the file is damaged: a segment of length %d at byte %d", length, s.at)
+	}
+	if s.at+length > len(s.jpeg) {
+		return nil, errTruncated
+	}
+	body := s.jpeg[s.at+2 : s.at+length]
+	s.at += length
+	return body, nil
+}
+
+// skipScan goes over entropy-coded data, which have no length, to the next 0xFF that is
+// neither a stuffed byte nor a restart marker.
+func (s *segments) skipScan() error {
+	for {
+		skip := bytes.IndexByte(s.jpeg[s.at:], 0xff)
+		if skip < 0 || s.at+skip+1 >= len(s.jpeg) {
+			return errTruncated
+		}
+		s.at += skip
+		if next := s.jpeg[s.at+1]; next != 0 && (next < markerRST0 || next > markerRST7) {
+			return nil
+		}
+		s.at += 2
+	}
+}
+
+// frameHeader reads the body of a frame header.
+func frameHeader(marker byte, body []byte) (jpegHeader, error) {
+	switch {
+	case marker > markerSOF2:
+		return jpegHeader{}, fmt.Errorf("lossless, hierarchical and arithmetic-coded JPEGs are not supported (frame type 0x%02x)", marker)
+	case len(body) < 6 || len(body) != 6+3*int(body[5]):
+		return jpegHeader{}, errors.New("the file is damaged: bad frame header")
+	case body[0] != 8:
+		return jpegHeader{}, fmt.Errorf("%d bits per sample; expected 8", body[0])
+	}
+	return jpegHeader{
+		Height:     int(body[1])<<8 | int(body[2]),
+		Width:      int(body[3])<<8 | int(body[4]),
+		Components: int(body[5]),
+	}, nil
 }
 
 // checkImage returns why a file is not a complete colour JPEG, of Galaxy Zoo's size if

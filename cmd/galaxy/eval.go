@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -60,29 +61,9 @@ func evalAction(c *cli.Context) (err error) {
 	if err := checkArguments(c, "model", "data"); err != nil {
 		return err
 	}
-	split, err := data.ParseSplit(c.String("split"))
-	if err != nil {
-		return usage.Error{Err: fmt.Errorf("--split: %w", err)}
-	}
-	session, err := sessionOf(c)
+	split, session, other, err := checkEval(c)
 	if err != nil {
 		return err
-	}
-	if c.Int("batch") < 1 {
-		return usage.Error{Err: fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
-	}
-	if err := train.ValidateViews(c.Int("tta")); err != nil {
-		return usage.Error{Err: fmt.Errorf("--tta: %w", err)}
-	}
-	other, err := foreignFlags(c)
-	if err != nil {
-		return usage.Error{Err: err}
-	}
-	if err := checkNew(c, "csv"); err != nil {
-		return err
-	}
-	if c.String("csv") == "-" && c.Bool("json") {
-		return usage.Error{Err: errors.New("--csv - and --json both print on stdout: give --csv a file")}
 	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
@@ -125,21 +106,58 @@ func evalAction(c *cli.Context) (err error) {
 		ImagesPerSecond: float64(scores.Examples) / time.Since(begin).Seconds(),
 	}
 	if toCSV := c.String("csv"); toCSV != "" {
-		table, err := figuresCSV(scores.Figures())
-		if err != nil {
+		if err := writeFigures(c.App.Writer, toCSV, scores); err != nil || toCSV == "-" {
 			return err
-		}
-		if toCSV == "-" {
-			if _, err := c.App.Writer.Write(table); err != nil {
-				return fmt.Errorf("print figures: %w", err)
-			}
-			return nil
-		}
-		if err := durable.WriteFile(toCSV, table); err != nil {
-			return fmt.Errorf("write figures: %w", err)
 		}
 	}
 	return report(c, result, func(w io.Writer) { printEvaluation(w, result, c.Bool("brief")) })
+}
+
+// checkEval checks the flags that can be checked before anything is opened.
+func checkEval(c *cli.Context) (split data.Split, session session.Config, other foreign, err error) {
+	split, err = data.ParseSplit(c.String("split"))
+	if err != nil {
+		return split, session, other, usage.Error{Err: fmt.Errorf("--split: %w", err)}
+	}
+	session, err = sessionOf(c)
+	if err != nil {
+		return split, session, other, err
+	}
+	if c.Int("batch") < 1 {
+		return split, session, other, usage.Error{Err: fmt.Errorf("--batch %d: expected at least 1", c.Int("batch"))}
+	}
+	if err := train.ValidateViews(c.Int("tta")); err != nil {
+		return split, session, other, usage.Error{Err: fmt.Errorf("--tta: %w", err)}
+	}
+	other, err = foreignFlags(c)
+	if err != nil {
+		return split, session, other, usage.Error{Err: err}
+	}
+	if err := checkNew(c, "csv"); err != nil {
+		return split, session, other, err
+	}
+	if c.String("csv") == "-" && c.Bool("json") {
+		return split, session, other, usage.Error{Err: errors.New("--csv - and --json both print on stdout: give --csv a file")}
+	}
+	return split, session, other, nil
+}
+
+// writeFigures writes every metric as CSV into a file, or on stdout if its name is "-".
+func writeFigures(stdout io.Writer, name string, scores metric.Result) error {
+	table, err := figuresCSV(scores.Figures())
+	if err != nil {
+		return err
+	}
+	if name == "-" {
+		if _, err := stdout.Write(table); err != nil {
+			return fmt.Errorf("print figures: %w", err)
+		}
+		return nil
+	}
+	if err := durable.WriteFile(name, table); err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	return nil
 }
 
 // checkNew returns an error for a flag's file that cannot be written, before the work is done.

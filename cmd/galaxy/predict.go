@@ -85,29 +85,9 @@ func predictAction(c *cli.Context) (err error) {
 	if model.warning != "" {
 		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
 	}
-	target := model.target()
-	if c.IsSet("sample") && !target.Equal(labels.GalaxyZoo()) {
-		return usage.Error{Err: fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), c.String("model"), target.Width())}
-	}
-	if c.Bool("raw") && target.Derived() {
-		return usage.Error{Err: fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", c.String("model"), target)}
-	}
-	var project *labels.Schema
-	if !c.Bool("raw") && !target.Derived() {
-		project = target
-	}
-	if model.served && c.IsSet("precision") {
-		return usage.Error{Err: fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", c.String("model"))}
-	}
-	crop := model.crop
-	if c.IsSet("crop") {
-		crop = c.Int("crop")
-	}
-	switch {
-	case crop == 0 && !c.IsSet("crop"):
-		return usage.Error{Err: fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", c.String("model"))}
-	case crop > data.ImageSide && !c.Bool("paths"):
-		return usage.Error{Err: fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)}
+	crop, project, err := fitPredict(c, model)
+	if err != nil {
+		return usage.Error{Err: err}
 	}
 	identity, err := model.identity()
 	if err != nil {
@@ -120,11 +100,10 @@ func predictAction(c *cli.Context) (err error) {
 	defer func() { err = errors.Join(err, decoder.Close()) }()
 
 	bar := newBar(c, "predict", "img")
-	begun := false
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: files, Order: matching.Images, Columns: target.Columns(), Size: model.size,
+		Out: out, Images: files, Order: matching.Images, Columns: model.target().Columns(), Size: model.size,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any    `json:"model"`
@@ -132,14 +111,8 @@ func predictAction(c *cli.Context) (err error) {
 			Crop    int    `json:"crop"`
 			Views   int    `json:"views"`
 		}{identity, decoder.String(), crop, c.Int("tta")},
-		Progress: func(done, total int) {
-			if !begun {
-				bar.from(done)
-				begun = true
-			}
-			bar.set(done, total)
-		},
-		Notice: func(sentence string) { bar.print("%s", sentence) },
+		Progress: bar.resume,
+		Notice:   func(sentence string) { bar.print("%s", sentence) },
 	}, decoder, train.Views{Predictor: model, Size: model.size, N: c.Int("tta")})
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, predict.PartialFolder(out))
@@ -181,6 +154,32 @@ func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 		errs = append(errs, errors.New("--allow-missing says what to do about images that a sample lacks: give one with --sample"))
 	}
 	return session, precision, errors.Join(errs...)
+}
+
+// fitPredict checks the flags that depend on the model. It returns the side of the centre
+// to predict, in pixels of the image files, and the schema whose sum rules the answers are
+// made to satisfy, nil if they are written as they are.
+func fitPredict(c *cli.Context, model opened) (crop int, project *labels.Schema, err error) {
+	name, target := c.String("model"), model.target()
+	if crop = model.crop; c.IsSet("crop") {
+		crop = c.Int("crop")
+	}
+	switch {
+	case c.IsSet("sample") && !target.Equal(labels.GalaxyZoo()):
+		return 0, nil, fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), name, target.Width())
+	case c.Bool("raw") && target.Derived():
+		return 0, nil, fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", name, target)
+	case model.served && c.IsSet("precision"):
+		return 0, nil, fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", name)
+	case crop == 0 && !c.IsSet("crop"):
+		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
+	case crop > data.ImageSide && !c.Bool("paths"):
+		return 0, nil, fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)
+	}
+	if !c.Bool("raw") && !target.Derived() {
+		project = target
+	}
+	return crop, project, nil
 }
 
 // findImages lists the images and returns the order in which they are predicted.

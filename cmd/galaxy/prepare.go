@@ -32,79 +32,79 @@ func prepareCommand() *cli.Command {
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 		},
-		Action: func(c *cli.Context) (err error) {
-			if err := checkArguments(c, "labels", "images", "out"); err != nil {
-				return err
-			}
-			cfg := data.PrepareConfig{
-				Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
-				Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
-				Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
-			}
-			if err := cfg.Validate(); err != nil {
-				return usage.Error{Err: err}
-			}
-			decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
-			if err != nil {
-				return usage.Error{Err: err}
-			}
-			defer func() { err = errors.Join(err, decoder.Close()) }()
-			cfg.Decoder = decoder.String()
-			bar := newBar(c, "prepare images", "img")
-			begun := false
-			cfg.Progress = func(done, total int) {
-				if !begun {
-					bar.from(done)
-					begun = true
-				}
-				bar.set(done, total)
-			}
-			cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
-			manifest, err := data.Prepare(c.Context, cfg, decoder)
-			if err := bar.close(err); errors.Is(err, context.Canceled) {
-				return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, data.PartialFolder(cfg.Out))
-			} else if err != nil {
-				return err
-			}
-			result := struct {
-				Out      string        `json:"out"`
-				Size     int           `json:"size"`
-				Examples int           `json:"examples"`
-				Counts   data.Counts   `json:"counts"`
-				Broken   []data.Broken `json:"broken"`
-				// Skipped by --allow-missing, and rows whose fractions break
-				// the question tree's sum rules.
-				ImagesWithoutRow int     `json:"images_without_row"`
-				RowsWithoutImage int     `json:"rows_without_image"`
-				SumRuleBreaks    int     `json:"sum_rule_breaks"`
-				Checksum         string  `json:"checksum"`
-				ImagesPerSecond  float64 `json:"images_per_second"`
-			}{
-				c.String("out"), manifest.Size, manifest.Examples, manifest.Counts, manifest.Broken,
-				manifest.ImagesWithoutRow, manifest.RowsWithoutImage, manifest.SumRuleBreaks, manifest.Checksum, bar.rate(),
-			}
-			return report(c, result, func(w io.Writer) {
-				n := manifest.Counts
-				fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
-					manifest.Examples, manifest.Size, result.Out, n.Train, n.Validation, n.Test, bar.rate())
-				printBroken(w, manifest.Broken, cfg.Out)
-				if n.Validation == 0 || n.Test == 0 {
-					fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
-				}
-				for _, q := range []struct {
-					n    int
-					what string
-				}{
-					{manifest.ImagesWithoutRow, "images left out that have no row"},
-					{manifest.RowsWithoutImage, "rows left out that have no image"},
-					{manifest.SumRuleBreaks, "rows kept whose fractions break the question tree's sum rules"},
-				} {
-					if q.n > 0 {
-						fmt.Fprintf(w, "%d %s\n", q.n, q.what)
-					}
-				}
-			})
-		},
+		Action: prepareAction,
+	}
+}
+
+// prepared is the result of prepare.
+type prepared struct {
+	Out      string        `json:"out"`
+	Size     int           `json:"size"`
+	Examples int           `json:"examples"`
+	Counts   data.Counts   `json:"counts"`
+	Broken   []data.Broken `json:"broken"`
+	// Skipped by --allow-missing, and rows whose fractions break the question tree's
+	// sum rules.
+	ImagesWithoutRow int     `json:"images_without_row"`
+	RowsWithoutImage int     `json:"rows_without_image"`
+	SumRuleBreaks    int     `json:"sum_rule_breaks"`
+	Checksum         string  `json:"checksum"`
+	ImagesPerSecond  float64 `json:"images_per_second"`
+}
+
+func prepareAction(c *cli.Context) (err error) {
+	if err := checkArguments(c, "labels", "images", "out"); err != nil {
+		return err
+	}
+	cfg := data.PrepareConfig{
+		Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
+		Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
+		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
+	}
+	if err := cfg.Validate(); err != nil {
+		return usage.Error{Err: err}
+	}
+	decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
+	if err != nil {
+		return usage.Error{Err: err}
+	}
+	defer func() { err = errors.Join(err, decoder.Close()) }()
+	cfg.Decoder = decoder.String()
+	bar := newBar(c, "prepare images", "img")
+	cfg.Progress = bar.resume
+	cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
+	m, err := data.Prepare(c.Context, cfg, decoder)
+	if err := bar.close(err); errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, data.PartialFolder(cfg.Out))
+	} else if err != nil {
+		return err
+	}
+	result := prepared{
+		cfg.Out, m.Size, m.Examples, m.Counts, m.Broken,
+		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, bar.rate(),
+	}
+	return report(c, result, func(w io.Writer) { printPrepared(w, result) })
+}
+
+func printPrepared(w io.Writer, r prepared) {
+	n := r.Counts
+	fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
+		r.Examples, r.Size, r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
+	printBroken(w, r.Broken, r.Out)
+	if n.Validation == 0 || n.Test == 0 {
+		fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
+	}
+	for _, q := range []struct {
+		n    int
+		what string
+	}{
+		{r.ImagesWithoutRow, "images left out that have no row"},
+		{r.RowsWithoutImage, "rows left out that have no image"},
+		{r.SumRuleBreaks, "rows kept whose fractions break the question tree's sum rules"},
+	} {
+		if q.n > 0 {
+			fmt.Fprintf(w, "%d %s\n", q.n, q.what)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type bar struct {
 
 	begin, printed time.Time
 	first, done    int // first is where a resumed run began
+	resumed        bool
 	note           string
 }
 
@@ -40,6 +41,16 @@ func newBar(c *cli.Context, what, unit string) *bar {
 
 // from says that what is counted begins now, behind what was done before.
 func (b *bar) from(done int) { b.first, b.done, b.begin = done, done, time.Now() }
+
+// resume is set for work that may have been begun before: the first call says how much of
+// it was done then.
+func (b *bar) resume(done, total int) {
+	if !b.resumed {
+		b.from(done)
+		b.resumed = true
+	}
+	b.set(done, total)
+}
 
 // set says that done of total are done.
 func (b *bar) set(done, total int) {
