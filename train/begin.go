@@ -77,7 +77,7 @@ func (r *run) openFolder() (fresh bool, err error) {
 	if err := refuseChanges(was, r.Config); err != nil {
 		return false, usage.Error{Err: err}
 	}
-	r.Config.FilterKernels, r.Config.Machine = was.FilterKernels, was.Machine
+	r.Config.FilterAlgorithms, r.Config.Machine = was.FilterAlgorithms, was.Machine
 	return false, r.saver.lock()
 }
 
@@ -120,8 +120,8 @@ func (r *run) chooseMachine(fresh bool, last *checkpoint.Checkpoint) error {
 	}
 	r.noticeMachine(last)
 	// Runs in float32 that began before there was a choice keep TensorFlow's op.
-	if fresh || r.Config.Model.Precision != network.Float32 || len(r.Config.FilterKernels) > 0 {
-		return r.chooseKernels()
+	if fresh || r.Config.Model.Precision != network.Float32 || len(r.Config.FilterAlgorithms) > 0 {
+		return r.chooseFilterAlgorithms()
 	}
 	return nil
 }

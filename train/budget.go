@@ -173,7 +173,7 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	if err := r.resolve(); err != nil {
 		return o.Config, err
 	}
-	if err := r.chooseKernels(); err != nil {
+	if err := r.chooseFilterAlgorithms(); err != nil {
 		return o.Config, err
 	}
 	costs, err := r.measure(ctx)
@@ -186,7 +186,7 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	costs.Spent = time.Since(began).Seconds()
 	epoch := int64(len(r.examples()) / o.Config.Batch)
 	cfg, err := costs.fit(o.Config.Budget.Seconds, epoch, at)
-	cfg.Budget.Costs, cfg.FilterKernels = costs, r.Config.FilterKernels
+	cfg.Budget.Costs, cfg.FilterAlgorithms = costs, r.Config.FilterAlgorithms
 	return cfg, err
 }
 

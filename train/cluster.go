@@ -71,7 +71,7 @@ func (r *run) checkSameConfig() error {
 				r.Cluster.Name(i), r.Cluster.Name(0), list(differ, "the chief", false)))
 		}
 	}
-	r.state, r.Config.FilterKernels = all[0].State, all[0].Config.FilterKernels
+	r.state, r.Config.FilterAlgorithms = all[0].State, all[0].Config.FilterAlgorithms
 	if len(errs) > 0 {
 		time.Sleep(linger)
 		return usage.Error{Err: errors.Join(errs...)}

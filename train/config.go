@@ -28,7 +28,7 @@ import (
 // it as JSON. The fields under 'resume:"may change"' only decide what is looked
 // at and when; a resumed run may have others. A Plan is a Config as a person states it. Those under 'workers:"may differ"'
 // are nobody else's business where several workers train together. No flag sets
-// FilterKernels or Machine.
+// FilterAlgorithms or Machine.
 type Config struct {
 	// Recipe is the name of the defaults that the run began with, "" for none:
 	// the fields below say all that counts.
@@ -98,9 +98,9 @@ type Config struct {
 	// XLA compiles the step for GPUs (session.Config), which may change the last
 	// bits of every sum.
 	XLA bool `json:"xla,omitempty" resume:"may change"`
-	// FilterKernels are the ways to find the gradients of kernels. Run measures those of
+	// FilterAlgorithms are the ways to find the gradients of kernels. Run measures those of
 	// layers that are missing.
-	FilterKernels network.FilterAlgorithms `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
+	FilterAlgorithms network.FilterAlgorithms `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
 	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
 	// threads, on all of which the last bits of every sum depend. Run sets it.
 	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`

@@ -626,7 +626,7 @@ func TestMetricsFilesAgree(t *testing.T) {
 	if o.Config.Machine = got.Machine; !strings.Contains(got.Machine, "threads") {
 		t.Errorf("config.json tells of the machine %q", got.Machine)
 	}
-	if o.Config.FilterKernels = got.FilterKernels; len(got.FilterKernels) == 0 {
+	if o.Config.FilterAlgorithms = got.FilterAlgorithms; len(got.FilterAlgorithms) == 0 {
 		t.Error("config.json tells of no kernels for the gradients of kernels")
 	}
 	if d := cmp.Diff(o.Config, got); d != "" {

@@ -63,7 +63,7 @@ func tomlSettings(raw []byte) (map[string]value, error) {
 	}
 	values := map[string]value{}
 	for key, x := range read {
-		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == key })
+		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == key || s.was == key && key != "" })
 		if i < 0 {
 			return nil, fmt.Errorf("there is no setting %q: did you mean %s?", key, nearest(key))
 		}
@@ -74,7 +74,11 @@ func tomlSettings(raw []byte) (map[string]value, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s = %v: %w", key, x, err)
 		}
-		values[key] = value{text: text}
+		name := settings[i].name
+		if _, twice := values[name]; twice {
+			return nil, fmt.Errorf("%s and %s are names of one setting: give one of them", name, settings[i].was)
+		}
+		values[name] = value{text: text}
 	}
 	return values, nil
 }

@@ -37,13 +37,17 @@ func trainFlags() []cli.Flag {
 	for i := range settings {
 		s := &settings[i]
 		var f documented
+		var former []string
+		if s.was != "" {
+			former = []string{s.was}
+		}
 		switch s.field(new(request)).(type) {
 		case *bool:
-			f = &cli.BoolFlag{Name: s.name, Category: s.category, Usage: s.usage}
+			f = &cli.BoolFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usage}
 		case *[]float64:
-			f = &cli.StringSliceFlag{Name: s.name, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+			f = &cli.StringSliceFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
 		default:
-			f = &cli.StringFlag{Name: s.name, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+			f = &cli.StringFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
 		}
 		flags = append(flags, settingFlag{f, s.variables()})
 	}
@@ -52,7 +56,12 @@ func trainFlags() []cli.Flag {
 
 // variables are the environment variables of a setting.
 func (s *setting) variables() []string {
-	names := []string{"GALAXY_TRAIN_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))}
+	var names []string
+	for _, name := range []string{s.name, s.was} {
+		if name != "" {
+			names = append(names, "GALAXY_TRAIN_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+		}
+	}
 	if s.variable != "" {
 		names = append(names, s.variable)
 	}
@@ -107,7 +116,7 @@ func (s *setting) standard() string {
 // completeTrain prints the values of the setting whose flag is the last word, or else flags.
 func completeTrain(c *cli.Context) {
 	if n := len(os.Args); n > 2 {
-		if i := slices.IndexFunc(settings, func(s setting) bool { return "--"+s.name == os.Args[n-2] }); i >= 0 && settings[i].choices != nil {
+		if i := slices.IndexFunc(settings, func(s setting) bool { return slices.Contains([]string{"--" + s.name, "--" + s.was}, os.Args[n-2]) }); i >= 0 && settings[i].choices != nil {
 			for _, choice := range settings[i].choices {
 				fmt.Fprintln(c.App.Writer, choice)
 			}

@@ -17,6 +17,8 @@ import (
 // GALAXY_TRAIN_NAME and, for those of a Plan, a key of a configuration file.
 type setting struct {
 	name, category, usage string
+	// was is a former name, which still counts.
+	was string
 	// field points to what the setting sets; its type says which texts are possible.
 	field func(c *request) any
 	// variable is an environment variable beside GALAXY_TRAIN_NAME, which goes first.
@@ -57,7 +59,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.InitFrom }},
 	{name: "devices", category: catRun, variable: "GALAXY_DEVICES", usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2",
 		field: func(c *request) any { return &c.plan.Config.Devices }},
-	{name: "cache", category: catRun, usage: "`WHERE` the training images are: host, which sends each batch, or device, in the memory of every device",
+	{name: "images-on", was: "cache", category: catRun, usage: "`WHERE` the training images are: host, which sends each batch, or device, in the memory of every device",
 		field: func(c *request) any { return &c.plan.Images }, choices: []string{string(train.OnHost), string(train.OnDevice)}},
 	{name: "time", category: catRun, usage: "stop after this time (90m, 2h), as after a stop signal; --resume continues", unset: "none",
 		field: func(c *request) any { return &c.limit }},

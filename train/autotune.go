@@ -20,12 +20,12 @@ import (
 	"galaxy/train/checkpoint"
 )
 
-// chooseKernels finds out how the gradients of kernels are made: as the run began, as was
+// chooseFilterAlgorithms finds out how the gradients of kernels are made: as the run began, as was
 // remembered on this machine, or else by a measurement, which is remembered in the user's
 // cache folder. Without a memory two runs of one seed could differ in their last bits.
-func (p *setup) chooseKernels() error {
+func (p *setup) chooseFilterAlgorithms() error {
 	layers, err := p.trainerConfig(p.Config.Batch).FilterLayers()
-	if err != nil || !slices.ContainsFunc(layers, func(l network.FilterLayer) bool { return p.Config.FilterKernels[l.String()] == "" }) {
+	if err != nil || !slices.ContainsFunc(layers, func(l network.FilterLayer) bool { return p.Config.FilterAlgorithms[l.String()] == "" }) {
 		return err // or there is nothing to find out
 	}
 	m, err := openKernels(p.session().Threads, p.Notice)
@@ -34,7 +34,7 @@ func (p *setup) chooseKernels() error {
 	}
 	known := network.FilterAlgorithms{}
 	maps.Copy(known, m.known)
-	maps.Copy(known, p.Config.FilterKernels)
+	maps.Copy(known, p.Config.FilterAlgorithms)
 	chosen, measured := network.FilterAlgorithms{}, false
 	for _, l := range layers {
 		if chosen[l.String()] != "" {
@@ -49,7 +49,7 @@ func (p *setup) chooseKernels() error {
 		}
 		chosen[l.String()] = kernel
 	}
-	p.Config.FilterKernels = chosen
+	p.Config.FilterAlgorithms = chosen
 	if !measured {
 		chosen = nil
 	}

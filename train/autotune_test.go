@@ -14,7 +14,7 @@ import (
 	"galaxy/train/objective"
 )
 
-// kernelRun is a run of which chooseKernels is all that is called.
+// kernelRun is a run of which chooseFilterAlgorithms is all that is called.
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
@@ -40,11 +40,11 @@ func TestChooseKernels(t *testing.T) {
 	choose := func(began network.FilterAlgorithms) network.FilterAlgorithms {
 		t.Helper()
 		r := kernelRun(t, &notices)
-		r.Config.FilterKernels = began
-		if err := r.chooseKernels(); err != nil {
+		r.Config.FilterAlgorithms = began
+		if err := r.chooseFilterAlgorithms(); err != nil {
 			t.Fatal(err)
 		}
-		return r.Config.FilterKernels
+		return r.Config.FilterAlgorithms
 	}
 	first := choose(nil)
 	if len(first) != kernelLayers {
@@ -119,16 +119,16 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", file)
 	var notices []string
 	r := kernelRun(t, &notices)
-	if err := r.chooseKernels(); err != nil {
+	if err := r.chooseFilterAlgorithms(); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Config.FilterKernels) != kernelLayers || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
-		t.Errorf("chose %v, notices %q", r.Config.FilterKernels, notices)
+	if len(r.Config.FilterAlgorithms) != kernelLayers || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
+		t.Errorf("chose %v, notices %q", r.Config.FilterAlgorithms, notices)
 	}
 	// Nor is the folder asked for where there is nothing to choose.
 	notices = nil
-	r.Config.Model.Precision, r.Config.FilterKernels = network.Float16, nil
-	if err := r.chooseKernels(); err != nil || len(r.Config.FilterKernels) > 0 || len(notices) > 0 {
-		t.Errorf("float16: %v, chose %v, notices %q", err, r.Config.FilterKernels, notices)
+	r.Config.Model.Precision, r.Config.FilterAlgorithms = network.Float16, nil
+	if err := r.chooseFilterAlgorithms(); err != nil || len(r.Config.FilterAlgorithms) > 0 || len(notices) > 0 {
+		t.Errorf("float16: %v, chose %v, notices %q", err, r.Config.FilterAlgorithms, notices)
 	}
 }
