@@ -347,30 +347,27 @@ func (b *workbench) unfinished(stale []string) []string {
 }
 
 // await waits for the moment to kill life i: a third of them while a checkpoint is
-// written, which takes about so long.
+// written, at a moment of the time that the last one took.
 func (b *workbench) await(ended <-chan error, i int, stale []string, lifetime *time.Duration) {
 	tick := time.NewTicker(500 * time.Microsecond)
 	defer tick.Stop()
 	switch i % 3 {
 	case 0:
-		for n := b.r.IntN(3); ; {
-			<-tick.C
+		for n := b.r.IntN(3); ; n-- {
+			for len(ended) == 0 && len(b.unfinished(stale)) == 0 {
+				<-tick.C
+			}
+			begin, delay := time.Now(), time.Duration(b.r.Float64()*float64(*lifetime))
+			for len(ended) == 0 && len(b.unfinished(stale)) > 0 {
+				if n <= 0 && time.Since(begin) >= delay {
+					return
+				}
+				<-tick.C
+			}
 			if len(ended) > 0 {
 				return
 			}
-			if len(b.unfinished(stale)) == 0 {
-				continue
-			}
-			if n == 0 {
-				time.Sleep(time.Duration(b.r.Float64() * float64(*lifetime)))
-				return
-			}
-			n--
-			begin := time.Now()
-			for len(ended) == 0 && len(b.unfinished(stale)) > 0 {
-				<-tick.C
-			}
-			*lifetime = time.Since(begin)
+			*lifetime = time.Since(begin) // it may have ended before the delay: then the next one is met
 		}
 	case 1:
 		from, n := b.lastStep("run"), int64(1+b.r.IntN(9))
