@@ -24,7 +24,7 @@
 //
 //	RUN/config.json        Config, written once
 //	RUN/checkpoints/       the Store of package checkpoint
-//	RUN/metrics.jsonl      a line per step and a line per evaluation
+//	RUN/metrics.jsonl      a line every LogEvery steps and a line per evaluation
 //	RUN/metrics.csv        the same as a table
 //	RUN/events.out.tfevents.0.galaxy  the same for TensorBoard
 //
@@ -36,16 +36,20 @@
 // folder is a FileObserver: a checkpoint records the size of its file, and a resumed run
 // cuts the file back to that size, so that no line is there twice.
 //
-//	type rates struct{ *train.TextFile }
+//	type learningRates struct{ *train.TextFile }
 //
-//	func (r rates) OnStep(s train.StepResult) error {
-//		_, err := fmt.Fprintf(r, "%d,%g\n", s.Step, s.LearningRate)
+//	var _ train.FileObserver = learningRates{} // one that lacks a method would be an Observer without a file
+//
+//	func (l learningRates) OnStep(s train.StepResult) error {
+//		_, err := fmt.Fprintf(l, "%d,%g\n", s.Step, s.LearningRate)
 //		return err
 //	}
 //
-//	func (rates) OnEvaluation(train.EvaluationResult) error { return nil }
+//	func (learningRates) OnEvaluation(train.EvaluationResult) error { return nil }
 //
-//	options.Observers = []train.Observer{rates{&train.TextFile{Name: "lr.csv", Header: "step,rate\n"}}}
+//	options.Observers = []train.Observer{learningRates{&train.TextFile{Name: "lr.csv", Header: "step,learning_rate\n"}}}
+//
+// fileobserver_test.go runs it through a stop, a kill and a rollback.
 //
 // # Where the code is
 //

@@ -70,8 +70,9 @@ func defined(v metric.Value) any {
 	return float64(v)
 }
 
-// metricsFiles are the files that every run writes, a line every so many steps and one
-// every evaluation. To add a file, add it here.
+// metricsFiles are the metrics in the three forms that every run writes, a line every so many
+// steps and one every evaluation. A form of the same metrics is added here; any other file is
+// an Observer of Options.Observers.
 func metricsFiles(every int64) []FileObserver {
 	columns := csvColumns()
 	return []FileObserver{

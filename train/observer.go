@@ -15,8 +15,10 @@ type StepResult struct {
 	// GradientNorm is the gradients' global norm before clipping.
 	GradientNorm float64
 	// LossScale and Skipped are defined as in graph.StepOutput.
-	LossScale    float64
-	Skipped      bool
+	LossScale float64
+	Skipped   bool
+	// LearningRate is that of this update, with the factor of Config.Plateau; also if
+	// it was skipped.
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
@@ -61,7 +63,8 @@ type EvaluationResult struct {
 }
 
 // Observer is notified of a run as it goes. An error ends the run; nothing of the
-// step that it was notified of is saved.
+// step that it was notified of is saved, and a resume cuts off the lines that other
+// observers wrote of it.
 type Observer interface {
 	OnStep(StepResult) error
 	OnEvaluation(EvaluationResult) error

@@ -219,7 +219,7 @@ func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 			err = fmt.Errorf("%w; make the run folder writable, or resume a copy of it", err)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("open metrics: %w", err), s.closeFiles())
+			return errors.Join(fmt.Errorf("open a file of the run: %w", err), s.closeFiles())
 		}
 		s.open = append(s.open, f)
 	}

@@ -58,7 +58,7 @@ func (f *TextFile) Open(path string, size int64) error {
 func (f *TextFile) Write(lines []byte) (int, error) {
 	n, err := f.file.Write(lines)
 	if err != nil {
-		return n, fmt.Errorf("write metrics %s: %w", f.file.Name(), err)
+		return n, fmt.Errorf("write %s: %w", f.file.Name(), err)
 	}
 	return n, nil
 }
@@ -69,7 +69,7 @@ func (f *TextFile) Size() (int64, error) { return f.file.Seek(0, io.SeekCurrent)
 // Sync returns when everything written is on the disk.
 func (f *TextFile) Sync() error {
 	if err := durable.SyncFile(f.file); err != nil {
-		return fmt.Errorf("write metrics %s: %w", f.file.Name(), err)
+		return fmt.Errorf("write %s: %w", f.file.Name(), err)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (t *request) workerOf() (*session.Worker, error) {
 }
 
 // joinCluster makes this process a worker and finds out what run the chief resumes.
-func (t *trainer) joinCluster() error {
+func (t *trainCall) joinCluster() error {
 	w := t.worker
 	if w == nil {
 		return nil

@@ -32,8 +32,8 @@ func trainCommand() *cli.Command {
 	}
 }
 
-// trainer is a call of galaxy train under way.
-type trainer struct {
+// trainCall is a call of galaxy train under way.
+type trainCall struct {
 	*request
 	cli     *cli.Context
 	asked   asked
@@ -46,7 +46,7 @@ type trainer struct {
 }
 
 func trainAction(c *cli.Context) (err error) {
-	t := &trainer{cli: c, began: time.Now()}
+	t := &trainCall{cli: c, began: time.Now()}
 	if t.asked, err = ask(c); err == nil {
 		t.request, err = t.asked.over(nil)
 	}
@@ -92,9 +92,9 @@ func trainAction(c *cli.Context) (err error) {
 }
 
 // chief reports whether this process has the run's folder.
-func (t *trainer) chief() bool { return t.worker == nil || t.worker.Index == 0 }
+func (t *trainCall) chief() bool { return t.worker == nil || t.worker.Index == 0 }
 
-func (t *trainer) workers() int {
+func (t *trainCall) workers() int {
 	if t.worker == nil {
 		return 1
 	}
@@ -102,7 +102,7 @@ func (t *trainer) workers() int {
 }
 
 // openRun reads the configuration of the run to resume, if there is one.
-func (t *trainer) openRun() error {
+func (t *trainCall) openRun() error {
 	if !t.resume || t.out == "" || !t.chief() {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (t *trainer) openRun() error {
 }
 
 // print prints the settings and does nothing else.
-func (t *trainer) print() error {
+func (t *trainCall) print() error {
 	if err := t.settle(); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (t *trainer) print() error {
 }
 
 // checkNeeded refuses a call without what it needs.
-func (t *trainer) checkNeeded() error {
+func (t *trainCall) checkNeeded() error {
 	var missing []string
 	if t.plan.Data == "" && t.run == nil && (t.chief() || !t.resume) {
 		missing = append(missing, "data")
@@ -150,7 +150,7 @@ func (t *trainer) checkNeeded() error {
 }
 
 // settle finds the settings beside the run to resume, and refuses those that are of no use.
-func (t *trainer) settle() error {
+func (t *trainCall) settle() error {
 	first := t.request
 	settled, err := t.asked.over(t.run)
 	if err == nil {
@@ -166,7 +166,7 @@ func (t *trainer) settle() error {
 	return nil
 }
 
-func (t *trainer) openCache() (err error) {
+func (t *trainCall) openCache() (err error) {
 	if t.plan.Data == "" { // the chief was to tell and has none
 		return checkMissing(t.cli, []string{"data"})
 	}
@@ -178,7 +178,7 @@ func (t *trainer) openCache() (err error) {
 }
 
 // rehearse finds mistakes in the settings of a new run.
-func (t *trainer) rehearse() (err error) {
+func (t *trainCall) rehearse() (err error) {
 	try := *t
 	if err := try.settle(); err != nil {
 		return err
@@ -199,13 +199,13 @@ func exists(path string) bool {
 }
 
 // session is how graphs are run.
-func (t *trainer) session() (session.Config, error) {
+func (t *trainCall) session() (session.Config, error) {
 	s := session.Config{Threads: t.plan.Config.Threads, GPUMemory: t.gpuMemory}
 	return s, s.Validate()
 }
 
 // configure finds the devices and the Config of the run on them.
-func (t *trainer) configure() (cfg train.Config, err error) {
+func (t *trainCall) configure() (cfg train.Config, err error) {
 	config, err := t.session()
 	if err != nil {
 		return cfg, err
@@ -228,7 +228,7 @@ func (t *trainer) configure() (cfg train.Config, err error) {
 }
 
 // train trains the run and prints what came of it.
-func (t *trainer) train(cfg train.Config) (err error) {
+func (t *trainCall) train(cfg train.Config) (err error) {
 	ctx := t.cli.Context
 	if limit := time.Duration(t.limit); limit > 0 {
 		var cancel context.CancelFunc
@@ -266,7 +266,7 @@ func (t *trainer) train(cfg train.Config) (err error) {
 }
 
 // noticeEnvironment names the variables that ask for something else than the run started with.
-func (t *trainer) noticeEnvironment(cfg train.Config, notice func(string)) {
+func (t *trainCall) noticeEnvironment(cfg train.Config, notice func(string)) {
 	for i := range settings {
 		s := &settings[i]
 		v, ok := t.asked[inEnvironment][s.name]
@@ -283,7 +283,7 @@ func (t *trainer) noticeEnvironment(cfg train.Config, notice func(string)) {
 	}
 }
 
-func (t *trainer) report(cfg train.Config, summary train.Summary) error {
+func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 	result := struct {
 		Run string `json:"run"`
 		train.Summary
