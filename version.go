@@ -1,9 +1,7 @@
 // Package galaxy holds what the whole module shares: the version of TensorFlow
 // it is built for.
 //
-// The program lies in cmd/galaxy; the packages it is made of are data (Galaxy
-// Zoo files to batches), graph (the network), focal (the loss), train (the loop)
-// and savedmodel (the export).
+// The program is cmd/galaxy. docs/architecture.md lists the packages.
 package galaxy
 
 import (

@@ -15,14 +15,14 @@ import (
 // Names of the nodes of a replica that the graph around it feeds or looks up.
 const (
 	nodeImages     = "images"
-	nodeRows       = "rows" // of nodeHeld, in place of nodeImages
+	nodeHeldRows   = "rows" // of nodeHeld, in place of nodeImages
 	nodeHeld       = "held_images"
 	nodeLabels     = "labels"
-	nodeSeed       = "seed"
+	nodeKey        = "seed"
 	nodeStep       = "step"
 	nodeRate       = "learning_rate"
 	nodeEvalImages = "eval_images"
-	nodeRow        = "row" // the first example's row in the batch
+	nodeFirst      = "row" // the first example's row in the batch
 	nodeDecay      = "average_decay"
 	nodeTrainSize  = "train_size"
 	nodeStop       = "stop"
@@ -67,10 +67,10 @@ type endpoint struct {
 // inputs are the placeholders of a training graph.
 var inputs = []endpoint{
 	{name: nodeImages, dtype: tf.Uint8, when: func(c setup) bool { return c.Held == 0 }, shape: pixels, split: true},
-	{name: nodeRows, dtype: tf.Int64, when: setup.holds, shape: func(_ setup, examples int) []int64 { return []int64{int64(examples)} }, split: true},
+	{name: nodeHeldRows, dtype: tf.Int64, when: setup.holds, shape: func(_ setup, examples int) []int64 { return []int64{int64(examples)} }, split: true},
 	{name: nodeHeld, dtype: tf.Uint8, when: setup.holds, shape: func(c setup, _ int) []int64 { return pixels(c, c.Held) }},
 	{name: nodeLabels, dtype: tf.Float, shape: func(c setup, examples int) []int64 { return []int64{int64(examples), int64(c.Model.Outputs)} }, split: true},
-	{name: nodeSeed, dtype: tf.Int64, shape: func(setup, int) []int64 { return []int64{2} },
+	{name: nodeKey, dtype: tf.Int64, shape: func(setup, int) []int64 { return []int64{2} },
 		value: func(_ setup, in StepInput, _ int) any { return []int64{in.Seed, in.Step} }},
 	{name: nodeStep, dtype: tf.Int64, value: func(_ setup, in StepInput, _ int) any { return in.Step }},
 	{name: nodeRate, dtype: tf.Float, value: func(_ setup, in StepInput, _ int) any { return float32(in.LearningRate) }},
@@ -87,7 +87,7 @@ var inputs = []endpoint{
 	}},
 	{name: nodeTrainSize, dtype: tf.Int32, when: func(c setup) bool { return c.Resize },
 		value: func(c setup, in StepInput, _ int) any { return int32(cmp.Or(in.Size, c.Model.Size)) }},
-	{name: nodeRow, dtype: tf.Int32, when: func(c setup) bool { return !c.whole() }, value: func(c setup, _ StepInput, micro int) any {
+	{name: nodeFirst, dtype: tf.Int32, when: func(c setup) bool { return !c.whole() }, value: func(c setup, _ StepInput, micro int) any {
 		first := c.Cluster.Index() * c.Batch / c.Cluster.Workers()
 		return int32(first + micro*len(c.Devices)*c.examples)
 	}},
@@ -164,8 +164,8 @@ func (c setup) replicaInputs(s *op.Scope, all map[string]tf.Output) []map[string
 			switch {
 			case e.split:
 				each[i][e.name] = parts[i]
-			case e.name == nodeRow:
-				rs := s.SubScope(nodeRow)
+			case e.name == nodeFirst:
+				rs := s.SubScope(nodeFirst)
 				each[i][e.name] = op.AddV2(rs, x, tg.Const(rs, int32(i*c.examples)))
 			default:
 				each[i][e.name] = x

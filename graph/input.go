@@ -25,7 +25,7 @@ type Batch struct {
 func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels tf.Output) {
 	fed := in[nodeImages]
 	if c.holds() {
-		fed = in[nodeRows]
+		fed = in[nodeHeldRows]
 	}
 	ss := s.SubScope("staged")
 	// Named: with an empty name it would be the same for all.
@@ -84,7 +84,7 @@ func (t *Trainer) stage(b Batch) error {
 	m, batch := c.Model, c.Batch/c.Cluster.Workers()
 	images, fed := batch, nodeImages
 	if c.holds() {
-		images, fed = 0, nodeRows
+		images, fed = 0, nodeHeldRows
 	}
 	switch {
 	case len(b.Images) != images*m.Size*m.Size*3:
@@ -100,7 +100,7 @@ func (t *Trainer) stage(b Batch) error {
 		}
 	}
 	n := len(t.replicas) * c.examples // of a micro-batch
-	bytes, answers := n*m.Size*m.Size*3, n*m.Outputs
+	bytes, columns := n*m.Size*m.Size*3, n*m.Outputs
 	for i := range c.accumulate {
 		var examples *tf.Tensor
 		var err1 error
@@ -110,11 +110,11 @@ func (t *Trainer) stage(b Batch) error {
 			examples, err1 = session.Uint8Tensor(b.Images[i*bytes:(i+1)*bytes], pixels(c, n)...)
 			t.collector.Fed(bytes)
 		}
-		labels, err2 := session.Float32Tensor(b.Labels[i*answers:(i+1)*answers], int64(n), int64(m.Outputs))
+		labels, err2 := session.Float32Tensor(b.Labels[i*columns:(i+1)*columns], int64(n), int64(m.Outputs))
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		t.collector.Fed(4 * answers)
+		t.collector.Fed(4 * columns)
 		feeds := map[tf.Output]*tf.Tensor{t.inputs[fed]: examples, t.inputs[nodeLabels]: labels}
 		if _, err := t.sess.Run(feeds, nil, []*tf.Operation{t.targets[nodeStage]}); err != nil {
 			return err

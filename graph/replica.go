@@ -88,7 +88,7 @@ func (b *replicaBuilder) forward() (loss tf.Output) {
 	cfg.Emulated = cfg.Precision.Emulated(b.gpu)
 	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
 	examples, labels := stagedBatch(s, b.setup, b.in)
-	draw := images.Random{Seed: b.in[nodeSeed], Row: b.in[nodeRow], Batch: int64(b.Batch)}
+	draw := images.Random{Key: b.in[nodeKey], First: b.in[nodeFirst], Batch: int64(b.Batch)}
 	loss = b.Loss(s.SubScope("train_loss"), train.Logits(s.SubScope("train"), examples, draw), labels)
 
 	eval := &network.Builder{Config: cfg, Params: b.vars}

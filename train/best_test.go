@@ -29,7 +29,7 @@ func TestBestWhileTraining(t *testing.T) {
 	defer os.RemoveAll(dir)
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	save := func(step int64) error {
-		state := checkpoint.State{Step: step, Position: step, Best: &checkpoint.Best{Step: step}, Config: raw}
+		state := checkpoint.State{Step: step, Position: step, Best: &checkpoint.BestEvaluation{Step: step}, Config: raw}
 		if step%3 == 0 { // one that is not the best
 			state.Best.Step--
 		}

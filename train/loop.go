@@ -159,7 +159,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		return nil
 	}
 	r.state.SinceBest = 0
-	r.state.Best = &checkpoint.Best{Step: r.state.Step, RMSE: scores.RMSE}
+	r.state.Best = &checkpoint.BestEvaluation{Step: r.state.Step, RMSE: scores.RMSE}
 	return r.save()
 }
 

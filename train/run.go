@@ -49,8 +49,8 @@ type Options struct {
 
 // Summary is the outcome of a run.
 type Summary struct {
-	Step int64            `json:"step"`
-	Best *checkpoint.Best `json:"best"`
+	Step int64                      `json:"step"`
+	Best *checkpoint.BestEvaluation `json:"best"`
 	// Early is true if Config.Patience has ended the run.
 	Early bool `json:"stopped_early,omitempty"`
 }

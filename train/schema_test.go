@@ -1,7 +1,9 @@
 package train_test
 
 import (
+	"context"
 	"encoding/csv"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +41,15 @@ func TestSmallSchema(t *testing.T) {
 			cfg.Objective = objective.Config{Head: c.head, Loss: objective.CrossEntropy}
 			cfg.Model.Outputs = len(c.columns)
 			run := filepath.Join(t.TempDir(), "run")
-			if _, err := train.Run(t.Context(), train.Options{Dir: run, Cache: cache, Config: cfg}); err != nil {
+			options := train.Options{Dir: run, Cache: cache, Config: cfg}
+			ctx, stop := context.WithCancel(t.Context())
+			first := options
+			first.Observers = []train.Observer{hook{step: func(train.StepResult) error { stop(); return nil }}}
+			if _, err := train.Run(ctx, first); !errors.Is(err, train.ErrStopped) {
+				t.Fatalf("got %v, expected ErrStopped", err)
+			}
+			options.Resume = true
+			if _, err := train.Run(t.Context(), options); err != nil {
 				t.Fatal(err)
 			}
 			read, err := train.ReadConfig(run)

@@ -228,11 +228,16 @@ func librariesIn(maps string) []string {
 	return files
 }
 
+// shortName is a device's name as people know it, such as GPU:0.
+func shortName(name string) string {
+	return strings.NewReplacer("/job:localhost/replica:0/task:0", "", "/device:", "").Replace(name)
+}
+
 func listDevices() ([]deviceFound, error) {
 	devices, err := session.FindDevices(session.Config{})
 	var found []deviceFound
 	for _, d := range devices {
-		found = append(found, deviceFound{Name: d.Name, Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
+		found = append(found, deviceFound{Name: shortName(d.Name), Type: d.Type, MemoryBytes: d.MemoryLimitBytes})
 	}
 	return found, err
 }
@@ -440,7 +445,7 @@ func judgeDevices(e examination) finding {
 	}
 	var names []string
 	for _, d := range e.Devices {
-		names = append(names, strings.TrimPrefix(d.Name, "/job:localhost/replica:0/task:0/device:"))
+		names = append(names, d.Name)
 	}
 	f.Found = strings.Join(names, ", ")
 	return f
@@ -452,7 +457,7 @@ func judgeAsked(asked session.Devices) finding {
 	if err != nil {
 		return finding{Check: "--devices", Status: statusFail, Found: err.Error(), Mend: "ask for others (GALAXY_DEVICES says it, too), or mend what is wrong with them above"}
 	}
-	return finding{Check: "--devices", Status: statusOK, Found: fmt.Sprintf("%s: %s", asked, strings.ReplaceAll(strings.Join(names, ", "), "/device:", ""))}
+	return finding{Check: "--devices", Status: statusOK, Found: fmt.Sprintf("%s: %s", asked, shortName(strings.Join(names, ", ")))}
 }
 
 func judgeGPU(e examination) finding {

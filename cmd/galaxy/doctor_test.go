@@ -18,7 +18,7 @@ func healthy() examination {
 	return examination{
 		Galaxy:        "0.1.0",
 		Library:       libraryFound{Version: "2.21.0", BuiltFor: "2.21.0", Files: []string{"/opt/lib/libtensorflow_cc.so.2"}},
-		Devices:       []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:CPU:0", Type: "CPU"}},
+		Devices:       []deviceFound{{Name: "CPU:0", Type: "CPU"}},
 		CPU:           cpuFound{Model: "A CPU", Cores: 4, Quota: 4, Features: []string{"AVX", "AVX2"}, Kernels: "oneDNN's kernels for AVX2", Expected: true},
 		Memory:        memoryFound{TotalBytes: 8 << 30, AvailableBytes: 6 << 30},
 		Compute:       []computeFound{{Precision: network.Float32}},
@@ -36,7 +36,7 @@ func TestJudgePrecision(t *testing.T) {
 		t.Errorf("on a CPU with bfloat16: %s", got)
 	}
 	e.AutoPrecision = network.Float32
-	e.Devices = []deviceFound{{Name: "/job:localhost/replica:0/task:0/device:GPU:0", Type: "GPU"}}
+	e.Devices = []deviceFound{{Name: "GPU:0", Type: "GPU"}}
 	if got := judgePrecision(e).Found; !strings.Contains(got, "float32 on GPUs; bfloat16 and --xla") {
 		t.Errorf("on a GPU: %s", got)
 	}
@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 		},
 		{name: "a GPU that is used", change: func(e *examination) {
 			e.Library.CUDA, e.NVIDIA = true, driver
-			e.Devices = append(e.Devices, deviceFound{Name: "/job:localhost/replica:0/task:0/device:GPU:0", Type: "GPU"})
+			e.Devices = append(e.Devices, deviceFound{Name: "GPU:0", Type: "GPU"})
 		}},
 		{
 			name: "wrong products", change: func(e *examination) { e.Compute[0].Error = "the sum is off" },

@@ -105,7 +105,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Augment.Flip }},
 	{name: "shift", category: catAugment, usage: "move by up to a `FRACTION` of the side, in each direction",
 		field: func(c *request) any { return &c.plan.Config.Augment.Shift }},
-	{name: "zoom", category: catAugment, usage: "downscale and enlarge by up to a `FACTOR` of 1 or more",
+	{name: "zoom", category: catAugment, usage: "downscale and enlarge by up to a `FACTOR`; 0 or 1 is none",
 		field: func(c *request) any { return &c.plan.Config.Augment.Zoom }},
 	{name: "brightness", category: catAugment, usage: "multiply the light by 1 ± up to a `FRACTION`",
 		field: func(c *request) any { return &c.plan.Config.Augment.Brightness }},

@@ -363,8 +363,7 @@ func TestNobodyReachesQuestion6(t *testing.T) {
 	}
 }
 
-// BenchmarkGenerate writes whole data sets on all processors; 60 img/s on two
-// cores is the least that will do.
+// BenchmarkGenerate writes whole data sets on all processors.
 func BenchmarkGenerate(b *testing.B) {
 	const count = 64
 	dir := b.TempDir()

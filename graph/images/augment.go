@@ -156,7 +156,7 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	// how the images are turned.
 	h := fnv.New64a()
 	h.Write([]byte("augment")) // a hash never fails to be written to
-	key := op.AddV2(s.SubScope("key"), r.Seed, tg.Const(s, []int64{int64(h.Sum64()), 0}))
+	key := op.AddV2(s.SubScope("key"), r.Key, tg.Const(s, []int64{int64(h.Sum64()), 0}))
 	uniform := r.Uniform(s, key, images, drawCount)
 	either := op.Sub(s, op.AddV2(s.SubScope("twice"), uniform, uniform), tg.Const(s, float32(1)))
 	scaled := op.Mul(s, either, tg.Const(s, largest))

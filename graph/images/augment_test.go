@@ -32,7 +32,7 @@ func augmented(t *testing.T, in Input, size int, pixels []byte, examples ...draw
 	images := session.Placeholder(s, "images", tf.Uint8, n, side, side, 3)
 	seed := session.Placeholder(s, "seed", tf.Int64, 2)
 	in.Augment = everything
-	x := in.Normalise(s.SubScope("normalise"), images, Random{Seed: seed})
+	x := in.Normalise(s.SubScope("normalise"), images, Random{Key: seed})
 	g := graphtest.Finalize(t, s)
 	fed, err := session.Uint8Tensor(pixels, n, side, side, 3)
 	if err != nil {
@@ -187,7 +187,7 @@ func sampled(t *testing.T, a Augment, n, size int64, seed, step int64) [][]float
 	t.Helper()
 	s := tg.NewRoot()
 	images := session.Placeholder(s, "images", tf.Uint8, n, size, size, 3)
-	d := a.draw(s.SubScope("draw"), images, Random{Seed: tg.Const(s, []int64{seed, step})})
+	d := a.draw(s.SubScope("draw"), images, Random{Key: tg.Const(s, []int64{seed, step})})
 	var columns [][]float32
 	for _, v := range graphtest.Run(t, graphtest.Finalize(t, s), nil, d.values...) {
 		columns = append(columns, v.Value().([]float32))

@@ -3,5 +3,5 @@
 //
 //	d, err := images.NewDecoder(crop, size)      // one file at a time
 //	jpegs, pixels, err := images.DecodeJPEGs(…)  // inside a graph, for a SavedModel
-//	x := images.Input{Mean: …, Std: …}.Normalise(scope, pixels, images.Random{Seed: seed})
+//	x := images.Input{Mean: …, Std: …}.Normalise(scope, pixels, images.Random{Key: seed})
 package images

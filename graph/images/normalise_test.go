@@ -47,9 +47,9 @@ func TestRandomRows(t *testing.T) {
 	x := op.Fill(s.SubScope("x"), tg.Const(s.SubScope("x"), []int32{2, 3}), tg.Const(s.SubScope("x").SubScope("zero"), float32(0)))
 	all := op.Fill(s.SubScope("all"), tg.Const(s.SubScope("all"), []int32{6, 3}), tg.Const(s.SubScope("all").SubScope("zero"), float32(0)))
 	key := tg.Const(s.SubScope("key"), []int64{1, 2})
-	outputs := []tf.Output{Random{Seed: key}.Uniform(s.SubScope("whole"), key, all, 3)}
+	outputs := []tf.Output{Random{Key: key}.Uniform(s.SubScope("whole"), key, all, 3)}
 	for i := range int32(3) {
-		r := Random{Seed: key, Batch: 6, Row: tg.Const(s.SubScope("row"), 2*i)}
+		r := Random{Key: key, Batch: 6, First: tg.Const(s.SubScope("row"), 2*i)}
 		outputs = append(outputs, r.Uniform(s.SubScope("part"), key, x, 3))
 	}
 	got := graphtest.Run(t, graphtest.Finalize(t, s), nil, outputs...)

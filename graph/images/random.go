@@ -8,24 +8,25 @@ import (
 
 // Random is what a training pass draws its random numbers from. There is no generator state.
 type Random struct {
-	// Seed is int64 [2], the run's seed and the step: what is drawn is a pure function of it.
-	Seed tf.Output
-	// Row, int32 [], is the row of the pass's first example in a batch of Batch examples: an
+	// Key is int64 [2], the run's seed and the number of steps before this one: what is drawn
+	// is a pure function of it.
+	Key tf.Output
+	// First, int32 [], is the row of the pass's first example in a batch of Batch examples: an
 	// example is varied in the same way on any device and in any micro-batch. Without an Op
 	// the pass has the whole batch.
-	Row   tf.Output
+	First tf.Output
 	Batch int64
 }
 
 // Uniform draws float32 [N, columns] from [0, 1) for the N rows of x. key, int64
-// [2], is the seed or derived from it.
+// [2], is r.Key or derived from it.
 func (r Random) Uniform(s *op.Scope, key, x tf.Output, columns int64) tf.Output {
 	rows := x.Shape().Size(0)
-	if r.Row.Op == nil {
+	if r.First.Op == nil {
 		return op.StatelessRandomUniform(s, tg.Const(s, []int64{rows, columns}), key)
 	}
 	all := op.StatelessRandomUniform(s, tg.Const(s, []int64{r.Batch, columns}), key)
 	rs := s.SubScope("rows")
-	begin := op.Pack(rs, []tf.Output{r.Row, tg.Const(rs, int32(0))})
+	begin := op.Pack(rs, []tf.Output{r.First, tg.Const(rs, int32(0))})
 	return op.Slice(rs, all, begin, tg.Const(rs.SubScope("size"), []int32{int32(rows), int32(columns)}))
 }

@@ -115,7 +115,7 @@ func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.O
 // dropout sets a fraction rate of x to zero and scales the rest by 1/(1−rate)
 // (Srivastava et al. 2014). x is float32 [N, features].
 func dropout(s *op.Scope, x tf.Output, rate float64, r images.Random) tf.Output {
-	uniform := r.Uniform(s, r.Seed, x, x.Shape().Size(1))
+	uniform := r.Uniform(s, r.Key, x, x.Shape().Size(1))
 	keep := op.GreaterEqual(s, uniform, tg.Const(s, float32(rate)))
 	scale := op.Mul(s, tg.Cast(s, keep, tf.Float), tg.Const(s.SubScope("scale"), float32(1/(1-rate))))
 	return op.Mul(s.SubScope("apply"), x, scale)

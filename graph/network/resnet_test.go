@@ -136,7 +136,7 @@ func TestDropout(t *testing.T) {
 	s := tg.NewRoot()
 	x := op.Fill(s, tg.Const(s, []int32{n, 1}), tg.Const(s, float32(2)))
 	seed := session.Placeholder(s, "seed", tf.Int64, 2)
-	y := dropout(s.SubScope("dropout"), x, rate, images.Random{Seed: seed})
+	y := dropout(s.SubScope("dropout"), x, rate, images.Random{Key: seed})
 	g := graphtest.Finalize(t, s)
 	draw := func(key, step int64) []float32 {
 		k, err := tf.NewTensor([]int64{key, step})

@@ -54,8 +54,8 @@ type State struct {
 	// Position is the number of batches read from the loader since the start of
 	// the run.
 	Position int64 `json:"position"`
-	// Best is the best evaluation so far, nil before the first.
-	Best *Best `json:"best,omitempty"`
+	// BestEvaluation is the best evaluation so far, nil before the first.
+	Best *BestEvaluation `json:"best,omitempty"`
 	// SinceBest is the number of evaluations since Best.
 	SinceBest int64 `json:"since_best,omitempty"`
 	// Rollbacks is how often the run has rolled back to a checkpoint, and RolledBackTo
@@ -113,7 +113,7 @@ func FileAt(path string, size int64) (File, error) {
 }
 
 // Best describes an evaluation: the step after which it ran and its validation RMSE.
-type Best struct {
+type BestEvaluation struct {
 	Step int64   `json:"step"`
 	RMSE float64 `json:"rmse"`
 }
@@ -299,7 +299,8 @@ func (c *Checkpoint) IsThere() bool {
 }
 
 // Best returns the checkpoint with the best evaluation, or ErrNone. The newest checkpoint
-// records which one it is, if it is intact; BEST may have changed since.
+// records which one it is, if it is intact: a run that goes on may replace BEST between
+// the reading of LATEST and of BEST.
 func (s *Store) Best() (*Checkpoint, error) {
 	last, damaged, err := s.Latest()
 	if err != nil || damaged != nil || last.State.Best == nil {
@@ -310,6 +311,9 @@ func (s *Store) Best() (*Checkpoint, error) {
 	}
 	best, err := read(filepath.Join(s.dir, stepDir(last.State.Best.Step)))
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; if it was removed, put it back, or resume the run, whose next best replaces it", err)
+		}
 		return nil, fmt.Errorf("read the best checkpoint: %w", err)
 	}
 	return best, nil

@@ -77,7 +77,7 @@ func TestPointersAreNotNeeded(t *testing.T) {
 	s := Open(dir)
 	save(t, s, 3)
 	save(t, s, 5)
-	if err := s.Save(State{Step: 7, Best: &Best{Step: 5, RMSE: .5}}, writeBundle("x")); err != nil {
+	if err := s.Save(State{Step: 7, Best: &BestEvaluation{Step: 5, RMSE: .5}}, writeBundle("x")); err != nil {
 		t.Fatal(err)
 	}
 	for _, change := range []func() error{
@@ -105,7 +105,7 @@ func TestSaveSameStepReplacesTheState(t *testing.T) {
 	s := Open(t.TempDir())
 	save(t, s, 3)
 	fail := func(string) error { return errors.New("the variables are there already") }
-	if err := s.Save(State{Step: 3, Best: &Best{Step: 3, RMSE: .5}}, fail); err != nil {
+	if err := s.Save(State{Step: 3, Best: &BestEvaluation{Step: 3, RMSE: .5}}, fail); err != nil {
 		t.Fatal(err)
 	}
 	got, _, err := s.Latest()
@@ -237,7 +237,7 @@ func TestDamageIsFound(t *testing.T) {
 func TestEveryByteOfStateCounts(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)
-	if err := s.Save(State{Step: 3, Position: 3, Best: &Best{Step: 2, RMSE: .125}, Config: []byte(`{"rate": 0.5}`)}, writeBundle("y")); err != nil {
+	if err := s.Save(State{Step: 3, Position: 3, Best: &BestEvaluation{Step: 2, RMSE: .125}, Config: []byte(`{"rate": 0.5}`)}, writeBundle("y")); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "step-00000003", "state.json")

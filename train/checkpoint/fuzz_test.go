@@ -12,7 +12,7 @@ import (
 func FuzzRead(f *testing.F) {
 	s := Open(filepath.Join(f.TempDir(), "checkpoints"))
 	if err := s.Save(State{
-		Step: 7, Position: 9, Best: &Best{Step: 3, RMSE: .5}, LossSum: .25, LossSteps: 2, Files: map[string]File{"metrics.csv": {Size: 4, Checksum: noChecksum}}, Config: []byte(`{"batch":8}`),
+		Step: 7, Position: 9, Best: &BestEvaluation{Step: 3, RMSE: .5}, LossSum: .25, LossSteps: 2, Files: map[string]File{"metrics.csv": {Size: 4, Checksum: noChecksum}}, Config: []byte(`{"batch":8}`),
 	}, writeBundle("x")); err != nil {
 		f.Fatal(err)
 	}

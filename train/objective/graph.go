@@ -13,7 +13,7 @@ import (
 // Loss adds the loss of a batch to the graph and returns it: a float32 scalar,
 // the mean over every element of logits and labels, both float32
 // [N, Outputs]. Other dtypes and shapes are errors in the scope; a label outside
-// [0, 1], as logits given in its place would be, makes the loss NaN.
+// [0, 1] by more than 1e-3, as logits given in its place would be, makes the loss NaN.
 func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	if !o.check(s, "logits", logits) || !o.check(s, "labels", labels) {
 		return tf.Output{}
