@@ -101,7 +101,7 @@ type grown struct {
 	prepare float64
 }
 
-// growing is a row to be measured.
+// growing is a row to measure.
 type growing struct {
 	side, name   string
 	value, batch int

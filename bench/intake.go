@@ -127,8 +127,8 @@ type prepared struct {
 	wentOn          int               // images reused from an earlier call
 }
 
-// prepareWatched runs prepare and shows watch its anonymous
-// memory, MiB, and the number of records written, until watch wants it killed.
+// prepareWatched runs prepare and calls watch with its anonymous memory, MiB,
+// and the number of records written. If watch returns true, prepare is killed.
 func (s settings) prepareWatched(ctx context.Context, from, out string, watch func(rss float64, records int) bool) (result prepared, err error) {
 	stdout, stderr, err := watched(ctx, func(rss float64) bool { return watch != nil && watch(rss, recordsOf(out)) },
 		s.galaxy, "prepare", "--json", "--labels", labelsFile(s.data()),
@@ -144,13 +144,13 @@ func (s settings) prepareWatched(ctx context.Context, from, out string, watch fu
 // call, from its message on stderr.
 func wentOn(stderr []byte, out string) (n int) {
 	if _, rest, found := strings.Cut(string(stderr), "going on with "+out+".partial: "); found {
-		_, _ = fmt.Sscanf(rest, "%d of", &n) // else none
+		_, _ = fmt.Sscanf(rest, "%d of", &n) // otherwise none
 	}
 	return n
 }
 
-// watched runs a program and shows watch its anonymous memory, MiB, until watch
-// wants it killed, which is errKilled.
+// watched runs a program and calls watch with its anonymous memory, MiB. If
+// watch returns true, the program is killed and the error is errKilled.
 func watched(ctx context.Context, watch func(rss float64) bool, name string, args ...string) (stdout, stderr []byte, err error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, log bytes.Buffer

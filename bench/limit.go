@@ -48,13 +48,13 @@ func (f limitFigures) print() {
 	fmt.Println()
 }
 
-// layer is a convolution, and how many like it the network has.
+// layer is a convolution, and how many identical ones the network has.
 type layer struct {
 	network.Convolution
 	count int64
 }
 
-// layersOf lists the convolutions of ResNet34 for images of a size, those that are alike once.
+// layersOf lists the different convolutions of ResNet34 for images of a size.
 func layersOf(size int) (all []layer, err error) {
 	n, err := network.Named(network.Default)
 	if err != nil {

@@ -84,7 +84,7 @@ func parseVersions(text string) map[string]string {
 	return found
 }
 
-// parseMemory finds the total memory, GiB, in /proc/meminfo; 0 if it is not there.
+// parseMemory finds the total memory, GiB, in /proc/meminfo; 0 if it is missing.
 func parseMemory(text string) float64 {
 	mib, err := mebibytes(text, "MemTotal")
 	if err != nil {

@@ -60,7 +60,7 @@ func (s settings) parts() []part {
 		{"intake", false, s.intake},
 		{"predict", true, s.predict},
 		{"submission", false, s.submit},
-		{"feed", true, s.feed}, // before limit, which leaves memory of TensorFlow in this process
+		{"feed", true, s.feed}, // before limit, which leaves TensorFlow's memory in this process
 		{"step", true, s.step},
 		{"limit", true, s.limit},
 		{"checkpoint", true, s.checkpoint},
@@ -132,7 +132,7 @@ func main() {
 	}
 }
 
-// numbers makes a flag of numbers above 0 with commas between them.
+// numbers defines a flag for numbers above 0, separated by commas.
 func numbers(to *[]int, name, value, usage string) {
 	set := func(value string) error {
 		*to = nil
@@ -146,7 +146,7 @@ func numbers(to *[]int, name, value, usage string) {
 		return nil
 	}
 	if err := set(value); err != nil {
-		panic(err) // of the program's own default
+		panic(err) // the program's own default is wrong
 	}
 	flag.Func(name, fmt.Sprintf("%s (default %s)", usage, value), set)
 }
@@ -199,7 +199,8 @@ func run(ctx context.Context, s settings, jsonPath string) (err error) {
 		if !slices.Contains(s.only, p.name) {
 			continue
 		}
-		// Written after every part, so that what took an hour outlives a later failure.
+		// Written after every part, so that a later failure does not lose an hour's
+		// measurements.
 		err := p.measure(ctx, &f)
 		if err := errors.Join(err, writeFigures(jsonPath, f)); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)

@@ -79,8 +79,8 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// TestTurns lets a peer fail in its second turn and another take too long: the others
-// have all their turns, in order, and these none.
+// TestTurns lets one peer fail in its second turn and another take too long: the
+// others have all their turns, in order, and the failed peers none.
 func TestTurns(t *testing.T) {
 	var order []string
 	take := func(name string, fails func(ctx context.Context, round int) error) func(context.Context, int) (float64, error) {
@@ -133,8 +133,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestRatio has rounds of which each is twice as slow as the one before: a ratio of
-// medians would tell the same of any order.
+// In TestRatio each round is twice as slow as the previous one: a ratio of medians
+// would be the same for any order.
 func TestRatio(t *testing.T) {
 	same := func(x float64) float64 { return x }
 	if got, want := ratio([]float64{3, 2, 8}, []float64{1, 2, 4}, same), (spread{2, 1, 3}); got != want {
@@ -162,8 +162,8 @@ func TestFastest(t *testing.T) {
 	}
 }
 
-// TestCostOfSaves has a checkpoint after steps 8 and 16 of 24: 9 to 12 and 17 to 20
-// are held up by it.
+// In TestCostOfSaves there are checkpoints after steps 8 and 16 of 24, which delay
+// steps 9 to 12 and 17 to 20.
 func TestCostOfSaves(t *testing.T) {
 	var steps []float64
 	for step := warm + 1; step <= 24; step++ {
@@ -206,7 +206,7 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// TestRepeatSet makes five galaxies out of two.
+// TestRepeatSet makes five galaxies from two.
 func TestRepeatSet(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "from"), filepath.Join(t.TempDir(), "to")
 	if err := os.MkdirAll(images(from), 0o755); err != nil {
@@ -220,7 +220,7 @@ func TestRepeatSet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 2 { // the second finds it there
+	for range 2 { // the second time it exists
 		if err := repeatSet(from, to, 5); err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func TestLines(t *testing.T) {
 	row := func(side string, batch int, image float64) growthRow {
 		return growthRow{Side: side, Value: batch, Image: spread{image, image, image}}
 	}
-	// A step of ours costs 0.2 s and 0.01 s an image.
+	// A step of galaxy costs 0.2 s plus 0.01 s per image.
 	got := lines([]growthRow{row(ours, 8, 0.035), row(keras, 8, 1), row(ours, 16, 9), row(ours, 32, 0.01625)})
 	if len(got) != 1 || got[0].Side != ours || math.Abs(got[0].Step-0.2) > 1e-9 || math.Abs(got[0].Image-0.01) > 1e-9 {
 		t.Errorf("lines %+v", got)

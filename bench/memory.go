@@ -39,8 +39,9 @@ func (f lengthFigures) print() {
 	fmt.Printf("\nthe last relative to the first: step time %+.2f %%, memory %+.2f %%\n\n", 100*f.Slower, 100*f.Growth)
 }
 
-// stretches returns the measured parts of a run of that many steps: early, a little later,
-// in the middle and at the end. For 10,000 steps the first is from 100 to 600.
+// stretches returns the measured parts of a run of the given number of steps: early, a
+// little later, in the middle and at the end. For 10,000 steps the first is from 100 to
+// 600.
 func stretches(steps int) (all []stretch) {
 	wide := steps / 20
 	for _, from := range []int{steps / 100, steps / 10, steps/2 - wide, steps - wide} {

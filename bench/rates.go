@@ -68,7 +68,7 @@ func (f rateFigures) print(title string) {
 	fmt.Println()
 }
 
-// compareRates measures galaxy, which is the first, and its peers alternately.
+// compareRates measures galaxy, the first of sides, and its peers alternately.
 func (s settings) compareRates(ctx context.Context, f rateFigures, sides []side[rateTurn]) (rateFigures, error) {
 	all, err := takeTurns(ctx, s.rounds, s.turnLimit, sides)
 	if err != nil {
@@ -103,8 +103,8 @@ func (s settings) compareRates(ctx context.Context, f rateFigures, sides []side[
 	return f, nil
 }
 
-// clock runs a program that processes that many images and prints on stdout how long it
-// took, or how many it processed per second.
+// clock runs a program that processes the given number of images and prints on stdout
+// its time, or its images per second.
 func clock(ctx context.Context, images int, name string, args ...string) (t rateTurn, err error) {
 	begin := time.Now()
 	raw, err := output(ctx, name, args...)
@@ -236,7 +236,7 @@ func (s settings) predictBeside(ctx context.Context, title, model, run string, p
 }
 
 // shortRun makes a run of a few steps, unless it exists: the speed of a
-// prediction does not depend on what was learnt.
+// prediction does not depend on the weights.
 func (s settings) shortRun(ctx context.Context, size int) (string, error) {
 	run := filepath.Join(s.work, fmt.Sprintf("run-predict-%d", size))
 	if _, err := os.Stat(run); err == nil {

@@ -32,9 +32,9 @@ type timing struct {
 
 func (t timing) step() float64 { return median(t.steps) }
 
-// stepFigures compare one size and precision. The first three maps are by the ways
-// below, and hold spreads over the turns. The others are by peer, and hold spreads of the
-// turns' ratios: if a side has two ways, the faster one counts in each turn.
+// stepFigures compare one size and precision. The first three maps are by the ways below,
+// and hold spreads over the turns. The others are by peer, and hold spreads of the turns'
+// ratios: if a side has two ways, the faster way counts in each turn.
 type stepFigures struct {
 	Precision   string            `json:"precision"`
 	Size        int               `json:"size"`
@@ -78,7 +78,7 @@ func (s settings) step(ctx context.Context, to *figures) error {
 		}
 		t := training{cache: cache, size: size, batch: s.batch, steps: s.steps}
 		if size > 128 {
-			t.steps = max(warm+2, s.steps*2/3) // each takes so long
+			t.steps = max(warm+2, s.steps*2/3) // each step takes long
 		}
 		for _, t.precision = range s.precisions {
 			f, err := s.trainingSteps(ctx, t)
@@ -187,7 +187,7 @@ func (s settings) timeOurs(ctx context.Context, t training, flags ...string) (to
 }
 
 // between returns the time of each measured step, from the end of the previous step:
-// whatever a loop does between two steps counts, for all programs.
+// whatever a loop does between two steps is included, for all programs.
 func between(ends []float64) (steps []float64) {
 	for i := warm; i < len(ends); i++ {
 		steps = append(steps, ends[i]-ends[i-1])

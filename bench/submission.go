@@ -145,8 +145,9 @@ func rowsOf(out string) int {
 	return int(info.Size()/block)*predictBatch + int(max(0, info.Size()%block-sum)/row)
 }
 
-// testImages makes a zip of as many images as a submission has rows, which repeats the
-// synthetic ones under new ids, and a sample in another order, unless they exist.
+// testImages makes, unless they exist, a zip of as many images as a submission has
+// rows, which repeats the synthetic ones under new ids, and a sample submission in
+// another order.
 func (s settings) testImages() (packed, sample string, err error) {
 	packed = filepath.Join(s.work, fmt.Sprintf("images_test_rev1-%d.zip", s.submission))
 	sample = filepath.Join(s.work, fmt.Sprintf("all_zeros_benchmark-%d.csv", s.submission))

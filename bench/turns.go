@@ -27,8 +27,8 @@ type side[T any] struct {
 	take func(ctx context.Context, round int) (T, error)
 }
 
-// turns are the results of the sides, by their names, one per round. A peer that failed, or
-// took too long, has no results but the reason.
+// turns holds the results of the sides, by name, one per round. A peer that failed, or took
+// too long, has the reason instead of results.
 type turns[T any] struct {
 	taken   map[string][]T
 	missing map[string]string

@@ -14,15 +14,15 @@
 // α = 0.25 and γ = 2). With γ = 0 and α = 1/2 it is half the binary
 // cross-entropy.
 //
-// Implementations that choose between the two terms by asking whether the label
-// equals 1 treat every vote fraction below 1 as a plain 0. The weighted form
-// above does not, and agrees with them where the question makes sense.
+// Implementations that choose between the two terms by testing whether the
+// label equals 1 treat every vote fraction below 1 as 0. The weighted form
+// above does not, and agrees with them for labels 0 and 1.
 //
 // # The inverse
 //
-// Focal loss is not a proper score: where a fraction y of the labels is 1, the
-// loss is smallest at a probability p that is not y. It is smallest where the
-// derivative by x is zero:
+// Focal loss is not a proper score: if a fraction y of the labels is 1, the
+// loss is smallest at a probability p that is not y. At the minimum the
+// derivative with respect to x is zero:
 //
 //	y = B/(A+B), A = α·q^γ·(γ·p·(−log p) + q), B = (1−α)·p^γ·(γ·q·(−log q) + p)
 //
@@ -39,17 +39,17 @@
 //	γ+1 − γ·(r(x)−p)/(1+γ·r(x)) − γ·(r(−x)−q)/(1+γ·r(−x))
 //	  ≥ γ+1 − γ·(r(x)+r(−x)−1) > 1
 //
-// so the fraction rises strictly with the logit: the order of scores, and with
-// α the same for all answers the largest answer, are what they were, and
+// so the fraction rises strictly with the logit. The order of scores does not
+// change, nor does the largest answer if all answers share α, and
 // [Params.LogitFor] always exists.
 //
 // # Limits
 //
-// The fraction is recovered from what the network gives; it is right for a
-// network that has reached the minimum, and no better than the network before
-// that. Large γ makes the loss flat around its minimum, so that small errors of
-// the logit weigh more: at γ = 5, α = 1/2 and y = 1/2 a logit off by 0.1 is a
-// fraction off by 0.14, against 0.025 at γ = 0.
+// The recovered fraction is correct for a network that has reached the minimum.
+// Before that, it is no better than the network's logits. Large γ makes the
+// loss flat around its minimum, so that small errors of the logit weigh more:
+// at γ = 5, α = 1/2 and y = 1/2 a logit off by 0.1 is a fraction off by 0.14,
+// against 0.025 at γ = 0.
 //
 // # Use
 //

@@ -10,7 +10,7 @@ import (
 	"galaxy/focal"
 )
 
-// A network trained with focal loss does not give vote fractions: where 70 % of
+// A network trained with focal loss does not predict vote fractions: if 70 % of
 // the volunteers said yes, its best sigmoid is 0.48. The posterior undoes that.
 func ExampleParams_PosteriorAt() {
 	params := focal.Default()
@@ -30,7 +30,7 @@ func ExampleParams_Loss() {
 	labels := op.Const(s.SubScope("labels"), [][]float32{{0.5, 1}, {0, 0.3}})
 	loss := params.Loss(s, logits, labels)
 	fractions := params.Posterior(s, logits)
-	graph, err := s.Finalize() // returns what went wrong in any of the calls
+	graph, err := s.Finalize() // returns the first error of all calls
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -12,8 +12,8 @@ type Params struct {
 	// Alpha weighs the label-1 term; the label-0 term has weight 1−Alpha. In
 	// (0, 1).
 	Alpha float64 `json:"alpha"`
-	// Gamma is the focus: how strongly elements that are already right are
-	// turned down. 0 turns nothing down, which leaves weighted binary
+	// Gamma is the focus: how strongly the loss of elements that are already
+	// right is reduced. With 0 there is no reduction, only weighted binary
 	// cross-entropy.
 	Gamma float64 `json:"gamma"`
 }
@@ -52,13 +52,13 @@ func (p Params) LossAt(logit, label float64) float64 {
 	return loss
 }
 
-// PosteriorAt returns the vote fraction that a logit stands for in float64: the
-// label at which LossAt is smallest at this logit. It is the reference implementation of Posterior.
+// PosteriorAt returns the vote fraction that a logit represents, in float64: the label for which
+// LossAt is smallest at this logit. It is the reference implementation of Posterior.
 func (p Params) PosteriorAt(logit float64) float64 {
 	return sigmoid(p.posteriorLogit(logit))
 }
 
-// LogitFor returns the logit that stands for a vote fraction: the inverse of
+// LogitFor returns the logit that represents a vote fraction: the inverse of
 // PosteriorAt, and the minimiser of the loss for a label of that value. It is
 // −Inf for 0, +Inf for 1 and NaN outside [0, 1].
 func (p Params) LogitFor(fraction float64) float64 {

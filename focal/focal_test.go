@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// grid is the parameters that tests go through: without focus, below 1 (where
-// the power has no finite derivative at 0), the paper's, and far above.
+// grid holds the parameters that tests use: without focus, below 1 (where the
+// power has no finite derivative at 0), the paper's, and far above.
 var grid = []Params{
 	{Alpha: 0.25, Gamma: 2},
 	{Alpha: 0.5, Gamma: 0},
@@ -20,8 +20,9 @@ var grid = []Params{
 
 func (p Params) String() string { return fmt.Sprintf("alpha=%g,gamma=%g", p.Alpha, p.Gamma) }
 
-// slopeAt is the derivative of LossAt by the logit: q^γ·(−log p) has the
-// derivative −q^γ·(γ·p·(−log p) + q), and p^γ·(−log q) its mirror image.
+// slopeAt is the derivative of LossAt with respect to the logit: q^γ·(−log p)
+// has the derivative −q^γ·(γ·p·(−log p) + q), and p^γ·(−log q) its mirror
+// image.
 func (p Params) slopeAt(logit, label float64) float64 {
 	one, zero := sigmoid(logit), sigmoid(-logit)
 	positive, negative := softplus(-logit), softplus(logit)
@@ -58,7 +59,7 @@ func TestLossByHand(t *testing.T) {
 	}
 }
 
-// original is focal loss as the original project states it, for labels 0 and 1.
+// original is focal loss as in the original project, for labels 0 and 1.
 func original(p Params, logit, label float64) float64 {
 	const epsilon = 1e-7
 	predicted := min(max(1/(1+math.Exp(-logit)), epsilon), 1-epsilon)
@@ -100,8 +101,8 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// minimise returns the logit of the smallest loss, found from values of LossAt
-// alone: golden-section search, which is right because the loss has a single
+// minimise finds the logit of the smallest loss from values of LossAt alone, by
+// golden-section search, which is correct because the loss has a single
 // minimum.
 func minimise(p Params, label float64) float64 {
 	low, high := -60.0, 60.0
@@ -142,9 +143,9 @@ func TestPosteriorOfMinimiserIsTheLabel(t *testing.T) {
 	}
 }
 
-// At the recovered fraction the derivative of the loss is zero: exact where the
-// minimiser above is only good to 1e-6. Relative to the two terms of the
-// derivative, which cancel.
+// At the recovered fraction the derivative of the loss is zero. This is exact,
+// while the minimiser above is only good to 1e-6. The tolerance is relative to
+// the derivative's two terms, which cancel.
 func TestPosteriorZeroesTheSlope(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawParams(t)
@@ -182,7 +183,7 @@ func TestPosteriorByHand(t *testing.T) {
 	if got, want := (Params{0.5, 0}).PosteriorAt(ln3), 0.75; math.Abs(got-want) > 1e-15 {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	// α = 1/2 leaves 1/2 where it is, for any focus.
+	// α = 1/2 maps 1/2 to itself, for any focus.
 	if got := (Params{0.5, 3}).PosteriorAt(0); got != 0.5 {
 		t.Errorf("got %v, want 0.5", got)
 	}

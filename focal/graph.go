@@ -9,7 +9,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 )
 
-// labelTolerance is how far a label may lie outside [0, 1]: enough for rounding
+// labelTolerance is how far a label may be outside [0, 1]: enough for rounding
 // in catalogues and in mixtures of labels.
 const labelTolerance = 1e-3
 
@@ -48,9 +48,9 @@ func (p Params) Elements(s *op.Scope, logits, labels tf.Output) tf.Output {
 	}
 
 	// softplus(−x) = −log p and softplus(x) = −log q. TensorFlow's Softplus
-	// switches to x and to exp(x) far from 0; it stays within a few units in
+	// switches to x and to exp(x) far from 0; it is accurate to a few units in
 	// the last place there, and unlike relu(x)+log1p(exp(−|x|)) it has the
-	// right gradient at exactly 0, where fresh networks start.
+	// right gradient at exactly 0, where new networks start.
 	positive := softplusOp(at("minus_log_p"), op.Neg(at("neg"), logits))
 	negative := softplusOp(at("minus_log_q"), logits)
 	// q^γ and p^γ as exponentials: Pow's gradient would take the logarithm of a
@@ -65,9 +65,9 @@ func (p Params) Elements(s *op.Scope, logits, labels tf.Output) tf.Output {
 	return op.Add(at("element"), ones, zeros)
 }
 
-// Posterior adds the vote fractions that logits stand for, after training with
-// Loss, to the graph and returns them: float32, the shape of logits, in [0, 1].
-// See the package comment for the formula; its value is within 1e-6 of
+// Posterior adds to the graph the vote fractions that logits represent after
+// training with Loss, and returns them: float32, the shape of logits, in [0,
+// 1]. See the package comment for the formula; its value is within 1e-6 of
 // PosteriorAt for every logit, infinite ones included.
 //
 // logits is float32 of any shape. Another dtype and invalid parameters are
@@ -84,8 +84,8 @@ func (p Params) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	gamma := number("gamma", p.Gamma)
 
 	// The last term of the formula is odd in x: compute it at |x| and give it
-	// the sign of x. It is at its limit to float32's last digit long before
-	// |x| = 30; the clip keeps exp(−|x|) from becoming 0, and 0/0 out of r.
+	// the sign of x. It reaches its limit in float32 long before |x| = 30; the
+	// clip keeps exp(−|x|) above 0, and so avoids 0/0 in r.
 	size := op.Minimum(at("size"), op.Abs(at("abs"), logits), number("limit", 30))
 	e := op.Exp(at("exp"), op.Neg(at("neg"), size))
 	log := op.Log1p(at("log"), e)
@@ -106,9 +106,9 @@ func softplusOp(s *op.Scope, x tf.Output) tf.Output {
 	return s.AddOperation(tf.OpSpec{Type: "Softplus", Input: []tf.Input{x}}).Output(0)
 }
 
-// CheckedLabels returns labels, float32 of any shape, with NaN in place of values
+// CheckedLabels returns labels, float32 of any shape, with NaN instead of values
 // more than 1e-3 outside [0, 1]. An assertion would need a control dependency,
-// which op.Gradients refuses.
+// which op.Gradients rejects.
 func CheckedLabels(s *op.Scope, labels tf.Output) tf.Output {
 	at := s.SubScope
 	inside := op.LogicalAnd(at("inside"),
@@ -119,7 +119,7 @@ func CheckedLabels(s *op.Scope, labels tf.Output) tf.Output {
 }
 
 // check reports whether all inputs are float32 outputs of shapes that can be
-// equal, and leaves an error in the scope where they are not.
+// equal, and leaves an error in the scope if they are not.
 func (p Params) check(s *op.Scope, name string, inputs ...tf.Output) bool {
 	if s.Err() != nil {
 		return false
@@ -146,8 +146,8 @@ func (p Params) check(s *op.Scope, name string, inputs ...tf.Output) bool {
 	return true
 }
 
-// canBeEqual reports whether two shapes, of which dimensions may be unknown,
-// can be the same. Shapes that merely broadcast would train on wrong labels.
+// canBeEqual reports whether two shapes, possibly with unknown dimensions, can
+// be the same. Shapes that merely broadcast would train on wrong labels.
 func canBeEqual(a, b tf.Shape) bool {
 	if a.NumDimensions() < 0 || b.NumDimensions() < 0 {
 		return true

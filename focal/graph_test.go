@@ -15,8 +15,8 @@ import (
 	"galaxy/graph/graphtest"
 )
 
-// built is a graph of both functions with the batch and the answers left open,
-// and one session for all runs of it: a new one optimises the graph again.
+// built is a graph of both functions with any batch and number of answers, and
+// one session for all its runs: a new session optimises the graph again.
 type built struct {
 	graph                                     *tf.Graph
 	session                                   *tf.Session
@@ -81,7 +81,7 @@ func round32(values []float64) []float64 {
 	return values
 }
 
-// sweep is logits over all of float32's useful range: dense where Softplus
+// sweep returns logits over all of float32's useful range: dense where Softplus
 // switches its formula (±13.9), where exp leaves float32 (±88, ±104), and far
 // beyond.
 func sweep() []float64 {
@@ -95,9 +95,10 @@ func sweep() []float64 {
 	return append(x, 0)
 }
 
-// Every element, its gradient and its fraction against the float64 twins. A
+// Every element, its gradient and its fraction against the float64 reference. A
 // power exp(−γ·s) has the relative error of its exponent, γ·s units; the loss of
-// an element on the right side is therefore good to about γ·(|logit|+1) units.
+// an element on the right side is therefore accurate to about γ·(|logit|+1)
+// units.
 func TestGraphAgainstTwin(t *testing.T) {
 	const unit = 0x1p-23
 	x := round32(sweep())
@@ -173,8 +174,9 @@ func TestGraphGradientByDifferences(t *testing.T) {
 	}
 }
 
-// At logits that no training should reach, value and gradient stay finite and
-// are the limits: the wrong side costs its distance, the right side nothing.
+// At logits that no training should reach, value and gradient are finite and
+// equal to the limits: the loss is the distance on the wrong side, 0 on the
+// right side.
 func TestGraphHugeLogits(t *testing.T) {
 	for _, p := range grid {
 		b := build(t, p)
@@ -198,7 +200,7 @@ func TestGraphHugeLogits(t *testing.T) {
 	}
 }
 
-// Swapped arguments have the right dtype and shape; the values give them away.
+// Swapped arguments have the right dtype and shape; only the values show the swap.
 func TestGraphLabelsOutOfRange(t *testing.T) {
 	b := build(t, Default())
 	for _, label := range []float64{-0.01, 1.01, 3, math.NaN()} {
@@ -251,7 +253,7 @@ func TestGraphRefuses(t *testing.T) {
 			t.Errorf("%s: got error %v, want one with %q", test.name, err, test.want)
 		}
 	}
-	// An earlier error stays the one that is reported, and nothing panics.
+	// The first error is the one reported, and nothing panics.
 	s := op.NewScope()
 	Default().Loss(s, tf.Output{}, tf.Output{})
 	first := s.Err()

@@ -10,8 +10,8 @@ import (
 	"galaxy/graph/session"
 )
 
-// accumulate returns the means of values, float32, over n micro-batches, the last
-// of which is the run that fetches them. For the runs before it there are the
+// accumulate returns the means of values, float32, over n micro-batches. The run
+// that fetches the means is the last micro-batch; the runs before it use the
 // targets nodeAccumulateFirst and nodeAccumulateMore.
 func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 	if n == 1 || s.Err() != nil {
@@ -39,12 +39,12 @@ func accumulate(s *op.Scope, n int, values []tf.Output) []tf.Output {
 }
 
 // collectives is the number of all-reduces of a step. A few big buffers travel
-// faster than many small ones; more than one lets the first set out while the
-// backward pass still works on the rest.
+// faster than many small ones; with more than one, the first is sent while the
+// backward pass still computes the rest.
 const collectives = 4
 
-// allReduce returns the means of values, float32, over the replicas, all of which
-// build the same, on GPUs or CPUs.
+// allReduce returns the means of values, float32, over the replicas, on GPUs or
+// CPUs. All replicas must build the same all-reduces.
 func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Output {
 	if replicas == 1 || s.Err() != nil {
 		return values
@@ -63,7 +63,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 	size, key := session.Number(s, replicas), session.Number(s, session.ReplicaGroup)
 	hint := "auto"
 	if gpu {
-		hint = "nccl" // otherwise GPUs send everything through the host
+		hint = "nccl" // without it GPUs send everything through the host
 	}
 	means := make([]tf.Output, len(values))
 	// The backward pass ends with the first values: the last are ready first.
@@ -71,7 +71,7 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 	var before []*tf.Operation
 	for bucket := range collectives {
 		begin, count := end, int64(0)
-		// Two values are left for each all-reduce to come, which ConcatV2 takes at least.
+		// Leave at least two values, ConcatV2's minimum, for each later all-reduce.
 		for begin > 2*(collectives-1-bucket) && (bucket == collectives-1 || count < total/collectives) {
 			begin--
 			count += counts[begin]
@@ -83,8 +83,8 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 			rows = append(rows, op.Reshape(fs, value, tg.Const(fs, []int32{-1})))
 		}
 		packed := op.ConcatV2(bs, rows, tg.Const(bs.SubScope("axis"), int32(0)))
-		// One after the other: on several GPUs NCCL waits for ever where two
-		// devices start in different orders.
+		// One after the other: on several GPUs NCCL waits forever if two
+		// devices start all-reduces in different orders.
 		mean := op.CollectiveReduceV2(bs.WithControlDependencies(before...), packed, size, key, session.Number(s, bucket+1), nil, "Add", "Div",
 			op.CollectiveReduceV2CommunicationHint(hint))
 		before = []*tf.Operation{mean.Op}

@@ -14,8 +14,9 @@ import (
 // everything is an Augment with every setting on.
 var everything = images.Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, Brightness: .3, Contrast: .4, Color: .2}
 
-// What is off leaves no trace: the graph without is the graph with, less the
-// nodes of augmentation, and only the training pass has those.
+// Settings that are off add no node: the graph without augmentation is the
+// graph with it, minus the augmentation nodes, which only the training pass
+// has.
 func TestAugmentOffAddsNoNode(t *testing.T) {
 	nodes := func(a images.Augment) map[string]string {
 		cfg := testTrainerConfig(32, 4)
@@ -76,7 +77,7 @@ func TestTrainerAugments(t *testing.T) {
 		"rotate": {Rotate: 90}, "flip": {Flip: true}, "shift": {Shift: .2}, "zoom": {Zoom: 1.5},
 		"brightness": {Brightness: .5}, "contrast": {Contrast: .5}, "color": {Color: .5}, "everything": everything,
 	} {
-		t.Run(name, func(t *testing.T) { // which closes its trainer
+		t.Run(name, func(t *testing.T) { // closes its trainer
 			cfg := cfg
 			cfg.Augment = a
 			tr := newTestTrainer(t, cfg)
@@ -101,8 +102,8 @@ func TestTrainerAugments(t *testing.T) {
 	}
 }
 
-// BenchmarkAugment takes turns between a training step without augmentation and
-// one with all of it, and tells the ratio of their median times.
+// BenchmarkAugment alternates a training step without augmentation and one with
+// all of it, and reports the ratio of their median times.
 func BenchmarkAugment(b *testing.B) {
 	for _, size := range []int{64, 128} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

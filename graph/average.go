@@ -12,11 +12,11 @@ import (
 	"galaxy/internal/usage"
 )
 
-// liveSuffix ends the checkpoint's keys of the raw weights, which are trained, where those of the
-// model are averages of them.
+// liveSuffix ends the checkpoint's keys of the raw weights: the weights that are trained if the
+// model's weights are their moving averages.
 const liveSuffix = "/live"
 
-// ValidateAverage checks a decay of the weights' average.
+// ValidateAverage checks the decay of the weights' moving average.
 func ValidateAverage(decay float64) error {
 	if !(decay >= 0 && decay < 1) {
 		return &usage.Field{Name: "ema", Got: decay, Expected: "a decay of 0 ≤ ema < 1, such as 0.999; 0 is none"}
@@ -24,15 +24,16 @@ func ValidateAverage(decay float64) error {
 	return nil
 }
 
-// averageEvery is how many steps apart the average is updated, by that power of the
-// decay, after its first that many steps: the weights move little in between, and doing it
-// in every step would cost a tenth of one.
+// averageEvery is the number of steps between updates of the average, after the first
+// averageEvery steps, which all update it. Each later update uses decay to the power
+// averageEvery. The weights move little in between, and an update in every step would cost
+// a tenth of the step.
 const averageEvery = 8
 
-// averageDecay returns the decay of the average's update in the step after
-// step steps; due reports whether there is one. The decay is small at first, so
-// that the initial weights, which are random, are soon forgotten. It is that of
-// TensorFlow's ExponentialMovingAverage, but 0 in the first update.
+// averageDecay returns the decay of the average's update in the step after step
+// steps; due reports whether there is one. The decay is small at first, so that
+// the random initial weights are soon forgotten. The formula is TensorFlow's
+// ExponentialMovingAverage, except that the first decay is 0.
 func averageDecay(decay float64, step int64) (value float64, due bool) {
 	value = min(decay, float64(step)/float64(9+step))
 	if step < averageEvery {
@@ -41,9 +42,9 @@ func averageDecay(decay float64, step int64) (value float64, due bool) {
 	return math.Pow(value, averageEvery), (step+1)%averageEvery == 0
 }
 
-// averageWeights adds the average of the trained weights, for after an update, and
-// returns the variables that are trained. decay is float32 []. Updates that are skipped do
-// not count.
+// averageWeights adds the moving average of the trained weights, updated after the ops in
+// updates, and returns the trained variables. decay is float32 []. Skipped updates do not
+// count.
 func averageWeights(s *op.Scope, model, trained *network.Variables, decay, finite tf.Output, updates []*tf.Operation) (live []network.Variable) {
 	after := s.SubScope("average_weights").WithControlDependencies(updates...)
 	rs := s.SubScope("average_rest")

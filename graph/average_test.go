@@ -72,7 +72,7 @@ func TestAverage(t *testing.T) {
 			}
 		}
 	}
-	// The trained weights are those of a run without averages.
+	// Averaging does not change how the weights are trained.
 	trainSteps(t, plain, cfg, 0, steps)
 	if a, b := weightsOf(t, tr)["head/kernel"+liveSuffix], weightsOf(t, plain)["head/kernel"]; !slices.Equal(a, b) {
 		t.Error("averaging changes what is trained")
@@ -96,8 +96,8 @@ func TestAverage(t *testing.T) {
 		t.Errorf("a model of the checkpoint gives %v (%v), the trainer %v", got, err, logits)
 	}
 
-	// A restored trainer goes on to the last bit; one that only takes the model
-	// trains from the average on.
+	// A restored trainer continues bit for bit; a trainer that restores only
+	// the model trains from the average on.
 	again := newTestTrainer(t, cfg)
 	if err := again.Restore(prefix); err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func TestAverage(t *testing.T) {
 	}
 }
 
-// A step on smaller images is the step of a network of that size: the large
+// A step on smaller images equals a step of a network of that size: the large
 // images hold each pixel of the small ones four times.
 func TestResize(t *testing.T) {
 	t.Parallel()
@@ -162,7 +162,7 @@ func TestResize(t *testing.T) {
 		}
 	}
 
-	// On all pixels it is the trainer that cannot resize.
+	// At full size the trainer behaves like a trainer that cannot resize.
 	c := newTestTrainer(t, testTrainerConfig(64, 4))
 	b = newTestTrainer(t, large)
 	in := StepInput{Batch: Batch{Images: twice, Labels: labels}, LearningRate: .01}

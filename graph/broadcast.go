@@ -10,7 +10,7 @@ import (
 )
 
 // broadcast adds an op that sends the chief's values of the variables to all workers of
-// c, and from there to all devices.
+// c, and on to all devices of each worker.
 func broadcast(c *session.Cluster, s *op.Scope, vars []network.Variable, handles map[string][]tf.Output, reads map[string]tf.Output) *tf.Operation {
 	size, key := session.Number(s, c.Workers()), session.Number(s, session.HostGroup)
 	var done []*tf.Operation

@@ -28,23 +28,23 @@ import (
 	"galaxy/graph/session"
 )
 
-// workerTask is what a process of TestCluster does: train as one of several
-// workers, or, without a Worker, on two devices.
+// workerTask is the work of one process of TestCluster: train as one of several
+// workers or, if Worker is nil, on two devices.
 type workerTask struct {
 	Worker session.Worker
 	Steps  int64
-	Die    int64 // at the step of this number, as by kill -9; 0 does not
-	Stop   int64 // hang from the step of this number on, as by kill -STOP; 0 does not
-	Hurry  int64 // be told to stop at the step of this number, from where on others are waited for half a minute; 0 is not
+	Die    int64 // at this step, as by kill -9; 0 is never
+	Stop   int64 // hang from this step on, as by kill -STOP; 0 is never
+	Hurry  int64 // receive a stop request at this step, after which it waits half a minute for others; 0 is never
 	Out    string
 }
 
-// workerResult is what it has come to.
+// workerResult is what the process reports at its end.
 type workerResult struct {
 	Gathered [][]string
 	Losses   []float64
 	Weights  map[string]string // XXH3 of each
-	Exposed  bool              // listens on another address than it was told to
+	Exposed  bool              // also listens on an address that it should not
 	Err      string
 }
 
@@ -103,7 +103,7 @@ func (task workerTask) run() (r workerResult) {
 				stop()
 			}
 			if i == task.Die-1 {
-				os.Exit(0) // without a word to the others
+				os.Exit(0) // without notifying the others
 			}
 			if i == task.Stop-1 {
 				if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
@@ -132,7 +132,7 @@ func (task workerTask) run() (r workerResult) {
 	return r
 }
 
-// join joins the cluster and looks at what it is like.
+// join joins the cluster and checks the addresses it listens on.
 func (task workerTask) join(ctx context.Context, cfg TrainerConfig, r *workerResult) (*session.Cluster, error) {
 	c, err := session.JoinCluster(ctx, task.Worker, cfg.Devices, cfg.Session)
 	if err != nil {
@@ -172,7 +172,7 @@ func sums(w network.Weights) map[string]string {
 	return out
 }
 
-// runTasks runs tasks in processes of their own. That of one that dies is empty.
+// runTasks runs each task in its own process. The result of a task that dies is empty.
 func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 	t.Helper()
 	dir := t.TempDir()
@@ -185,7 +185,7 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 			t.Fatal(err)
 		}
 		p := exec.CommandContext(t.Context(), os.Args[0])
-		// A proxy of the environment is no way to the neighbour.
+		// Workers must reach each other without the environment's proxy.
 		p.Env = append(os.Environ(), workerVariable+"="+string(raw), "http_proxy=http://127.0.0.1:9")
 		p.Stdout, p.Stderr = &logs[i], &logs[i]
 		if err := p.Start(); err != nil {
@@ -194,7 +194,7 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 		processes = append(processes, p)
 	}
 	for i, p := range processes {
-		if tasks[i].Stop > 0 { // those before have ended
+		if tasks[i].Stop > 0 { // the tasks before it have ended
 			if err := errors.Join(p.Process.Kill(), ignoreExit(p.Wait())); err != nil {
 				t.Error(err)
 			}
@@ -217,7 +217,7 @@ func runTasks(t *testing.T, tasks ...workerTask) []workerResult {
 	return results
 }
 
-// ignoreExit is err but for that of a process that was killed.
+// ignoreExit returns err, or nil if the process was killed.
 func ignoreExit(err error) error {
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		return nil
@@ -238,8 +238,8 @@ func twoWorkers(t *testing.T, steps, die int64) (tasks []workerTask) {
 	return tasks
 }
 
-// Two processes compute what one does on two devices, to the last bit: there is one
-// order of a sum of two.
+// Two processes compute the same bits as one process on two devices: a sum of two
+// has only one order.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const steps = 10
@@ -268,8 +268,8 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// A worker that dies ends the others' step, by its name, also before the replicas have
-// ever met.
+// If a worker dies, the others' step ends with an error that names it, also before the
+// replicas have ever communicated.
 func TestClusterLosesWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
 	t.Parallel()
@@ -286,8 +286,8 @@ func testLosesWorker(t *testing.T, die int64) {
 	}
 }
 
-// A worker that hangs is waited for, and then named, though its system still takes
-// connections for it.
+// If a worker hangs, the others wait and then name it, although its operating
+// system still accepts connections.
 func TestClusterLosesStoppedWorker(t *testing.T) {
 	skipUnderRace(t, "TestCluster goes the same ways")
 	t.Parallel()

@@ -5,7 +5,7 @@
 //
 //	t, err := graph.NewTrainer(graph.TrainerConfig{…}) // build, start a session
 //	err = t.Init(seed)                                 // or t.Restore(prefix)
-//	err = t.Stage(batch)                               // to the devices, during the step before
+//	err = t.Stage(batch)                               // copy to the devices, during the previous step
 //	out, err := t.Step(graph.StepInput{…})             // forward, loss, gradients, update
 //	logits, probabilities, err := t.Predict(images)    // inference mode, same weights
 //	err = t.Save(prefix)
@@ -25,14 +25,14 @@
 // is built in a graph of its own, serialised, and imported under a device name for
 // each of TrainerConfig.Devices into the graph that runs. Gradient nodes made by
 // TensorFlow's C API carry no device, so importing is the only way to place them.
-// Around the replicas are the inputs, which are split on the host, and what reads
-// and writes checkpoints. What of a training graph is optional (held images, moving
-// average, sizes, loss scale, several workers) is a row of the endpoints
-// (endpoints.go) and the ops that use it.
+// The graph around the replicas has the inputs, which it splits on the host, and
+// the ops that read and write checkpoints. Each optional part of a training graph
+// (held images, moving average, sizes, loss scale, several workers) is a row of the
+// endpoints (endpoints.go) and the ops that use it.
 //
 // # Errors
 //
-// Graph-building errors stay in the op.Scope that met them first and are
-// returned once, by the constructor. Every other method returns TensorFlow's
-// error wrapped with the verb that failed. Nothing panics on user input.
+// The op.Scope keeps the first graph-building error, and the constructor
+// returns it. Every other method returns TensorFlow's error wrapped with the
+// verb that failed. Nothing panics on user input.
 package graph

@@ -15,7 +15,7 @@ import (
 // Names of the nodes of a replica that the graph around it feeds or looks up.
 const (
 	nodeImages     = "images"
-	nodeHeldRows   = "rows" // of nodeHeld, in place of nodeImages
+	nodeHeldRows   = "rows" // rows of nodeHeld, replacing nodeImages
 	nodeHeld       = "held_images"
 	nodeLabels     = "labels"
 	nodeKey        = "seed"
@@ -46,21 +46,22 @@ const (
 )
 
 // endpoint is a node of a replica that the graph around it feeds, fetches or runs. inputs, results
-// and targets list them all: what is optional in a training graph is a row there and the ops
+// and targets list them all: each optional part of a training graph is a row there and the ops
 // that use it.
 type endpoint struct {
 	name string
-	// when reports whether a training graph has the endpoint; nil is always.
+	// when reports whether a training graph has the endpoint; nil means always.
 	when func(setup) bool
-	// dtype and shape are an input's; examples is the number of those in a micro-batch.
+	// dtype and shape describe an input; examples is the number of examples in a
+	// micro-batch.
 	dtype tf.DataType
 	shape func(c setup, examples int) []int64
-	// split gives every replica its part of an input's examples, rather than all.
+	// split gives every replica its part of an input's examples, rather than all of them.
 	split bool
-	// value is what a step feeds to an input in its micro-batch of a number; nil where Stage,
-	// Hold or Predict feed it.
+	// value returns what a step feeds to an input in micro-batch number micro; nil if Stage,
+	// Hold or Predict feed the input.
 	value func(c setup, in StepInput, micro int) any
-	// clock makes a result the time at which it was ready on all replicas.
+	// clock marks a result that is the time at which it was ready on all replicas.
 	clock bool
 }
 
@@ -118,7 +119,7 @@ func (c setup) holds() bool     { return c.Held > 0 }
 func (c setup) averages() bool  { return c.Average > 0 }
 func (c setup) clustered() bool { return c.Cluster != nil }
 
-// pixels is the shape of a number of images.
+// pixels returns the shape of n images.
 func pixels(c setup, n int) []int64 {
 	return []int64{int64(n), int64(c.Model.Size), int64(c.Model.Size), 3}
 }
@@ -133,7 +134,8 @@ func (c setup) of(all []endpoint) (some []endpoint) {
 	return some
 }
 
-// placeholders adds the inputs, for a number of examples in a micro-batch, and returns them by name.
+// placeholders adds the inputs for micro-batches of the given number of examples, and returns them
+// by name.
 func (c setup) placeholders(s *op.Scope, examples int) map[string]tf.Output {
 	all := map[string]tf.Output{}
 	for _, e := range c.of(inputs) {
@@ -146,7 +148,7 @@ func (c setup) placeholders(s *op.Scope, examples int) map[string]tf.Output {
 	return all
 }
 
-// replicaInputs returns what each replica has in place of its placeholders.
+// replicaInputs returns the values that replace each replica's placeholders.
 func (c setup) replicaInputs(s *op.Scope, all map[string]tf.Output) []map[string]tf.Output {
 	n := len(c.Devices)
 	each := make([]map[string]tf.Output, n)
@@ -175,7 +177,7 @@ func (c setup) replicaInputs(s *op.Scope, all map[string]tf.Output) []map[string
 	return each
 }
 
-// feeds returns what a step feeds in its micro-batch of a number.
+// feeds returns the values that a step feeds in micro-batch number micro.
 func (t *Trainer) feeds(in StepInput, micro int) (map[tf.Output]*tf.Tensor, error) {
 	feeds := map[tf.Output]*tf.Tensor{}
 	for _, e := range t.setup.of(inputs) {

@@ -9,13 +9,14 @@ import (
 	"galaxy/graph/session"
 )
 
-// filterPrecisions are those of this machine in which there is a choice of kernels.
+// filterPrecisions returns this machine's precisions for which there is a choice of
+// algorithms.
 func filterPrecisions() []network.Precision {
 	return slices.DeleteFunc([]network.Precision{network.Float32, network.BFloat16}, func(p network.Precision) bool { return p.Emulated(false) })
 }
 
-// The layers that are measured are those of the graph: with another way for all of
-// them, no 3×3 kernel's gradient is left to the op.
+// The measured layers are exactly the layers of the graph: with another algorithm
+// for all of them, no 3×3 kernel's gradient still uses the op.
 func TestFilterLayersOfReplica(t *testing.T) {
 	for _, p := range filterPrecisions() {
 		testFilterLayersOfReplica(t, p)

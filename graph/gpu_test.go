@@ -11,7 +11,7 @@ import (
 )
 
 // TestGPU compares training steps on the first GPU, in every precision, with and
-// without XLA, with those of the CPU in float32, and skips a step.
+// without XLA, with steps of the CPU in float32. It also skips a step.
 func TestGPU(t *testing.T) {
 	found, err := session.HasGPU(session.Config{})
 	if err != nil {
@@ -45,7 +45,7 @@ func TestGPU(t *testing.T) {
 					}
 				}
 				skipStep(t, tr, cfg, steps)
-				// What a GPU saved is what a CPU goes on from.
+				// A checkpoint written on a GPU restores on a CPU.
 				prefix := filepath.Join(t.TempDir(), "variables")
 				if err := tr.Save(prefix); err != nil {
 					t.Fatal(err)

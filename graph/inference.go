@@ -21,9 +21,9 @@ type InferenceGraph struct {
 	Images tf.Output
 	// Logits and Probabilities are float32 [-1, Outputs].
 	Logits, Probabilities tf.Output
-	// Variables is empty for a frozen graph, and then the three below are not
-	// set. Prefix (string [], a placeholder) is where the Save op writes and
-	// the Restored op reads them, as a TensorFlow bundle.
+	// Variables is empty for a frozen graph, and then the three fields below
+	// are not set. Prefix (string [], a placeholder) is the path at which the
+	// Save op writes and the Restored op reads them, as a TensorFlow bundle.
 	Variables      []network.Variable
 	Prefix         tf.Output
 	Save, Restored *tf.Operation
@@ -43,7 +43,7 @@ func NewInferenceGraph(cfg network.Config, posterior Posterior, weights network.
 	return inferenceGraph(cfg, posterior, func(s *op.Scope) network.Params { return network.Frozen(s, weights) })
 }
 
-// inferenceGraph builds the network with constants, or with variables where constants is nil.
+// inferenceGraph builds the network with constants, or with variables if constants is nil.
 func inferenceGraph(cfg network.Config, posterior Posterior, constants func(*op.Scope) network.Params) (_ *InferenceGraph, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (g *InferenceGraph) Open(cfg session.Config) (*Inference, error) {
 	}}, nil
 }
 
-// Restore reads the variables from a bundle, which may hold others too, such
+// Restore reads the variables from a bundle, which may also hold others, such
 // as a checkpoint's optimizer slots.
 func (i *Inference) Restore(prefix string) error {
 	return saver{prefix: i.graph.Prefix, assigned: i.graph.Restored}.restore(i.sess, prefix)

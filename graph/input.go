@@ -15,20 +15,20 @@ import (
 // Batch holds the examples of one step, or a worker's part of them.
 type Batch struct {
 	Images []byte    // uint8 [Batch / workers, Size, Size, 3]; nil if TrainerConfig.Held is set
-	Rows   []int64   // [Batch / workers], rows of what Hold was given, if TrainerConfig.Held is set
+	Rows   []int64   // [Batch / workers], rows of the held images, if TrainerConfig.Held is set
 	Labels []float32 // [Batch / workers, Outputs]
 }
 
-// stagedBatch adds what keeps a batch on the device until its step, so that its way there
-// takes none of the step's time, and returns the batch of a step: images, uint8
-// [examples, size, size, 3], and labels, float32 [examples, outputs].
+// stagedBatch adds the ops that keep a batch on the device until its step, so that the
+// copy takes none of the step's time. It returns the step's images, uint8 [examples,
+// size, size, 3], and labels, float32 [examples, outputs].
 func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels tf.Output) {
 	fed := in[nodeImages]
 	if c.holds() {
 		fed = in[nodeHeldRows]
 	}
 	ss := s.SubScope("staged")
-	// Named: with an empty name it would be the same for all.
+	// With an empty name, all stages would be one and the same.
 	session.Group(s, nodeStage, []*tf.Operation{op.Stage(ss, []tf.Output{fed, in[nodeLabels]}, op.StageSharedName("staged"))})
 	got := op.Unstage(ss, []tf.DataType{fed.DataType(), tf.Float}, op.UnstageSharedName("staged"))
 	if s.Err() != nil {
@@ -45,7 +45,7 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels 
 		// copy of all images in every step.
 		images = op.ResourceGather(hs, held, rows, tf.Uint8)
 	}
-	// What comes out of the stage has no shape that is known beforehand.
+	// The stage's outputs have no static shape.
 	shaped := func(x tf.Output, shape ...int64) tf.Output {
 		xs := ss.SubScope("shaped")
 		return op.Reshape(xs, x, tg.Const(xs.SubScope("shape"), shape))
@@ -53,8 +53,8 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels 
 	return shaped(images, shape...), shaped(labels, int64(c.examples), int64(c.Model.Outputs))
 }
 
-// Hold copies the images that training steps take their rows from to every device,
-// where they stay: uint8 [TrainerConfig.Held, Size, Size, 3].
+// Hold copies images, uint8 [TrainerConfig.Held, Size, Size, 3], to every device,
+// where they stay. Training steps take rows of them.
 func (t *Trainer) Hold(images io.Reader) error {
 	if !t.setup.holds() {
 		return errors.New("hold images: the trainer was built to be fed with them")
@@ -69,8 +69,8 @@ func (t *Trainer) Hold(images io.Reader) error {
 	return nil
 }
 
-// Stage sends a batch to the devices, for the Step after those of all batches that
-// were staged before. It may be called during Step.
+// Stage sends a batch to the devices. Steps use staged batches in the order in
+// which they were staged. It may be called during Step.
 func (t *Trainer) Stage(b Batch) error {
 	if err := t.stage(b); err != nil {
 		return fmt.Errorf("stage a batch: %w", err)
@@ -99,7 +99,7 @@ func (t *Trainer) stage(b Batch) error {
 			return fmt.Errorf("row %d: expected 0 to %d", row, c.Held-1)
 		}
 	}
-	n := len(t.replicas) * c.examples // of a micro-batch
+	n := len(t.replicas) * c.examples // examples of a micro-batch on all devices
 	bytes, columns := n*m.Size*m.Size*3, n*m.Outputs
 	for i := range c.accumulate {
 		var examples *tf.Tensor

@@ -6,14 +6,15 @@ import (
 	"testing"
 )
 
-// Held images, and batches that wait, train as images that are fed with every step.
+// Training on held images and on staged batches equals training on images fed with every
+// step.
 func TestHeldAndStaged(t *testing.T) {
 	arch := inFull(t)
 	cfg := testTrainerConfig(32, 8)
 	cfg.Model.Arch = arch
 	cfg.Devices, cfg.Accumulate, cfg.Model.Dropout = cpus(2), 2, .2
 	const steps = 3
-	// Batch i is rows i, i + 3, i + 6 … of all.
+	// Batch i is rows i, i + 3, i + 6 … of all examples.
 	row := cfg.Model.Size * cfg.Model.Size * 3
 	all := make([]byte, steps*cfg.Batch*row)
 	var batches [steps]Batch

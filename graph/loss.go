@@ -10,6 +10,6 @@ import (
 // averaged.
 type Loss func(s *op.Scope, logits, labels tf.Output) tf.Output
 
-// Posterior builds the probabilities, float32 [N, outputs], that logits
-// (float32, same shape) stand for under the loss they were trained with.
+// Posterior builds the probabilities, float32 [N, outputs], that correspond to
+// logits (float32, same shape) under the training loss.
 type Posterior func(s *op.Scope, logits tf.Output) tf.Output

@@ -17,8 +17,8 @@ const (
 )
 
 // lossScale keeps the gradients of a float16 network inside float16's range: the loss
-// is multiplied before gradients are taken, which are divided again in float32. An
-// update whose gradients have overflowed is skipped.
+// is multiplied by the scale before gradients are taken, and the gradients are
+// divided by it in float32. An update whose gradients have overflowed is skipped.
 type lossScale struct {
 	scale, steps             network.Variable
 	scaleHandle, stepsHandle tf.Output
@@ -35,8 +35,8 @@ func newLossScale(s *op.Scope) *lossScale {
 	return l
 }
 
-// unscale returns the gradients of the loss from those of the scaled one. The scale
-// is a power of two, so that nothing is rounded.
+// unscale returns the gradients of the unscaled loss. The scale is a power of two,
+// so nothing is rounded.
 func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
 	inverse := op.Reciprocal(s, l.read)
 	out := make([]tf.Output, len(gradients))
@@ -46,11 +46,11 @@ func (l *lossScale) unscale(s *op.Scope, gradients []tf.Output) []tf.Output {
 	return out
 }
 
-// ifFinite returns x, float32 [], if the gradients are finite, and otherwise if
-// they are not. If finite, bool [], has no Op, nothing is skipped and x is returned.
+// ifFinite returns x, float32 [], if the gradients are finite, and otherwise if they
+// are not. If finite, bool [], has no Op, no update is skipped and x is returned.
 //
-// An update is skipped by numbers with which it changes nothing, since XLA compiles
-// nothing that comes after a Switch.
+// Skipped updates run with numbers that change nothing, since XLA compiles nothing
+// that comes after a Switch.
 func ifFinite(s *op.Scope, finite, x tf.Output, otherwise float32) tf.Output {
 	if finite.Op == nil {
 		return x
@@ -59,7 +59,8 @@ func ifFinite(s *op.Scope, finite, x tf.Output, otherwise float32) tf.Output {
 	return op.Select(s, finite, x, tg.Const(s, otherwise))
 }
 
-// update adds the next step's scale. finite, bool [], is whether the gradients are.
+// update adds the ops that set the next step's scale. finite, bool [], is whether the
+// gradients are finite.
 func (l *lossScale) update(s *op.Scope, finite tf.Output) []*tf.Operation {
 	constant := func(x float32) tf.Output { return tg.Const(s.SubScope("number"), x) }
 	sub := s.SubScope

@@ -15,7 +15,7 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// set gives a variable without dimensions a value on every device.
+// set assigns a scalar variable on every device.
 func set(t *testing.T, tr *Trainer, name string, value float32) {
 	t.Helper()
 	s := op.NewScopeWithGraph(tr.replicas[0].graph).SubScope(fmt.Sprintf("set_%s_%d", strings.ReplaceAll(name, "/", "_"), int64(value))).WithDevice(session.HostDevice)
@@ -28,8 +28,8 @@ func set(t *testing.T, tr *Trainer, name string, value float32) {
 	}
 }
 
-// Steps whose gradients overflow change nothing but the scale, with what optimizer
-// and what average there is; the others train as in float32.
+// Steps whose gradients overflow change nothing but the scale, with every
+// optimizer and moving average; the others train as in float32.
 func TestLossScaling(t *testing.T) {
 	t.Parallel()
 	cfg := testTrainerConfig(32, 32)
@@ -48,9 +48,10 @@ func TestLossScaling(t *testing.T) {
 		}
 		return out
 	}
-	// No more than two steps are compared: AdamW's first updates have the size of the rate
-	// whatever that of a gradient, so that those whose sign is a matter of rounding take two
-	// right computations apart. After the second they differ by a third, with any kernels.
+	// Only two steps are compared. AdamW's first updates have the size of the learning rate,
+	// whatever the size of the gradient, so gradients whose sign is decided by rounding
+	// drive two correct computations apart. After the second step they differ by a third,
+	// with any kernels.
 	for ; step < 2; step++ {
 		got, in32 := next(tr), next(want)
 		if got.Skipped || got.LossScale != firstLossScale || in32.Skipped || in32.LossScale != 0 {
@@ -123,8 +124,8 @@ func TestSkipNonFinite(t *testing.T) {
 	}
 }
 
-// skipStep takes a step whose gradients are not finite, and which so changes nothing but
-// the scale of the loss.
+// skipStep runs a step whose gradients are not finite, so it changes nothing but the
+// scale of the loss.
 func skipStep(t *testing.T, tr *Trainer, cfg TrainerConfig, step int64) {
 	t.Helper()
 	before := weightsOf(t, tr)

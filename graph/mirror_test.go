@@ -21,11 +21,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// underRace tells whether the race detector runs the tests.
+// underRace reports whether the tests run under the race detector.
 var underRace bool
 
 // skipUnderRace skips a long test in which the race detector finds no more than in
-// others.
+// other tests.
 func skipUnderRace(t *testing.T, why string) {
 	if underRace {
 		t.Skip(why)
@@ -39,7 +39,7 @@ func cpus(n int) (names []string) {
 	return names
 }
 
-// lossesOf makes n steps, of rates that rise as in a warm-up, and returns the losses.
+// lossesOf runs n steps with rising rates, as in a warm-up, and returns the losses.
 func lossesOf(t *testing.T, tr *Trainer, from, n int64) (losses []float64) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
@@ -112,9 +112,9 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 	}
 }
 
-// Several devices compute what one computes in as many micro-batches; after 50
-// steps they are no further apart than twice what lies between two runs of one
-// side that began with weights one unit in the last place apart.
+// Several devices compute what one device computes in as many micro-batches.
+// After 50 steps they differ by no more than twice the difference between two
+// runs of one side whose initial weights are one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
 	skipUnderRace(t, "it computes in one goroutine")
 	for _, c := range []struct {
@@ -141,7 +141,7 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 			replicasAgree(t, all)
 			gap := largestGap(a, b)
 			if gap == 0 {
-				return // as two devices and two micro-batches are: there is one order of a sum of two
+				return // two devices and two micro-batches give the same bits: a sum of two has one order
 			}
 			limit := 0.0
 			for _, side := range []struct {
@@ -162,9 +162,9 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 	}
 }
 
-// What is drawn for an example of a batch does not follow how the batch is shared
-// out, and a checkpoint of one number of devices goes on with another. Averaging
-// weights is part of what must agree.
+// The random draws of an example do not depend on how the batch is split, and a
+// checkpoint from one number of devices resumes on another. Averaging weights
+// must agree too.
 func TestMirroredGoesOnElsewhere(t *testing.T) {
 	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
@@ -228,7 +228,7 @@ func TestPlacement(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, op, device string }{
-		{"replica_1/backward/", "Conv2DBackpropFilter", ""}, // what a gradient built in the outer graph would be
+		{"replica_1/backward/", "Conv2DBackpropFilter", ""}, // would be a gradient built in the outer graph
 		{"replica_1/train/", "Conv2D", "/device:CPU:0"},
 		{"replica_0/optimizer/", "ResourceApplyKerasMomentum", "/device:CPU:1"},
 		{"images", "Placeholder", "/device:CPU:1"},
@@ -261,7 +261,7 @@ func TestShare(t *testing.T) {
 		{8, 1, -1, "accumulate -1"},
 		{4, 4, 1, "at least 2 examples"},
 	} {
-		cfg := testTrainerConfig(8, c.batch) // of which one pixel is left
+		cfg := testTrainerConfig(8, c.batch) // one pixel is left of each image
 		cfg.Devices, cfg.Accumulate = cpus(c.devices), c.accumulate
 		if tr, err := NewTrainer(cfg); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, %v, expected an error with %q", c, tr, err, c.want)

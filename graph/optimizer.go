@@ -26,15 +26,15 @@ const (
 )
 
 // Optimizer is an update rule with its constants. In both rules weight decay is
-// decoupled: kernels shrink by rate·WeightDecay before each update, whatever
-// the gradient; biases and batch norm do not.
+// decoupled: each update first scales kernels by 1 − rate·WeightDecay, whatever
+// the gradient, but not biases or batch norm.
 type Optimizer struct {
 	Kind OptimizerKind `json:"kind"`
-	// Momentum is SGD's μ in [0, 1).
+	// Momentum is μ of SGD, in [0, 1).
 	Momentum float64 `json:"momentum,omitempty"`
-	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) are AdamW's. Epsilon
-	// is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the bias
-	// is corrected.
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) belong to AdamW.
+	// Epsilon is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the
+	// bias is corrected.
 	Beta1   float64 `json:"beta1,omitempty"`
 	Beta2   float64 `json:"beta2,omitempty"`
 	Epsilon float64 `json:"epsilon,omitempty"`
@@ -61,7 +61,7 @@ func (o Optimizer) Validate() error {
 	case AdamW:
 		unit("beta1", o.Beta1)
 		unit("beta2", o.Beta2)
-		if !(o.Epsilon >= minEpsilon) { // with less, an update without gradients is 0/0
+		if !(o.Epsilon >= minEpsilon) { // below it, an update without gradients is 0/0
 			errs = append(errs, &usage.Field{Name: "epsilon", Got: o.Epsilon, Expected: fmt.Sprintf("%.3g, the smallest normal number of float32, or more", minEpsilon)})
 		}
 	default:
@@ -76,8 +76,8 @@ func (o Optimizer) Validate() error {
 	return errors.Join(errs...)
 }
 
-// slots names the state the rule keeps for each trainable variable, as suffixes
-// of the variable's name; all of them start at zero.
+// slots names the state that the rule keeps for each trainable variable, as
+// suffixes of the variable's name; all slots start at zero.
 func (o Optimizer) slots() []string {
 	if o.Kind == AdamW {
 		return []string{"/adam_m", "/adam_v"}
@@ -85,7 +85,7 @@ func (o Optimizer) slots() []string {
 	return []string{"/momentum"}
 }
 
-// update is what an optimizer needs to know of one trainable variable.
+// update holds what an optimizer needs of one trainable variable.
 type update struct {
 	variable network.Variable
 	handle   tf.Output   // resource
@@ -100,15 +100,15 @@ func globalNorm(s *op.Scope, updates []update) tf.Output {
 	for i, u := range updates {
 		squares[i] = op.L2Loss(s.SubScope("square"), u.gradient) // half the sum of squares
 	}
-	// Not AddN: the order of its sum changes from one session to the next.
+	// Not AddN: its order of summation changes from one session to the next.
 	sum := op.Sum(s, op.Pack(s, squares), tg.Const(s.SubScope("axis"), int32(0)))
 	return op.Sqrt(s, op.Mul(s, sum, tg.Const(s, float32(2))))
 }
 
-// apply adds the update of every variable and returns the update ops. rate is
-// float32 [], step int64 [] (0 in the first), norm the gradients' global norm, finite,
-// bool [], whether it is, or left out where no update is skipped. gpu is whether they
-// are made on one.
+// apply adds the update of every variable and returns the update ops. rate is float32
+// [], step int64 [] (0 in the first), norm the gradients' global norm, finite, bool
+// [], whether the norm is finite; without an Op, no update is skipped. gpu is whether
+// the updates run on a GPU.
 func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite tf.Output, gpu bool) []*tf.Operation {
 	rate = ifFinite(s, finite, rate, 0)
 	if o.ClipNorm > 0 || finite.Op != nil {
@@ -126,8 +126,8 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite
 	for i, u := range updates {
 		us := s.SubScope("apply").SubScope(u.variable.Name)
 		if o.WeightDecay > 0 && u.variable.Decay && s.Err() == nil {
-			// Only once the gradient is there: until then the forward pass
-			// holds the value, and subtracting would have to copy it first.
+			// Wait for the gradient: until then the forward pass holds the
+			// value, and subtracting would have to copy it first.
 			ds := us.WithControlDependencies(u.gradient.Op)
 			shrink := op.AssignSubVariableOp(ds, u.handle, op.Mul(ds, u.read, decay))
 			us = us.WithControlDependencies(shrink)
@@ -137,7 +137,7 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite
 	return ops
 }
 
-// scaleGradients clips the gradients, and makes them 0 where they are not finite.
+// scaleGradients clips the gradients, and sets them all to 0 if they are not finite.
 func (o Optimizer) scaleGradients(s *op.Scope, updates []update, norm, finite tf.Output, gpu bool) {
 	one := tg.Const(s.SubScope("one"), float32(1))
 	scale, mul := one, op.Mul
@@ -151,11 +151,12 @@ func (o Optimizer) scaleGradients(s *op.Scope, updates []update, norm, finite tf
 	scaling := op.Less(s, scale, one)
 	for i, u := range updates {
 		gs := s.SubScope("scaled")
-		if gpu { // which would wait for the host to know
+		if gpu { // a Switch would wait for the host
 			updates[i].gradient = mul(gs, u.gradient, scale)
 			continue
 		}
-		// Most steps scale nothing, and a product with 1 reads and writes all gradients.
+		// Most steps scale nothing, and a product with 1 would still read and write all
+		// gradients.
 		as, other := op.Switch(gs, u.gradient, scaling)
 		updates[i].gradient, _ = op.Merge(gs, []tf.Output{as, mul(gs, other, scale)})
 	}
@@ -166,7 +167,7 @@ type updateRule func(s *op.Scope, u update, rate tf.Output) *tf.Operation
 func (o Optimizer) sgd(s *op.Scope, finite tf.Output) updateRule {
 	momentum := tg.Const(s.SubScope("momentum"), float32(o.Momentum))
 	return func(s *op.Scope, u update, rate tf.Output) *tf.Operation {
-		if finite.Op != nil { // no numbers leave both v and w + μ·v as they are
+		if finite.Op != nil { // no factors leave both v and w + μ·v unchanged
 			_, u.gradient = op.Switch(s, u.gradient, finite)
 		}
 		return op.ResourceApplyKerasMomentum(s, u.handle, u.slots[0], rate, u.gradient, momentum,

@@ -16,8 +16,8 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// twin is the optimizer in float64, one value at a time, as its papers have it, and
-// with updates left out whose gradients are not finite.
+// twin is the reference optimizer in float64, one value at a time, as in the
+// papers; it skips updates whose gradients are not finite.
 type twin struct {
 	o    Optimizer
 	w    [2][]float64 // a kernel, which decays, and a bias
@@ -67,7 +67,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Kind: AdamW, Beta1: .8, Beta2: .999, Epsilon: 1e-3, ClipNorm: 2},
 	}
 	for n, o := range slices.Repeat(all, 4) {
-		gpu := n/len(all)%2 == 0 // whose graph runs on a CPU as well
+		gpu := n/len(all)%2 == 0 // the GPU graph also runs on a CPU
 		s := tg.NewRoot()
 		list := []network.Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
 		gradients := session.Placeholder(s, "gradients", tf.Float, 5)

@@ -50,7 +50,7 @@ func inputScopes() (scopes []string) {
 	return scopes
 }
 
-// partOf names the part of a node by its first scope, which may have a number.
+// partOf returns the part of a node by its first scope, which may end in a number.
 func partOf(name string) string {
 	scope, _, _ := strings.Cut(name, "/")
 	base := scope
@@ -65,9 +65,9 @@ func partOf(name string) string {
 	return "other"
 }
 
-// placement counts the ops of a training graph by device and part. An op on the wrong device is
-// an error: everything of replica i belongs on device i and all other ops on the host,
-// except copies of values from the host into a variable, which are on the variable's device. TensorFlow would put what has no device on the first GPU.
+// placement counts the ops of a training graph by device and part. An op on the wrong device is an error: everything of replica i belongs on device i
+// and all other ops on the host, except copies of values from the host into a variable, which are on the variable's device. TensorFlow would put ops
+// without a device on the first GPU.
 func placement(nodes []*nodepb.NodeDef, host string, devices []string) ([]Placed, error) {
 	byName := map[string]*nodepb.NodeDef{}
 	for _, n := range nodes {
@@ -120,7 +120,7 @@ func placement(nodes []*nodepb.NodeDef, host string, devices []string) ([]Placed
 	return placed, nil
 }
 
-// firstInput is the name of the node that a node's first input comes from.
+// firstInput returns the name of the node that a node's first input comes from.
 func firstInput(n *nodepb.NodeDef) string {
 	if len(n.Input) == 0 {
 		return ""
@@ -129,7 +129,6 @@ func firstInput(n *nodepb.NodeDef) string {
 	return name
 }
 
-// placementOf is the placement of a graph.
 func placementOf(g *tf.Graph, host string, devices []string) ([]Placed, error) {
 	def, err := session.Def(g)
 	if err != nil {

@@ -9,25 +9,25 @@ import (
 	"galaxy/graph/session"
 )
 
-// Predictor runs a network in inference mode, whatever session it lives in. Its
-// Predict may be called concurrently if Run may.
+// Predictor runs a network in inference mode, in any session. Predict may be
+// called concurrently if Run may.
 type Predictor struct {
 	// Images is [-1, Size, Size, 3], of the dtype that Pixels implies; Logits and
-	// Probabilities are float32 [-1, Outputs]. One of the two may be missing, its
-	// Op nil.
+	// Probabilities are float32 [-1, Outputs]. Logits or Probabilities may be
+	// missing; its Op is then nil.
 	Images, Logits, Probabilities tf.Output
 	Size, Outputs                 int
-	// Pixels is what the network expects of its images.
+	// Pixels is the range that the network expects.
 	Pixels Pixels
-	// Run is a session's.
+	// Run runs the session that holds the network.
 	Run func(feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error)
 
 	collector session.Collector
 }
 
 // Predict runs the network on N ≥ 1 images, uint8 [N, Size, Size, 3] in
-// row-major order, and returns logits and probabilities, each float32
-// [N, Outputs] in row-major order, or nil for the one that the network lacks.
+// row-major order, and returns logits and probabilities, each float32 [N,
+// Outputs] in row-major order, or nil if the network lacks it.
 func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
 	size := int64(p.Size)
 	n, err := countImages(images, p.Size)
@@ -55,7 +55,7 @@ func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err
 		}
 		values, err := session.Floats(got[0])
 		got = got[1:]
-		// A loaded graph is free to give what its signature does not promise.
+		// A loaded graph's outputs may differ from what its signature promises.
 		if want := int(n) * p.Outputs; err == nil && len(values) != want {
 			err = fmt.Errorf("%d %s: expected %d", len(values), what, want)
 		}
@@ -90,7 +90,7 @@ func (p Pixels) Validate() error {
 	return fmt.Errorf("pixels %q: expected %s, %s or %s", string(p), Pixels255, PixelsUnit, PixelsSigned)
 }
 
-// tensor copies images into a tensor of the range.
+// tensor copies images into a tensor, converted to the range.
 func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 	scale, offset := float32(1), float32(0)
 	switch p {
@@ -112,7 +112,8 @@ func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 	return session.Float32Tensor(values, shape...)
 }
 
-// countImages returns how many images, uint8 [N, size, size, 3], there are: at least one.
+// countImages returns the number of images, at least one; images is uint8 [N, size, size,
+// 3].
 func countImages(images []byte, size int) (int64, error) {
 	pixels := size * size * 3
 	if len(images) == 0 || len(images)%pixels != 0 {

@@ -12,11 +12,11 @@ import (
 	"galaxy/graph/session"
 )
 
-// calibrateBatch is the number of images that Calibrate takes at a time.
+// calibrateBatch is the batch size of Calibrate.
 const calibrateBatch = 64
 
 // Calibrate measures the ranges on pixels, uint8 [N, Size, Size, 3], N ≥ 1. A few hundred
-// that are like those to be predicted are enough.
+// images like those to predict are enough.
 func Calibrate(cfg network.Config, weights network.Weights, pixels []byte, sess session.Config) (_ network.Ranges, err error) {
 	maxima := map[string]tf.Output{}
 	posterior := func(s *op.Scope, logits tf.Output) tf.Output { return logits }
@@ -59,7 +59,7 @@ func Calibrate(cfg network.Config, weights network.Weights, pixels []byte, sess 
 }
 
 // NewQuantizedGraph is NewInferenceGraph with constant weights and its blocks in Int8; the
-// stem is in cfg.Precision. It runs on x86 CPUs, by oneDNN's kernels alone.
+// stem is in cfg.Precision. It needs oneDNN's kernels, so it runs on x86 CPUs only.
 func NewQuantizedGraph(cfg network.Config, posterior Posterior, weights network.Weights, ranges network.Ranges) (*InferenceGraph, error) {
 	return inferenceGraph(cfg, posterior, func(s *op.Scope) network.Params { return network.Quantized(s, weights, ranges) })
 }

@@ -10,7 +10,7 @@ import (
 	"galaxy/internal/kernels"
 )
 
-// needInt8 skips a test where nothing computes in int8.
+// needInt8 skips a test on machines that cannot compute in int8.
 func needInt8(t *testing.T) {
 	t.Helper()
 	if !kernels.OneDNN() {
@@ -18,7 +18,7 @@ func needInt8(t *testing.T) {
 	}
 }
 
-// Eight bits are enough for the logits to stay near those of float32.
+// Int8 keeps the logits near float32's.
 func TestQuantizedIsNearFloat32(t *testing.T) {
 	needInt8(t)
 	for _, arch := range []string{inFull(t), bottlenecks} {
@@ -55,7 +55,8 @@ func testQuantized(t *testing.T, arch string) {
 		t.Fatal(err)
 	}
 	blocks := map[string]int{small: 2, bottlenecks: 2, network.Default: 16}[arch]
-	// Before a block's sum is one more, and for the stem there is what the first block takes.
+	// Each block has one range more, before its sum, and the stem has the range of the first
+	// block's input.
 	if want := len(convolutions) + blocks; len(ranges) != want {
 		t.Errorf("%d ranges, expected %d", len(ranges), want)
 	}
@@ -85,7 +86,7 @@ func testQuantized(t *testing.T, arch string) {
 		t.Errorf("logits of int8 are %.4f of their size away from float32's, expected at most 0.05, and more than 0", math.Sqrt(distance/size))
 	}
 
-	// The ranges of many images are the largest of their parts'.
+	// The ranges of many images are the largest ranges of their parts.
 	pixels := 64 * 64 * 3
 	var many []byte
 	for len(many) < calibrateBatch*pixels {

@@ -14,7 +14,7 @@ import (
 	"galaxy/graph/session"
 )
 
-// replicaPrefix and its number are the scope of a replica in the graph around it.
+// replicaPrefix plus a number is the scope of a replica in the graph around it.
 const replicaPrefix = "replica_"
 
 // replica is the serialised graph of one device's part of a training step, without its inputs,
@@ -22,8 +22,8 @@ const replicaPrefix = "replica_"
 // replicas, updates. Replicas that start with the same weights keep the same weights.
 type replica struct {
 	def []byte
-	// model, slots and live are the variables: the model's, the optimizer's, and
-	// those that are trained where the model's are averages of them.
+	// model, slots and live are the model's variables, the optimizer's, and the
+	// raw weights that are trained if the model's are their moving averages.
 	model, slots, live []network.Variable
 }
 
@@ -33,15 +33,16 @@ type replicaBuilder struct {
 	graph *tf.Graph
 	s     *op.Scope
 	in    map[string]tf.Output
-	// vars are the model's variables, and trained those that a step updates: the same, unless
-	// the model's are averages of them.
+	// vars are the model's variables; trained are the variables that a step updates. They are
+	// the same unless the model's are moving averages.
 	vars, trained *network.Variables
 	stats         map[string]tf.Output // batch norm's new moving averages
 	scale         *lossScale           // in float16
 	replica       *replica
 }
 
-// means are values over the whole batch, float32: of micro-batches, replicas and workers.
+// means holds means over the whole batch, float32: over micro-batches, replicas and
+// workers.
 type means struct {
 	gradients, averages []tf.Output // in the order of vars.List
 	loss, stopped       tf.Output
@@ -72,7 +73,8 @@ func buildReplica(c setup) (_ *replica, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Inputs come from outside: importing would leave theirs behind, unused.
+	// The graph around the replica supplies the inputs: importing would leave these
+	// placeholders behind, unused.
 	def.Node = slices.DeleteFunc(def.Node, func(n *nodepb.NodeDef) bool { return n.Op == "Placeholder" })
 	if b.replica.def, err = proto.Marshal(def); err != nil {
 		return nil, fmt.Errorf("encode replica: %w", err)
@@ -97,7 +99,8 @@ func (b *replicaBuilder) forward() (loss tf.Output) {
 	return loss
 }
 
-// gradients returns the gradients of loss by the trainable variables, in their order.
+// gradients returns the gradients of loss with respect to the trainable variables, in their
+// order.
 func (b *replicaBuilder) gradients(loss tf.Output) ([]tf.Output, error) {
 	s := b.s
 	var names []string
@@ -130,8 +133,8 @@ func (b *replicaBuilder) gradients(loss tf.Output) ([]tf.Output, error) {
 	return gradients, nil
 }
 
-// reduce adds the means over micro-batches and replicas. Where there are several replicas, ops
-// that change variables have to come after them.
+// reduce adds the means over micro-batches and replicas. With several replicas, ops that
+// change variables must run after the means.
 func (b *replicaBuilder) reduce(gradients []tf.Output, loss tf.Output) (m means) {
 	n := len(gradients)
 	values := append(gradients, loss)
@@ -157,11 +160,11 @@ func (b *replicaBuilder) reduce(gradients []tf.Output, loss tf.Output) (m means)
 	return m
 }
 
-// update adds the ops that change variables.
+// update adds the ops that update variables.
 func (b *replicaBuilder) update(m means) {
-	s, us := b.s, b.s // us is the scope of what changes variables
+	s, us := b.s, b.s // us is the scope of ops that change variables
 	if reduced := b.graph.Operation(nodeReduced); reduced != nil {
-		us = s.WithControlDependencies(reduced) // a step of which a part does not arrive changes nothing
+		us = s.WithControlDependencies(reduced) // a step with a missing part changes nothing
 	}
 	updates := b.slots(m.gradients)
 	session.Named(s, nodeLoss, m.loss)
@@ -196,7 +199,7 @@ func (b *replicaBuilder) update(m means) {
 	}
 }
 
-// slots adds the optimizer's slots and returns what it updates by the gradients.
+// slots adds the optimizer's slots and returns an update for each gradient.
 func (b *replicaBuilder) slots(gradients []tf.Output) (updates []update) {
 	for _, v := range b.vars.List {
 		if !v.Trainable {
@@ -213,7 +216,8 @@ func (b *replicaBuilder) slots(gradients []tf.Output) (updates []update) {
 	return updates
 }
 
-// mark gives x, float32 [], a node of a name that is ready only when all values are.
+// mark adds a node with the given name and the value x, float32 [], that is ready only when
+// all values are.
 func mark(s *op.Scope, name string, x tf.Output, values []tf.Output) {
 	var ops []*tf.Operation
 	for _, v := range values {
@@ -231,8 +235,8 @@ type imported struct {
 	err    *error
 }
 
-// importReplica imports r into g under prefix, on device, with nodes of g in place
-// of its inputs. The first node looked for and not found sets *err.
+// importReplica imports r into g under prefix, on device, with nodes of g as its
+// inputs. The first missing node sets *err.
 func importReplica(g *tf.Graph, r *replica, prefix, device string, inputs map[string]tf.Output, err *error) imported {
 	options := tf.GraphImportOptions{Prefix: prefix, Device: device}
 	for name, input := range inputs {

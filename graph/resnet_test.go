@@ -14,15 +14,15 @@ import (
 	"galaxy/graph/network"
 )
 
-// small names the network of tests that are not about a network: one test of each kind has
+// small is the network of tests that are not about a network; one test of each kind uses
 // ResNet34.
 const (
 	small       = "resnet6"
-	bottlenecks = "resnet8" // of another kind of block
+	bottlenecks = "resnet8" // has the other kind of block
 )
 
-// inFull has a test build the published network, in gigabytes of memory and on all cores, or
-// with -short the small one beside other tests. It returns the network's name.
+// inFull returns the network for a test: the published one, which needs gigabytes of memory
+// and all cores, or with -short the small one, in parallel with other tests.
 func inFull(t *testing.T) string {
 	if testing.Short() {
 		t.Parallel()
@@ -85,10 +85,11 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// Through 34 layers logits and loss stay near those of float32, which parity holds against
-// float64: bfloat16 keeps 8 bits of a value, float16 11. So it is with every set of kernels.
-// Gradients are judged layer by layer (TestConvolutions): batch norm and ReLU make of a
-// rounding error in the first layer half of the last one's gradient, in any precision.
+// Through 34 layers, logits and loss stay near the float32 values, which the parity tests
+// compare with float64: bfloat16 keeps 8 bits of a value, float16 11. This holds with every
+// set of kernels. Gradients are tested layer by layer (TestConvolutions): batch norm and
+// ReLU turn a rounding error in the first layer into half of the last layer's gradient, in
+// any precision.
 func TestPrecisionsAreNearFloat32(t *testing.T) {
 	compute := func(p network.Precision) (loss float64, logits []float32) {
 		cfg := testTrainerConfig(32, 8)

@@ -20,12 +20,12 @@ type saver struct {
 	assigned *tf.Operation
 }
 
-// newSaver adds ops for vars, under their names: SaveV2 for the values, if there are
-// any, and RestoreV2, if there are handles. What is read goes to all handles of a
+// newSaver adds ops for vars, under their names: SaveV2 if there are values, and
+// RestoreV2 if there are handles. Restoring assigns a value to all handles of a
 // variable.
 func newSaver(s *op.Scope, vars []network.Variable, handles map[string][]tf.Output, values []tf.Output) saver {
 	names := make([]string, len(vars))
-	slices := make([]string, len(vars)) // "" asks for the whole tensor
+	slices := make([]string, len(vars)) // "" is the whole tensor
 	dtypes := make([]tf.DataType, len(vars))
 	for i, v := range vars {
 		names[i], dtypes[i] = v.Name, tf.Float
@@ -44,8 +44,8 @@ func newSaver(s *op.Scope, vars []network.Variable, handles map[string][]tf.Outp
 	}
 	var assigns []*tf.Operation
 	for i, v := range vars {
-		// Without the check another shape would be assigned, and fail in the
-		// middle of the first step.
+		// Without this check a value of another shape would be assigned, and
+		// fail in the middle of the first step.
 		value := op.EnsureShape(s.SubScope("shape"), restored[i], tf.MakeShape(v.Shape...))
 		assigns = append(assigns, assign(s.SubScope("assign"), handles[v.Name], value)...)
 	}
@@ -53,16 +53,16 @@ func newSaver(s *op.Scope, vars []network.Variable, handles map[string][]tf.Outp
 	return sv
 }
 
-// snapshot saves the values that variables had a while ago, of which it has copies.
+// snapshot saves copies of the variables' values, taken at an earlier step.
 type snapshot struct {
 	saver
 	take *tf.Operation
 }
 
-// newSnapshot adds the ops for vars, whose values are given. The copies are on the host
-// and keep their memory, so that TensorFlow's allocator, which gives nothing back to the
-// system, always finds the same room. Only variables of TensorFlow's first kind are
-// assigned to in place.
+// newSnapshot adds the ops for vars, with the given values. The copies are on the host
+// and keep their memory, so that TensorFlow's allocator, which returns nothing to the
+// system, always finds the same room. Only TensorFlow's reference variables (VariableV2)
+// are assigned to in place.
 func newSnapshot(s *op.Scope, vars []network.Variable, values []tf.Output) snapshot {
 	var takes []*tf.Operation
 	copies := make([]tf.Output, len(vars))
@@ -78,7 +78,7 @@ func newSnapshot(s *op.Scope, vars []network.Variable, values []tf.Output) snaps
 	return snapshot{take: session.Group(s, "snapshot", takes), saver: newSaver(s, vars, nil, copies)}
 }
 
-// assign gives all of the variables behind handles a value, each where it is.
+// assign sets all variables behind handles to value, each on its own device.
 func assign(s *op.Scope, handles []tf.Output, value tf.Output) []*tf.Operation {
 	ops := make([]*tf.Operation, len(handles))
 	for i, handle := range handles {
@@ -114,13 +114,13 @@ func (sv saver) restore(sess *tf.Session, prefix string) error {
 	if err == nil {
 		return nil
 	}
-	if _, missing := os.Stat(prefix + ".index"); missing != nil { // TensorFlow's error is but text
+	if _, missing := os.Stat(prefix + ".index"); missing != nil { // TensorFlow's error is only text
 		return fmt.Errorf("restore variables: %w; expected a bundle with all variables of this network, in their shapes", missing)
 	}
 	return fmt.Errorf("restore variables from %s: %s; expected a bundle with all variables of this network, in their shapes", prefix, session.FirstLine(err))
 }
 
-// readsOf are the values of vars in their order.
+// readsOf returns the values of vars in their order.
 func readsOf(vars []network.Variable, reads map[string]tf.Output) []tf.Output {
 	values := make([]tf.Output, len(vars))
 	for i, v := range vars {

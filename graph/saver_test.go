@@ -46,7 +46,7 @@ func newBundler(t testing.TB) bundler {
 	return b
 }
 
-// Whatever a bundle's files hold, reading it gives variables or an error.
+// Reading any bundle gives variables or an error.
 func FuzzRestore(f *testing.F) {
 	b := newBundler(f)
 	prefix := filepath.Join(f.TempDir(), "variables")
@@ -75,6 +75,6 @@ func FuzzRestore(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		_ = b.restore(b.sess, prefix) // an error or not: it comes back
+		_ = b.restore(b.sess, prefix) // with or without an error, it returns
 	})
 }

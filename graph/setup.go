@@ -14,15 +14,15 @@ import (
 // TrainerConfig holds everything that decides a training graph.
 type TrainerConfig struct {
 	Model network.Config
-	// Augment varies the images of training steps; evaluation sees them without.
+	// Augment varies the images of training steps; evaluation does not use it.
 	Augment   images.Augment
 	Loss      Loss
 	Posterior Posterior
 	Optimizer Optimizer
 	// Average is the decay of an exponential moving average of the weights
 	// (Polyak & Juditsky 1992; Tarvainen & Valpola 2017, arXiv 1703.01780), in
-	// [0, 1); 0 is none. With it, the model that is evaluated and exported is
-	// the average of the raw weights, which are trained, including batch norm's
+	// [0, 1); 0 is none. With it, steps train the raw weights, and the model
+	// that is evaluated and exported is their average, including batch norm's
 	// averages.
 	Average float64
 	// Resize lets StepInput.Size train a step on smaller images.
@@ -30,18 +30,19 @@ type TrainerConfig struct {
 	// Batch is the number of examples in every training step. Workers, replicas
 	// and micro-batches have equal parts of it.
 	Batch int
-	// Devices names the devices, such as "/device:GPU:1", each of which has a replica of the
-	// training step; nil is what AutoDevices finds. Batch norm uses each replica's
-	// examples separately. Gradients, loss and moving averages are means over all replicas,
-	// and the weights are the same everywhere.
+	// Devices names the devices, such as "/device:GPU:1". Each has a replica of the training
+	// step; nil is AutoDevices. Batch norm uses each replica's examples separately.
+	// Gradients, loss and moving averages are means over all replicas, and the weights are
+	// the same everywhere.
 	Devices []string
 	// Accumulate is the number of micro-batches that a replica computes one after the
-	// other before an update, which takes less memory than one large batch; 0 is 1.
+	// other before an update, to use less memory than one large batch; 0 is 1.
 	Accumulate int
 	// Held is the number of images that the devices hold for training (Hold). Steps then
 	// take rows of them; 0 feeds every step with images.
 	Held int
-	// FilterAlgorithms compute the gradients of kernels; nil is the op for all of them.
+	// FilterAlgorithms sets how gradients of kernels are computed; nil uses the op for all
+	// of them.
 	FilterAlgorithms network.FilterAlgorithms
 	// SkipNonFinite skips an update whose gradients are not finite.
 	SkipNonFinite bool
@@ -52,19 +53,18 @@ type TrainerConfig struct {
 	Cluster *session.Cluster
 }
 
-// setup is a TrainerConfig that has been checked, with the devices that it runs on and its parts of
-// a batch.
+// setup is a checked TrainerConfig, with its devices and how the batch is divided.
 type setup struct {
 	TrainerConfig
 	batchPart
-	host string // the device where inputs come in
+	host string // the device where inputs are fed
 	gpu  bool   // whether replicas are on GPUs
 }
 
-// batchPart is what one replica sees of a batch.
+// batchPart describes one replica's part of a batch.
 type batchPart struct {
 	examples   int // of a micro-batch
-	replicas   int // of all workers
+	replicas   int // over all workers
 	accumulate int // micro-batches of a replica
 }
 
@@ -106,9 +106,8 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 	return setup{cfg, part, host, session.IsGPU(cfg.Devices[0])}, nil
 }
 
-// MicroBatch returns the micro-batch size per device: the examples that each of a number of
-// devices sees at a time, in accumulate micro-batches, of which 0 is 1. A batch that cannot
-// be divided evenly is an error.
+// MicroBatch returns the micro-batch size per device: the batch divided by devices and
+// accumulate; accumulate 0 is 1. A batch that cannot be divided evenly is an error.
 func MicroBatch(batch, devices, accumulate int) (int, error) {
 	parts := devices * max(1, accumulate)
 	switch {
@@ -124,9 +123,9 @@ func MicroBatch(batch, devices, accumulate int) (int, error) {
 	return batch / parts, nil
 }
 
-// CheckMicroBatch checks that micro-batches of so many examples are large enough for batch norm,
-// which needs two values of each channel to have a variance. resize is whether steps may see
-// smaller images than the model's.
+// CheckMicroBatch checks that micro-batches of this many examples are large enough for batch
+// norm, which needs two values of each channel to have a variance. resize is whether steps may
+// see smaller images than the model's.
 func CheckMicroBatch(model network.Config, examples int, resize bool) error {
 	n, err := network.Named(model.Arch)
 	if err != nil {
@@ -143,7 +142,7 @@ func CheckMicroBatch(model network.Config, examples int, resize bool) error {
 }
 
 // FilterLayers lists the layers of the training step whose gradients several algorithms compute.
-// Devices has to be set. There are none on GPUs, where cuDNN makes its own choice.
+// Devices must be set. On GPUs there are none, as cuDNN makes its own choice.
 func (cfg TrainerConfig) FilterLayers() ([]network.FilterLayer, error) {
 	part, err := cfg.batchPart()
 	if err != nil || session.IsGPU(cfg.Devices[0]) {

@@ -13,9 +13,9 @@ import (
 	"galaxy/graph/network"
 )
 
-// StepInput holds what a step needs.
+// StepInput holds the inputs of a step.
 type StepInput struct {
-	// Batch holds the examples; an empty one stands for the batch staged first.
+	// Batch holds the examples; if empty, the step uses the batch staged first.
 	Batch
 	// Step is the number of steps before this one.
 	Step int64
@@ -41,15 +41,15 @@ type StepOutput struct {
 	// except the loss scale, which is halved, down to 1. A step is skipped with a scale
 	// above 1, and with TrainerConfig.SkipNonFinite.
 	Skipped bool
-	// Stop reports that a worker has asked to stop.
+	// Stop reports that a worker requested to stop.
 	Stop bool
 	// Compute is the time until every replica's gradients were ready, AllReduce the time from
-	// then until their means were ready (what of it was not done during Compute), and Update
-	// the rest of the step.
+	// then until their means were ready (only the part not overlapped with Compute), and
+	// Update the rest of the step.
 	Compute, AllReduce, Update time.Duration
 }
 
-// Step makes one update, in one session run for each micro-batch.
+// Step runs one step, in one session run for each micro-batch.
 func (t *Trainer) Step(in StepInput) (StepOutput, error) {
 	out, err := t.step(in)
 	if err != nil {
@@ -102,13 +102,13 @@ func (t *Trainer) step(in StepInput) (out StepOutput, err error) {
 	return t.results.output(got, begin, time.Now(), c.SkipNonFinite), nil
 }
 
-// stepResults are what a step fetches, and where each of results is among it.
+// stepResults holds what a step fetches, and the index of each result in it.
 type stepResults struct {
 	fetches []tf.Output
 	at      map[string]int
 }
 
-// output makes a StepOutput of what a step fetched, which took from begin to end.
+// output returns the StepOutput for the values got of a step that ran from begin to end.
 func (r stepResults) output(got []*tf.Tensor, begin, end time.Time, skip bool) (out StepOutput) {
 	scalar := func(name string) float64 { // 0 without such a result
 		if i, ok := r.at[name]; ok {
@@ -126,7 +126,7 @@ func (r stepResults) output(got []*tf.Tensor, begin, end time.Time, skip bool) (
 	reduced := moment(nodeReduced, computed)
 	out = StepOutput{
 		Loss: scalar(nodeLoss), GradientNorm: scalar(nodeNorm), LossScale: scalar(nodeScale), Stop: scalar(nodeStopped) > 0,
-		// Clocks that are set while a step runs must not make a time negative.
+		// If the clock is set during a step, times must not be negative.
 		Compute: max(0, computed.Sub(begin)), AllReduce: max(0, reduced.Sub(computed)), Update: max(0, end.Sub(reduced)),
 	}
 	finite := !math.IsInf(out.GradientNorm, 0) && !math.IsNaN(out.GradientNorm)
@@ -137,7 +137,7 @@ func (r stepResults) output(got []*tf.Tensor, begin, end time.Time, skip bool) (
 // clock adds the host's time at which all marks, float32 [], were ready: float64 [],
 // seconds since 1970. The second output has to be fetched together with the first:
 // TensorFlow prunes ops that only a control dependency refers to, and only a copy to
-// the host waits for what a GPU was given to do before.
+// the host waits for the GPU's earlier work.
 func clock(s *op.Scope, marks []tf.Output) []tf.Output {
 	sum := op.AddN(s, marks)
 	if s.Err() != nil {

@@ -19,7 +19,7 @@ import (
 type Trainer struct {
 	setup setup
 	sess  *tf.Session
-	vars  []network.Variable // the model's, then the optimizer's slots, then the trained ones that the model averages
+	vars  []network.Variable // the model's, then the optimizer's slots, then the raw weights that the model averages
 
 	replicas  []imported // on TrainerConfig.Devices
 	placement []Placed
@@ -32,17 +32,17 @@ type Trainer struct {
 	evaluation Predictor            // on the first device
 	reads      map[string]tf.Output // of the variables, on the first device
 	values     variableOps
-	staged     atomic.Int64 // batches that wait for their step
+	staged     atomic.Int64 // batches waiting for their step
 	collector  session.Collector
 }
 
-// variableOps give variables their values, and write them.
+// variableOps set, save and restore variables.
 type variableOps struct {
-	seed                  tf.Output // of init, int64 []
+	seed                  tf.Output // for init, int64 []
 	init, broadcast       *tf.Operation
 	restore, restoreModel saver
 	snapshot              snapshot
-	taken                 atomic.Bool // a snapshot, and not yet saved
+	taken                 atomic.Bool // a snapshot is taken and not yet saved
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
@@ -78,8 +78,8 @@ func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	return t, nil
 }
 
-// connect imports r once for each device and joins the endpoints. It returns the variables'
-// resources on all devices by the variables' names.
+// connect imports r once for each device and connects the endpoints. It returns each
+// variable's resources on all devices, by the variable's name.
 func (t *Trainer) connect(g *tf.Graph, s *op.Scope, r *replica) (handles map[string][]tf.Output, err error) {
 	c := t.setup
 	t.inputs = c.placeholders(s, len(c.Devices)*c.examples)
@@ -126,11 +126,11 @@ func (t *Trainer) connect(g *tf.Graph, s *op.Scope, r *replica) (handles map[str
 	return handles, missing
 }
 
-// addVariableOps adds what gives variables their values, and writes them.
+// addVariableOps adds the ops that set, save and restore variables.
 func (t *Trainer) addVariableOps(s *op.Scope, r *replica, handles map[string][]tf.Output) {
 	v := &t.values
 	// Initial values are drawn on the host, so that they are the same on every
-	// device, and every kind of device.
+	// device of every kind.
 	v.seed = session.Placeholder(s, "init_seed", tf.Int64)
 	var inits []*tf.Operation
 	for _, w := range slices.Concat(r.model, r.slots) {
@@ -152,7 +152,7 @@ func (t *Trainer) Placement() []Placed { return slices.Clone(t.placement) }
 // Close ends the session. The Trainer must not be used afterwards.
 func (t *Trainer) Close() error {
 	if t.setup.Cluster.Lost() {
-		return nil // it would wait for the run that does not end
+		return nil // closing would wait for the run that does not end
 	}
 	if err := t.sess.Close(); err != nil {
 		return fmt.Errorf("close session: %w", err)
@@ -160,8 +160,8 @@ func (t *Trainer) Close() error {
 	return nil
 }
 
-// Variables lists the model's variables, then the optimizer's slots, and then the
-// trained weights that the model averages if it does.
+// Variables lists the model's variables, then the optimizer's slots, then the raw
+// weights if the model averages them.
 func (t *Trainer) Variables() []network.Variable { return slices.Clone(t.vars) }
 
 // Init gives every variable its initial value, a pure function of (seed, name),
@@ -177,7 +177,7 @@ func (t *Trainer) Init(seed int64) error {
 	return t.trainFromModel()
 }
 
-// trainFromModel sets the weights that are trained to the model's.
+// trainFromModel sets the raw weights to the model's.
 func (t *Trainer) trainFromModel() error {
 	begin, ok := t.targets[nodeBegin]
 	if !ok {
@@ -189,8 +189,8 @@ func (t *Trainer) trainFromModel() error {
 	return nil
 }
 
-// Broadcast gives the chief's variables to all workers, each of which has to call it.
-// Without a Cluster there is nothing to do.
+// Broadcast sends the chief's variables to all workers; each worker has to call it.
+// Without a Cluster it does nothing.
 func (t *Trainer) Broadcast() error {
 	if t.values.broadcast == nil {
 		return nil
@@ -217,8 +217,8 @@ func (t *Trainer) Save(prefix string) error {
 	return t.SaveSnapshot(prefix)
 }
 
-// Snapshot copies the value of every variable and slot for SaveSnapshot, which must not
-// be under way, into the memory of a second set of them on the host.
+// Snapshot copies the value of every variable and slot, for SaveSnapshot, into a second
+// set of variables on the host. SaveSnapshot must not be running.
 func (t *Trainer) Snapshot() error {
 	if _, err := t.sess.Run(nil, nil, []*tf.Operation{t.values.snapshot.take}); err != nil {
 		return fmt.Errorf("keep the variables: %w", err)
@@ -227,8 +227,8 @@ func (t *Trainer) Snapshot() error {
 	return nil
 }
 
-// SaveSnapshot writes the values that Snapshot copied last as Save does, once. Like Stage it may be
-// called during Step.
+// SaveSnapshot writes the values of the last Snapshot as Save does. A snapshot can be saved once.
+// Like Stage it may be called during Step.
 func (t *Trainer) SaveSnapshot(prefix string) error {
 	if !t.values.taken.Swap(false) {
 		return errors.New("save variables: there is no snapshot of them")

@@ -16,8 +16,8 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// squaredError stands in for a loss, so that this package's tests need no
-// other package of the project.
+// squaredError is a simple loss, so that this package's tests need no other
+// package of the project.
 func squaredError(s *op.Scope, logits, labels tf.Output) tf.Output {
 	d := op.Square(s, op.Sub(s, op.Sigmoid(s, logits), labels))
 	return op.Mean(s, d, tg.Const(s, []int32{0, 1}))
@@ -111,7 +111,7 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 			if !(last < .7*first) {
 				t.Errorf("mean loss of the first 4 steps %.4f, of the last 4 %.4f: expected a fall by 30 %%", first, last)
 			}
-			// A trainer restored from a save goes on to the last bit.
+			// A trainer restored from a save continues bit for bit.
 			prefix := filepath.Join(t.TempDir(), "variables")
 			if err := tr.Save(prefix); err != nil {
 				t.Fatal(err)
@@ -172,7 +172,7 @@ func testFrozen(t *testing.T, arch string) {
 	cfg := testTrainerConfig(64, 8)
 	cfg.Model.Arch = arch
 	tr := newTestTrainer(t, cfg)
-	for i := range int64(5) { // so that the moving averages are not those of the start
+	for i := range int64(5) { // so that the moving averages change
 		images, labels := testBatch(cfg, uint64(i))
 		if _, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, Step: i, LearningRate: .01}); err != nil {
 			t.Fatal(err)
@@ -198,7 +198,7 @@ func testFrozen(t *testing.T, arch string) {
 	}
 }
 
-// A bundle of another network is refused before anything is trained with it.
+// Restoring another network's bundle fails before training starts.
 func TestRestoreRefusesAnotherNetwork(t *testing.T) {
 	t.Parallel()
 	other := testTrainerConfig(32, 2)
@@ -216,8 +216,8 @@ func TestRestoreRefusesAnotherNetwork(t *testing.T) {
 	}
 }
 
-// A snapshot keeps the values that variables have when it is taken, whatever the
-// steps made until it is saved.
+// A snapshot keeps the values at the time it was taken, whatever steps run
+// before it is saved.
 func TestSnapshot(t *testing.T) {
 	arch := inFull(t)
 	for _, o := range []Optimizer{
@@ -233,7 +233,7 @@ func TestSnapshot(t *testing.T) {
 				t.Error("a snapshot was saved that nobody has taken")
 			}
 			var want network.Weights
-			for step := range int64(3) { // the last one taken is the one saved
+			for step := range int64(3) { // the last snapshot is saved
 				trainSteps(t, tr, cfg, 3*step, 3*step+3)
 				want = weightsOf(t, tr)
 				if err := tr.Snapshot(); err != nil {

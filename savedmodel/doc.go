@@ -11,15 +11,15 @@
 //
 // One meta graph with the tag "serve" and two signatures with the same outputs,
 // logits and probabilities, float32 [-1, outputs] each. The probabilities are
-// the vote fractions recovered from the logits, given the loss of the training,
-// and so need no further calibration.
+// vote fractions, recovered from the logits according to the training loss, so
+// they need no further calibration.
 //
 //	serving_default   images uint8 [-1, size, size, 3] RGB
 //	serving_jpeg      jpegs string [-1], encoded JPEG files
 //
 // serving_jpeg takes files of any size from the crop up. It decodes, crops and downscales
-// them by the ops that made the training data (images.DecodeJPEG), to the same bits, and
-// runs the network on the result. One broken file fails its batch. A file that is truncated
+// them with the ops that made the training data (images.DecodeJPEG), bit for bit, and runs
+// the network on the result. One broken file fails its batch. A file that is truncated
 // below the crop is not detected, because the rows below the crop are not read.
 //
 // # Third-party models
@@ -39,7 +39,8 @@
 // loaded, and batch norm is an op. In the frozen form the weights are constants
 // inside saved_model.pb and batch norm is folded into the convolutions, which
 // TensorFlow then fuses further: predictions are faster (BenchmarkPredict),
-// except the first, which takes a second more, and outputs differ by rounding.
+// except the first, which takes a second longer, and outputs differ by
+// rounding.
 //
 // # Files
 //

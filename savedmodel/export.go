@@ -53,8 +53,8 @@ type Config struct {
 	// PREFIX.index and PREFIX.data-…. Values other than the network's are
 	// ignored.
 	Checkpoint string
-	// Model is the network's configuration of the training. Its Precision may
-	// differ from the training's.
+	// Model is the network's training configuration, except that Precision may
+	// differ.
 	Model network.Config
 	// Posterior turns logits into probabilities.
 	Posterior graph.Posterior
@@ -63,8 +63,9 @@ type Config struct {
 	Crop int
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
-	// Calibration, of a frozen model, are images, uint8 [N, Size, Size, 3], on which the
-	// ranges of its blocks in network.Int8 are measured; nil exports all of it in Model.Precision.
+	// Calibration holds images, uint8 [N, Size, Size, 3], for a frozen model with blocks in
+	// network.Int8, whose ranges are measured on them; nil exports the complete model in
+	// Model.Precision.
 	Calibration []byte
 	// Metadata is written with the model. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
@@ -179,7 +180,7 @@ func checkWeights(weights network.Weights, variables []network.Variable) error {
 	return nil
 }
 
-// modelProto adds what serving needs to inf's graph, and describes it.
+// modelProto adds the nodes for serving to inf's graph and returns its SavedModel.
 func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	g := inf.Graph
 	jpegs, decoded, err := images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Size)
@@ -236,9 +237,9 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	}, nil
 }
 
-// setDefault makes the placeholder x take the value of y when it is not fed, so
-// that one network serves two inputs. A graph's nodes never change their type,
-// hence the change to its proto.
+// setDefault makes the placeholder x take the value of y if it is not fed, so
+// that one network serves two inputs. It changes the proto because a graph's
+// nodes cannot change their type.
 func setDefault(def *graphpb.GraphDef, x, y tf.Output) error {
 	for _, n := range def.Node {
 		if n.Name == x.Op.Name() && n.Op == "Placeholder" {

@@ -14,7 +14,7 @@ import (
 	"galaxy/graph"
 )
 
-// Whatever saved_model.pb holds, there is a usable signature or an error.
+// Any saved_model.pb gives a usable signature or an error.
 func FuzzReadSignature(f *testing.F) {
 	info := func(dtype typespb.DataType, dims ...int64) *pb.TensorInfo {
 		shape := new(shapepb.TensorShapeProto)
@@ -60,7 +60,7 @@ func FuzzReadSignature(f *testing.F) {
 	})
 }
 
-// Whatever the metadata hold, there are some that fit the model or an error.
+// Any metadata file gives metadata that fit the model, or an error.
 func FuzzReadMetadata(f *testing.F) {
 	f.Add([]byte(`{"format":1,"model":{"size":32},"sha256":{"saved_model.pb":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}`))
 	f.Add([]byte(`{"sha256":{"../x":""}}`))

@@ -40,8 +40,8 @@ type LoadConfig struct {
 	// Input names its input of images; "" is InputImages, or the only input.
 	Input string
 	// Logits and Probabilities name its outputs. "" is OutputLogits and
-	// OutputProbabilities, if they exist. If neither exists or is
-	// named, the only output is taken for probabilities.
+	// OutputProbabilities, if they exist. If neither exists or is named, the
+	// only output is used as probabilities.
 	Logits, Probabilities string
 	// Pixels is the range of values that a float32 input expects, which
 	// signatures do not record. For a uint8 input it must be empty.
@@ -56,11 +56,11 @@ type Model struct {
 	warning  string
 }
 
-// Load opens a SavedModel, of Export or of anything else that writes the tag
-// "serve" (Keras' model.export does) and a signature from images, uint8 or float32
-// [-1, size, size, 3], to logits, probabilities or both, float32 [-1, outputs];
-// the size may be -1 as well. An error names the missing or damaged file, or what a model
-// of another kind has instead.
+// Load opens a SavedModel from Export or another program. It needs the tag "serve"
+// (Keras' model.export writes it) and a signature from images, uint8 or float32 [-1,
+// size, size, 3], to logits, probabilities or both, float32 [-1, outputs]; size may be
+// -1. An error names the missing or damaged file, or the property in which a model
+// differs.
 //
 // A SavedModel is a program: load only models you trust.
 func Load(dir string, cfg LoadConfig) (*Model, error) {
@@ -244,7 +244,7 @@ func caught(f func()) (err error) {
 	return nil
 }
 
-// output finds the tensor "operation:index", none for ""; it panics as tfgo does.
+// output finds the tensor "operation:index", none for ""; like tfgo it panics on an error.
 func output(m *tg.Model, tensor string) tf.Output {
 	if tensor == "" {
 		return tf.Output{}
@@ -257,11 +257,11 @@ func output(m *tg.Model, tensor string) tf.Output {
 	return m.Op(name, i)
 }
 
-// maxModelBytes is the size of the largest message of protocol buffers.
+// maxModelBytes is the largest size of a protocol buffer.
 const maxModelBytes = 2<<30 - 1
 
-// readMetaGraph reads the meta graph to serve and looks for the variables that
-// it needs.
+// readMetaGraph reads the meta graph to serve and checks that its variables'
+// files exist.
 func readMetaGraph(dir string) (*pb.MetaGraphDef, error) {
 	path := filepath.Join(dir, modelFile)
 	encoded, err := durable.ReadFile(path, maxModelBytes)

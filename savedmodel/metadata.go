@@ -26,7 +26,7 @@ import (
 // the place for files that do not belong to the graph.
 const metadataFile = "assets.extra/galaxy.json"
 
-// Metadata holds what the graph does not record about itself.
+// Metadata holds information that the graph does not contain.
 type Metadata struct {
 	// Galaxy is the version of the program that exported the model, and
 	// TensorFlow the version of its library.
@@ -37,9 +37,9 @@ type Metadata struct {
 	Step int64  `json:"step"`
 	// Answers are the names of the outputs, in order.
 	Answers []string `json:"answers"`
-	// Schema says what the labels were that the network learned: its outputs are the
-	// columns, or the classes derived from them (Objective.Head). It is never nil of a
-	// loaded model; metadata without one is about labels.GalaxyZoo.
+	// Schema describes the training labels: the outputs are its columns, or the
+	// classes derived from them (Objective.Head). It is never nil in a loaded model;
+	// metadata without one means labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero"`
 	// Arch is the name of the network; models of older versions, without it, are resnet34.
 	Arch string `json:"arch,omitempty"`
@@ -51,8 +51,8 @@ type Metadata struct {
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.
 	Precision network.Precision `json:"precision"`
-	// Needs are what the model needs from the CPU that serves it; for a model without them
-	// they follow from Precision.
+	// Needs lists what the model needs from the CPU that serves it; if missing, the needs
+	// follow from Precision.
 	Needs []Need `json:"needs,omitempty"`
 	// Frozen is true if the weights are constants, false if they are variables.
 	Frozen bool `json:"frozen"`
@@ -74,7 +74,7 @@ const (
 	VNNI Need = "VNNI"
 	// BFloat16 are instructions for bfloat16; without them a model is slow.
 	BFloat16 Need = "bfloat16"
-	// unlimited is what kernels.Limited takes away.
+	// unlimited means that kernels.Limited is false.
 	unlimited Need = "unlimited"
 )
 
@@ -89,8 +89,8 @@ func needs(precision, stem network.Precision) (all []Need) {
 	return all
 }
 
-// check compares what the model needs with what this process has. warning, if not empty, is
-// what a user should know about a model that works nevertheless.
+// check compares the model's needs with this process. warning, if not empty, is a message
+// about a model that works nevertheless.
 func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 	all := m.Needs
 	if all == nil {
@@ -116,7 +116,8 @@ func (m *Metadata) check(has func(Need) bool) (warning string, err error) {
 	return warning, nil
 }
 
-// hasNeed reports whether a session of this process has what is needed.
+// hasNeed returns a function that reports whether a session of this process satisfies a
+// need.
 func hasNeed(cfg session.Config) func(Need) bool {
 	return func(need Need) bool {
 		switch need {
@@ -129,7 +130,7 @@ func hasNeed(cfg session.Config) func(Need) bool {
 				return true
 			}
 			gpu, err := session.HasGPU(cfg)
-			return err == nil && gpu // whose kernels add up in float32
+			return err == nil && gpu // a GPU's kernels add up in float32
 		case unlimited:
 			return !kernels.Limited()
 		}
@@ -137,8 +138,8 @@ func hasNeed(cfg session.Config) func(Need) bool {
 	}
 }
 
-// readMetadata returns nil for a model without metadata, and checks the files
-// of a model with it.
+// readMetadata returns nil for a model without metadata. With metadata, it
+// checks the model's files.
 func readMetadata(dir string) (*Metadata, error) {
 	path := filepath.Join(dir, filepath.FromSlash(metadataFile))
 	text, err := durable.ReadFile(path, durable.MaxText)
@@ -169,7 +170,7 @@ func readMetadata(dir string) (*Metadata, error) {
 	return m, nil
 }
 
-// checksum is the sha256 of a file in hexadecimal.
+// checksum returns the sha256 of a file in hexadecimal.
 func checksum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"galaxy/graph/network"
 )
 
-// What a model needs decides whether it is opened, with or without a word.
+// A model's needs decide whether it opens, with or without a warning.
 func TestMetadataCheck(t *testing.T) {
 	for _, c := range []struct {
 		name         string

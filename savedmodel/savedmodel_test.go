@@ -58,9 +58,9 @@ func modelConfig(precision network.Precision) network.Config {
 	}
 }
 
-// checkpoint writes one bundle of random weights for the whole test run: He's
-// normal kernels, and batch norm with scales, shifts and averages that all
-// matter.
+// checkpoint writes one bundle of random weights for all tests: He-normal
+// kernels, and batch norm with scales, shifts and averages that all affect the
+// result.
 var checkpoint = sync.OnceValues(func() (string, error) {
 	inf, err := graph.NewInferenceGraph(modelConfig(network.Float32), params.Posterior, nil)
 	if err != nil {
@@ -106,7 +106,7 @@ var checkpoint = sync.OnceValues(func() (string, error) {
 	return prefix, err
 })
 
-// temp is a folder for what several tests share.
+// temp is a folder for files that several tests share.
 var temp string
 
 func TestMain(m *testing.M) {
@@ -162,8 +162,8 @@ func copied(t testing.TB, dir string) string {
 	return to
 }
 
-// photos are JPEGs of different sizes and the images that serving_jpeg should
-// see in them, uint8 [n, size, size, 3].
+// photos returns JPEGs of different sizes and the images that serving_jpeg
+// should decode from them, uint8 [n, size, size, 3].
 func photos(t testing.TB, n int) (encoded []string, pixels []byte) {
 	t.Helper()
 	d, err := images.NewDecoder(crop, size)
@@ -174,7 +174,7 @@ func photos(t testing.TB, n int) (encoded []string, pixels []byte) {
 	for i := range n {
 		r := rand.New(rand.NewPCG(uint64(i), 9))
 		img := image.NewRGBA(image.Rect(0, 0, crop+i, crop+3*i))
-		// Blocks of colour, few and different from picture to picture.
+		// Blocks of colour, few and different in each image.
 		for y := 0; y < crop+3*i; y += 8 + 4*i {
 			for x := 0; x < crop+i; x += 8 + 2*i {
 				c := color.RGBA{R: uint8(r.IntN(256)), G: uint8(r.IntN(256)), B: uint8(r.IntN(40 * (i + 1))), A: 255}
@@ -217,7 +217,7 @@ func live(t testing.TB, images []byte) (logits, probabilities []float32) {
 	return logits, probabilities
 }
 
-// gap is the largest difference of two lists, relative to the largest value.
+// gap returns the largest difference of two lists, relative to the largest value.
 func gap(t testing.TB, got, want []float32) float64 {
 	t.Helper()
 	if len(got) != len(want) {
@@ -234,7 +234,7 @@ func gap(t testing.TB, got, want []float32) float64 {
 	return diff / scale
 }
 
-// serve runs a signature with the bindings alone.
+// serve runs a signature with the bindings only, without this package.
 func serve(t testing.TB, dir, signature, input string, value *tf.Tensor) (logits, probabilities []float32, err error) {
 	t.Helper()
 	m, err := tf.LoadSavedModel(dir, []string{savedmodel.Tag}, nil)
@@ -256,10 +256,11 @@ func serve(t testing.TB, dir, signature, input string, value *tf.Tensor) (logits
 	return slices.Concat(out[0].Value().([][]float32)...), slices.Concat(out[1].Value().([][]float32)...), nil
 }
 
-// What is served equals what was trained, in every form and by both doors.
-// The bounds: float32 variables run the same ops on the same values, and may
-// differ by the order of sums only; folding rounds every kernel once more, over
-// 34 layers; bfloat16 has 8 bits of mantissa, 2⁻⁹ of rounding at each layer.
+// A served model predicts the same as the trained network, in every form and by
+// both signatures. The bounds: float32 variables run the same ops on the same
+// values and may differ only by the order of sums; folding rounds every kernel
+// once more, over 34 layers; bfloat16 has 8 bits of mantissa, so each layer
+// rounds by 2⁻⁹.
 func TestRoundTrip(t *testing.T) {
 	encoded, images := photos(t, 6)
 	wantLogits, wantProbabilities := live(t, images)
@@ -303,8 +304,8 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The same pixels in another session: the threads may share out
-			// sums differently.
+			// The same pixels in another session: the threads may divide sums
+			// differently.
 			if worst := math.Max(gap(t, jpegLogits, logits), gap(t, jpegProbabilities, probabilities)); worst > c.tolerance {
 				t.Errorf("the signatures differ by %.2g", worst)
 			}
@@ -396,8 +397,8 @@ func TestPredictConcurrently(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				// An image alone takes other paths of the library's sums than
-				// in a batch of four.
+				// The library sums in another order for a single image than for
+				// a batch of four.
 				for j, x := range got {
 					if y := want[i*outputs+j]; math.Abs(float64(x-y)) > 1e-4*math.Max(1, math.Abs(float64(y))) {
 						t.Errorf("image %d, logit %d: got %v, want %v", i, j, x, y)
@@ -513,8 +514,8 @@ func spoil(t *testing.T, from, to string) {
 	}
 }
 
-// Whenever an export stops, its folder is there as a whole or not at all: at
-// every moment until the rename, only a hidden folder is.
+// Exports are atomic: whenever one stops before the rename, only a hidden
+// folder exists.
 func TestExportAppearsWhole(t *testing.T) {
 	dir := t.TempDir()
 	ctx := &countdown{Context: context.Background(), dir: dir}
@@ -547,8 +548,8 @@ func TestExportAppearsWhole(t *testing.T) {
 	}
 }
 
-// countdown is a context that is cancelled at its left-th check and notes what
-// lies in the folder at each.
+// countdown is a context that is cancelled at its left-th check and records the
+// folder's content at each check.
 type countdown struct {
 	context.Context
 	dir         string
@@ -736,7 +737,7 @@ func TestLoadFromPathOfPattern(t *testing.T) {
 	}
 }
 
-// A model of another program has no metadata and loads all the same.
+// A third-party model has no metadata but loads.
 func TestLoadWithoutMetadata(t *testing.T) {
 	dir := copied(t, export(t, network.Float32, false))
 	if err := os.RemoveAll(filepath.Join(dir, "assets.extra")); err != nil {
@@ -754,8 +755,8 @@ func TestLoadWithoutMetadata(t *testing.T) {
 	}
 }
 
-// thumbnails writes a SavedModel of another program: a signature "call" from x, of
-// the given dtype and sides, to the mean of each channel and, with both, to its
+// thumbnails writes a third-party SavedModel: a signature "call" from x, of the
+// given dtype and sides, to the mean of each channel and, with both, to its
 // negative as well.
 func thumbnails(t *testing.T, dtype tf.DataType, side int64, outputs ...string) string {
 	t.Helper()
@@ -803,8 +804,8 @@ func thumbnails(t *testing.T, dtype tf.DataType, side int64, outputs ...string) 
 	return dir
 }
 
-// A model of another program: its tensors are found or named, and its pixels are
-// those it expects.
+// A third-party model: its tensors are found or named, and its pixels have the
+// range that it expects.
 func TestForeign(t *testing.T) {
 	const side = 4
 	images := make([]byte, 2*side*side*3)

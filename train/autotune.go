@@ -20,13 +20,13 @@ import (
 	"galaxy/train/checkpoint"
 )
 
-// chooseFilterAlgorithms finds out how the gradients of kernels are made: as the run began, as was
-// remembered on this machine, or else by a measurement, which is remembered in the user's
-// cache folder. Without a memory two runs of one seed could differ in their last bits.
+// chooseFilterAlgorithms decides how the gradients of kernels are computed: as when the run
+// started, as remembered on this machine, or else by a measurement, which it stores in the user's
+// cache folder. If nothing were stored, two runs of one seed could differ in their last bits.
 func (p *setup) chooseFilterAlgorithms() error {
 	layers, err := p.trainerConfig(p.Config.Batch).FilterLayers()
 	if err != nil || !slices.ContainsFunc(layers, func(l network.FilterLayer) bool { return p.Config.FilterAlgorithms[l.String()] == "" }) {
-		return err // or there is nothing to find out
+		return err // nil: there is nothing to choose
 	}
 	m, err := openKernels(p.session().Threads, p.Notice)
 	if err != nil {
@@ -59,8 +59,8 @@ func (p *setup) chooseFilterAlgorithms() error {
 	return nil
 }
 
-// kernelMemory is the file of the user's cache folder that remembers kernels by machine,
-// locked against others that measure at the same time.
+// kernelMemory is the file in the user's cache folder that stores algorithms by machine,
+// locked against other processes that measure at the same time.
 type kernelMemory struct {
 	path, machine string
 	all           map[string]json.RawMessage // of network.FilterAlgorithms
@@ -68,11 +68,11 @@ type kernelMemory struct {
 	locked        *os.File
 }
 
-// kernelPatience is how long another process may measure.
+// kernelPatience is how long to wait for another process that measures.
 const kernelPatience = 10 * time.Second
 
-// openKernels opens the memory. What cannot be read is forgotten, with a notice. On an
-// error the result knows nothing and keeps nothing.
+// openKernels opens the memory. It drops unreadable entries, with a notice. On an
+// error the result is empty and stores nothing.
 func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -89,7 +89,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 			break
 		}
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-			break // what is remembered may be read all the same
+			break // the stored entries may still be read
 		}
 		if !errors.Is(err, durable.ErrLocked) || time.Since(begin) > kernelPatience {
 			return m, err
@@ -98,7 +98,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	m.path, m.machine = filepath.Join(dir, "kernels.json"), machine(threads)
 	raw, err := durable.ReadFile(m.path, durable.MaxText)
 	if durable.Unread(err) {
-		return kernelMemory{}, errors.Join(err, m.unlock()) // what is remembered is there
+		return kernelMemory{}, errors.Join(err, m.unlock()) // the stored entries exist
 	}
 	if err == nil {
 		err = json.Unmarshal(raw, &m.all)
@@ -115,7 +115,7 @@ func openKernels(threads int, notice func(string)) (m kernelMemory, err error) {
 	return m, nil
 }
 
-// close keeps what is new.
+// close stores the new measurements.
 func (m kernelMemory) close(fresh network.FilterAlgorithms) error {
 	var err error
 	if m.path != "" && len(fresh) > 0 {
@@ -140,7 +140,8 @@ func (m kernelMemory) unlock() error {
 	return m.locked.Close()
 }
 
-// machine names all that the fastest kernels and the last bits of a sum depend on.
+// machine describes everything that the fastest algorithms and the last bits of a sum
+// depend on.
 func machine(threads int) string {
 	if threads == 0 {
 		threads = runtime.NumCPU()
@@ -148,8 +149,8 @@ func machine(threads int) string {
 	return fmt.Sprintf("TensorFlow %s, %s", session.TensorFlowVersion(), kernels.Machine(threads))
 }
 
-// noticeMachine says what no longer holds where the run began on another machine, or the
-// checkpoint that it goes on from was computed on one.
+// noticeMachine reports which guarantees are lost if the run started, or its checkpoint
+// was computed, on another machine.
 func (p *setup) noticeMachine(last *checkpoint.Checkpoint) {
 	now := p.machine
 	differs := func(was string) bool { return was != "" && was != now && !session.IsGPU(p.devices[0]) }

@@ -14,7 +14,7 @@ import (
 	"galaxy/train/objective"
 )
 
-// kernelRun is a run of which chooseFilterAlgorithms is all that is called.
+// kernelRun returns a run that is only good for chooseFilterAlgorithms.
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
@@ -29,7 +29,7 @@ func kernelRun(t *testing.T, notices *[]string) *run {
 	return r
 }
 
-// kernelLayers is the number of shapes of layers of resnet6 that there is a choice for.
+// kernelLayers is the number of layer shapes of resnet6 that have a choice of algorithms.
 const kernelLayers = 3
 
 func TestChooseKernels(t *testing.T) {
@@ -54,7 +54,7 @@ func TestChooseKernels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The memory decides for another run: turn all that it holds round.
+	// The memory decides for another run: reverse all its choices.
 	const layer = "float32 4x8x8x64 to 128 stride 2"
 	other := map[network.FilterAlgorithm]network.FilterAlgorithm{network.ConvolutionOp: network.Im2Col, network.Im2Col: network.ConvolutionOp, network.ShiftedMatMul: network.ConvolutionOp}
 	turned := network.FilterAlgorithms{}
@@ -73,7 +73,8 @@ func TestChooseKernels(t *testing.T) {
 	if got := choose(nil); !maps.Equal(got, turned) {
 		t.Errorf("chose %v, expected what is remembered, %v", got, turned)
 	}
-	// A run goes on as it began, whatever is remembered, and on other layers too.
+	// A run keeps its first choices, whatever is remembered, and adds choices for other
+	// layers.
 	began := maps.Clone(first)
 	delete(began, layer)
 	want := maps.Clone(first)
@@ -87,7 +88,7 @@ func TestChooseKernels(t *testing.T) {
 	if len(notices) > 0 {
 		t.Errorf("notices: %q", notices)
 	}
-	// What is of no use is measured anew.
+	// Unusable entries are measured again.
 	for damage, said := range map[string]int{
 		"": 1, "null": 0, "{": 1, `{"x": 7}`: 0, strings.ReplaceAll(text, string(turned[layer]), "magic"): 0,
 		strings.Replace(text, `{`, `{"another machine": 7,`, 1): 0,
@@ -98,7 +99,7 @@ func TestChooseKernels(t *testing.T) {
 			t.Errorf("with the memory %q: chose %v, notices %q", damage, got, notices)
 		}
 	}
-	// Nor is there any waiting for a pipe.
+	// Opening a named pipe does not block either.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func TestChooseKernelsWithoutMemory(t *testing.T) {
 	if len(r.Config.FilterAlgorithms) != kernelLayers || len(notices) != 1 || !strings.Contains(notices[0], "measured for this run alone") {
 		t.Errorf("chose %v, notices %q", r.Config.FilterAlgorithms, notices)
 	}
-	// Nor is the folder asked for where there is nothing to choose.
+	// The folder is not needed if there is nothing to choose.
 	notices = nil
 	r.Config.Model.Precision, r.Config.FilterAlgorithms = network.Float16, nil
 	if err := r.chooseFilterAlgorithms(); err != nil || len(r.Config.FilterAlgorithms) > 0 || len(notices) > 0 {

@@ -11,10 +11,10 @@ import (
 	"galaxy/internal/usage"
 )
 
-// LargestBatch returns about the largest batch whose training step, and an
-// evaluation, fit into the memory of the devices: it tries them, on o.Config except
-// Batch and Schedule, up to the size of the train split. tried, when set, is called
-// with every batch that was tried.
+// LargestBatch returns about the largest batch for which a training step and an
+// evaluation fit into the memory of the devices. It tries batches, with o.Config
+// except Batch and Schedule, up to the size of the train split. tried, if set, is
+// called with every batch that was tried.
 func LargestBatch(ctx context.Context, o Options, tried func(batch int, fits bool)) (int, error) {
 	p := &setup{Options: o}
 	if err := p.resolve(); err != nil {
@@ -46,7 +46,7 @@ func (p *setup) largestBatch(ctx context.Context, first, limit int, tried func(b
 // searchBatch returns the largest multiple of unit up to limit that fits, to within
 // a sixteenth of it; first is tried first.
 func searchBatch(unit, first, limit int, fits func(batch int) (bool, error)) (int, error) {
-	// In units: low fits, and high does not or is too many.
+	// In units: low fits; high does not fit or exceeds limit.
 	low, high := 0, limit/unit+1
 	for next := max(1, first/unit); high-low > max(1, low/16); {
 		next = min(next, high-1)
@@ -69,8 +69,8 @@ func searchBatch(unit, first, limit int, fits func(batch int) (bool, error)) (in
 	return low * unit, nil
 }
 
-// try runs two steps and a prediction with a batch of so many examples that are all
-// zeros, on what a run is built from.
+// try runs two steps and a prediction with a batch of zeros, with the same setup as
+// a run.
 func (p *setup) try(batch int) (err error) {
 	cfg := p.Config
 	trainer, err := p.newTrainer(batch, func(t *graph.Trainer) error { return t.Init(cfg.Seed) })
@@ -84,7 +84,7 @@ func (p *setup) try(batch int) (err error) {
 		b.Images, b.Rows = nil, make([]int64, batch)
 	}
 	for step := range int64(2) {
-		// The next batch is there while a step is made.
+		// The next batch is on the device while a step runs.
 		for range 2 - step {
 			if err := trainer.Stage(b); err != nil {
 				return err
@@ -98,8 +98,9 @@ func (p *setup) try(batch int) (err error) {
 	return err
 }
 
-// explainMemory adds to an out-of-memory error what to do about it, and returns other
-// errors as they are. release frees the devices, to find a batch that fits.
+// explainMemory adds advice to an out-of-memory error and returns other errors
+// unchanged. It calls release to free the devices, then searches for a batch that
+// fits.
 func (p *setup) explainMemory(ctx context.Context, err error, release func() error) error {
 	if err == nil || !session.IsOutOfMemory(err) || len(p.devices) == 0 {
 		return err

@@ -12,7 +12,7 @@ import (
 	"galaxy/graph/session"
 )
 
-// The batch found fits, the next one that counts does not, and few are tried.
+// The batch found fits, the next larger candidate does not, and few batches are tried.
 func TestSearchBatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		unit := rapid.IntRange(1, 16).Draw(t, "unit")
@@ -57,7 +57,7 @@ func TestExplainMemory(t *testing.T) {
 	if strings.Contains(err.Error(), "Hint") || !session.IsOutOfMemory(err) {
 		t.Errorf("%v: expected one line, and still an error for want of memory", err)
 	}
-	// As cuDNN's kernels have it.
+	// The error of cuDNN's kernels.
 	p.Config.Batch = 544
 	cudnn := errors.New("2 root error(s) found.\n  (0) NOT_FOUND: No algorithm worked!  Error messages:\n  Profiling failure on CUDNN engine eng25{}: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 48.27MiB. [tf-allocator-allocation-error='']\n\t [[{{node x}}]]")
 	if err := p.explainMemory(context.Background(), cudnn, nil); err == nil || !strings.Contains(err.Error(), "out of memory with a batch of 544") {

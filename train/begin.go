@@ -18,8 +18,8 @@ import (
 )
 
 // begin finds where the run starts, at a checkpoint or at step 0, and builds and opens
-// all that it needs. It writes to the run folder last, after everything else was found
-// sound.
+// everything the run needs. It writes to the run folder last, after all checks have
+// passed.
 func (r *run) begin() (err error) {
 	fresh := false                  // the run folder is still to be made
 	var last *checkpoint.Checkpoint // to resume from, or nil
@@ -62,8 +62,8 @@ func (r *run) begin() (err error) {
 	return nil
 }
 
-// openFolder returns whether the run folder is still to be made. The folder of a run to
-// resume is locked, and its configuration compared with the one that was given.
+// openFolder returns whether the run folder must still be created. For a run to
+// resume, it locks the folder and compares the run's configuration with the given one.
 func (r *run) openFolder() (fresh bool, err error) {
 	_, err = os.Stat(r.Dir)
 	fresh = errors.Is(err, fs.ErrNotExist)
@@ -81,7 +81,7 @@ func (r *run) openFolder() (fresh bool, err error) {
 	return false, r.saver.lock()
 }
 
-// CheckNew returns why a new run cannot have the folder dir.
+// CheckNew returns an error if dir cannot be the folder of a new run.
 func CheckNew(dir string) error {
 	if err := session.CheckPath(dir); err != nil {
 		return usage.Error{Err: fmt.Errorf("make run folder: %w", err)}
@@ -101,7 +101,7 @@ func CheckNew(dir string) error {
 	return nil
 }
 
-// openCheckpoint returns the checkpoint to resume from, nil if there is none, and takes
+// openCheckpoint returns the checkpoint to resume from, nil if there is none, and loads
 // the run's state from it.
 func (r *run) openCheckpoint() (*checkpoint.Checkpoint, error) {
 	last, err := r.saver.latest()
@@ -112,22 +112,22 @@ func (r *run) openCheckpoint() (*checkpoint.Checkpoint, error) {
 	return last, nil
 }
 
-// chooseMachine says what a resumed run loses on another machine, and how the gradients
-// of convolutions' kernels are computed here.
+// chooseMachine reports which guarantees a resumed run loses on another machine, and
+// chooses how gradients of kernels are computed here.
 func (r *run) chooseMachine(fresh bool, last *checkpoint.Checkpoint) error {
 	if fresh {
 		r.Config.Machine = r.machine
 	}
 	r.noticeMachine(last)
-	// Runs in float32 that began before there was a choice keep TensorFlow's op.
+	// Runs in float32 from before there was a choice keep TensorFlow's op.
 	if fresh || r.Config.Model.Precision != network.Float32 || len(r.Config.FilterAlgorithms) > 0 {
 		return r.chooseFilterAlgorithms()
 	}
 	return nil
 }
 
-// build makes the trainer with the weights to start with, those of last if it is not
-// nil, and the loader.
+// build creates the loader, and the trainer with its initial weights: those of last,
+// if it is not nil.
 func (r *run) build(last *checkpoint.Checkpoint) (err error) {
 	cfg := r.Config
 	r.trainer, err = r.newTrainer(cfg.Batch, func(t *graph.Trainer) error {
@@ -168,7 +168,7 @@ func initFrom(t *graph.Trainer, from string) error {
 	return nil
 }
 
-// writeFolder makes and locks the folder of a new run, and opens the files that are
+// writeFolder creates and locks the folder of a new run, and opens the files
 // written during the run.
 func (r *run) writeFolder(fresh bool) error {
 	config, err := json.MarshalIndent(r.Config, "", "  ")

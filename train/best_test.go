@@ -13,8 +13,8 @@ import (
 	"galaxy/train/checkpoint"
 )
 
-// Whoever reads the best checkpoint of a run that is training never meets one that is being
-// removed: what is read is whole, and of one checkpoint.
+// Reading the best checkpoint of a run that is training never sees a checkpoint that is
+// being removed: all files read are complete and from one checkpoint.
 func TestBestWhileTraining(t *testing.T) {
 	t.Parallel()
 	cfg := train.Config{Model: network.Config{Arch: network.Default}, Seed: 7}
@@ -22,7 +22,7 @@ func TestBestWhileTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("/dev/shm", "") // where a sync costs nothing, and checkpoints come fast
+	dir, err := os.MkdirTemp("/dev/shm", "") // a sync costs nothing there, so checkpoints come fast
 	if err != nil {
 		dir = t.TempDir()
 	}
@@ -30,7 +30,7 @@ func TestBestWhileTraining(t *testing.T) {
 	store := checkpoint.Open(filepath.Join(dir, "checkpoints"))
 	save := func(step int64) error {
 		state := checkpoint.State{Step: step, Position: step, Best: &checkpoint.BestEvaluation{Step: step}, Config: raw}
-		if step%3 == 0 { // one that is not the best
+		if step%3 == 0 { // not the best
 			state.Best.Step--
 		}
 		err := store.Save(state, func(prefix string) error {
@@ -92,7 +92,7 @@ func TestBestWhileTraining(t *testing.T) {
 	t.Logf("%d evaluations, the last of step %d; %d times the checkpoint was gone before it was read", n, last, again)
 }
 
-// An error that is none of a removed checkpoint ends the reading at once.
+// An error other than a removed checkpoint is returned at once.
 func TestWithBestFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -18,14 +18,14 @@ import (
 	"galaxy/internal/usage"
 )
 
-// MaxSteps is the largest number of steps of a run: what is computed from it does not
+// MaxSteps is the largest number of steps of a run, so that derived numbers do not
 // overflow.
 const MaxSteps = math.MaxInt32
 
 // Budget records how the number of steps was chosen for a run of a given length.
 type Budget struct {
-	// Seconds is the time that the run was given, from the start of the command to its
-	// end; 0 is a run whose number of steps was given instead.
+	// Seconds is the time budget, from the start of the command to its end; 0 if the
+	// number of steps was given instead.
 	Seconds float64 `json:"seconds"`
 	// Costs are the measurements that Schedule.Total was computed from.
 	Costs Costs `json:"costs" resume:"goes on"`
@@ -33,24 +33,24 @@ type Budget struct {
 
 // Costs are the times of the parts of a run, in seconds.
 type Costs struct {
-	// Spent is the time from the start of the command to the choice, the measurement
-	// included.
+	// Spent is the time from the start of the command to the choice of the number of
+	// steps, including the measurement.
 	Spent float64 `json:"spent_seconds"`
-	// Start is the time to build the trainer, and by how much the first steps and the first
-	// evaluation are slower than later ones.
+	// Start is the time to build the trainer, plus the extra time of the first steps and
+	// the first evaluation compared with later ones.
 	Start float64 `json:"start_seconds"`
-	// Step is the time of a step on images of a size in pixels.
+	// Step is the time of a step, by image size in pixels.
 	Step map[int]float64 `json:"step_seconds"`
 	// Evaluation is the time of an evaluation of the validation split.
 	Evaluation float64 `json:"evaluation_seconds"`
-	// Checkpoint is the time until a checkpoint is on the disk, and CheckpointDelay by how
+	// Checkpoint is the time until a checkpoint is on the disk; CheckpointDelay is how
 	// much it delays the steps that run meanwhile.
 	Checkpoint      float64 `json:"checkpoint_seconds"`
 	CheckpointDelay float64 `json:"checkpoint_delay_seconds"`
 }
 
-// budgetMargin is the fraction of the time that is left unplanned: steps are not equally
-// fast throughout a run.
+// budgetMargin is the fraction of the time kept in reserve: the speed of steps varies
+// during a run.
 const budgetMargin = 0.06
 
 // Of returns the seconds from the start of the command to the end of a run of cfg.
@@ -65,20 +65,20 @@ func (c Costs) Of(cfg Config) float64 {
 	sum += full * float64(total-begin)
 	evaluations := times(cfg.EvalEvery, total)
 	sum += c.Evaluation * float64(evaluations)
-	// Every evaluation may be the best so far, which makes a checkpoint.
+	// Every evaluation may be the best so far and so cause a checkpoint.
 	checkpoints := evaluations + times(cfg.CheckpointEvery, total)
 	if cfg.CheckpointEvery == 0 || cfg.EvalEvery > 0 && cfg.CheckpointEvery%cfg.EvalEvery == 0 {
-		checkpoints = evaluations // the others are made at the same steps
+		checkpoints = evaluations // the others fall on the same steps
 	}
 	if every := cfg.CheckpointSeconds; every > 0 {
 		checkpoints += int64(sum / every)
 	}
-	// A checkpoint waits for the one before, and the run for the last one.
+	// A checkpoint waits for the previous one, and the run's end for the last one.
 	between := full * float64(total) / float64(checkpoints)
 	return sum + max(c.CheckpointDelay, c.Checkpoint-between)*float64(checkpoints) + c.Checkpoint
 }
 
-// times is how often something is due (see due) in a run.
+// times returns how often something is due (see due) in a run.
 func times(every, total int64) int64 {
 	if every == 0 {
 		return 1
@@ -86,10 +86,10 @@ func times(every, total int64) int64 {
 	return (total + every - 1) / every
 }
 
-// fit returns the configuration with the most steps whose run ends within the seconds,
-// budgetMargin aside. at is the configuration of a run of total steps, or why there is
-// none. A run is at least its warm-up and one epoch of so many steps long; it is a usage.Error
-// if that takes longer.
+// fit returns the configuration with the most steps whose run ends within the given seconds,
+// less budgetMargin. at returns the configuration of a run of total steps, or why there is
+// none. A run lasts at least its warm-up and at least one epoch, of epoch steps; if that takes
+// too long, fit returns a usage.Error.
 func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, error)) (Config, error) {
 	sound := func(total int64) bool {
 		cfg, err := at(total)
@@ -109,8 +109,8 @@ func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, e
 		return cfg, usage.Error{Err: usage.Errorf("{budget} %v is too short for the warm-up and one pass over the train split, %d steps: give %v or more (%v)",
 			time.Duration(seconds*float64(time.Second)), least, enough, c)}
 	}
-	// The first total that is too long; evaluations make the sums rise unevenly, so that
-	// the one before is looked at again.
+	// Find the first total that is too long. Evaluations make the times rise unevenly,
+	// so the total before it is checked again.
 	total := search(least, MaxSteps, func(total int64) bool {
 		cfg, err := at(total)
 		return err != nil || c.Of(cfg) > planned
@@ -127,7 +127,7 @@ func (c Costs) fit(seconds float64, epoch int64, at func(total int64) (Config, e
 	return at(least)
 }
 
-// search returns the least total from low on for which is holds, or high.
+// search returns the smallest total from low on for which is returns true, or high.
 func search(low, high int64, is func(total int64) bool) int64 {
 	for low < high {
 		if middle := low + (high-low)/2; is(middle) {
@@ -149,11 +149,11 @@ func (c Costs) String() string {
 }
 
 // FitBudget returns o.Config with as many steps as fit into its Budget, which counts from
-// began, with the choice recorded in it. It measures the parts of a run on throw-away
-// steps, evaluations and a checkpoint, with the trainer and the loader that Run builds
-// again afterwards. at is the configuration of a run of total steps; o.Config is the one
-// of MaxSteps. What cannot be run, for want of time among others, is a usage.Error; nothing
-// stays on the disk.
+// began, and records the choice in it. It measures the parts of a run on throw-away steps,
+// evaluations and a checkpoint, with a trainer and a loader that Run builds again
+// afterwards. at returns the configuration of a run of total steps; o.Config is the
+// configuration for MaxSteps. A run that is impossible, for example for lack of time, is a
+// usage.Error; nothing stays on the disk.
 func FitBudget(ctx context.Context, o Options, began time.Time, at func(total int64) (Config, error)) (_ Config, err error) {
 	if err := CheckNew(o.Dir); err != nil {
 		return o.Config, err
@@ -190,15 +190,15 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	return cfg, err
 }
 
-// measure finds the costs of a run, all but Spent. The checkpoint is written where the
-// run's will be, for the time depends on the disk.
+// measure returns the costs of a run, except Spent. It writes the test checkpoint next
+// to the run's own, because the time depends on the disk.
 func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	temp := filepath.Dir(filepath.Clean(r.Dir))
 	for _, err := os.Stat(temp); err != nil && temp != filepath.Dir(temp); _, err = os.Stat(temp) {
 		temp = filepath.Dir(temp)
 	}
-	// A name that is the run's alone, and the same each time, so that what a kill leaves
-	// there goes with the next measurement.
+	// The name is unique to the run and always the same, so that the next measurement
+	// removes what a killed one left.
 	whole, err := filepath.Abs(r.Dir)
 	if err != nil {
 		return c, err
@@ -272,19 +272,19 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 }
 
 const (
-	// warmCalls is the number of calls that are slower than those that follow: buffers
-	// are allocated and kernels are compiled. typicalCalls is the least number that are
-	// measured.
+	// warmCalls is the number of calls that are slower than later ones, because buffers
+	// are allocated and kernels compiled. typicalCalls is the smallest number of calls
+	// that are measured.
 	warmCalls, typicalCalls = 3, 5
-	// Steps are measured for the measureShare-th part of the budget, up to longestMeasure.
+	// Steps are measured for 1/measureShare of the budget, up to longestMeasure.
 	measureShare   = 40
 	longestMeasure = 10 * time.Second
 )
 
-// steady calls work at least typicalCalls times, for the time spend, after warmCalls. It
-// returns the mean of their times but the slowest tenth, and by how many seconds the first
-// calls were slower, all together: a median would leave out a neighbour on the machine that
-// slows every third step, and a plain mean would not leave out what happens once. now is the
+// steady calls work warmCalls times, and then for the time spend, at least typicalCalls
+// times. typical is the mean time of the later calls without the slowest tenth; extra is how
+// many seconds longer the first calls took in total. A median would ignore another process
+// that slows every third step, and a plain mean would count one-off delays. now is the
 // clock.
 func steady(work func() error, spend time.Duration, now func() time.Time) (typical, extra float64, err error) {
 	var all []float64

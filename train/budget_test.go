@@ -13,8 +13,8 @@ import (
 	"galaxy/internal/usage"
 )
 
-// budgetRun is the configuration of a run of total steps with the durations that rapid or
-// a table chose.
+// budgetRun describes the configuration of a run of total steps; rapid or a table chooses
+// its durations.
 type budgetRun struct {
 	epoch                 int64
 	warmup, small         float64 // fractions of the run
@@ -60,7 +60,7 @@ func TestBudgetFit(t *testing.T) {
 	}
 	_, err := costs.fit(17, 10, budgetRun{epoch: 10, warmup: 0.5}.at)
 	var mistake usage.Error
-	// 20 steps of 0.4 s, 14 s before, 3.5 s behind: 25.5 s of 94 %, and 5 % more.
+	// 20 steps of 0.4 s, 14 s before, 3.5 s after: 25.5 s are 94 % of the budget; plus 5 %.
 	if !errors.As(err, &mistake) || !strings.Contains(err.Error(), "budget 17s is too short") || !strings.Contains(err.Error(), "19 steps: give 29s or more") {
 		t.Errorf("got %v, expected the least that would do", err)
 	}
@@ -69,8 +69,8 @@ func TestBudgetFit(t *testing.T) {
 	}
 }
 
-// The run that is chosen ends in time, another few steps would not, and the least that a
-// refusal names is enough.
+// The chosen run ends in time, a few more steps would not fit, and the minimum named by
+// an error is enough.
 func TestBudgetProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cost := rapid.Float64Range(0, 20)
@@ -113,7 +113,8 @@ func TestBudgetProperties(t *testing.T) {
 func TestSteady(t *testing.T) {
 	now := time.Unix(0, 0)
 	calls := 0
-	// The first is slow, one later is very slow, and every fourth a little.
+	// The first call is slow, one later call is very slow, and every fourth a little
+	// slower.
 	work := func() error {
 		calls++
 		switch {

@@ -12,10 +12,11 @@ import (
 	"galaxy/train/checkpoint"
 )
 
-// Begun tells every worker of a cluster what run the chief goes on with, which has
-// its folder: begun is the chief's configuration of it, nil for a new one and on
-// all others. resume is whether this worker was asked to go on with a run, which
-// all are, or none. Without a cluster it returns begun.
+// Begun sends the chief's existing run to every worker of a cluster, because only
+// the chief has the run folder. On the chief, begun is the configuration of the
+// run to resume, nil for a new run; on the others it is nil. resume is whether
+// this worker was started with --resume, which must be the same on all workers.
+// Without a cluster Begun returns begun.
 func Begun(c *session.Cluster, resume bool, begun *Config) (*Config, error) {
 	if c == nil {
 		return begun, nil
@@ -37,7 +38,7 @@ func Begun(c *session.Cluster, resume bool, begun *Config) (*Config, error) {
 	return all[0].Begun, nil
 }
 
-// checkSameConfig returns an error unless all workers are about to train the same, and
+// checkSameConfig returns an error unless all workers have the same configuration, and
 // gives all of them the chief's state.
 func (r *run) checkSameConfig() error {
 	if r.Cluster == nil {
@@ -79,7 +80,7 @@ func (r *run) checkSameConfig() error {
 	return nil
 }
 
-// kinds are the devices without their numbers, which may differ.
+// kinds returns the devices without their numbers, which may differ between workers.
 func kinds(devices []string) string {
 	kind := "CPU"
 	if session.IsGPU(devices[0]) {
@@ -88,10 +89,10 @@ func kinds(devices []string) string {
 	return fmt.Sprintf("%d × %s", len(devices), kind)
 }
 
-// protocol is the version of what workers tell each other.
+// protocol is the version of the messages between workers.
 const protocol = 1
 
-// gather gives what every worker has to tell to all of them.
+// gather sends own to all workers and returns every worker's value.
 func gather[T any](c *session.Cluster, own T) ([]T, error) {
 	type message struct {
 		Protocol int
@@ -122,8 +123,8 @@ func gather[T any](c *session.Cluster, own T) ([]T, error) {
 	return all, nil
 }
 
-// lockstep is the predictor of a cluster's evaluation: all workers stop in the same
-// batch when one is to stop.
+// lockstep is the predictor of a cluster's evaluation: if one worker has to stop,
+// all stop in the same batch.
 type lockstep struct {
 	Predictor
 	cluster *session.Cluster
@@ -143,11 +144,11 @@ func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err e
 	return l.Predictor.Predict(images)
 }
 
-// linger is how long a worker stays once it has told the others the last: that may
-// still be on its way.
+// linger is how long a worker stays after its last message, which may still be in
+// transit.
 const linger = time.Second
 
-// barrier keeps this worker until all others have come to the end as well.
+// barrier waits until all other workers have finished too.
 func barrier(c *session.Cluster) error {
 	if c == nil {
 		return nil

@@ -24,19 +24,17 @@ import (
 	"galaxy/train/objective"
 )
 
-// Config is everything that decides what a run computes; RUN/config.json holds
-// it as JSON. The fields under 'resume:"may change"' only decide what is looked
-// at and when; a resumed run may have others. A Plan is a Config as a person states it. Those under 'workers:"may differ"'
-// are nobody else's business where several workers train together. No flag sets
-// FilterAlgorithms or Machine.
+// Config is everything that decides what a run computes; RUN/config.json holds it as JSON. Fields tagged 'resume:"may
+// change"' may change when a run is resumed. Fields tagged 'workers:"may differ"' may differ between workers. A Plan is a
+// Config in the terms of a person. No flag sets FilterAlgorithms or Machine.
 type Config struct {
-	// Recipe is the name of the defaults that the run began with, "" for none:
-	// the fields below say all that counts.
+	// Recipe is the name of the defaults that the run started with, "" for
+	// none. It has no effect: the fields below are decisive.
 	Recipe string         `json:"recipe,omitempty"`
 	Cache  CacheRef       `json:"cache"`
 	Model  network.Config `json:"model"`
-	// Augment is how training images are varied; a run of a version that could
-	// not has none.
+	// Augment sets how training images are varied; it is zero in runs of
+	// versions without augmentation.
 	Augment images.Augment `json:"augment"`
 	// Objective is the head and the loss.
 	Objective objective.Config `json:"objective"`
@@ -44,26 +42,28 @@ type Config struct {
 	// EMA is the decay of the moving average of the weights that is evaluated
 	// and exported; 0 is none. See graph.TrainerConfig.Average.
 	EMA float64 `json:"ema"`
-	// Sizes is the schedule of image sizes; nil trains on all of the pixels.
+	// Sizes is the schedule of image sizes; nil trains at full size.
 	Sizes Sizes `json:"sizes,omitempty"`
 
 	Optimizer graph.Optimizer `json:"optimizer"`
 	Schedule  Schedule        `json:"schedule"`
-	// Batch is the number of examples a step, at least 1, on all devices together.
+	// Batch is the number of examples per step, at least 1: the total across all devices
+	// and workers.
 	Batch int `json:"batch"`
-	// Seed keys the first weights, the order of the examples, augmentation and
-	// dropout. The split is the cache's and does not follow it.
+	// Seed is the key of the initial weights, the order of the examples,
+	// augmentation and dropout. The split is the cache's and does not depend on
+	// it.
 	Seed int64 `json:"seed"`
-	// InitFrom is the run folder or the bundle prefix that the first weights
-	// come from; "" draws them.
+	// InitFrom is the run folder or bundle prefix to read the initial weights
+	// from; "" draws them.
 	InitFrom string `json:"init_from" workers:"may differ"`
 
-	// OnNonFinite says what is done about gradients that are not finite, and RollBack
-	// about an evaluation that is not, too.
+	// OnNonFinite decides what happens if gradients are not finite. RollBack also
+	// applies to an evaluation that is not finite.
 	OnNonFinite OnNonFinite `json:"on_nonfinite,omitempty"`
 	// Plateau is the number of evaluations without a better validation RMSE after
-	// which the learning rate is multiplied by PlateauFactor, in (0, 1), again and
-	// again; 0 leaves it to Schedule.
+	// which the learning rate is multiplied by PlateauFactor, in (0, 1), as often
+	// as this happens; 0 leaves the rate to Schedule.
 	Plateau       int64   `json:"plateau,omitempty"`
 	PlateauFactor float64 `json:"plateau_factor,omitempty"`
 	// Patience is the number of evaluations without a better validation RMSE after
@@ -71,86 +71,86 @@ type Config struct {
 	Patience int64 `json:"patience,omitempty" resume:"may change"`
 
 	// EvalEvery is the number of steps between evaluations of the validation
-	// split; the last step is always followed by one. 0 is only that one.
+	// split; there is always one after the last step, and with 0 only that one.
 	EvalEvery int64 `json:"eval_every" resume:"may change"`
 	// CheckpointEvery is the number of steps between checkpoints; there is
 	// always one after the last step, at a stop signal, and after every
 	// evaluation that is the best so far. 0 is only those.
 	CheckpointEvery int64 `json:"checkpoint_every" resume:"may change" workers:"may differ"`
-	// CheckpointSeconds is the time after which a step is followed by a checkpoint
-	// when there has been none; 0 is none.
+	// CheckpointSeconds is the longest time without a checkpoint: the next step is
+	// followed by one; 0 is no limit.
 	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty" resume:"may change" workers:"may differ"`
-	// LogEvery is the number of steps between lines of metrics; at least 1.
+	// LogEvery is the number of steps between lines of the metrics files; at least 1.
 	LogEvery int64 `json:"log_every" resume:"may change" workers:"may differ"`
-	// Keep is the number of checkpoints kept beside the latest and the best.
+	// Keep is the number of checkpoints kept in addition to the latest and the best.
 	Keep int `json:"keep" resume:"may change" workers:"may differ"`
-	// Devices says where the replicas of a step are. On another number of them batch
-	// norm sees other groups of examples.
+	// Devices selects the devices of the replicas. With another number of devices,
+	// batch norm sees other groups of examples.
 	Devices session.Devices `json:"devices,omitempty" resume:"may change" workers:"may differ"`
 	// HoldOnDevice keeps the images of the train split in the memory of every device,
 	// so that no step waits for them to be copied there.
 	HoldOnDevice bool `json:"hold_on_device,omitempty" resume:"may change" workers:"may differ"`
 	// Accumulate is the number of micro-batches of a replica in a step; 0 is 1.
 	Accumulate int `json:"accumulate,omitempty" resume:"may change"`
-	// Threads is the number of CPU threads; 0 is one a core. Another number
+	// Threads is the number of CPU threads; 0 is one per core. Another number
 	// may change the last bits of every sum.
 	Threads int `json:"threads" resume:"may change" workers:"may differ"`
 	// XLA compiles the step for GPUs (session.Config), which may change the last
 	// bits of every sum.
 	XLA bool `json:"xla,omitempty" resume:"may change"`
-	// FilterAlgorithms are the ways to find the gradients of kernels. Run measures those of
-	// layers that are missing.
+	// FilterAlgorithms sets how the gradients of kernels are computed. Run measures the
+	// algorithms for missing layers.
 	FilterAlgorithms network.FilterAlgorithms `json:"filter_kernels,omitempty" resume:"goes on" workers:"has the chief's"`
-	// Machine is what the run began on: TensorFlow's version, the CPU, its kernels and the
-	// threads, on all of which the last bits of every sum depend. Run sets it.
+	// Machine describes where the run started: TensorFlow's version, the CPU, its kernels
+	// and the threads. The last bits of every sum depend on all of these. Run sets it.
 	Machine string `json:"machine,omitempty" resume:"goes on" workers:"may differ"`
 	// Budget is the time that Schedule.Total was chosen for.
 	Budget Budget `json:"budget,omitzero"`
 }
 
-// OnNonFinite says what is done about a step whose gradients are not finite.
+// OnNonFinite names the action after a step whose gradients are not finite.
 type OnNonFinite string
 
 const (
 	// StopRun ends the run, with an error that names the step; so does "".
 	StopRun OnNonFinite = "stop"
-	// SkipUpdate leaves the update out and goes on, but not for maxSkips steps in a
+	// SkipUpdate skips the update and continues, for at most maxSkips steps in a
 	// row.
 	SkipUpdate OnNonFinite = "skip"
-	// RollBack goes back to the last checkpoint, and where that has been done already to
-	// the one with the best evaluation, and on from there with the batches after the
-	// step's (as Chowdhery et al. 2022, arXiv 2204.02311, §5.1, did by hand), but not
-	// more than maxRollbacks times in a run.
+	// RollBack rolls back to the last checkpoint or, if the run has rolled back to that
+	// one before, to the best one. From there it continues with the batches that follow
+	// the failed step's (as Chowdhery et al. 2022, arXiv 2204.02311, §5.1, did by hand),
+	// at most maxRollbacks times in a run.
 	RollBack OnNonFinite = "rollback"
 )
 
 // OnNonFinites lists the values.
 func OnNonFinites() []string { return []string{string(StopRun), string(SkipUpdate), string(RollBack)} }
 
-// maxSkips is the number of steps in a row that are left out before a run gives up:
-// by then it is the weights, and not a batch.
+// maxSkips is the number of steps in a row that are skipped before a run gives up:
+// by then the weights are at fault, not a batch.
 const maxSkips = 20
 
-// maxRollbacks is the number of times that a run goes back before it gives up.
+// maxRollbacks is the number of rollbacks before a run gives up.
 const maxRollbacks = 5
 
 // CacheRef names the cache a run was trained on.
 type CacheRef struct {
 	Path string `json:"path" resume:"may change" workers:"may differ"`
-	// Checksum is that of the cache's manifest, which stands for all its
-	// bytes.
+	// Checksum is the checksum of the cache's manifest, which covers all of the
+	// cache's bytes.
 	Checksum string `json:"checksum"`
 	// SplitSeed is the seed of the cache's split: under another one, galaxies
 	// of the train split would be in the test split.
 	SplitSeed int64 `json:"split_seed"`
-	// Crop is the side of the centre of an original image that the cache
-	// keeps, pixels: an exported model crops alike.
+	// Crop is the side of the centre of an original image that the cache keeps,
+	// pixels: an exported model uses the same crop.
 	Crop int `json:"crop"`
-	// Schema says what the columns of the cache's labels are; nil is labels.GalaxyZoo.
+	// Schema describes the columns of the cache's labels; nil is labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero" resume:"is in the checksum" workers:"is in the checksum"`
 }
 
-// Schema returns what the columns of the labels are that the run learns.
+// Schema returns the schema of the labels that the run learns.
 func (c Config) Schema() *labels.Schema { return cmp.Or(c.Cache.Schema, labels.GalaxyZoo()) }
 
 // Target returns what the run's network predicts: the columns of Schema, or its classes.
@@ -159,7 +159,7 @@ func (c Config) Target() *labels.Schema { return c.Objective.Head.Target(c.Schem
 // Validate checks every field that no constructor checks later. Its errors are usage.Fields,
 // named by their paths in config.json.
 func (c Config) Validate() error {
-	net, _ := network.Named(c.Model.Arch) // whose error Model.Validate returns
+	net, _ := network.Named(c.Model.Arch) // Model.Validate returns the error
 	errs := []error{
 		usage.In("model", c.Model.Validate()), usage.In("augment", c.Augment.Validate()), usage.In("objective", c.Objective.Validate(c.Schema())),
 		usage.In("optimizer", c.Optimizer.Validate()), usage.In("schedule", c.Schedule.Validate()),
@@ -194,7 +194,7 @@ func (c Config) Validate() error {
 const configName = "config.json"
 
 // ReadConfig reads the configuration of the run in dir. The error wraps
-// fs.ErrNotExist when there is none.
+// fs.ErrNotExist if there is none.
 func ReadConfig(dir string) (Config, error) {
 	var c Config
 	path := filepath.Join(dir, configName)
@@ -214,10 +214,10 @@ func ReadConfig(dir string) (Config, error) {
 	return c, nil
 }
 
-// ParseConfig reads and checks what a run's config.json holds.
+// ParseConfig reads and checks the content of a run's config.json.
 func ParseConfig(raw []byte) (c Config, err error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields() // a field of another version would silently not count
+	d.DisallowUnknownFields() // otherwise a field of another version would be ignored silently
 	if err = d.Decode(&c); err == nil {
 		c.Cache.Schema = c.Schema()
 		err = c.Validate()
@@ -225,8 +225,9 @@ func ParseConfig(raw []byte) (c Config, err error) {
 	return c, err
 }
 
-// refuseChanges compares the configuration asked for with the one a run began
-// with, and names every field that a resumed run cannot change.
+// refuseChanges compares the requested configuration with the run's original
+// one, and returns an error that names every changed field that must not change
+// on resume.
 func refuseChanges(run, asked Config) error {
 	changed := Changes(run, asked)
 	if len(changed) == 0 {
@@ -241,7 +242,7 @@ func refuseChanges(run, asked Config) error {
 	}
 	var free []string
 	for _, path := range mayChange(reflect.TypeFor[Config](), "") {
-		if path != "checkpoint_seconds" { // which is of the same setting as checkpoint_every
+		if path != "checkpoint_seconds" { // the same setting as checkpoint_every
 			free = append(free, "{"+path+"}")
 		}
 	}
@@ -252,15 +253,15 @@ func refuseChanges(run, asked Config) error {
 
 // Change is a field in which one Config differs from another.
 type Change struct {
-	Field    string // its path in config.json, "" of what no setting decides
+	Field    string // its path in config.json; "" if no setting decides it
 	Was, Now string
 }
 
-// list is an error with a line per change. whose are the values that were; own is whether those
-// that are now are what this process was asked for.
+// list returns an error with one line per change. whose names the owner of the old values; own
+// is whether the new values are this process's own settings.
 func list(changed []Change, whose string, own bool) error {
 	sign := map[bool]string{false: "=", true: ":"}[own]
-	escape := func(text string) string { return strings.ReplaceAll(text, "%", "%%") } // in a format
+	escape := func(text string) string { return strings.ReplaceAll(text, "%", "%%") } // escaped for a format string
 	var lines []string
 	for _, c := range changed {
 		now := escape(c.Now)
@@ -272,8 +273,8 @@ func list(changed []Change, whose string, own bool) error {
 	return usage.Errorf(strings.Join(lines, "\n  "))
 }
 
-// Changes lists the fields in which the Config asked for differs from the one that a run began
-// with, except those that may change.
+// Changes lists the fields in which the requested Config differs from the run's original one,
+// except fields that may change.
 func Changes(run, asked Config) []Change {
 	return differences("resume", "", reflect.ValueOf(run), reflect.ValueOf(asked))
 }
@@ -283,8 +284,8 @@ func fieldName(path string, f reflect.StructField) string {
 	return strings.TrimPrefix(path+"."+name, ".")
 }
 
-// follows names, for a field, those that it is computed from: where one of them differs, it is the
-// one to name.
+// follows maps a field to the fields it is computed from: if one of these differs, the error names
+// it instead.
 var follows = map[string][]string{
 	"model.outputs":         {"objective.head"},
 	"model.size":            {"cache.checksum"},
@@ -298,7 +299,7 @@ var follows = map[string][]string{
 	"eval_every":            {"batch", "schedule.total_steps"},
 }
 
-// differences lists the fields without the tag in which now is not as was.
+// differences lists the fields without the tag whose value differs between was and now.
 func differences(tag, path string, was, now reflect.Value) []Change {
 	var all []Change
 	var compare func(path string, was, now reflect.Value)
@@ -321,7 +322,7 @@ func differences(tag, path string, was, now reflect.Value) []Change {
 					}
 				}
 			case !reflect.DeepEqual(a.Interface(), b.Interface()):
-				all = append(all, Change{name, told(a), told(b)})
+				all = append(all, Change{name, shown(a), shown(b)})
 			}
 		}
 	}
@@ -331,15 +332,15 @@ func differences(tag, path string, was, now reflect.Value) []Change {
 	})
 }
 
-// told is a value as people read it: what is empty is none.
-func told(v reflect.Value) string {
+// shown formats a value for people; an empty value is none.
+func shown(v reflect.Value) string {
 	if text := fmt.Sprint(v.Interface()); text != "" && text != "[]" {
 		return text
 	}
 	return "none"
 }
 
-// mayChange lists the paths of the fields that a resumed run may have otherwise.
+// mayChange lists the paths of the fields that may change when a run is resumed.
 func mayChange(t reflect.Type, path string) []string {
 	var names []string
 	for i := range t.NumField() {
@@ -354,8 +355,8 @@ func mayChange(t reflect.Type, path string) []string {
 	return slices.Compact(names)
 }
 
-// MayChange reports whether a resumed run may have another value of a field of Config, given by
-// its path in config.json, than the run began with.
+// MayChange reports whether a resumed run may change a field of Config, given by its path in
+// config.json.
 func MayChange(path string) bool {
 	return slices.Contains(mayChange(reflect.TypeFor[Config](), ""), path)
 }

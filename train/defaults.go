@@ -9,11 +9,10 @@ import (
 	"galaxy/train/objective"
 )
 
-// DefaultPlan returns the settings of a run that was asked for nothing, without Data and a
-// length. Those of like that others depend on choose among the defaults: its recipe,
-// optimizer, schedule, head and loss, and whether it has a plateau. The zero Plan leaves those
-// to the recipe or to their own defaults. Constants of what is not chosen, such as the momentum of
-// AdamW, are 0.
+// DefaultPlan returns the default settings of a run, without Data and a length. Some defaults
+// depend on other choices, which like holds: its recipe, optimizer, schedule, head and loss, and
+// whether it has a plateau. The zero Plan leaves these to the recipe or to their own defaults.
+// Constants that do not apply, such as AdamW's momentum, are 0.
 func DefaultPlan(like Plan) Plan {
 	chosen, c := defaults(like).Config, &like.Config
 	c.Objective.Head = cmp.Or(c.Objective.Head, chosen.Objective.Head)
@@ -23,7 +22,7 @@ func DefaultPlan(like Plan) Plan {
 	return defaults(like)
 }
 
-// defaults is DefaultPlan where like has chosen as the recipe would.
+// defaults is DefaultPlan for a like that makes the recipe's choices.
 func defaults(like Plan) Plan {
 	c := like.Config
 	head := cmp.Or(c.Objective.Head, objective.Independent)
@@ -54,8 +53,8 @@ func defaults(like Plan) Plan {
 	return p
 }
 
-// defaultObjective is a head with its default loss, and the constants of loss, which is the one that
-// will be used.
+// defaultObjective returns a head with its default loss, and the default constants of loss, the loss
+// that will be used.
 func defaultObjective(head objective.Head, loss objective.Loss) objective.Config {
 	o := objective.Default(head, loss)
 	o.Loss = head.DefaultLoss()

@@ -17,8 +17,8 @@
 //	summary, err := train.Run(ctx, options)             // trains, or resumes from the last checkpoint
 //	scores, err := train.Evaluate(ctx, predictor, train.Evaluation{…})
 //
-// ReadConfig reads the Config of an existing run. WithBest gives the checkpoint with the
-// lowest validation RMSE to whoever evaluates, predicts or exports it.
+// ReadConfig reads the Config of an existing run. WithBest reads the checkpoint with the
+// lowest validation RMSE, to evaluate, predict or export.
 //
 // # The run folder
 //

@@ -14,14 +14,14 @@ import (
 	"galaxy/train/metric"
 )
 
-// Predictor gives the answers of a network to images, uint8 [N, Size, Size, 3]:
-// logits and probabilities, float32 [N, Outputs] in row-major order.
-// Logits may be nil where there is no loss to be computed of them.
+// Predictor predicts logits and probabilities, float32 [N, Outputs] in
+// row-major order, for images, uint8 [N, Size, Size, 3]. Logits may be nil if
+// no loss is computed.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
 }
 
-// EvalBatch is the default number of images predicted at a time.
+// EvalBatch is the default batch size for prediction.
 const EvalBatch = 64
 
 // Evaluation holds what to evaluate, and how.
@@ -29,15 +29,15 @@ type Evaluation struct {
 	Cache *data.Cache
 	Split data.Split
 	Batch int // images predicted at a time; 0 is EvalBatch
-	// Target is what the predictor predicts: the cache's schema, which nil stands for, or
-	// its classes. Loss is what it was trained with; nil if that is unknown.
+	// Target is what the predictor predicts: the cache's schema (or nil), or its classes.
+	// Loss is its training loss; nil if unknown.
 	Target *labels.Schema
 	Loss   metric.Loss
-	// Full adds what is not needed during a run: intervals, the constant
-	// predictor, which is fitted to the train split, and the slices by size and
-	// brightness, which are measured in the images.
+	// Full adds metrics that are not needed during a run: intervals, the
+	// constant predictor, fitted to the train split, and slices by size and
+	// brightness, measured in the images.
 	Full bool
-	// Progress, when set, is called with the number of finished images.
+	// Progress, if set, is called with the number of finished images.
 	Progress func(done, total int)
 }
 
@@ -74,7 +74,7 @@ func Evaluate(ctx context.Context, p Predictor, e Evaluation) (_ metric.Result, 
 		if err != nil {
 			return metric.Result{}, err
 		}
-		// Beside the network's work, which has the other cores or a GPU.
+		// Runs at the same time as the network, which has the other cores or a GPU.
 		var measuring sync.WaitGroup
 		if traits != nil {
 			measuring.Go(func() { traits.measure(batch.Images, batch.Len()) })
@@ -110,7 +110,7 @@ func fitConstant(cache *data.Cache, target *labels.Schema) (*metric.Constant, er
 	})
 }
 
-// traits is what the images tell of the galaxies, by which figures are sliced.
+// traits holds properties measured in the images, by which metrics are sliced.
 type traits struct {
 	photometer       *data.Photometer
 	size, brightness metric.Trait

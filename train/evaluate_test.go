@@ -11,9 +11,9 @@ import (
 	"galaxy/train/objective"
 )
 
-// What intervals, constant, sizes and brightnesses add to an evaluation. The
-// images are the smallest that networks are tested with, so that predicting
-// takes as little time as it can: the share that is added is at its largest.
+// BenchmarkEvaluate measures what intervals, constant, sizes and brightnesses
+// add to an evaluation. The images are the smallest that networks are tested
+// with, so that predicting is fastest and the added fraction is largest.
 func BenchmarkEvaluate(b *testing.B) {
 	cache := testCache(b, 600)
 	cfg := testConfig(cache, 1)
@@ -44,13 +44,13 @@ func BenchmarkEvaluate(b *testing.B) {
 				examples += scores.Examples
 			}
 			b.ReportMetric(float64(examples)/b.Elapsed().Seconds(), "img/s")
-			// Which others at work on the machine change little.
+			// CPU time, which other work on the machine changes little.
 			b.ReportMetric(float64((processorTime(b)-begin).Microseconds())/float64(examples), "cpu-µs/img")
 		})
 	}
 }
 
-// processorTime is the time that the process has spent on all cores.
+// processorTime returns the CPU time that the process has spent on all cores.
 func processorTime(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -6,7 +6,7 @@ import (
 	"galaxy/graph"
 )
 
-// RunWith is Run with an observer of its steps that has the run's trainer.
+// RunWith is Run with a step observer that also gets the run's trainer.
 func RunWith(ctx context.Context, o Options, step func(*graph.Trainer, StepResult) error) (Summary, error) {
 	r := newRun(o)
 	r.Observers = append(r.Observers, trainerHook{r, step})

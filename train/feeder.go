@@ -9,21 +9,21 @@ import (
 	"galaxy/graph"
 )
 
-// feeder sends the batches of a loader to the devices, each while the step before
-// it is made.
+// feeder sends the batches of a loader to the devices, each while the previous
+// step runs.
 type feeder struct {
 	ready chan staged
 	stop  context.CancelFunc
 	done  chan struct{}
 }
 
-// staged is a batch that is on the devices, for the next step.
+// staged is a batch on the devices, ready for the next step.
 type staged struct {
 	ids      []int64
 	epoch    int
 	position int64         // of the loader, after the batch
 	copied   time.Duration // how long the copy took
-	err      error         // instead of a batch; the last there is
+	err      error         // replaces a batch; nothing follows it
 
 	dataWait, copyWait time.Duration // of the step, see Times
 }
@@ -36,7 +36,7 @@ func newFeeder(loader *data.Loader, trainer *graph.Trainer) *feeder {
 		for {
 			s := stage(ctx, loader, trainer)
 			select {
-			case f.ready <- s: // the step before is over
+			case f.ready <- s: // the previous step is done
 			case <-ctx.Done():
 				return
 			}
@@ -62,8 +62,8 @@ func stage(ctx context.Context, loader *data.Loader, trainer *graph.Trainer) sta
 	return staged{ids: slices.Clone(b.IDs), epoch: b.Epoch, position: loader.Position(), copied: time.Since(begin), err: err}
 }
 
-// next returns the next batch, which Trainer.Step then takes, or ctx's error when
-// that comes first, after which it may be called again.
+// next returns the next batch, to be used by Trainer.Step. If ctx ends first,
+// next returns ctx's error and may be called again.
 func (f *feeder) next(ctx context.Context) (s staged, err error) {
 	if err := ctx.Err(); err != nil {
 		return s, err
@@ -79,7 +79,7 @@ func (f *feeder) next(ctx context.Context) (s staged, err error) {
 	case <-ctx.Done():
 		return s, ctx.Err()
 	}
-	// The copy is the last that is done to a batch.
+	// The copy is the last work on a batch.
 	wait := time.Since(begin)
 	s.copyWait = min(wait, s.copied)
 	s.dataWait = wait - s.copyWait

@@ -44,14 +44,14 @@ func wantRates(t *testing.T, run string, o train.Options, steps ...int64) {
 	}
 }
 
-// The file of an observer from outside has each step once, however the run was ended and
-// resumed. TestRollBack does the same with rollbacks.
+// An external observer's file has each step once, however the run ended and resumed.
+// TestRollBack tests the same with rollbacks.
 func TestFileObserver(t *testing.T) {
 	cache := testCache(t, 60)
 	all := []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	broken := errors.New("broken")
-	// run trains the run in dir, with the observer or without, and ends it after a step: as a
-	// signal does, or, as a kill does, without a checkpoint.
+	// run trains the run in dir, with or without the observer, and ends it after a step: like
+	// a signal does or, if kill is set, without a checkpoint.
 	run := func(dir string, observed bool, after int64, kill bool) (train.Options, error) {
 		o := train.Options{Dir: dir, Config: testConfig(cache, 10), Cache: cache, Resume: true}
 		if observed {
@@ -106,7 +106,7 @@ func TestFileObserver(t *testing.T) {
 		if !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
-		wantRates(t, dir, o, 1, 2, 3, 4, 5, 6) // of which no checkpoint has the last two
+		wantRates(t, dir, o, 1, 2, 3, 4, 5, 6) // no checkpoint has the last two
 		finish(dir, all...)
 	})
 	t.Run("without the observer for a while", func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"galaxy/train/objective"
 )
 
-// Whatever config.json holds, there is a configuration that is sound or an error.
+// Any config.json gives a valid configuration or an error.
 func FuzzReadConfig(f *testing.F) {
 	whole, err := json.Marshal(train.Config{
 		Cache:     train.CacheRef{Path: "cache", Checksum: "x", Crop: 212},

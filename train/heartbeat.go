@@ -12,8 +12,8 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Heartbeat is the last sign of life of a run, for whoever watches over it without
-// touching it: a small JSON file that is replaced about once a second.
+// Heartbeat shows external monitoring that a run is alive: a small JSON file that
+// the run replaces about once a second.
 type Heartbeat struct {
 	Time  time.Time `json:"time"`
 	Phase string    `json:"phase"` // one of the phases below
@@ -21,7 +21,7 @@ type Heartbeat struct {
 	Total int64     `json:"total"` // steps of the whole run
 }
 
-// The phases of a run. The last one is the last there is, however the run has ended.
+// The phases of a run. Every run ends in the last one, however it ends.
 const (
 	PhaseStart    = "starting"
 	PhaseTrain    = "training"
@@ -49,11 +49,11 @@ func (h Heartbeat) Write(path string) error {
 	return nil
 }
 
-// EndHeartbeat says in the file at path, if there is one, that the run has ended.
+// EndHeartbeat records in the file at path, if it exists, that the run has ended.
 func EndHeartbeat(path string) {
 	if h, err := ReadHeartbeat(path); err == nil && h.Phase != PhaseEnd {
 		h.Time, h.Phase = time.Now(), PhaseEnd
-		_ = h.Write(path) // the run has ended: a heartbeat that cannot be written is no reason to fail
+		_ = h.Write(path) // the run has ended; a failed heartbeat is no reason to fail
 	}
 }
 

@@ -16,13 +16,12 @@ import (
 	"galaxy/train/metric"
 )
 
-// loop is the training loop. An evaluation and a checkpoint that are due after a step
-// come before the next step, so that a run that was stopped between the two makes them
-// when it is resumed.
+// loop is the training loop. An evaluation and a checkpoint due after a step are made
+// before the next step, so a run stopped in between makes them when it is resumed.
 func (r *run) loop(ctx context.Context) error {
 	work := ctx
 	if r.Cluster != nil {
-		work = context.WithoutCancel(ctx) // a worker stops only in the step in which all do
+		work = context.WithoutCancel(ctx) // a worker stops only together with all others, after the same step
 	}
 	r.saver.savedAt = time.Now()
 	r.feeder = newFeeder(r.loader, r.trainer)
@@ -81,8 +80,8 @@ func (r *run) loop(ctx context.Context) error {
 	}
 }
 
-// due returns whether something that happens every so many steps, and after the
-// last, happens after this one.
+// due returns whether something that happens every that many steps, and after
+// the last step, happens after this step.
 func due(step, every, total int64) bool {
 	return step == total || every > 0 && step > 0 && step%every == 0
 }
@@ -92,7 +91,8 @@ func (r *run) evaluationDue() bool {
 	return r.state.Evaluated < r.state.Step && due(r.state.Step, r.Config.EvalEvery, r.Config.Schedule.Total)
 }
 
-// early returns whether evaluations have not become better for long enough.
+// early returns whether the run should end early because evaluations have stopped
+// improving.
 func (r *run) early() bool {
 	return r.Config.Patience > 0 && r.state.SinceBest >= r.Config.Patience
 }
@@ -103,7 +103,7 @@ func (r *run) rate(step int64) float64 {
 }
 
 // step runs one step and counts it in the run's state. stop asks the workers of a
-// cluster to stop after it; stopped is true when one of them has asked.
+// cluster to stop after it; stopped is true if any worker has asked.
 func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) {
 	rate := r.rate(r.state.Step)
 	out, err := r.trainer.Step(graph.StepInput{
@@ -126,9 +126,9 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	}, out.Stop, nil
 }
 
-// evaluate scores the validation split and, when it is the best so far, saves a
-// checkpoint. All workers of a cluster evaluate, rather than wait for one: when signals
-// ends, they all stop in the same batch.
+// evaluate scores the validation split and, if the score is the best so far, saves a
+// checkpoint. In a cluster every worker evaluates. When signals ends, all workers stop
+// in the same batch.
 func (r *run) evaluate(ctx, signals context.Context) error {
 	var predictor Predictor = r.trainer
 	if r.Cluster != nil {
@@ -163,7 +163,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 	return r.save()
 }
 
-// save makes a checkpoint of the last step, if there is none yet.
+// save writes a checkpoint of the last step, if there is none yet.
 func (r *run) save() error {
 	if r.saver.needs(r.state) {
 		_ = r.beat(PhaseSave)
@@ -171,12 +171,12 @@ func (r *run) save() error {
 	return r.saver.save(r.state, r.trainer)
 }
 
-// saveAndWait is save, and returns when the checkpoint is on the disk.
+// saveAndWait calls save and waits until the checkpoint is on the disk.
 func (r *run) saveAndWait() error { return errors.Join(r.save(), r.saver.finish()) }
 
-// end is called with what ends the loop before its last step. It saves what was done
-// when that is a lost worker, the end of the context or another worker's stop, and says
-// how to resume.
+// end is called with the error that ends the loop before its last step. If the cause is
+// a lost worker, the end of the context or another worker's stop, it saves a checkpoint
+// and adds how to resume.
 func (r *run) end(err error) error {
 	switch {
 	case errors.Is(err, session.ErrWorkerLost):
@@ -195,8 +195,8 @@ func (r *run) end(err error) error {
 	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
 }
 
-// workerLost saves what was done before a worker was lost, since a step in which one is
-// lost changes nothing, and says how to resume.
+// workerLost saves a checkpoint after a worker was lost, which is safe because the
+// interrupted step changes nothing, and adds how to resume.
 func (r *run) workerLost(err error) error {
 	saved := r.saveAndWait()
 	what := "to go on from the chief's last checkpoint"

@@ -20,8 +20,8 @@ type field struct {
 	value any
 }
 
-// stepFields and evaluationFields are what the metrics files say. The names are
-// part of the format: see docs/run-folder.md.
+// stepFields and evaluationFields return the content of the metrics files. The
+// names are part of the format: see docs/run-folder.md.
 func stepFields(r StepResult) []field {
 	var loss, norm, scale any = r.Loss, r.GradientNorm, nil
 	if r.Skipped {
@@ -61,7 +61,7 @@ func evaluationFields(r EvaluationResult) []field {
 	}
 }
 
-// defined is a figure's number, nil for one that is not defined: null in JSON, an
+// defined returns a metric's number, or nil if it is undefined: null in JSON, an
 // empty cell in CSV, no point in TensorBoard.
 func defined(v metric.Value) any {
 	if v.IsZero() {
@@ -70,9 +70,9 @@ func defined(v metric.Value) any {
 	return float64(v)
 }
 
-// metricsFiles are the metrics in the three forms that every run writes, a line every so many
-// steps and one every evaluation. A form of the same metrics is added here; any other file is
-// an Observer of Options.Observers.
+// metricsFiles returns the metrics files of every run in three formats, with a line every
+// that many steps and a line per evaluation. Add another format of the same metrics here; any
+// other file is an Observer of Options.Observers.
 func metricsFiles(every int64) []FileObserver {
 	columns := csvColumns()
 	return []FileObserver{
@@ -109,7 +109,7 @@ func (t *textMetrics) write(fields []field) error {
 	return err
 }
 
-// jsonLine is one object in the order of the fields.
+// jsonLine returns one object with the fields in order.
 func jsonLine(fields []field) ([]byte, error) {
 	var b bytes.Buffer
 	for i, f := range fields {
@@ -127,7 +127,7 @@ func jsonLine(fields []field) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// csvColumns returns the columns of both kinds of lines; a line leaves the other kind's empty.
+// csvColumns returns the columns of both kinds of lines; in a line the other kind's are empty.
 func csvColumns() []string {
 	var names []string
 	seen := map[string]bool{}
@@ -157,7 +157,7 @@ func csvLine(columns []string) func(fields []field) ([]byte, error) {
 func csvRow(row []string) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
-	_ = w.Write(row) // a Builder takes everything
+	_ = w.Write(row) // writing to a Builder never fails
 	w.Flush()
 	return b.String()
 }
@@ -172,10 +172,10 @@ type boardMetrics struct {
 	every int64
 }
 
-// FileName returns the name that TensorBoard knows event files by.
+// FileName returns a name that TensorBoard recognizes as an event file.
 func (*boardMetrics) FileName() string { return eventsName }
 
-// Open is FileObserver's.
+// Open implements FileObserver.
 func (b *boardMetrics) Open(path string, size int64) (err error) {
 	b.Writer, err = events.OpenAppend(path, size)
 	return err
@@ -197,7 +197,7 @@ func (b *boardMetrics) OnEvaluation(r EvaluationResult) error {
 	return b.write(r.Step, r.Time, "evaluation/", evaluationFields(r))
 }
 
-// write makes a curve of every fractional number.
+// write adds a point to a curve for every fractional number.
 func (b *boardMetrics) write(step int64, wall time.Time, prefix string, fields []field) error {
 	var scalars []events.Scalar
 	for _, f := range fields {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// notifier informs others of a run: its observers, and whoever reads the heartbeat.
+// notifier informs a run's observers and writes its heartbeat.
 type notifier struct {
 	observers []Observer
 	heartbeat string // file; "" for none
 	last      Heartbeat
 }
 
-// observers returns all observers of the run, its metrics files first, and those of them
-// that write a file of the run folder. Workers other than the chief have no run folder,
-// and no such observers.
+// observers returns all observers of the run, its metrics files first, and separately
+// the observers that write a file of the run folder. Workers other than the chief have
+// no run folder, so no such observers.
 func (p *setup) observers() (all []Observer, files []FileObserver, err error) {
 	for _, f := range metricsFiles(p.Config.LogEvery) {
 		all = append(all, f)

@@ -17,8 +17,8 @@ type StepResult struct {
 	// LossScale and Skipped are defined as in graph.StepOutput.
 	LossScale float64
 	Skipped   bool
-	// LearningRate is that of this update, with the factor of Config.Plateau; also if
-	// it was skipped.
+	// LearningRate is the rate of this step, including the factor of Config.Plateau,
+	// also if the update was skipped.
 	LearningRate float64
 	Examples     int
 	IDs          []int64 // GalaxyIDs of the batch, valid during the call
@@ -54,17 +54,17 @@ type EvaluationResult struct {
 	Step  int64
 	Total int64
 	Epoch int
-	// TrainLoss is the mean loss of the steps since the evaluation before.
+	// TrainLoss is the mean loss of the steps since the previous evaluation.
 	TrainLoss float64
 	Scores    metric.Scores
-	// Best is true when no evaluation before had a lower RMSE.
+	// Best is true if no earlier evaluation had a lower RMSE.
 	Best bool
 	Time time.Time
 }
 
-// Observer is notified of a run as it goes. An error ends the run; nothing of the
-// step that it was notified of is saved, and a resume cuts off the lines that other
-// observers wrote of it.
+// Observer is notified of a run's steps and evaluations. An error ends the run: the
+// current step is not saved, and a resume cuts off the lines that other observers
+// wrote for it.
 type Observer interface {
 	OnStep(StepResult) error
 	OnEvaluation(EvaluationResult) error
@@ -72,14 +72,14 @@ type Observer interface {
 
 // FileObserver is an Observer that writes a file of the run folder. Each step and each
 // evaluation is in that file once: a checkpoint records how long the file was, and a run
-// that resumes, or rolls back, cuts it to that length and appends. TextFile implements all
-// but Observer, for a file of text lines.
+// that resumes, or rolls back, cuts it to that length and appends. TextFile implements
+// everything except Observer, for a file of text lines.
 //
-// Several workers have one run folder: a FileObserver is notified on the chief alone.
+// Several workers share one run folder: a FileObserver is notified on the chief only.
 type FileObserver interface {
 	Observer
 	// FileName returns the name of the file in the run folder. Other observers must
-	// not have the same.
+	// use other names.
 	FileName() string
 	// Open opens the file at path, to append after its first size bytes, and removes what
 	// follows them. Size 0 starts the file again, whether it exists or not. It is called

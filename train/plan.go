@@ -17,37 +17,38 @@ import (
 	"galaxy/train/objective"
 )
 
-// Plan is a run as a person states it. It is a Config in which lengths are still steps, epochs,
-// percentages or times, and the batch and the class weights may be left to be found: the numbers
-// depend on the cache and the devices. DefaultPlan or PlanOf begins one; Resolve makes the Config.
+// Plan holds the settings of a run as a person gives them: a Config in which lengths are still
+// steps, epochs, percentages or times, and the batch and the class weights may still be open,
+// because they depend on the cache and the devices. DefaultPlan or PlanOf starts one; Resolve
+// makes the Config.
 //
-// The tag config names the fields of Config, by their paths in config.json, that are made of a
-// field.
+// The tag config names the fields of Config, by their paths in config.json, that a field
+// decides.
 type Plan struct {
-	// Config has the settings that are stated as they are computed with. Resolve overwrites the
-	// fields that the others are for.
+	// Config holds the settings that need no conversion. Resolve overwrites the fields that
+	// other fields of Plan decide.
 	Config Config
 	Recipe RecipeName `config:"recipe"`
 	// Data is the cache's folder.
 	Data string `config:"cache.path cache.checksum cache.split_seed cache.crop model.size model.channel_mean model.channel_std"`
-	// The length of the run is Epochs or Steps, or the steps that fit into Budget, the time from
-	// the start of the command to its end. 0 is none of these; Epochs count before Steps.
+	// The length of the run is Epochs, or Steps, or as many steps as fit into Budget, the time
+	// from the start of the command to its end. 0 is unset; Epochs take precedence over Steps.
 	Epochs Count `config:"schedule.total_steps"`
 	Steps  Count `config:"schedule.total_steps"`
 	Budget Time  `config:"budget.seconds"`
 	Batch  Batch `config:"batch"`
-	// Images says where the images of the train split are.
+	// Images is where the images of the train split are kept.
 	Images Place `config:"hold_on_device"`
-	// Weights are those of Config.Objective.
+	// Weights sets Config.Objective.Weights.
 	Weights Weights  `config:"objective.weights"`
 	Warmup  Duration `config:"schedule.warmup_steps"`
-	// Sizes are image sizes and for how long each is trained on.
+	// Sizes are image sizes and how long to train on each.
 	Sizes           Phases   `config:"sizes"`
 	EvalEvery       Duration `config:"eval_every"`
 	CheckpointEvery Every    `config:"checkpoint_every checkpoint_seconds"`
 }
 
-// PlanOf returns the plan that Resolve makes cfg of, on the same cache.
+// PlanOf returns the plan that Resolve turns into cfg, on the same cache.
 func PlanOf(cfg Config) Plan {
 	steps := func(n int64) Duration { return Duration{float64(n), Steps} }
 	p := Plan{
@@ -67,9 +68,9 @@ func PlanOf(cfg Config) Plan {
 	return p
 }
 
-// Resolve returns the Config of a run of p on cache, on the devices of each of so many workers.
-// What cannot be resolved is an error; the other fields are for Config.Validate to check. A run
-// of a Budget has MaxSteps for now, unless Steps says how many it has: see FitBudget.
+// Resolve returns the Config of a run of p on cache; devices are each worker's. Settings that
+// cannot be resolved are an error; Config.Validate checks the other fields. With a Budget the
+// length is MaxSteps for now, unless Steps is set: see FitBudget.
 func (p Plan) Resolve(cache *data.Cache, devices []string, workers int) (Config, error) {
 	cfg, err := p.place(cache, devices)
 	if err != nil {
@@ -91,7 +92,7 @@ func (p Plan) Resolve(cache *data.Cache, devices []string, workers int) (Config,
 	return cfg, err
 }
 
-// place returns the Config but for what follows from the batch.
+// place returns the Config except the fields that depend on the batch.
 func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 	cfg := p.Config
 	path, err := filepath.Abs(p.Data)
@@ -161,15 +162,15 @@ func (p Plan) setLength(cfg *Config, epoch int64, workers int) error {
 	return errors.Join(errs...)
 }
 
-// OfSteps returns the Config of a run of p that has total steps, whatever p says of its length.
+// OfSteps returns the Config of a run of p that has total steps, whatever length p has.
 func (p Plan) OfSteps(cache *data.Cache, devices []string, total int64) (Config, error) {
 	p.Epochs, p.Steps = 0, Count(total)
 	cfg, err := p.Resolve(cache, devices, 1)
 	return cfg, errors.Join(err, cfg.Validate())
 }
 
-// FindBatch returns p with the batch that AutoBatch stands for: see LargestBatch. o needs the
-// Cache, and how much memory of the GPUs is taken. Other batches are left as they are.
+// FindBatch returns p with AutoBatch replaced by the largest batch that fits: see
+// LargestBatch. Of o it needs Cache and GPUMemory. Other batches do not change.
 func (p Plan) FindBatch(ctx context.Context, o Options, devices []string, workers int, told func(batch int, fits bool)) (Plan, error) {
 	if p.Batch != AutoBatch {
 		return p, nil
@@ -192,8 +193,8 @@ func (p Plan) FindBatch(ctx context.Context, o Options, devices []string, worker
 	return p, err
 }
 
-// FieldPaths returns the path in config.json of the field of p that field points to, or those of
-// the fields that are made of it; none if it points elsewhere.
+// FieldPaths returns the path in config.json of the field of p that field points to, or the
+// paths of the fields that it decides; none if it points elsewhere.
 func (p *Plan) FieldPaths(field any) []string {
 	v := reflect.ValueOf(p).Elem()
 	for i := range v.NumField() {
@@ -222,7 +223,7 @@ func pathOf(path string, v reflect.Value, field any) string {
 	return ""
 }
 
-// of returns the weights for a head; those that are balanced follow from the train split.
+// of returns the weights for a head; balanced weights are computed from the train split.
 func (w Weights) of(head objective.Head, cache *data.Cache) ([]float64, error) {
 	if !w.Balanced {
 		return w.Values, nil

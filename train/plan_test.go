@@ -16,7 +16,7 @@ import (
 
 var cpu = []string{"/device:CPU:0"}
 
-// The plan of a Config is resolved to the Config.
+// PlanOf(cfg) resolves to cfg.
 func TestPlanOf(t *testing.T) {
 	cache := testCache(t, 60)
 	cfg := testConfig(cache, 40)
@@ -41,15 +41,15 @@ func TestPlanOf(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want.Cache.Path = got.Cache.Path // absolute, in one of them
+		want.Cache.Path = got.Cache.Path // one of them is absolute
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v\nexpected %+v", name, got, want)
 		}
 	}
 }
 
-// Every recipe, with every optimizer and head, is sound; a rate, a decay and a loss go with the
-// optimizer and the head that they were found for.
+// Every recipe, with every optimizer and head, is sound; a rate, a decay and a loss are used
+// only with the optimizer and the head that they were tuned for.
 func TestRecipes(t *testing.T) {
 	cache := testCache(t, 60)
 	for _, recipe := range append(train.RecipeNames(), "") {
@@ -59,7 +59,7 @@ func TestRecipes(t *testing.T) {
 				like.Recipe = train.RecipeName(recipe)
 				like.Config.Optimizer.Kind, like.Config.Objective.Head = kind, head
 				p := train.DefaultPlan(like)
-				p.Config.Optimizer.Kind, p.Config.Objective.Head = kind, head // as whoever chose them does
+				p.Config.Optimizer.Kind, p.Config.Objective.Head = kind, head // as if the user chose them
 				p = train.DefaultPlan(p)
 				p.Config.Optimizer.Kind, p.Config.Objective.Head = kind, head
 				p.Steps, p.Batch = 40, 8
@@ -82,7 +82,7 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-// What cannot be resolved names the setting.
+// The error names the setting that cannot be resolved.
 func TestResolveErrors(t *testing.T) {
 	cache := testCache(t, 60)
 	for field, change := range map[string]func(p *train.Plan){
@@ -115,7 +115,7 @@ func TestResolveErrors(t *testing.T) {
 	}
 }
 
-// What differs names what decides, and not what follows from it.
+// Changes names the field that decides, not the fields computed from it.
 func TestChanges(t *testing.T) {
 	cfg := train.Config{Batch: 8, Schedule: train.Schedule{Total: 10, Warmup: 2, Rate: .1}, EvalEvery: 5, Keep: 1}
 	other := cfg
@@ -127,8 +127,8 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// What a person states becomes numbers of the cache: 60 examples, of which the train split has
-// some, in batches of 8.
+// A person's settings become numbers for the cache: 60 examples, some of them in the train
+// split, in batches of 8.
 func TestResolve(t *testing.T) {
 	cache := testCache(t, 60)
 	epoch := int64(len(cache.Labelled(data.Train, cache.Schema())) / 8)

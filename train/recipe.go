@@ -11,16 +11,16 @@ import (
 // Recipe is a named set of defaults. docs/recipe.md has the experiments behind each.
 type Recipe struct {
 	Name RecipeName
-	// Doc says in one line where it comes from.
+	// Doc is one line about its origin.
 	Doc string
-	// Set sets the fields of a Plan that the recipe has an opinion on.
+	// Set sets the fields of a Plan that the recipe decides.
 	Set func(p *Plan)
 }
 
 // RecipeName is the name of one of Recipes, "" for none.
 type RecipeName string
 
-// Recipes are all there are.
+// Recipes lists all recipes.
 var Recipes = []Recipe{
 	{"original", "the Keras design that this project started from, as far as its documents say: ResNet34 with dropout, focal loss, a constant rate", func(p *Plan) {
 		c := &p.Config
@@ -59,8 +59,8 @@ func (n *RecipeName) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// apply sets what r says in p, the defaults that go with like. A rate and a weight decay
-// are those of r's optimizer and a loss that of its head: beside others they do not count.
+// apply sets r's defaults in p, given the choices in like. r's rate and weight decay apply
+// only with r's optimizer, and its loss only with its head.
 func (r Recipe) apply(p *Plan, like Config) {
 	plain := p.Config
 	r.Set(p)

@@ -8,8 +8,8 @@ import (
 	"galaxy/train/checkpoint"
 )
 
-// finite checks every step before an observer is notified of it, so that none writes what
-// cannot be resumed from.
+// finite checks every step before observers are notified of it, so that no file records a
+// step that a run cannot resume from.
 type finite struct {
 	notice  func(string)
 	skipped int // steps in a row
@@ -30,7 +30,7 @@ func (f *finite) check(r StepResult) error {
 	f.skipped++
 	what := fmt.Sprintf("step %d: %s (learning rate %.3g, GalaxyIDs %v)", r.Step, wrong, r.LearningRate, r.IDs)
 	if r.Skipped && f.skipped < maxSkips {
-		if r.LossScale <= 1 { // otherwise the next step has a smaller scale, and all is well
+		if r.LossScale <= 1 { // otherwise the next step has a smaller scale
 			f.notice(what + ": the update was left out")
 		}
 		return nil
@@ -41,9 +41,9 @@ func (f *finite) check(r StepResult) error {
 	return errors.New(what)
 }
 
-// rollBack rolls back to a checkpoint because of numbers that are not finite, and
-// continues with the batches that come next, or returns why it does not. All workers of a
-// cluster have met the same numbers.
+// rollBack rolls back to a checkpoint because of non-finite numbers and continues with
+// the next batches, or returns why it cannot. All workers of a cluster have seen the same
+// numbers.
 func (r *run) rollBack(why error) (err error) {
 	if r.Config.OnNonFinite != RollBack || r.state.Rollbacks == maxRollbacks {
 		if r.state.Rollbacks > 0 {

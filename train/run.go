@@ -14,36 +14,37 @@ import (
 	"galaxy/train/objective"
 )
 
-// ErrStopped is returned by a run that its context ended: a checkpoint of its
-// last step has been saved, and Run with Resume continues from there.
+// ErrStopped is returned by a run whose context ended. It has saved a
+// checkpoint of its last step, and Run with Resume continues from there.
 var ErrStopped = errors.New("stopped before the last step; resume to go on")
 
 // Options are what Run needs in addition to the Config.
 type Options struct {
 	Dir    string
 	Config Config
-	// Cache is open and the one that Config.Cache names.
+	// Cache is the open cache that Config.Cache names.
 	Cache *data.Cache
-	// Cluster, when set, has other processes that Run with the same Config at the
-	// same time. Only the chief uses Dir: it reads and writes the run.
+	// Cluster, if set, connects other processes that call Run with the same
+	// Config at the same time. Only the chief uses Dir: it reads and writes the
+	// run.
 	Cluster *session.Cluster
-	// GPUMemory sets how much of each GPU's memory the run takes.
+	// GPUMemory sets how much of each GPU's memory the run may use.
 	GPUMemory session.GPUMemory
-	// Version is the program's. All workers must have the same.
+	// Version is the program's version. All workers must have the same.
 	Version string
 	// Resume continues from the last checkpoint in Dir, or starts a new run if
 	// there is none. Without it Dir must not exist.
 	Resume bool
-	// Heartbeat is a file to write signs of life to; "" is none. Another run must
-	// not write the same.
+	// Heartbeat is the file to write heartbeats to; "" is none. Each run needs
+	// its own.
 	Heartbeat string
 	// Observers are notified of every step and evaluation, after the run's own
-	// metrics files. See FileObserver for one that writes a file.
+	// metrics files. An observer that writes a file is a FileObserver.
 	Observers []Observer
-	// Started, when set, is called before the first step with the number of steps
+	// Started, if set, is called before the first step with the number of steps
 	// of the checkpoint that the run resumes from; 0 for a new run.
 	Started func(step int64)
-	// Notice, when set, is called with what a person should know.
+	// Notice, if set, is called with messages for the user.
 	Notice func(text string)
 }
 
@@ -55,7 +56,7 @@ type Summary struct {
 	Early bool `json:"stopped_early,omitempty"`
 }
 
-// setup is what a run is built from: its options, and what they mean on this machine.
+// setup holds a run's options and the devices, machine and objective found for them.
 // Run, LargestBatch and FitBudget all start with one.
 type setup struct {
 	Options
@@ -64,7 +65,7 @@ type setup struct {
 	machine   string   // as Config.Machine
 }
 
-// check returns why the configuration cannot be trained on the cache.
+// check returns an error if the configuration cannot be trained on the cache.
 func (p *setup) check() error {
 	if err := p.Config.Validate(); err != nil {
 		return err
@@ -89,7 +90,7 @@ func (p *setup) resolve() (err error) {
 	return err
 }
 
-// session is how the run's graph is run.
+// session returns the session configuration for the run's graph.
 func (p *setup) session() session.Config {
 	return session.Config{Threads: p.Config.Threads, GPUMemory: p.GPUMemory, XLA: p.Config.XLA}
 }
@@ -97,10 +98,10 @@ func (p *setup) session() session.Config {
 // chief returns whether this process reads and writes the run folder.
 func (p *setup) chief() bool { return p.Cluster.Index() == 0 }
 
-// examples are the examples of the train split.
+// examples returns the examples of the train split.
 func (p *setup) examples() []int { return p.Cache.Labelled(data.Train, p.Config.Target()) }
 
-// trainerConfig is the training graph's configuration for a batch of so many examples.
+// trainerConfig returns the training graph's configuration for a batch size.
 func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 	cfg, held := p.Config, 0
 	if cfg.HoldOnDevice {
@@ -114,8 +115,8 @@ func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 	}
 }
 
-// newTrainer builds the training graph for a batch of so many examples. The chief's
-// weights are those that load puts there; the other workers get a copy of them.
+// newTrainer builds the training graph for a batch size. load sets the chief's
+// weights; the other workers get a copy.
 func (p *setup) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph.Trainer, err error) {
 	t, err := graph.NewTrainer(p.trainerConfig(batch))
 	if err != nil {
@@ -142,9 +143,9 @@ func (p *setup) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph
 	return t, nil
 }
 
-// run is a Run under way. Each of its duties has one owner: begin.go reads and builds
-// what the run needs, loop.go trains, saver keeps the checkpoints, notifier informs
-// others.
+// run is a training run in progress. Each duty has one owner: begin.go reads and
+// builds what the run needs, loop.go trains, saver keeps the checkpoints, notifier
+// informs observers.
 type run struct {
 	*setup
 	trainer *graph.Trainer
@@ -156,9 +157,9 @@ type run struct {
 	notify  *notifier
 }
 
-// Run trains until Config.Schedule.Total steps are done and leaves the last
-// and the best checkpoint in the run folder. It writes nothing before all that
-// the run needs has been found sound.
+// Run trains until Config.Schedule.Total steps are done and leaves the last and
+// the best checkpoint in the run folder. It writes nothing before all checks
+// have passed.
 func Run(ctx context.Context, o Options) (Summary, error) { return newRun(o).run(ctx) }
 
 func newRun(o Options) *run {

@@ -38,12 +38,12 @@ const testSize = 32
 func testCache(t testing.TB, examples int) *data.Cache {
 	t.Helper()
 	return testCacheOf(t, labels.GalaxyZoo(), examples, func(y float64) map[string]float64 {
-		// Everybody says smooth, in between and nothing odd, or else star.
+		// All volunteers say either smooth, in between and nothing odd, or star.
 		return map[string]float64{"Class1.1": y, "Class1.3": 1 - y, "Class7.2": y, "Class6.2": 1}
 	})
 }
 
-// testCacheOf has labels of a schema, by the brightness from 0 to 1.
+// testCacheOf is testCache with labels of a schema, from the brightness, 0 to 1.
 func testCacheOf(t testing.TB, schema *labels.Schema, examples int, votes func(brightness float64) map[string]float64) *data.Cache {
 	t.Helper()
 	dir := t.TempDir()
@@ -137,7 +137,7 @@ func (h hook) OnEvaluation(r train.EvaluationResult) error {
 	return h.evaluation(r)
 }
 
-// timeless leaves out of metrics what the clock decides.
+// timeless returns metrics without the values that depend on the clock.
 func timeless(t *testing.T, file string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
@@ -161,8 +161,8 @@ func bundle(t *testing.T, run string) []byte {
 	return raw
 }
 
-// resumeEquals stops a run after a step, and compares it, resumed, with one that was
-// not stopped.
+// resumeEquals stops a run after a step, resumes it, and compares it with an
+// uninterrupted run.
 func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summary, after int64) {
 	stopped := o
 	stopped.Dir = filepath.Join(t.TempDir(), "run")
@@ -176,7 +176,7 @@ func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summar
 	if _, err := train.Run(ctx, stopped); !errors.Is(err, train.ErrStopped) {
 		t.Fatalf("got %v, expected ErrStopped", err)
 	}
-	// What a crash leaves behind the checkpoint must not be there twice.
+	// Lines that a crash left after the checkpoint must not appear twice.
 	jsonl := filepath.Join(stopped.Dir, "metrics.jsonl")
 	f, err := os.OpenFile(jsonl, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -237,12 +237,12 @@ func TestResumeIsExact(t *testing.T) {
 
 	for name, after := range map[string]int64{
 		"between checkpoints":  5,
-		"during an evaluation": 8, // it is due next, and finds ctx ended
+		"during an evaluation": 8, // an evaluation is due next, and ctx has ended
 	} {
 		t.Run(name, func(t *testing.T) { resumeEquals(t, o, uncut.Dir, want, after) })
 	}
 	t.Run("bfloat16", func(t *testing.T) {
-		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // which remembers the kernels
+		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // the stored filter algorithms are there
 		o := o
 		o.Config.Model.Precision = network.BFloat16
 		uncut := o
@@ -278,7 +278,7 @@ func TestResumeIsExact(t *testing.T) {
 		}
 	})
 	t.Run("best lost in a crash", func(t *testing.T) {
-		// Between a checkpoint and its mark BEST still names the one before.
+		// Between writing a checkpoint and marking it, BEST still names the previous one.
 		checkpoints := filepath.Join(uncut.Dir, "checkpoints")
 		if err := os.Remove(filepath.Join(checkpoints, "BEST")); err != nil {
 			t.Fatal(err)
@@ -335,14 +335,14 @@ func TestResumeIsExact(t *testing.T) {
 		if _, err := train.Run(t.Context(), next); err != nil {
 			t.Fatal(err)
 		}
-		// One step with next to no learning rate moves only the averages.
+		// One step with almost no learning rate changes only the averages.
 		if d := loss - want.Best.RMSE; !(d > -.1 && d < .1) {
 			t.Errorf("RMSE %v, expected about the %v of the run it began from", loss, want.Best.RMSE)
 		}
 	})
 }
 
-// Evaluations that do not become better lower the rate, and end the run.
+// Evaluations that do not improve lower the rate and then end the run.
 func TestPlateauAndPatience(t *testing.T) {
 	cache := testCache(t, 60)
 	o := train.Options{Config: testConfig(cache, 60), Cache: cache, Dir: filepath.Join(t.TempDir(), "run")}
@@ -375,14 +375,14 @@ func TestPlateauAndPatience(t *testing.T) {
 	if again, err := train.Run(t.Context(), o); err != nil || !cmp.Equal(again, got) {
 		t.Errorf("resumed: %+v, %v, expected %+v and no step", again, err, got)
 	}
-	// More patience goes on.
+	// More patience continues the run.
 	o.Config.Patience += 3
 	if more, err := train.Run(t.Context(), o); err != nil || more.Step <= got.Step {
 		t.Errorf("with more patience: %+v, %v, expected more steps than %d", more, err, got.Step)
 	}
 }
 
-// A checkpoint that cannot be written, beside the steps, ends the run.
+// A checkpoint that cannot be written, while steps run, ends the run.
 func TestFailedSaveEndsTheRun(t *testing.T) {
 	cache := testCache(t, 60)
 	o := train.Options{Config: testConfig(cache, 1000), Cache: cache, Dir: filepath.Join(t.TempDir(), "run")}
@@ -396,7 +396,7 @@ func TestFailedSaveEndsTheRun(t *testing.T) {
 		return nil
 	}}}
 	_, err := train.Run(t.Context(), o)
-	// That of step 2 may be there and not yet have its mark.
+	// The checkpoint of step 2 may exist and not yet be marked.
 	if err == nil || !regexp.MustCompile("save checkpoint|the checkpoint of LATEST").MatchString(err.Error()) || last > 6 {
 		t.Errorf("got %v after step %d, expected the error of the checkpoint of step 4, or of step 2, soon", err, last)
 	}
@@ -416,7 +416,7 @@ func TestNonFiniteLossNamesTheStep(t *testing.T) {
 	}
 	wantJSON(t, o.Dir)
 
-	// Leaving updates out helps only where it is not the weights.
+	// Skipping updates helps only if the weights are not at fault.
 	o.Dir, o.Config.OnNonFinite = filepath.Join(t.TempDir(), "skipping"), train.SkipUpdate
 	o.Config.Schedule.Total, o.Config.CheckpointEvery = 100, 0
 	var notices []string
@@ -444,7 +444,7 @@ func wantJSON(t *testing.T, run string) {
 	}
 }
 
-// An evaluation may be the first to meet weights that went wrong.
+// An evaluation may be the first to find non-finite weights.
 func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 	cache := testCache(t, 40)
 	o := train.Options{
@@ -457,8 +457,8 @@ func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 	}
 }
 
-// A run whose weights went wrong goes back and on with other batches, as one does that
-// is cut after that.
+// A run whose weights are not finite rolls back and continues with other batches, and
+// so does a run that is interrupted after that.
 func TestRollBack(t *testing.T) {
 	cache := testCache(t, 60)
 	o := train.Options{Config: testConfig(cache, 10), Cache: cache}
@@ -510,7 +510,8 @@ func TestRollBack(t *testing.T) {
 		return steps, ids, notices, got, err
 	}
 
-	// Checkpoints are made after 3, 6, 9, and of the best evaluations after 4, 8.
+	// There are checkpoints after steps 3, 6 and 9, and after the best evaluations, 4 and
+	// 8.
 	dir := filepath.Join(t.TempDir(), "run")
 	steps, ids, notices, got, err := run(dir, 0, 7)
 	if err != nil || got.Step != 10 {
@@ -525,7 +526,7 @@ func TestRollBack(t *testing.T) {
 	if slices.Equal(ids[6], ids[7]) {
 		t.Errorf("step 7 was made twice with the galaxies %v", ids[6])
 	}
-	// What is cut after it has gone back ends alike.
+	// A run interrupted after a rollback ends the same.
 	cut := filepath.Join(t.TempDir(), "cut")
 	if _, _, _, _, err := run(cut, 8, 7); !errors.Is(err, train.ErrStopped) {
 		t.Fatal(err)
@@ -543,18 +544,18 @@ func TestRollBack(t *testing.T) {
 		wantRates(t, run, o, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	}
 
-	// The second time it is the best.
+	// The second time it rolls back to the best.
 	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "again"), 0, 7, 7)
 	if err != nil || len(notices) != 2 || !strings.Contains(notices[1], "going back to step 4, ") {
 		t.Errorf("got %v, notices %q, expected the second to go back to step 4", err, notices)
 	}
-	// Weights that an evaluation meets first.
+	// An evaluation finds the non-finite weights first.
 	steps, _, notices, _, err = run(filepath.Join(t.TempDir(), "evaluation"), 0, 4)
 	if err != nil || len(notices) != 1 || !strings.Contains(notices[0], "is NaN: not finite; going back to step 3, ") {
 		t.Errorf("got %v after the steps %v, notices %q", err, steps, notices)
 	}
 
-	// It is given up where nothing helps.
+	// The run gives up if nothing helps.
 	o.Config.Schedule = train.Schedule{Kind: train.Constant, Rate: 1e25, Total: 20}
 	o.Config.Optimizer, o.Config.EvalEvery = graph.Optimizer{Kind: graph.SGD}, 0
 	_, _, notices, _, err = run(filepath.Join(t.TempDir(), "bad"), 0)
@@ -563,8 +564,7 @@ func TestRollBack(t *testing.T) {
 	}
 }
 
-// What is refused leaves nothing behind that would be in the way of trying
-// again.
+// A rejected run leaves nothing behind that would prevent another try.
 func TestRefusedRunLeavesNothing(t *testing.T) {
 	cache, small := testCache(t, 40), testCache(t, 8)
 	if n := small.Manifest().Counts.Validation; n != 0 {

@@ -19,21 +19,21 @@ import (
 
 const checkpointsName = "checkpoints"
 
-// saver owns what a run keeps on the disk: the lock on the folder, the checkpoints and
+// saver owns what a run stores on the disk: the lock on the folder, the checkpoints and
 // the files of its FileObservers. It decides whether a checkpoint is needed, and writes
-// it while the steps go on. On workers other than the chief it saves nothing.
+// it while the steps continue. On workers other than the chief it saves nothing.
 type saver struct {
 	setup  *setup
 	config json.RawMessage // setup.Config, as config.json has it
 	store  *checkpoint.Store
 	locked *os.File
 
-	files []FileObserver // all that the run has
-	open  []FileObserver // those that are open
+	files []FileObserver // all files of the run
+	open  []FileObserver // the open files
 
 	saved   int64      // step of the newest checkpoint, -1 for none
-	savedAt time.Time  // when that checkpoint, or else the run, was started
-	saving  chan error // receives the result of the checkpoint that is being written; nil for none
+	savedAt time.Time  // when that checkpoint was started; before the first, when the run was
+	saving  chan error // receives the result of the checkpoint being written; nil if none is
 }
 
 func newSaver(p *setup, dir string) *saver {
@@ -46,8 +46,8 @@ func (s *saver) lock() (err error) {
 	return err
 }
 
-// latest returns the checkpoint to resume from, nil if there is none, and removes what
-// was written after it.
+// latest returns the checkpoint to resume from, nil if there is none, and removes
+// everything written after it.
 func (s *saver) latest() (*checkpoint.Checkpoint, error) {
 	last, damaged, err := s.store.Latest()
 	if damaged != nil {
@@ -68,7 +68,7 @@ func (s *saver) latest() (*checkpoint.Checkpoint, error) {
 		}
 	}
 	if b := last.State.Best; b != nil {
-		// A crash may have come between the checkpoint and its mark.
+		// A crash may have prevented the mark after the checkpoint was written.
 		if err := s.store.MarkBest(b.Step); err != nil {
 			return nil, err
 		}
@@ -77,8 +77,8 @@ func (s *saver) latest() (*checkpoint.Checkpoint, error) {
 	return last, nil
 }
 
-// rollback returns the checkpoint to roll back to from state, and removes those after
-// it: the latest, or, if the run has rolled back to that before, the best.
+// rollback returns the checkpoint to roll back to from state: the latest or, if the
+// run has rolled back to that one before, the best. It removes later checkpoints.
 func (s *saver) rollback(state checkpoint.State) (*checkpoint.Checkpoint, error) {
 	if err := s.finish(); err != nil {
 		return nil, err
@@ -97,14 +97,14 @@ func (s *saver) rollback(state checkpoint.State) (*checkpoint.Checkpoint, error)
 	return to, s.store.Rewind(to.State.Step)
 }
 
-// due returns whether a checkpoint of state is due, by its step or by the time.
+// due returns whether a checkpoint of state is due, by step or by time.
 func (s *saver) due(state checkpoint.State) bool {
 	cfg := s.setup.Config
 	return due(state.Step, cfg.CheckpointEvery, cfg.Schedule.Total) ||
 		cfg.CheckpointSeconds > 0 && state.Step > 0 && time.Since(s.savedAt).Seconds() >= cfg.CheckpointSeconds
 }
 
-// outdate makes the next save write a checkpoint even if there is one of its step.
+// outdate makes the next save write a checkpoint even if its step already has one.
 func (s *saver) outdate() { s.saved = -1 }
 
 // needs returns whether save would write a checkpoint of state: there is none yet, and
@@ -113,9 +113,9 @@ func (s *saver) needs(state checkpoint.State) bool {
 	return s.setup.chief() && s.saved != state.Step && (state.Step > 0 || s.setup.Config.OnNonFinite == RollBack)
 }
 
-// save makes a checkpoint of state and of the trainer's variables, if it needs one. The
-// variables are copied before it returns, and written while the steps go on: finish waits
-// for that.
+// save makes a checkpoint of state and the trainer's variables, if one is needed. It
+// copies the variables before it returns, and writes them while the steps continue:
+// finish waits for the write.
 func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 	if !s.needs(state) {
 		return nil
@@ -124,8 +124,8 @@ func (s *saver) save(state checkpoint.State, t *graph.Trainer) error {
 		return err
 	}
 	state.TensorFlow, state.Machine, state.Config = session.TensorFlowVersion(), s.setup.machine, s.config
-	// A file that no observer of this run writes keeps its record, for a run that
-	// has the observer again.
+	// A file whose observer this run lacks keeps its record, in case a later
+	// resume has the observer again.
 	if state.Files = maps.Clone(state.Files); state.Files == nil {
 		state.Files = map[string]checkpoint.File{}
 	}
@@ -184,8 +184,8 @@ func (s *saver) finish() (err error) {
 	return err
 }
 
-// poll is finish without the wait: it returns whether a checkpoint is still being written,
-// and the error of one that has been.
+// poll is finish without waiting: it returns whether a checkpoint is still being written,
+// and the error of a finished one.
 func (s *saver) poll() (writing bool, err error) {
 	select {
 	case err = <-s.saving:
@@ -195,9 +195,9 @@ func (s *saver) poll() (writing bool, err error) {
 	return s.saving != nil, err
 }
 
-// openFiles opens the files of the observers at the sizes that a checkpoint has recorded,
-// nil starts them empty. A file that is gone is started again, and Notice is called with
-// its name, and with the name of one that was changed.
+// openFiles opens the files of the observers at the sizes recorded in a checkpoint; nil
+// starts them empty. A missing file is started again. Notice is called with the names of
+// missing and of changed files.
 func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 	if err := s.closeFiles(); err != nil {
 		return err
@@ -223,7 +223,7 @@ func (s *saver) openFiles(recorded map[string]checkpoint.File) (err error) {
 		}
 		s.open = append(s.open, f)
 	}
-	return durable.Sync(s.setup.Dir) // which holds their names
+	return durable.Sync(s.setup.Dir) // the folder holds their names
 }
 
 func (s *saver) closeFiles() error {

@@ -10,12 +10,12 @@ import (
 	"galaxy/internal/usage"
 )
 
-// ScheduleKind names how the learning rate moves over a run. Each is in a file of its own.
+// ScheduleKind names how the learning rate changes over a run. Each kind has its own file.
 type ScheduleKind string
 
-// curve is how a kind of schedule moves the rate after the warm-up.
+// curve describes how a kind of schedule changes the rate after the warm-up.
 type curve struct {
-	// takes names the fields of Schedule, as in config.json, that are this kind's.
+	// takes lists the fields of Schedule, as in config.json, that apply to this kind.
 	takes []string
 	// validate, if set, checks those fields.
 	validate func(s Schedule) []error
@@ -23,7 +23,7 @@ type curve struct {
 	at func(s Schedule, step int64) float64
 }
 
-// curves are the schedules.
+// curves holds the schedules by kind.
 var curves = map[ScheduleKind]curve{}
 
 // Schedules returns the names of the schedules, sorted.
@@ -35,13 +35,13 @@ func Schedules() []string {
 	return names
 }
 
-// SchedulesWith returns the names of the schedules that a field of Schedule, as it is called in
-// config.json, belongs to.
+// SchedulesWith returns the names of the schedules that use a field of Schedule, given by its
+// name in config.json.
 func SchedulesWith(field string) []string {
 	return slices.DeleteFunc(Schedules(), func(name string) bool { return !slices.Contains(curves[ScheduleKind(name)].takes, field) })
 }
 
-// Schedule gives the learning rate of each step. Any kind can begin with a
+// Schedule gives the learning rate of each step. Any kind can start with a
 // linear warm-up (Goyal et al. 2017, arXiv 1706.02677, §2.2).
 type Schedule struct {
 	Kind ScheduleKind `json:"kind"`
@@ -78,20 +78,20 @@ func (s Schedule) Validate() error {
 	return errors.Join(errs...)
 }
 
-// At returns the learning rate of the step that makes update step+1 of the run:
-// the first step is 0. Past Total it stays at its last value.
+// At returns the learning rate of a step; the first step is 0. After Total it
+// stays at its last value.
 func (s Schedule) At(step int64) float64 {
 	if step < s.Warmup {
 		return s.Rate * float64(step+1) / float64(s.Warmup)
 	}
 	c, ok := curves[s.Kind]
-	if !ok { // which Validate refuses
+	if !ok { // Validate rejects this
 		return s.Rate
 	}
 	return c.at(s, step)
 }
 
-// done is the fraction of the steps after the warm-up that come before step, at most 1.
+// done returns the fraction of the steps after the warm-up that precede step, at most 1.
 func (s Schedule) done(step int64) float64 {
 	if s.Total <= s.Warmup {
 		return 1
@@ -99,7 +99,7 @@ func (s Schedule) done(step int64) float64 {
 	return min(1, float64(step-s.Warmup)/float64(s.Total-s.Warmup))
 }
 
-// validateFinal checks Final, for the schedules that end there.
+// validateFinal checks Final, for the schedules that end at it.
 func (s Schedule) validateFinal() []error {
 	if s.Rate >= 0 && !(s.Final >= 0 && s.Final <= s.Rate) {
 		return []error{&usage.Field{Name: "final_rate", Got: s.Final, Expected: fmt.Sprintf("0 to the peak rate %v", s.Rate)}}

@@ -52,8 +52,8 @@ func TestScheduleValidate(t *testing.T) {
 	}
 }
 
-// Every schedule that there is, with its defaults, rises to the peak rate, stays between 0 and it,
-// and stays where it ends.
+// Every schedule, with its defaults, rises to the peak rate, stays between 0 and the peak, and
+// stays at its last value.
 func TestEverySchedule(t *testing.T) {
 	for _, kind := range Schedules() {
 		var like Plan

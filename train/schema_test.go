@@ -22,7 +22,7 @@ import (
 	"galaxy/train/objective"
 )
 
-// Labels of another schema than the built-in one go the whole way: prepare, train, resume,
+// A schema other than the built-in one works in every command: prepare, train, resume,
 // evaluate, export, load and predict, with each head.
 func TestSmallSchema(t *testing.T) {
 	small := labelstest.Small()
@@ -88,7 +88,7 @@ func TestSmallSchema(t *testing.T) {
 	})
 }
 
-// exported is a run's SavedModel.
+// exported returns a run's SavedModel.
 func exported(t *testing.T, run string, cfg train.Config) *savedmodel.Model {
 	t.Helper()
 	o, err := objective.New(cfg.Objective, cfg.Schema())
@@ -112,7 +112,8 @@ func exported(t *testing.T, run string, cfg train.Config) *savedmodel.Model {
 	return model
 }
 
-// predicts makes a table and checks its header and the sum rules of its rows.
+// predicts writes a table of predictions and checks its header and the sum rules of its
+// rows.
 func predicts(t *testing.T, model *savedmodel.Model, target *labels.Schema, columns []string) {
 	t.Helper()
 	folder := t.TempDir()

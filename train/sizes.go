@@ -8,16 +8,16 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Sizes is a schedule of image sizes: early steps are made on smaller images,
-// which take less time (progressive resizing; Touvron et al. 2019, arXiv
-// 1906.06423, and Tan & Le 2021, arXiv 2104.00298, §4). After the last phase
-// images have the model's own size. Evaluation always sees that.
+// Sizes is a schedule of image sizes: early steps use smaller images, which
+// take less time (progressive resizing; Touvron et al. 2019, arXiv 1906.06423,
+// and Tan & Le 2021, arXiv 2104.00298, §4). After the last phase images have
+// the model's own size. Evaluation always uses that size.
 type Sizes []SizePhase
 
 // SizePhase is a run of steps on images of one size.
 type SizePhase struct {
 	Size  int   `json:"size"`  // height and width, pixels
-	Until int64 `json:"until"` // step before which it ends; the phase before begins it
+	Until int64 `json:"until"` // step before which it ends; it starts where the previous phase ends
 }
 
 // Validate checks a schedule for a model of the given size, whose network
@@ -40,8 +40,8 @@ func (s Sizes) Validate(least, size int, total int64) error {
 	return errors.Join(errs...)
 }
 
-// At returns the size of the step that makes update step+1 of the run, 0 for the
-// model's own.
+// At returns the image size of a step, the first being 0; size 0 is the model's
+// own.
 func (s Sizes) At(step int64) int {
 	for _, p := range s {
 		if step < p.Until {

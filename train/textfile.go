@@ -23,7 +23,7 @@ type TextFile struct {
 // FileName returns f.Name.
 func (f *TextFile) FileName() string { return f.Name }
 
-// Open is FileObserver's. A file that has fewer than size bytes is an error.
+// Open implements FileObserver. A file with fewer than size bytes is an error.
 func (f *TextFile) Open(path string, size int64) error {
 	flags := os.O_RDWR
 	if size == 0 {

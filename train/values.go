@@ -11,13 +11,13 @@ import (
 	"galaxy/internal/usage"
 )
 
-// The types below are the values of a Plan that are more than a number or a name. Each reads and
-// writes the text that a person types. An error of UnmarshalText says which texts are possible.
+// The types below are values of a Plan that are more than a number or a name. Each reads and
+// writes the text that a person types. An error of UnmarshalText lists the possible texts.
 
-// expected is an error that says which texts are possible.
+// expected returns an error that lists the possible texts.
 func expected(what string) error { return errors.New("expected " + what) }
 
-// Unit is what a Duration is counted in.
+// Unit is the unit of a Duration.
 type Unit int
 
 // The units. Percent is a hundredth of the run.
@@ -65,8 +65,8 @@ func (d Duration) String() string {
 	return number
 }
 
-// In returns the steps in a run of total steps, of which epoch are an epoch, rounded to the
-// nearest. More than 0 is at least one step, because 0 means never.
+// In returns d in steps, rounded to the nearest, for a run of total steps with epoch steps
+// per epoch. A d above 0 is at least one step, because 0 means never.
 func (d Duration) In(epoch, total int64) (int64, error) {
 	steps := d.N
 	switch d.Unit {
@@ -84,8 +84,8 @@ func (d Duration) In(epoch, total int64) (int64, error) {
 	return max(1, int64(math.Round(steps))), nil
 }
 
-// Every is how often something happens: after so many steps, and when so much time has passed
-// without it, as in 1epoch,10m. Either may be 0, which is never.
+// Every is how often something happens: after a number of steps, and after a time without it,
+// as in 1epoch,10m. Either may be 0, which is never.
 type Every struct {
 	Steps Duration
 	Time  time.Duration
@@ -125,13 +125,13 @@ func (e Every) String() string {
 	return e.Steps.String() + "," + e.Time.String()
 }
 
-// Phase is a size of images, height and width in pixels, and for how long it is trained on.
+// Phase is an image size, height and width in pixels, and how long to train on it.
 type Phase struct {
 	Size int
 	For  Duration
 }
 
-// Phases are sizes of images one after the other, as in 32:40%,48:2epochs.
+// Phases are successive image sizes, as in 32:40%,48:2epochs.
 type Phases []Phase
 
 // UnmarshalText reads phases; "" is none.
@@ -225,7 +225,7 @@ func (b Batch) String() string {
 	return strconv.Itoa(int(b))
 }
 
-// Place is where the images of the train split are.
+// Place is where the images of the train split are kept.
 type Place string
 
 // OnHost sends each batch to the devices; OnDevice keeps all images in the memory of each.
@@ -234,7 +234,7 @@ const (
 	OnDevice Place = "device"
 )
 
-// UnmarshalText reads one of the two.
+// UnmarshalText reads OnHost or OnDevice.
 func (p *Place) UnmarshalText(text []byte) error {
 	if s := Place(text); s != OnHost && s != OnDevice {
 		return usage.Errorf("expected host or device; the folder made by galaxy prepare is {cache.path}")
@@ -243,7 +243,7 @@ func (p *Place) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Weights are class weights, or balanced ones, which follow from the train split.
+// Weights are class weights, or balanced ones, computed from the train split.
 type Weights struct {
 	Values   []float64
 	Balanced bool

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Every value of a Plan reads what it writes, and refuses the rest with what is possible.
+// Every value of a Plan reads the text it writes, and rejects other texts with an error
+// that lists the possible ones.
 func TestValues(t *testing.T) {
 	value := func(v any) encoding.TextUnmarshaler {
 		p := reflect.New(reflect.TypeOf(v))
@@ -18,7 +19,7 @@ func TestValues(t *testing.T) {
 	}
 	for _, c := range []struct {
 		text string
-		want any // a value, or a part of the error with a zero value
+		want any // a value, or part of the error for a zero value
 		zero any
 	}{
 		{text: "0", want: Duration{}}, {text: "500", want: Duration{500, Steps}}, {text: "5%", want: Duration{5, Percent}}, {text: "0.5%", want: Duration{.5, Percent}},

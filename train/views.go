@@ -9,23 +9,23 @@ import (
 const MaxViews = 8
 
 // Views is a Predictor for test-time augmentation: it lets another Predictor predict the
-// first N of the eight views of every image, and returns the means of the logits and of
-// the probabilities over them. A galaxy has no up and no left, so a view is as good an image
-// of it.
+// first N of the eight views of every image, and returns the means of the logits and of the
+// probabilities over them. A galaxy has no up and no left, so every view is equally valid.
 //
-// The views are quarter turns and mirror images, which move pixels and mix none.
-// Each is a batch of its own, so that memory does not grow with N.
+// The views are quarter turns and mirror images, which move pixels without
+// interpolation. Each is a batch of its own, so that memory does not grow with
+// N.
 type Views struct {
 	Predictor
 	// Size is the height and width of the images, pixels.
 	Size int
-	// N is 1 (images as they are), 2 (and mirrored left to right), 4 (and both
-	// upside down) or 8 (and all of these turned by a quarter).
+	// N is 1 (images as they are), 2 (also mirrored left to right), 4 (also
+	// both upside down) or 8 (also all four with rows and columns exchanged).
 	N int
 }
 
 // ValidateViews returns an error that lists the possible numbers of views if n is not one of
-// them: only these contain, with every view, its inverse.
+// them: only these sets contain the inverse of each of their views.
 func ValidateViews(n int) error {
 	if !slices.Contains([]int{1, 2, 4, MaxViews}, n) {
 		return fmt.Errorf("%d views: expected 1, 2, 4 or %d", n, MaxViews)
@@ -33,7 +33,7 @@ func ValidateViews(n int) error {
 	return nil
 }
 
-// Predict is Predictor's, of uint8 [N, Size, Size, 3].
+// Predict implements Predictor for images, uint8 [N, Size, Size, 3].
 func (v Views) Predict(images []byte) (logits, probabilities []float32, err error) {
 	if err := ValidateViews(v.N); err != nil {
 		return nil, nil, err
@@ -60,11 +60,11 @@ func (v Views) Predict(images []byte) (logits, probabilities []float32, err erro
 	return logits, probabilities, nil
 }
 
-// turn fills dst with a view of every image of src, both uint8
-// [N, size, size, 3]. The bits of view say what is done, in this order: 4
-// exchanges rows and columns, 2 mirrors top to bottom, 1 left to right.
+// turn fills dst with a view of every image of src, both uint8 [N, size, size,
+// 3]. The bits of view select operations, in this order: 4 exchanges rows and
+// columns, 2 mirrors top to bottom, 1 left to right.
 func turn(dst, src []byte, size, view int) {
-	// Where the pixel of row y and column x comes from: start + y·down + x·right.
+	// The source of the pixel in row y and column x: start + y·down + x·right.
 	start, down, right := 0, size*3, 3
 	if view&4 != 0 {
 		down, right = right, down

@@ -23,8 +23,8 @@ func TestTurn(t *testing.T) {
 	views := []string{
 		"abc/def/ghi", "cba/fed/ihg", // as it is, left to right
 		"ghi/def/abc", "ihg/fed/cba", // top to bottom, both (half a turn)
-		"adg/beh/cfi", "gda/heb/ifc", // rows for columns; and then as above, which
-		"cfi/beh/adg", "ifc/heb/gda", // gives the two quarter turns and a mirror image
+		"adg/beh/cfi", "gda/heb/ifc", // rows and columns exchanged, and then as above;
+		"cfi/beh/adg", "ifc/heb/gda", // these are two quarter turns and two mirror images
 	}
 	src := slices.Concat(lettered(views[0]), lettered("jkl/mno/pqr"))
 	for view, want := range views {
@@ -39,7 +39,7 @@ func TestTurn(t *testing.T) {
 			t.Errorf("view %d: the second image is not turned as a first", view)
 		}
 	}
-	// Of the first 1, 2, 4 and 8 any two in turn are one of them.
+	// Of the first 1, 2, 4 and 8, any two in sequence are one of them.
 	for _, n := range []int{1, 2, 4, MaxViews} {
 		for a := range n {
 			for b := range n {

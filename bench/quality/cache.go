@@ -26,8 +26,8 @@ func (s *settings) prepareCache(ctx context.Context) (m data.Manifest, err error
 	return cache.Manifest(), cache.Close()
 }
 
-// makeCache lets galaxy prepare decide whether OUT/cache exists and was made of the same
-// files.
+// makeCache runs galaxy prepare, which checks whether OUT/cache exists and was made from
+// the same files.
 func (s *settings) makeCache(ctx context.Context) error {
 	s.cache = filepath.Join(s.out, "cache")
 	folder := s.data

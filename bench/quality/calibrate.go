@@ -90,15 +90,15 @@ func (p plan) every() string {
 	return fmt.Sprintf("%d steps", p.EvalEvery)
 }
 
-// same reports whether two systems train alike, however they were read.
+// same reports whether two systems train alike, whether or not they were read from JSON.
 func same(a, b system) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
-// budget gives every system the steps that it runs in that many seconds, and both systems
-// of a pair the steps of the slower one.
+// budget returns the steps that each system runs in the given seconds; both systems of a
+// pair get the steps of the slower one.
 func budget(systems []system, times map[string][]float64, seconds float64) map[string]calibrated {
 	all := map[string]calibrated{}
 	for _, sys := range systems {

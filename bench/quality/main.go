@@ -1,11 +1,12 @@
 // Command quality trains systems for equal time on one cache and compares what
-// they score on its test split, for several seeds: the original's design and the
-// best recipe, galaxy's and Keras', or with -ablate the best recipe without one
-// ingredient at a time. With -reach it measures how long they take to a validation
-// RMSE. It prints Markdown and writes it, and JSON, into a folder.
+// their scores on its test split, for several seeds: the original's design and the
+// best recipe, each in galaxy and in Keras, or with -ablate the best recipe
+// without one ingredient at a time. With -reach it measures how long they take to
+// reach a validation RMSE. It prints Markdown and writes it, with JSON, into a
+// folder.
 //
-// Runs are made one after the other, and existing results are kept: stop it at
-// any time and start it again with the same flags. Run it on an idle machine.
+// Runs are sequential, and existing results are kept: stop it at any time and
+// start it again with the same flags. Run it on an idle machine.
 package main
 
 import (
@@ -31,7 +32,7 @@ type settings struct {
 	galaxy, python, peer string
 	data, cache, out     string
 	galaxies, size       int
-	minutes              float64 // of training a run; 0 with -reach, which has lengths
+	minutes              float64 // training time per run; 0 with -reach, which has lengths
 	lengths, reach       []float64
 	evalEvery            int
 	seeds                []int64
@@ -83,7 +84,7 @@ func main() {
 	}
 }
 
-// check parses the lists and checks the settings.
+// check parses the lists and validates the settings.
 func (s *settings) check(seeds, minutes, reach string) (err error) {
 	for _, text := range strings.Split(seeds, ",") {
 		seed, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
@@ -153,7 +154,8 @@ func run(ctx context.Context, out io.Writer, s settings, systems []system, compa
 		return s.runReach(ctx, out, p, manifest, systems, comparisons)
 	}
 	f := figures{Plan: p, Counts: manifest.Counts, Size: manifest.Size}
-	// One seed after the other, so that a change of the machine's speed meets all systems.
+	// One seed after the other, so that a change of the machine's speed affects all
+	// systems.
 	for _, seed := range s.seeds {
 		for _, sys := range systems {
 			r, err := s.result(ctx, trial{system: sys, seed: seed, steps: p.Systems[sys.Name].Steps, minutes: s.minutes,

@@ -16,7 +16,7 @@ import (
 	"galaxy/data"
 )
 
-// results are three seeds of the systems that mainComparisons names.
+// results returns three seeds of the systems that mainComparisons names.
 func results() []result {
 	made := func(system string, seed int64, rmse, accuracy float64) result {
 		return result{System: system, Seed: seed, Steps: 100, Epochs: 2.5, Test: scores{rmse, accuracy}, TrainSeconds: 60, WallSeconds: 70}
@@ -124,8 +124,8 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// What is in plan.json is not calibrated again, and does not change its meaning:
-// with neither program at hand nothing can run.
+// Systems in plan.json are not calibrated again, and keep their meaning: without
+// galaxy and Keras' program nothing can run.
 func TestPlan(t *testing.T) {
 	out := t.TempDir()
 	s := settings{out: out, minutes: 10, rounds: 1, steps: 30, galaxy: filepath.Join(out, "none"), python: filepath.Join(out, "none")}
@@ -189,7 +189,7 @@ func TestChoose(t *testing.T) {
 	}{
 		{"", []string{oursOriginal, kerasOriginal, kerasTuned, oursBest}},
 		{"galaxy-best,keras-tuned", []string{kerasTuned, oursBest}},
-		{"galaxy-original", []string{oursOriginal, kerasOriginal}}, // a pair is taken whole
+		{"galaxy-original", []string{oursOriginal, kerasOriginal}}, // both of a pair are taken
 		{"keras-original", []string{oursOriginal, kerasOriginal}},
 	} {
 		chosen, err := choose(comparedSystems, test.only, "")
@@ -223,12 +223,12 @@ func TestAblationsDifferFromTheBest(t *testing.T) {
 	}
 }
 
-// clockTime is so many seconds after the begin of a process.
+// clockTime returns the time a number of seconds after a process started.
 func clockTime(seconds float64) time.Time {
 	return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// Both sides tell the same of a run: ours in metrics.jsonl, Keras in its answer.
+// Both sides report the same about a run: galaxy in metrics.jsonl, Keras in its JSON.
 func TestCurve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "metrics.jsonl")
 	lines := `{"kind":"step","step":1,"loss":0.6,"step_seconds":1.5,"time":"2026-11-26T12:00:04Z"}
@@ -262,7 +262,7 @@ func TestCurve(t *testing.T) {
 		if curve, err := got.curve(); err != nil || !slices.Equal(curve, want) {
 			t.Errorf("%s: %+v, %v, want %+v", name, curve, err, want)
 		}
-		// The last process of a run that was stopped began after the first step.
+		// The last process of an interrupted run started after the first step.
 		got.Begin = clockTime(5.1)
 		if curve, err := got.curve(); err != nil || curve[1].TrainSeconds != 0.75 || curve[1].StartedSeconds != 0 || curve[1].WallSeconds != 0 {
 			t.Errorf("%s, gone on with: %+v, %v, want the time of the steps alone", name, curve, err)
@@ -274,7 +274,7 @@ func TestCurve(t *testing.T) {
 	}
 }
 
-// reachRuns are two seeds of ours and Keras', with schedules of 1 and 2 minutes.
+// reachRuns returns two seeds of galaxy and Keras, with schedules of 1 and 2 minutes.
 func reachRuns() []result {
 	run := func(system string, seed int64, minutes float64, start float64, rmse ...float64) result {
 		r := result{System: system, Seed: seed, Minutes: minutes, Steps: 20 * len(rmse), Test: scores{RMSE: 0.1}, TrainSeconds: 10 * float64(len(rmse)), WallSeconds: 99}
@@ -318,7 +318,7 @@ func TestArrive(t *testing.T) {
 }
 
 // Each clock has its own winner: a process that was slow to start can lose by one
-// and win by the other.
+// clock and win by another.
 func TestArriveByEachClock(t *testing.T) {
 	runs := []result{
 		{System: oursBest, Seed: 1, Minutes: 1, Curve: []point{{Step: 5, RMSE: 0.1, TrainSeconds: 10, StartedSeconds: 40, WallSeconds: 41}}},
@@ -346,7 +346,7 @@ func TestReachReport(t *testing.T) {
 		"| 0.13 | keras-tuned | 2 of 2 | 35 (30–40) | 55 (50–60) | 58 (53–64) | 1, 2 |",
 		"| 0.111 | galaxy-best | 2 of 2 | 40 (30–50) | 45 (35–55) | 49 (38–60) | 2, 2 |",
 		"| 0.111 | keras-tuned | 0 of 2 | not reached | not reached | not reached | none, none |",
-		// Seed by seed 20 over 30 and 20 over 40, not 20 over the median 35.
+		// Paired by seed: 20 over 30 and 20 over 40, not 20 over the median 35.
 		"| galaxy-best ÷ keras-tuned | 0.13 | 2 of 2 | 0.58 (0.50–0.67) | 0.46 (0.42–0.50) | 0.47 (0.42–0.51) |",
 		"| galaxy-best ÷ keras-tuned | 0.111 | 0 of 2 | – | – | – |",
 	} {
@@ -361,7 +361,8 @@ func TestReachReport(t *testing.T) {
 		t.Errorf("as JSON: %v, want null seconds for what was not reached\n%s", err, raw)
 	}
 
-	// Seed 2 of ours never gets there: it has no pair, and the median knows of it.
+	// Seed 2 of galaxy never reaches the target: it has no pair, and the median includes
+	// it.
 	for i, r := range f.Results {
 		if r.System == oursBest && r.Seed == 2 {
 			f.Results[i].Curve = nil

@@ -62,7 +62,7 @@ func arrive(results []result, target float64, system string, seed int64) arrival
 }
 
 // paired is the time of system A to a target divided by the time of B, by each clock,
-// paired by seed. A seed with which one of them did not reach it has none.
+// paired by seed. A seed with which one of them did not reach the target has none.
 type paired struct {
 	Target float64              `json:"validation_rmse"`
 	A      string               `json:"a"`
@@ -117,7 +117,7 @@ func (f *reaching) compare(systems []system, comparisons []comparison) {
 			}
 		}
 		for _, c := range comparisons {
-			if c.Views { // which no evaluation on the way has
+			if c.Views { // evaluations during a run have no views
 				continue
 			}
 			pair := paired{Target: target, A: c.A, B: c.B, Ratios: map[string][]float64{}}
@@ -155,7 +155,7 @@ func (f reaching) seconds(target float64, system string, by clock) (all []float6
 	return all
 }
 
-// report is the answer as Markdown.
+// report returns the result as Markdown.
 func (f reaching) report(systems []system) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%d train, %d validation and %d test galaxies at %d px; an evaluation every %s\n\n",
@@ -205,7 +205,7 @@ func (f reaching) report(systems []system) string {
 	return t.String()
 }
 
-// best is the lowest RMSE of a run's evaluations.
+// best returns the lowest RMSE of a run's evaluations.
 func (r result) best() float64 {
 	best := math.Inf(1)
 	for _, p := range r.Curve {

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// comparison is the question by how much system A scores differently from system B.
+// comparison compares the scores of systems A and B.
 type comparison struct {
 	A     string `json:"a"`
 	B     string `json:"b"`
-	Views bool   `json:"views"` // of the scores over 8 views
+	Views bool   `json:"views"` // compares the scores over 8 views
 }
 
-// compared answers a comparison over the seeds that both systems have.
+// compared is the result of a comparison over the seeds that both systems have.
 type compared struct {
 	comparison
 	// Ratio is the mean RMSE of A divided by the mean RMSE of B.
@@ -23,8 +23,8 @@ type compared struct {
 	Accuracy estimate `json:"accuracy_difference"`
 }
 
-// estimate is a mean over N seeds; its standard error is NaN of fewer than two,
-// null in JSON.
+// estimate is a mean over N seeds; its standard error is NaN for fewer than
+// two, null in JSON.
 type estimate struct {
 	N             int     `json:"seeds"`
 	Mean          float64 `json:"mean"`
@@ -70,7 +70,7 @@ func (e estimate) format(verb string) string {
 	return fmt.Sprintf(verb+" ± %.4f", e.Mean, 2*float64(e.StandardError))
 }
 
-// column gets a metric out of a result, NaN if there is none.
+// column returns a metric of a result, NaN if there is none.
 type column func(result) float64
 
 func rmse(r result) float64     { return r.Test.RMSE }
@@ -90,7 +90,7 @@ func viewAccuracy(r result) float64 {
 	return r.Views.Accuracy
 }
 
-// bySeed is a column of a system: seed to metric.
+// bySeed returns a column of a system: seed to metric.
 func bySeed(results []result, name string, of column) map[int64]float64 {
 	values := map[int64]float64{}
 	for _, r := range results {
@@ -110,7 +110,7 @@ func mean(results []result, name string, of column) estimate {
 	return estimateOf(x)
 }
 
-// compareAll answers the comparisons whose two systems have a seed in common.
+// compareAll makes the comparisons whose two systems have a seed in common.
 func compareAll(asked []comparison, results []result) []compared {
 	var all []compared
 	for _, c := range asked {
@@ -143,12 +143,12 @@ func differ(results []result, c comparison, of column) estimate {
 	return estimateOf(x)
 }
 
-// report is the whole comparison as Markdown.
+// report returns the complete comparison as Markdown.
 func report(f figures, systems []system) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "%d train, %d validation and %d test galaxies at %d px; %v minutes of training a run\n\n",
 		f.Counts.Train, f.Counts.Validation, f.Counts.Test, f.Size, f.Plan.Minutes)
-	t.WriteString("| system | seed | RMSE | largest of 37 | RMSE, 8 views | largest of 37, 8 views | steps | best step | epochs | training, s | in all, s |\n" +
+	t.WriteString("| system | seed | RMSE | argmax accuracy | RMSE, 8 views | argmax accuracy, 8 views | steps | best step | epochs | training, s | in all, s |\n" +
 		"|---|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, sys := range systems {
 		for _, r := range f.Results {
@@ -158,7 +158,7 @@ func report(f figures, systems []system) string {
 			}
 		}
 	}
-	t.WriteString("\n| mean ± 2 standard errors | RMSE | largest of 37 | RMSE, 8 views | largest of 37, 8 views | training, s |\n|---|---|---|---|---|---|\n")
+	t.WriteString("\n| mean ± 2 standard errors | RMSE | argmax accuracy | RMSE, 8 views | argmax accuracy, 8 views | training, s |\n|---|---|---|---|---|---|\n")
 	for _, sys := range systems {
 		fmt.Fprintf(&t, "| %s |", sys.Name)
 		for _, of := range []column{rmse, accuracy, viewRMSE, viewAccuracy} {
@@ -173,7 +173,7 @@ func report(f figures, systems []system) string {
 		}
 	}
 	if len(f.Comparisons) > 0 {
-		t.WriteString("\n| difference seed by seed, mean ± 2 standard errors | RMSE | largest of 37 | RMSE, relative | 0 within 2 standard errors |\n|---|---|---|---|---|\n")
+		t.WriteString("\n| difference seed by seed, mean ± 2 standard errors | RMSE | argmax accuracy | RMSE, relative | 0 within 2 standard errors |\n|---|---|---|---|---|\n")
 	}
 	for _, c := range f.Comparisons {
 		fmt.Fprintf(&t, "| %s | %s | %s | %+.1f %% | %s |\n", c.title(), c.RMSE.format("%+.4f"), c.Accuracy.format("%+.4f"), 100*(c.Ratio-1), c.verdict())

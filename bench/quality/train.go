@@ -279,9 +279,8 @@ func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err err
 	return got, err
 }
 
-// give writes into folder what a trial reuses from the run of galaxy that it is like: the
-// initial weights, which are a pure function of the seed, and the order of the
-// examples.
+// give writes into folder what a trial reuses from its galaxy counterpart (Like): the
+// initial weights, which are a pure function of the seed, and the order of the examples.
 func (s settings) give(ctx context.Context, t trial, folder string, asked map[string]any) error {
 	run := filepath.Join(t.siblings, t.Like, "run")
 	cfg, err := train.ReadConfig(run)

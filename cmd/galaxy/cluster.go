@@ -12,8 +12,8 @@ import (
 	"galaxy/train"
 )
 
-// workerOf reads which worker of which cluster this is, from the flags, or else
-// from TF_CONFIG; nil is none.
+// workerOf returns this process's worker and cluster, from the flags or
+// otherwise from TF_CONFIG; nil if there is none.
 func (t *request) workerOf() (*session.Worker, error) {
 	var w *session.Worker
 	_, numbered := t.given["worker"]
@@ -49,7 +49,7 @@ func (t *request) workerOf() (*session.Worker, error) {
 	return w, w.Validate()
 }
 
-// joinCluster makes this process a worker and finds out what run the chief resumes.
+// joinCluster makes this process a worker and learns which run the chief resumes.
 func (t *trainCall) joinCluster() error {
 	w := t.worker
 	if w == nil {
@@ -63,12 +63,12 @@ func (t *trainCall) joinCluster() error {
 	if err != nil {
 		return usage.Error{Err: err}
 	}
-	if w.Index == 0 && !t.resume { // before anybody has waited for it
+	if w.Index == 0 && !t.resume { // fails before others wait for it
 		if err := train.CheckNew(t.out); err != nil {
 			return err
 		}
 	}
-	if path := t.heartbeat; path != "" { // the others may take their time
+	if path := t.heartbeat; path != "" { // the other workers may start much later
 		beat := func() error { return train.Heartbeat{Time: time.Now(), Phase: train.PhaseStart}.Write(path) }
 		if err := beat(); err != nil {
 			return usage.Error{Err: err}
@@ -82,7 +82,7 @@ func (t *trainCall) joinCluster() error {
 	if t.run, err = train.Begun(t.cluster, t.resume, t.run); err != nil {
 		return err
 	}
-	// A cluster is joined with its devices before anybody can be asked about a run.
+	// A worker joins with its devices before it learns which run the chief resumes.
 	if _, given := t.given["devices"]; t.run != nil && !given && t.run.Devices != t.plan.Config.Devices {
 		return fmt.Errorf("the chief began this run with --devices %s: give --devices again, on every worker", t.run.Devices)
 	}

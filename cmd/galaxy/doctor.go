@@ -64,9 +64,9 @@ func doctorCommand() *cli.Command {
 	}
 }
 
-// checkLibraryVersion compares the libtensorflow that was loaded with the one
-// galaxy was built for. Another version may lack ops or have them with other
-// attributes, which shows up much later and reads like a mistake of the user's.
+// checkLibraryVersion compares the loaded libtensorflow with the version galaxy
+// was built for. Another version may lack ops or have other attributes, which
+// would fail much later and look like the user's mistake.
 func checkLibraryVersion() error {
 	return compareVersions(tf.Version(), galaxy.TensorFlowVersion(), loadedLibraries())
 }
@@ -82,7 +82,7 @@ func compareVersions(loaded, builtFor string, files []string) error {
 	return fmt.Errorf("the TensorFlow library is version %s%s, and galaxy was built for %s: run `make build`, which fetches that version, and unset LD_LIBRARY_PATH if it names another", loaded, from, builtFor)
 }
 
-// examination is what doctor found, before any judgement.
+// examination holds what doctor measures, before any judgement.
 type examination struct {
 	Galaxy  string         `json:"galaxy"`
 	Library libraryFound   `json:"library"`
@@ -91,15 +91,15 @@ type examination struct {
 	Memory  memoryFound    `json:"memory"`
 	NVIDIA  nvidiaFound    `json:"nvidia"`
 	Compute []computeFound `json:"compute"`
-	// AutoPrecision is what --precision auto stands for on this machine.
+	// AutoPrecision is the precision that --precision auto selects on this machine.
 	AutoPrecision network.Precision `json:"auto_precision"`
-	// Logs is the folder TensorFlow's own logs are kept in.
+	// Logs is the folder of TensorFlow's own logs.
 	Logs string `json:"logs"`
 
 	devicesErr error
 }
 
-// usesGPU tells whether TensorFlow has found a GPU.
+// usesGPU reports whether TensorFlow has found a GPU.
 func (e examination) usesGPU() bool {
 	return slices.ContainsFunc(e.Devices, func(d deviceFound) bool { return d.Type == "GPU" })
 }
@@ -107,8 +107,8 @@ func (e examination) usesGPU() bool {
 type libraryFound struct {
 	Version  string   `json:"version"`
 	BuiltFor string   `json:"built_for"`
-	Files    []string `json:"files"` // what is mapped into this process; empty where the system does not tell
-	CUDA     bool     `json:"cuda"`  // NVIDIA's libraries lie beside it, as fetch-tensorflow --gpu puts them
+	Files    []string `json:"files"` // files mapped into this process; empty if the system does not report them
+	CUDA     bool     `json:"cuda"`  // NVIDIA's libraries are next to it, where fetch-tensorflow --gpu puts them
 }
 
 type deviceFound struct {
@@ -119,23 +119,23 @@ type deviceFound struct {
 
 type cpuFound struct {
 	Model    string   `json:"model,omitempty"`
-	Cores    int      `json:"cores"`     // the scheduler may use
+	Cores    int      `json:"cores"`     // cores that the scheduler may use
 	Quota    int      `json:"quota"`     // cores' worth of time a container may spend
-	Features []string `json:"features"`  // of those that TensorFlow's kernels use
-	Kernels  string   `json:"kernels"`   // that TensorFlow uses on it, in words
-	Expected bool     `json:"supported"` // has what the wheels were compiled for
+	Features []string `json:"features"`  // vector instructions that TensorFlow's kernels use
+	Kernels  string   `json:"kernels"`   // description of the kernels that TensorFlow uses on it
+	Expected bool     `json:"supported"` // has the instructions that the wheels were compiled for
 
-	slow bool // they are Eigen's, where there are oneDNN's
+	slow bool // Eigen's kernels are in use although oneDNN's exist
 }
 
 type memoryFound struct {
-	TotalBytes     int64 `json:"total_bytes"`     // 0: the system does not tell
+	TotalBytes     int64 `json:"total_bytes"`     // 0: the system does not report it
 	AvailableBytes int64 `json:"available_bytes"` // within a container's limit
 }
 
 type nvidiaFound struct {
 	Driver      string   `json:"driver,omitempty"` // version of the kernel module
-	GPUs        int      `json:"gpus"`             // the module drives
+	GPUs        int      `json:"gpus"`             // GPUs that the module drives
 	DeviceFiles []string `json:"device_files"`
 	LibCUDA     string   `json:"libcuda,omitempty"`
 }
@@ -153,7 +153,7 @@ const (
 	statusFail = "fail"
 )
 
-// finding is one judgement: what was looked at, what was found, and how to mend it.
+// finding is one judgement: what was checked, the result, and how to fix a problem.
 type finding struct {
 	Check  string `json:"check"`
 	Status string `json:"status"`
@@ -168,8 +168,8 @@ type diagnosis struct {
 	Findings []finding `json:"findings"`
 }
 
-// examine looks at the machine. It changes nothing; of GPUs it opens none but
-// through TensorFlow's own list of devices.
+// examine looks at the machine. It changes nothing, and opens GPUs only through
+// TensorFlow's own list of devices.
 func examine() examination {
 	e := examination{
 		Galaxy: galaxyVersion,
@@ -242,7 +242,7 @@ func listDevices() ([]deviceFound, error) {
 	return found, err
 }
 
-// tryMultiply multiplies two small matrices of ones in precision p and looks at
+// tryMultiply multiplies two small matrices of ones in precision p and checks
 // the sum, which is exact in every precision: 64 × 64 elements of 64.
 func tryMultiply(p network.Precision) (err error) {
 	const n = 64
@@ -280,7 +280,7 @@ func examineCPU() cpuFound {
 		Model: c.Model, Cores: runtime.NumCPU(), Quota: runtime.NumCPU(), Features: append([]string{}, c.Features...), Kernels: kernels.InUse(),
 		Expected: runtime.GOARCH != "amd64" || cpu.X86.HasAVX, slow: runtime.GOARCH == "amd64" && !kernels.OneDNN(),
 	}
-	// Go sets its own threads by the container's limit, unless it is told a number.
+	// Go sets its number of threads from the container's limit, unless GOMAXPROCS is set.
 	if os.Getenv("GOMAXPROCS") == "" {
 		found.Quota = runtime.GOMAXPROCS(0)
 	}
@@ -298,7 +298,7 @@ func colonField(text, name string) string {
 	return ""
 }
 
-// examineMemory reads what Linux tells under root; elsewhere everything is 0.
+// examineMemory reads Linux' memory files under root; on other systems everything is 0.
 func examineMemory(root string) memoryFound {
 	info, err := os.ReadFile(filepath.Join(root, "proc/meminfo"))
 	if err != nil {
@@ -309,7 +309,8 @@ func examineMemory(root string) memoryFound {
 		return n << 10
 	}
 	found := memoryFound{TotalBytes: kib("MemTotal"), AvailableBytes: kib("MemAvailable")}
-	// A container sees the host's memory there; its own limit is in its control group.
+	// In a container /proc shows the host's memory; the container's own limit is in its
+	// control group.
 	limit := number(filepath.Join(root, "sys/fs/cgroup/memory.max"))
 	if limit > 0 && limit < found.TotalBytes {
 		found.TotalBytes = limit
@@ -319,7 +320,7 @@ func examineMemory(root string) memoryFound {
 	return found
 }
 
-// number reads a file that holds one number; 0 where it does not ("max").
+// number reads a file that holds one number; 0 if it holds something else ("max").
 func number(path string) int64 {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -341,7 +342,7 @@ func examineNVIDIA(root string) nvidiaFound {
 			found.Driver = driverVersion(scan.Text())
 		}
 	}
-	// A pattern of our own cannot be malformed, which is Glob's only error.
+	// Glob's only error is a malformed pattern.
 	gpus, _ := filepath.Glob(filepath.Join(root, "proc/driver/nvidia/gpus/*"))
 	found.GPUs = len(gpus)
 	if files, _ := filepath.Glob(filepath.Join(root, "dev/nvidia[0-9]*")); files != nil {
@@ -361,7 +362,7 @@ func examineNVIDIA(root string) nvidiaFound {
 }
 
 // driverVersion finds "570.86.15" in the first line of /proc/driver/nvidia/version,
-// which has words of varying number before and after it.
+// which has a varying number of words before and after it.
 func driverVersion(line string) string {
 	for _, word := range strings.Fields(line) {
 		if strings.Count(word, ".") >= 1 && strings.Trim(word, "0123456789.") == "" {
@@ -371,7 +372,7 @@ func driverVersion(line string) string {
 	return "unknown"
 }
 
-// judge turns what was found into findings, in the order of what builds on what.
+// judge turns an examination into findings, each after the findings it depends on.
 func judge(e examination) []finding {
 	return []finding{
 		judgeLibrary(e.Library), judgeCPU(e.CPU), judgeKernels(e.CPU), judgeMemory(e.Memory),
@@ -413,8 +414,8 @@ func judgeCPU(c cpuFound) finding {
 	return f
 }
 
-// memoryNeeded is what training ResNet34 at 128 px and batch 32 takes, with a
-// margin. Other sizes and batches take about proportionally more or less.
+// memoryNeeded is the memory for training ResNet34 at 128 px and batch 32, with
+// a margin. Memory is about proportional to the number of pixels and the batch.
 const memoryNeeded = 2 << 30
 
 func judgeMemory(m memoryFound) finding {
@@ -451,7 +452,7 @@ func judgeDevices(e examination) finding {
 	return f
 }
 
-// judgeAsked looks for the devices that --devices asks for.
+// judgeAsked checks that the devices requested by --devices exist.
 func judgeAsked(asked session.Devices) finding {
 	names, err := asked.Resolve(session.Config{})
 	if err != nil {

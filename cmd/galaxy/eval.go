@@ -35,7 +35,7 @@ func evalCommand() *cli.Command {
 			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print only the main metrics, without questions, classes, calibration and slices"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
-		}, foreignModelFlags()...),
+		}, externalModelFlags()...),
 		Action: evalAction,
 	}
 }
@@ -114,7 +114,7 @@ func evalAction(c *cli.Context) (err error) {
 }
 
 // checkEval checks the flags that can be checked before anything is opened.
-func checkEval(c *cli.Context) (split data.Split, session session.Config, other foreign, err error) {
+func checkEval(c *cli.Context) (split data.Split, session session.Config, other external, err error) {
 	split, err = data.ParseSplit(c.String("split"))
 	if err != nil {
 		return split, session, other, usage.Error{Err: fmt.Errorf("--split: %w", err)}
@@ -129,7 +129,7 @@ func checkEval(c *cli.Context) (split data.Split, session session.Config, other 
 	if err := train.ValidateViews(c.Int("tta")); err != nil {
 		return split, session, other, usage.Error{Err: fmt.Errorf("--tta: %w", err)}
 	}
-	other, err = foreignFlags(c)
+	other, err = externalFlags(c)
 	if err != nil {
 		return split, session, other, usage.Error{Err: err}
 	}
@@ -197,7 +197,7 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 // fits checks that a network fits the cache's galaxies: otherwise the metrics would be for
 // another question, or for galaxies that it was trained on. It prints on stderr what a
 // third-party network does not record.
-func (n opened) fits(dir string, m data.Manifest, other foreign) error {
+func (n opened) fits(dir string, m data.Manifest, other external) error {
 	what := "run " + dir
 	if n.served {
 		what = "SavedModel " + dir
@@ -207,9 +207,9 @@ func (n opened) fits(dir string, m data.Manifest, other foreign) error {
 		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.size, m.Size, n.size)
 	case !n.target().Source().Equal(m.Schema):
 		return fmt.Errorf("%s was trained on labels of the schema %v, the cache has those of %v: prepare one with labels of the former", what, n.target().Source(), m.Schema)
-	case n.untold && other.loss != nil && n.loss == nil:
+	case n.noMetadata && other.loss != nil && n.loss == nil:
 		return usage.Error{Err: fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
-	case n.untold:
+	case n.noMetadata:
 		known := "its loss is not known and not reported (--loss says it)"
 		if n.loss != nil {
 			known = fmt.Sprintf("it is taken for one with the %v", n.trained.Config())

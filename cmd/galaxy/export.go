@@ -63,7 +63,7 @@ func exportAction(c *cli.Context) error {
 	if c.IsSet("precision") {
 		cfg.Model.Precision = network.Precision(c.String("precision"))
 		if int8 {
-			cfg.Model.Precision = network.Auto // of the stem
+			cfg.Model.Precision = network.Auto // the stem's precision
 		}
 		if err := cfg.Model.Precision.Validate(); err != nil {
 			return usage.Error{Err: fmt.Errorf("%w; or int8 with --frozen", err)}

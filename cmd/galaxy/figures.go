@@ -18,8 +18,8 @@ import (
 	"galaxy/train/metric"
 )
 
-// figuresCSV is a row for each figure: its name, its value, the ends of its 95 %
-// interval and the constant predictor's value. What is not defined is empty.
+// figuresCSV returns one row per metric: its name, its value, the ends of its 95
+// % interval and the constant predictor's value. Undefined values are empty.
 func figuresCSV(figures []metric.Figure) ([]byte, error) {
 	number := func(x float64) string {
 		if math.IsNaN(x) {
@@ -43,7 +43,7 @@ func figuresCSV(figures []metric.Figure) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// printEvaluation prints figures as tables, the main ones first.
+// printEvaluation prints metrics as tables, the main ones first.
 func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	how := ""
 	if r.Views > 1 {
@@ -85,7 +85,7 @@ func newTable(w io.Writer) table {
 
 func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }
 
-// cells are a value, its interval, and the constant's.
+// cells returns a metric's value, its interval, and the constant predictor's value.
 func cells(f metric.Figure, digits int) []string {
 	number := func(x float64) string {
 		if math.IsNaN(x) {
@@ -167,7 +167,7 @@ func printReliability(w io.Writer, r evaluated) {
 		head, tables = append(head, "classes", "predicted", "observed"), append(tables, f.Calibration.Bins)
 	}
 	t.row(head...)
-	ends := map[float64]float64{} // of the bins that are in a table, by their beginning
+	ends := map[float64]float64{} // the ends of the bins in a table, by their start
 	for _, b := range slices.Concat(tables...) {
 		ends[b.From] = b.To
 	}

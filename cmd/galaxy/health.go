@@ -30,7 +30,7 @@ func heartbeatFlag(category, usage string) cli.Flag {
 }
 
 // healthAction fails if a run has started, has not ended and writes no heartbeat. A
-// container that does something else is healthy.
+// container without a run is healthy.
 func healthAction(c *cli.Context) error {
 	if err := checkArguments(c, "heartbeat"); err != nil {
 		return err
@@ -49,7 +49,7 @@ func healthAction(c *cli.Context) error {
 	}
 	age := time.Since(beat.Time).Round(time.Second)
 	said := fmt.Sprintf("%s, step %d of %d, %v ago", beat.Phase, beat.Step, beat.Total, max(0, age))
-	age = age.Abs() // a clock that was set back must not hide a run that hangs
+	age = age.Abs() // a clock set back must not hide a hanging run
 	if limit := c.Duration("max-age"); beat.Phase != train.PhaseEnd && age > limit {
 		return fmt.Errorf("no sign of life for %v, which is more than --max-age %v: %s", age, limit, said)
 	}

@@ -114,16 +114,16 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, s
 // The contact sheet's layout, in pixels.
 const (
 	sheetColumns = 8   // galaxies of each class
-	tileSide     = 128 // of a galaxy as it is drawn
+	tileSide     = 128 // side of a drawn galaxy
 	tileGap      = 8
-	lineHeight   = 14 // of the font, which is 13 high and 7 wide
+	lineHeight   = 14 // of the font, 13 high and 7 wide
 	sheetMargin  = 84 // left of the galaxies, for the class's name
 	captionLines = 2
 )
 
-// contactSheet is a PNG with a row of galaxies of every clean class that the
-// cache has, spread evenly over the class, each with its GalaxyID and its
-// largest vote fraction.
+// contactSheet returns a PNG with a row of galaxies of every clean class in the
+// cache, spread evenly over the class, each with its GalaxyID and its largest
+// vote fraction.
 func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
 	schema := cache.Schema()
 	classes := append(schema.Classes().Columns(), labels.Unclear)
@@ -170,7 +170,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 
 func clipText(s string, most int) string { return strings.TrimSpace(s[:min(len(s), most)]) }
 
-// rgb is an image of pixels, uint8 [size, size, 3].
+// rgb returns an image of pixels, uint8 [size, size, 3].
 func rgb(pixels []byte, size int) image.Image {
 	m := image.NewRGBA(image.Rect(0, 0, size, size))
 	for i := range size * size {

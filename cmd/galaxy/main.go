@@ -148,7 +148,7 @@ const (
 	catRecipe    = "Recipe"
 	catAugment   = "Augmentation of training images"
 	catObjective = "Head and loss"
-	catForeign   = "A SavedModel of another program"
+	catExternal  = "A SavedModel of another program"
 	catOptimizer = "Optimizer"
 	catCluster   = "Several machines"
 )

@@ -23,31 +23,31 @@ import (
 	"galaxy/train/objective"
 )
 
-// opened is a model to predict with, from wherever it came.
+// opened is a model to predict with: a run's checkpoint or a SavedModel.
 type opened struct {
 	train.Predictor
-	size      int   // height and width of its images, pixels
-	crop      int   // side of the centre that they show, pixels; 0 of a model that does not tell
-	splitSeed int64 // of the cache that it was trained on
-	step      int64
-	warning   string // what a user should know of how it runs here
-	served    bool   // a SavedModel, which is run as it is
-	untold    bool   // a SavedModel that does not tell how it was trained
-	// trained is what it was trained for, a guess where it does not tell.
+	size       int   // height and width of its images, pixels
+	crop       int   // side of the centre that they show, pixels; 0 if the model does not record it
+	splitSeed  int64 // split seed of its training cache
+	step       int64
+	warning    string // message for the user about how it runs here
+	served     bool   // a SavedModel
+	noMetadata bool   // a SavedModel that does not record how it was trained
+	// trained is its training objective, a guess if noMetadata.
 	trained *objective.Objective
-	// loss is trained's; nil where that is not known, or lacks the logits.
+	// loss is trained's loss; nil if it is unknown, or the model has no logits.
 	loss metric.Loss
-	// identity is all that its answers depend on, as JSON.
+	// identity returns everything that its predictions depend on, as JSON.
 	identity func() (any, error)
 	close    func() error
 }
 
 func (n opened) target() *labels.Schema { return n.trained.Target() }
 
-// openNetwork opens a run folder's best checkpoint or a SavedModel. A run is
-// opened as it was trained, or, with a precision, with constants for variables and
-// batch norm folded. other is for a SavedModel that does not tell itself.
-func openNetwork(dir string, sessionConfig session.Config, precision network.Precision, other foreign) (opened, error) {
+// openNetwork opens a run folder's best checkpoint or a SavedModel. A run uses its
+// training precision; with a precision given, its weights become constants and
+// batch norm is folded. other describes a SavedModel without metadata.
+func openNetwork(dir string, sessionConfig session.Config, precision network.Precision, other external) (opened, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
 	case err == nil:
@@ -104,7 +104,7 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 	}, nil
 }
 
-// restored opens a network with the variables that restore gives it.
+// restored opens a network with variables, set by restore.
 func restored(cfg network.Config, posterior graph.Posterior, restore func(*graph.Inference) error, sessionConfig session.Config) (*graph.Inference, error) {
 	g, err := graph.NewInferenceGraph(cfg, posterior, nil)
 	if err != nil {
@@ -120,7 +120,7 @@ func restored(cfg network.Config, posterior graph.Posterior, restore func(*graph
 	return inference, nil
 }
 
-// frozen opens a network with the weights that restore gives it as constants.
+// frozen opens a network with the weights read by restore as constants.
 func frozen(cfg network.Config, posterior graph.Posterior, restore func(*graph.Inference) error, sessionConfig session.Config) (*graph.Inference, error) {
 	variables, err := restored(cfg, posterior, restore, session.Config{})
 	if err != nil {
@@ -137,7 +137,7 @@ func frozen(cfg network.Config, posterior graph.Posterior, restore func(*graph.I
 	return g.Open(sessionConfig)
 }
 
-func openSavedModel(dir string, sessionConfig session.Config, other foreign) (opened, error) {
+func openSavedModel(dir string, sessionConfig session.Config, other external) (opened, error) {
 	load := other.load
 	load.Session = sessionConfig
 	loaded, err := savedmodel.Load(dir, load)
@@ -155,7 +155,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other foreign) (op
 		}
 		n.loss = n.trained
 	} else {
-		n.untold = true
+		n.noMetadata = true
 		if n.Predictor, n.trained, err = other.answers(dir, loaded); err != nil {
 			return opened{}, err
 		}
@@ -180,7 +180,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other foreign) (op
 	return n, nil
 }
 
-// checksums is the xxh3, in hexadecimal, of every file of a folder by its path.
+// checksums returns the xxh3, in hexadecimal, of every file of a folder, by path.
 func checksums(dir string) (map[string]string, error) {
 	sums := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -38,8 +38,8 @@ func predictCommand() *cli.Command {
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 			threadsFlag(catSpeed), gpuMemoryFlag(catSpeed),
-			&cli.IntFlag{Name: "size", Category: catForeign, Usage: "side of its images in `PX`", DefaultText: "from its signature"},
-		}, foreignModelFlags()...),
+			&cli.IntFlag{Name: "size", Category: catExternal, Usage: "side of its images in `PX`", DefaultText: "from its signature"},
+		}, externalModelFlags()...),
 		Action: predictAction,
 	}
 }
@@ -65,7 +65,7 @@ func predictAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usage.Error{Err: err}
 	}
-	other, err := foreignFlags(c)
+	other, err := externalFlags(c)
 	if err != nil {
 		return usage.Error{Err: err}
 	}

@@ -7,7 +7,7 @@ import (
 	"galaxy/internal/usage"
 )
 
-// What two flags of all commands that run a network do.
+// Help texts of two flags of all commands that run a network.
 const (
 	threadsUsage   = "CPU threads of the network; 0 is one per core"
 	gpuMemoryUsage = "`FRACTION` of each GPU's memory to take: all, growth (as needed) or a percentage such as 60%"

@@ -21,7 +21,7 @@ type Gradient struct {
 	// X has Y's dtype and any shape. Feeds must hold its value. It need not be
 	// a placeholder: the output of a ReadVariableOp or a constant is fine.
 	X tf.Output
-	// DYDX has X's shape. Left out, it is added with Graph.AddGradients, which
+	// DYDX has X's shape. If nil, it is added with Graph.AddGradients, which
 	// uses TensorFlow's C++ gradients.
 	DYDX  tf.Output
 	Feeds Feeds
@@ -35,8 +35,8 @@ type Gradient struct {
 	Noise float64
 	// Step is the half-width of the inner difference for elements up to 1 in
 	// size, and relative for larger ones; 0 means the cube root of the dtype's
-	// rounding unit, 0.005 for float32. A function that changes within a
-	// shorter distance than that needs a smaller one.
+	// rounding unit, 0.005 for float32. A function that changes over a shorter
+	// distance needs a smaller step.
 	Step float64
 }
 
@@ -53,13 +53,13 @@ type Gradient struct {
 //
 // Truncation is measured and not guessed: with D(h) and D(2h), the error of
 // D(h) is about (D(2h)−D(h))/3, so Richardson's (4·D(h)−D(2h))/3 is compared,
-// and |D(2h)−D(h)| is allowed for what is left of it, beside Noise·u·|f|/h for
-// rounding and Noise·u of the claimed gradient itself.
+// and the tolerance is |D(2h)−D(h)| for the remaining truncation error, plus
+// Noise·u·|f|/h for rounding, plus Noise·u of the claimed gradient.
 //
-// A tolerance as wide as that could hide a wrong gradient where f is rough or
-// tiny differences drown in a large f. So an element whose tolerance is above a
-// twentieth of the largest derivative is reported as well: the check could not
-// tell. Choose another point, Step, or a smaller Y then.
+// Such a wide tolerance could hide a wrong gradient if f is rough, or so large
+// that the differences are lost in rounding. So an element whose tolerance is
+// above a twentieth of the largest derivative is reported as undecided. Then
+// choose another point, Step, or a smaller Y.
 func CheckGradient(t testing.TB, c Gradient) {
 	t.Helper()
 	problems, err := c.check(t)
@@ -77,8 +77,8 @@ func CheckGradient(t testing.TB, c Gradient) {
 	t.Errorf("gradient of %s by %s: %d wrong or undecided elements:\n%s", describe(c.Y), describe(c.X), len(problems), strings.Join(lines, "\n"))
 }
 
-// undecided is the largest tolerance, as a share of the largest derivative,
-// with which a comparison still means something.
+// undecided is the largest tolerance, as a fraction of the largest derivative,
+// at which a comparison is still meaningful.
 const undecided = 0.05
 
 // problem is one element that failed.
@@ -86,7 +86,7 @@ type problem struct {
 	index              []int64 // of the element in X
 	claimed, numerical float64
 	tolerance          float64
-	wrong              bool // else the tolerance is too wide to tell
+	wrong              bool // false: the tolerance is too wide to decide
 }
 
 func (p problem) String() string {
@@ -177,8 +177,8 @@ func (p *probe) run(o tf.Output) ([]float64, error) {
 	return Floats(p.t, values[0]), nil
 }
 
-// at returns Y with element i of X set to a value, and that value, which rounding to float32 may
-// have shifted.
+// at returns Y with element i of X set to value, and the value actually used, which rounding to
+// float32 may have shifted.
 func (p *probe) at(i int, value float64) (y, moved float64, err error) {
 	if p.X.DataType() == tf.Float {
 		value = float64(float32(value))
@@ -196,8 +196,8 @@ func (p *probe) at(i int, value float64) (y, moved float64, err error) {
 	return values[0], value, nil
 }
 
-// difference returns the central difference of half-width h by element i, and the larger of the two
-// values of Y.
+// difference returns the central difference of half-width h for element i, and the larger of the
+// two values of Y.
 func (p *probe) difference(i int, h float64) (slope, size float64, err error) {
 	up, high, err := p.at(i, p.x[i]+h)
 	if err != nil {
@@ -210,7 +210,8 @@ func (p *probe) difference(i int, h float64) (slope, size float64, err error) {
 	return (up - down) / (high - low), max(math.Abs(up), math.Abs(down)), nil
 }
 
-// compare holds the gradient claimed for element i against differences. unit is the rounding unit.
+// compare checks the gradient claimed for element i against central differences. unit is the
+// rounding unit.
 func (p *probe) compare(i int, claimed, unit float64) (problem, error) {
 	h := p.Step * max(1, math.Abs(p.x[i]))
 	near, size, err := p.difference(i, h)
@@ -223,12 +224,12 @@ func (p *probe) compare(i int, claimed, unit float64) (problem, error) {
 	}
 	found := problem{index: unravel(i, p.shape), claimed: claimed, numerical: (4*near - far) / 3}
 	found.tolerance = math.Abs(far-near) + p.Noise*unit*(size/h+math.Abs(claimed))
-	// Written so that NaN is wrong.
+	// The negation makes NaN wrong.
 	found.wrong = !(math.Abs(found.claimed-found.numerical) <= found.tolerance)
 	return found, nil
 }
 
-// worst returns those that are wrong or undecided, worst first.
+// worst returns the wrong and undecided elements, worst first.
 func worst(checked []problem) []problem {
 	largest := 0.0
 	for _, p := range checked {

@@ -2,8 +2,8 @@
 // graph once on given values, and checking its gradients against central
 // differences.
 //
-// A test builds with an op.Scope, calls [Finalize] once, and then any number
-// of the others:
+// A test builds a graph in an op.Scope, calls [Finalize] once, and then any of
+// the other functions:
 //
 //	s := op.NewScope()
 //	x := op.Placeholder(s, tf.Float, op.PlaceholderShape(tf.MakeShape(3)))
@@ -13,8 +13,8 @@
 //	got := graphtest.Floats(t, graphtest.Run(t, g, feeds, y)[0])
 //	graphtest.CheckGradient(t, graphtest.Gradient{Graph: g, Y: y, X: x, Feeds: feeds})
 //
-// Everything that goes wrong ends the test with t.Fatal, wrong gradients with
-// t.Error, so that one test can report several.
+// All errors end the test with t.Fatal, except wrong gradients: t.Error lets
+// one test report several.
 package graphtest
 
 import (
@@ -67,8 +67,8 @@ func closeSession(t testing.TB, session *tf.Session) {
 	}
 }
 
-// Float32 returns a float32 tensor with values in row-major order; no shape
-// makes a scalar of one value.
+// Float32 returns a float32 tensor with values in row-major order; without a
+// shape, a scalar.
 func Float32(t testing.TB, values []float64, shape ...int64) *tf.Tensor {
 	t.Helper()
 	return newTensor(t, tf.Float, values, shape)
@@ -134,8 +134,7 @@ func describe(o tf.Output) string {
 	return fmt.Sprintf("%s:%d", o.Op.Name(), o.Index)
 }
 
-// FreePorts returns ports of the loopback address that nobody listened on a moment
-// ago.
+// FreePorts returns loopback ports that were free a moment ago.
 func FreePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range n {

@@ -75,7 +75,7 @@ func TestCheckGradientNamesWrongElement(t *testing.T) {
 	}
 }
 
-// With a tolerance that would accept anything the check must not pass.
+// If the tolerance would accept anything, the check must not pass.
 func TestCheckGradientUndecided(t *testing.T) {
 	c := cubes(t, tf.Float, []float64{1, 2, 3, -1, 0, 0.5})
 	c.Noise = 1e6

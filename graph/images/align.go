@@ -8,31 +8,30 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// How Input.Align measures a galaxy. Lengths are shares of the image's side.
+// How Input.Align measures a galaxy. Lengths are fractions of the image's side.
 const (
-	alignSide      = 32       // moments are taken of images of about this many pixels
+	alignSide      = 32       // moments are computed on images of about this side, pixels
 	alignThreshold = 3.0      // of 255: light above the sky that counts
 	alignFirst     = 1.0 / 8  // width of the first window
-	alignNarrowest = 1.0 / 20 // and the limits of all later ones
-	alignWidest    = 1.0 / 4
-	alignRounds    = 6    // near the end each halves what is missing of the width's square
-	alignWidth     = 0.17 // of a galaxy that keeps its size
-	// alignRescaled is the share of the logarithm of size that is taken away: small
-	// galaxies show less, and people saw them small.
+	alignNarrowest = 1.0 / 20 // smallest width of the later windows
+	alignWidest    = 1.0 / 4  // and the largest
+	alignRounds    = 6    // near convergence each halves the error of the squared width
+	alignWidth     = 0.17 // width of a galaxy that is not rescaled
+	// alignRescaled is the fraction of the logarithm of size that is removed: small
+	// galaxies show less detail, and the volunteers saw them small.
 	alignRescaled = 0.7
 )
 
 // alignment is the orientation and size of the galaxies of a batch, float32 [N] each: the
-// cosine and sine of the angle of the major axis, from right to down, and the
-// factor by which the galaxy is to be enlarged.
+// cosine and sine of the major axis' angle, measured from right to down, and the factor
+// by which to enlarge the galaxy.
 type alignment struct{ cos, sin, zoom tf.Output }
 
 // findAlignment measures the galaxies in the middle of x, float32 [N, size, size, 3] on
-// the scale 0…255, by adaptive moments (Bernstein & Jarvis 2002,
-// astro-ph/0107431) with a round window: the second moments of the light above
-// the sky, weighted with a Gaussian that is as wide as the galaxy is found to be,
-// so that neighbours do not count. Where there is no light, the angle is 0 and
-// the width the narrowest.
+// the scale 0…255, by adaptive moments (Bernstein & Jarvis 2002, astro-ph/0107431) with
+// a round window: the second moments of the light above the sky, weighted with a
+// Gaussian as wide as the measured galaxy, so that neighbours do not count. If there is
+// no light, the angle is 0 and the width alignNarrowest.
 func findAlignment(s *op.Scope, x tf.Output) alignment {
 	shape, err := x.Shape().ToSlice()
 	if err != nil {
@@ -45,7 +44,7 @@ func findAlignment(s *op.Scope, x tf.Output) alignment {
 	sub := func(a, b tf.Output) tf.Output { return op.Sub(s.SubScope("sub"), a, b) }
 	over := func(a, b tf.Output) tf.Output { return op.DivNoNan(s.SubScope("over"), a, b) }
 
-	// Light on a coarser grid, as a row of pixels for each image.
+	// Light on a coarser grid, one row of pixels per image.
 	k := max(1, shape[1]/alignSide)
 	pooled := op.AvgPool(s, x, []int64{1, k, k, 1}, []int64{1, k, k, 1}, "VALID")
 	side := shape[1] / k
@@ -58,7 +57,7 @@ func findAlignment(s *op.Scope, x tf.Output) alignment {
 			if row == 0 || column == 0 || row == side-1 || column == side-1 {
 				border = append(border, int32(row*side+column))
 			}
-			// The place of the pooled pixel's middle, as a share of the side.
+			// The centre of the pooled pixel, as a fraction of the side.
 			at := func(i int64) float32 { return (float32(i*k) + float32(k-1)/2 - centre) / float32(shape[1]) }
 			u, v := at(column), at(row)
 			radius2, cross, plus = append(radius2, u*u+v*v), append(cross, 2*u*v), append(plus, u*u-v*v)

@@ -14,8 +14,8 @@ import (
 	"galaxy/graph/session"
 )
 
-// measured is what findAlignment says of one image: the angle in radians from right
-// to down, in (−π/2, π/2], and the factor.
+// measured holds findAlignment's result for one image: the angle in radians from
+// right to down, in (−π/2, π/2], and the factor.
 type measured struct{ angle, zoom float64 }
 
 func measure(t *testing.T, size int, images ...[]float64) []measured {
@@ -35,7 +35,8 @@ func measure(t *testing.T, size int, images ...[]float64) []measured {
 	return all
 }
 
-// alignTwin is findAlignment in float64, written as sums over pixels.
+// alignTwin is the reference implementation of findAlignment in float64, written as sums
+// over pixels.
 func alignTwin(size int, image []float64) measured {
 	k := max(1, size/32)
 	side := size / k
@@ -84,7 +85,7 @@ func alignTwin(size int, image []float64) measured {
 }
 
 // ellipse draws a Gaussian galaxy on a sky of 10: its widths along the axes are
-// shares of the side, and its major axis lies at angle, from right to down.
+// fractions of the side, and its major axis lies at angle, from right to down.
 func ellipse(size int, major, minor, angle float64) []float64 {
 	image := make([]float64, 0, size*size*3)
 	centre := float64(size-1) / 2
@@ -101,7 +102,7 @@ func ellipse(size int, major, minor, angle float64) []float64 {
 	return image
 }
 
-// apart is the distance between two angles of an axis, which has no direction.
+// apart returns the distance between two angles of an axis, which has no direction.
 func apart(a, b float64) float64 { return math.Abs(math.Remainder(a-b, math.Pi)) }
 
 func TestAlignmentIsItsTwin(t *testing.T) {
@@ -143,7 +144,7 @@ func TestAlignmentOfEllipses(t *testing.T) {
 				if !(apart(m.angle, angle) < .01) {
 					t.Errorf("%d px, angle %v: found %v", size, angle, m.angle)
 				}
-				// Twice the size asks for 2^−0.7 of the enlargement.
+				// Twice the size needs 2^−0.7 of the enlargement.
 				if want := got[0].zoom * math.Pow(widths[j]/widths[0], -alignRescaled); !(math.Abs(m.zoom/want-1) < .03) {
 					t.Errorf("%d px, width %v at %v: enlarged %v times, expected %v", size, widths[j], angle, m.zoom, want)
 				}
@@ -152,7 +153,7 @@ func TestAlignmentOfEllipses(t *testing.T) {
 	}
 }
 
-// Images without a galaxy have a pose as well.
+// Images without a galaxy have an alignment too.
 func TestAlignmentOfNothing(t *testing.T) {
 	const size = 40
 	level := func(v float64) []float64 { return slices.Repeat([]float64{v}, size*size*3) }
@@ -166,8 +167,8 @@ func TestAlignmentOfNothing(t *testing.T) {
 	}
 }
 
-// However a galaxy lies, the network gets to see the same picture, but for half
-// turns and what resampling changes.
+// Whatever the galaxy's angle, the network sees the same image, except for half
+// turns and resampling.
 func TestAlignedImagesAgree(t *testing.T) {
 	const size = 64
 	input := testInput()
@@ -195,7 +196,7 @@ func TestAlignedImagesAgree(t *testing.T) {
 		}
 		all = append(all, each)
 	}
-	// The first is level already, and only enlarged.
+	// The first is level already and only needs enlarging.
 	zoom := alignTwin(size, ellipse(size, .12, .05, 0)).zoom
 	within(t, "enlarged", all[0], ellipse(size, .12*zoom, .05*zoom, 0), 4)
 	for i, each := range all[1:] {
@@ -203,8 +204,8 @@ func TestAlignedImagesAgree(t *testing.T) {
 	}
 }
 
-// Augmentation comes after, in one resampling: turned by a quarter, the level
-// galaxy stands upright.
+// Augmentation comes after alignment, in the same resampling: rotated by 90°,
+// the level galaxy is upright.
 func TestAugmentAfterAlign(t *testing.T) {
 	const size = 64
 	input := testInput()

@@ -15,43 +15,43 @@ import (
 )
 
 // Augment sets how far the images of a training step are varied. Each example
-// of each step gets draws of its own, a pure function of (seed, step); the zero
-// value varies nothing. Galaxies have no up and no preferred size or place, so
-// the label stays the same.
+// of each step has its own random draws, a pure function of (seed, step); the
+// zero value varies nothing. Galaxies have no preferred orientation, size or
+// place, so the label stays the same.
 //
-// The pixel at p of an image, seen from its centre (size−1)/2 in pixels to the
-// right and down, is moved to
+// The pixel at p, measured in pixels to the right of and below the centre
+// (size−1)/2, moves to
 //
 //	zoom · R(angle) · F · p + shift
 //
 // so flips come first, then rotation and zoom about the centre, then the shift.
-// R turns anticlockwise as one looks at the picture. Pixels in between are
-// bilinear; those from outside repeat the nearest pixel of the edge. Against
-// what the sky around the same crops really holds, that is a fifth to a third
-// closer than a mirrored edge, which shows pieces of the galaxy twice, and a
-// fifth to a half closer than black, which is darker than the sky and would mark
-// the augmented images.
+// R rotates anticlockwise as seen in the image. Interpolation is bilinear;
+// pixels from outside repeat the nearest pixel of the edge. Compared with the
+// real sky around the same crops, this is a fifth to a third closer than a
+// mirrored edge, which shows pieces of the galaxy twice, and a fifth to a half
+// closer than black, which is darker than the sky and would mark the augmented
+// images.
 //
 // Channel k of the pixels is then changed to
 //
 //	mean_k + contrast · (brightness · color_k · pixel_k − mean_k)
 //
-// where mean_k is Input.Mean. A product of brightness is a longer exposure: the
-// sky stays dark. Nothing is clipped.
+// where mean_k is Input.Mean. Brightness multiplies, like a longer exposure:
+// the sky stays dark. Nothing is clipped.
 type Augment struct {
 	// Rotate is the largest angle, degrees; angles are uniform in ±Rotate, so
 	// that 180 is the full circle.
 	Rotate float64 `json:"rotate"`
 	// Flip mirrors left to right, and top to bottom, each in half the examples.
 	Flip bool `json:"flip"`
-	// Shift is the largest shift, as a share of the side; shifts are uniform in
-	// ±Shift, in each direction.
+	// Shift is the largest shift, as a fraction of the side; shifts are uniform
+	// in ±Shift, in each direction.
 	Shift float64 `json:"shift"`
 	// Zoom is the largest factor, above 1 to enlarge; factors are log-uniform in
 	// [1/Zoom, Zoom]. 0 and 1 are none.
 	Zoom float64 `json:"zoom"`
-	// Brightness, Contrast and Color are the largest deviations of factors
-	// uniform in 1 ± it, below 1. Color's are drawn for each channel.
+	// Brightness, Contrast and Color are the largest deviations, below 1, of
+	// factors uniform in 1 ± the deviation. Color is drawn for each channel.
 	Brightness float64 `json:"brightness"`
 	Contrast   float64 `json:"contrast"`
 	Color      float64 `json:"color"`
@@ -104,8 +104,8 @@ func (a Augment) String() string {
 func (a Augment) moves() bool   { return a.Rotate > 0 || a.Flip || a.Shift > 0 || a.Zoom > 1 }
 func (a Augment) colours() bool { return a.Brightness > 0 || a.Contrast > 0 || a.Color > 0 }
 
-// The parameters drawn for an example. Each has its place whether it is in use
-// or not, so that one setting does not change what the others draw.
+// The parameters drawn for an example. Each has a fixed index whether it is in
+// use or not, so that one setting does not change the draws of the others.
 const (
 	drawAngle      = iota // radians
 	drawFlipX             // left to right: below 0 flips
@@ -113,7 +113,7 @@ const (
 	drawShiftX            // pixels to the right
 	drawShiftY            // pixels down
 	drawZoom              // logarithm of the factor
-	drawBrightness        // factor − 1, as the rest
+	drawBrightness        // factor − 1, as for the rest
 	drawContrast
 	drawRed
 	drawGreen
@@ -121,7 +121,7 @@ const (
 	drawCount
 )
 
-// draws are the parameters of one batch, float32 [N] each; none where nothing is
+// draws are the parameters of one batch, float32 [N] each; unset if nothing is
 // varied.
 type draws struct {
 	Augment
@@ -152,10 +152,10 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	} {
 		largest[i] = float32(v)
 	}
-	// Dropout draws from the seed itself: the same key would tie what it drops to
-	// how the images are turned.
+	// Dropout uses the seed itself: the same key would correlate what it drops
+	// with how the images are rotated.
 	h := fnv.New64a()
-	h.Write([]byte("augment")) // a hash never fails to be written to
+	h.Write([]byte("augment")) // a hash's Write never fails
 	key := op.AddV2(s.SubScope("key"), r.Key, tg.Const(s, []int64{int64(h.Sum64()), 0}))
 	uniform := r.Uniform(s, key, images, drawCount)
 	either := op.Sub(s, op.AddV2(s.SubScope("twice"), uniform, uniform), tg.Const(s, float32(1)))
@@ -179,14 +179,14 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 	neg := func(a tf.Output) tf.Output { return op.Neg(s.SubScope("neg"), a) }
 	add := func(a, b tf.Output) tf.Output { return op.AddV2(s.SubScope("add"), a, b) }
 	centre := tg.Const(s, float32(size-1)/2)
-	toX, toY := centre, centre // where the centre goes
-	// The kernel wants the way back: which point of the input each pixel of the
-	// output is taken from, A · F · R(−angle) · (p − shift) / zoom, where A is
-	// the way back from aligned.
+	toX, toY := centre, centre // where the centre moves to
+	// The kernel needs the inverse map: the input point that each output pixel
+	// is taken from, A · F · R(−angle) · (p − shift) / zoom, where A is the
+	// inverse of aligned.
 	var matrix [2][2]tf.Output
 	if d.moves() {
 		one := tg.Const(s, float32(1))
-		// 1 + 2·⌊v⌋ is −1 below 0 and 1 from there on, and so without flips as well.
+		// 1 + 2·⌊v⌋ is −1 for v in [−1, 0) and 1 for v in [0, 1), so also without flips.
 		sign := func(v tf.Output) tf.Output {
 			down := op.Floor(s.SubScope("floor"), v)
 			return add(one, add(down, down))
@@ -222,12 +222,12 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 		"BILINEAR", op.ImageProjectiveTransformV3FillMode("NEAREST"))
 }
 
-// Colours cost no pass over the pixels: normalised, the mean is 0, so that all
-// of them change the scale by which pixels are normalised, and contrast the
-// offset.
+// Colours need no extra pass over the pixels: normalised, the mean is 0, so
+// brightness, colour and contrast change the scale by which pixels are
+// normalised, and contrast the offset.
 
-// scale returns the scale of each example, float32 [N, 1, 1, 3], for that of the
-// channels, float32 [3].
+// scale returns each example's scale, float32 [N, 1, 1, 3], from the channels'
+// scale, float32 [3].
 func (d draws) scale(s *op.Scope, channels tf.Output) tf.Output {
 	if !d.colours() || s.Err() != nil {
 		return channels
@@ -241,8 +241,8 @@ func (d draws) scale(s *op.Scope, channels tf.Output) tf.Output {
 	return op.Mul(s, op.Reshape(s, factors, tg.Const(s, []int32{-1, 1, 1, 3})), channels)
 }
 
-// offset returns the offset of each example, float32 [N, 1, 1, 3], for that of
-// the channels, float32 [3].
+// offset returns each example's offset, float32 [N, 1, 1, 3], from the
+// channels' offset, float32 [3].
 func (d draws) offset(s *op.Scope, channels tf.Output) tf.Output {
 	if d.Contrast == 0 || s.Err() != nil {
 		return channels

@@ -23,8 +23,8 @@ var everything = Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, Brightne
 // drawn are the draws of one example; the zero value varies nothing.
 type drawn [drawCount]float64
 
-// augmented runs the network's normalisation with the draws given, in place of
-// random ones, and takes it back to pixels.
+// augmented runs the network's normalisation with the given draws instead of
+// random ones, and converts the result back to pixels.
 func augmented(t *testing.T, in Input, size int, pixels []byte, examples ...drawn) [][]float64 {
 	t.Helper()
 	n, side := int64(len(examples)), int64(size)
@@ -63,11 +63,11 @@ func randomPixels(n int) []byte {
 	return pixels
 }
 
-// augmentTwin is Augment's formula in float64 and in complex numbers, in which a turn
-// is a product: real to the right, imaginary up.
+// augmentTwin is Augment's formula in float64 and in complex numbers, where a
+// rotation is a product: real to the right, imaginary up.
 func augmentTwin(in Input, size int, pixels []byte, d drawn) []float64 {
 	centre := float64(size-1) / 2
-	at := func(x, y, k int) float64 { // edges go on
+	at := func(x, y, k int) float64 { // edges repeat
 		x, y = min(max(x, 0), size-1), min(max(y, 0), size-1)
 		return float64(pixels[(y*size+x)*3+k])
 	}
@@ -98,7 +98,8 @@ func augmentTwin(in Input, size int, pixels []byte, d drawn) []float64 {
 	return out
 }
 
-// within reports the first pixel, on the scale 0…255, that is not near enough.
+// within reports the first pixel, on the scale 0…255, that differs by more than the
+// tolerance.
 func within(t *testing.T, what string, got, want []float64, tolerance float64) {
 	t.Helper()
 	for i := range want {
@@ -109,8 +110,8 @@ func within(t *testing.T, what string, got, want []float64, tolerance float64) {
 	}
 }
 
-// What a turn by 90°, a flip or a shift by whole pixels does can be written down
-// as indices.
+// A rotation by 90°, a flip and a shift by whole pixels can be written as index
+// maps.
 func TestAugmentMovesPixels(t *testing.T) {
 	for _, size := range []int{32, 33} {
 		edge := func(v int) int { return min(max(v, 0), size-1) }
@@ -147,8 +148,8 @@ func TestAugmentMovesPixels(t *testing.T) {
 					}
 				}
 			}
-			// 1e-3 of a pixel for the angles, whose cosines are no integers in
-			// float32; else only normalising rounds.
+			// 1e-3 of a pixel for the angles, whose cosines are not exact in
+			// float32; otherwise only normalising rounds.
 			tolerance := 1e-4
 			if c.draw[drawAngle] != 0 {
 				tolerance = 1e-3 * 255
@@ -211,8 +212,8 @@ func TestAugmentDraws(t *testing.T) {
 				below++
 			}
 		}
-		// A uniform on ±1 has the variance 1/3, and its square 4/45; five
-		// standard errors.
+		// A uniform on ±1 has the variance 1/3, and its square 4/45; The test
+		// allows five standard errors.
 		if mean := sum / n; math.Abs(mean) > 5*math.Sqrt(1./3/n) {
 			t.Errorf("parameter %d: mean %v of the largest value, expected about 0", i, mean)
 		}
@@ -262,7 +263,7 @@ func TestAugmentDraws(t *testing.T) {
 	}
 }
 
-// Dropout draws from the seed itself.
+// Augmentation must not use dropout's random numbers: dropout draws from the seed itself.
 func TestAugmentIsIndependentOfDropout(t *testing.T) {
 	const n = 64
 	s := tg.NewRoot()

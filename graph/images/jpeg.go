@@ -33,8 +33,8 @@ func validateCrop(crop, size int) error {
 	return nil
 }
 
-// decodeRatio is how much the decoder shrinks the crop on its way to size: 2
-// where that leaves enough pixels, else 1.
+// decodeRatio returns how much the decoder downscales the crop on its way to
+// size: 2 if that leaves enough pixels, otherwise 1.
 func decodeRatio(crop, size int) int {
 	if crop%2 == 0 && crop/2 >= size {
 		return 2
@@ -44,20 +44,20 @@ func decodeRatio(crop, size int) int {
 
 // DecodeJPEG adds the ops that turn one encoded JPEG, contents (string []),
 // into an image, uint8 [size, size, 3] RGB: decode the central crop×crop
-// pixels, shrink them, round to nearest (ties to even). Greyscale and CMYK
-// files become RGB. Where height or width minus crop is odd, the window lies
-// half a pixel up or left of the centre. The ops fail when run on bytes that
-// are no JPEG and on images smaller than the crop.
+// pixels, downscale them, round to nearest (ties to even). Greyscale and CMYK
+// files become RGB. If height or width minus crop is odd, the window is half a
+// pixel up or left of the centre. The ops fail on bytes that are no JPEG and on
+// images smaller than the crop.
 //
-// Only the rows of the crop are decoded, which is why a file cut off below
-// them passes: whoever must know that a file is whole has to look for its end.
+// Only the rows of the crop are decoded, so a file cut off below them passes:
+// to know that a file is complete, check for its end marker.
 //
-// Where crop is even and at least twice size, the decoder gives half the
-// resolution by itself: libjpeg's inverse transform of the low frequencies, 0.6
-// of 255 levels (root mean square, real galaxies at 64 px) from what averaging
-// all pixels gives, in three quarters of the time. From there on every output
-// pixel is the mean of the area it covers, partly covered pixels weighing by
-// their share (ResizeArea). It is the exact antialiasing box filter;
+// If crop is even and at least twice size, the decoder halves the resolution
+// itself: libjpeg's inverse transform of the low frequencies takes three
+// quarters of the time and differs from the average of all pixels by 0.6 of 255
+// levels (root mean square, real galaxies at 64 px). Then every output pixel is
+// the mean of the area it covers, with partly covered pixels weighted by the
+// covered fraction (ResizeArea). This is the exact antialiasing box filter;
 // TensorFlow's antialiased bilinear resize (ScaleAndTranslate) is as smooth and
 // takes longer.
 func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
@@ -68,7 +68,7 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
 	ratio := decodeRatio(crop, size)
 	crop /= ratio
 	window := tg.Const(s, []int32{int32(crop), int32(crop)})
-	// Height and width, without the channels, as they come out of the decoder.
+	// Height and width, without the channels, of the decoder's output.
 	shape := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
 	var room tf.Output
 	if ratio > 1 {
@@ -79,13 +79,14 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
 	}
 	offset := op.FloorDiv(s, op.Sub(s, shape, window), tg.Const(s, int32(2)))
 	if ratio > 1 {
-		// A crop that is a pixel too large would be rounded away: below 0 it fails.
+		// A crop that is one pixel too large would be rounded away; a negative offset makes
+		// the op fail.
 		offset = op.Minimum(s.SubScope("Fits"), offset, room)
 	}
 	image := op.DecodeAndCropJpeg(s, contents,
 		op.ConcatV2(s, []tf.Output{offset, window}, tg.Const(s, int32(0))),
 		op.DecodeAndCropJpegChannels(3), op.DecodeAndCropJpegRatio(int64(ratio)),
-		// The default leaves the choice of the transform to the library.
+		// By default the library may choose any transform.
 		op.DecodeAndCropJpegDctMethod("INTEGER_ACCURATE"))
 	if crop == size {
 		return image
@@ -105,16 +106,16 @@ type Decoder struct {
 	collector       session.Collector
 }
 
-// NewDecoder starts a Decoder for the central crop×crop pixels shrunk to
+// NewDecoder starts a Decoder for the central crop×crop pixels, downscaled to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop, size int) (*Decoder, error) {
 	g, contents, image, err := decodeGraph(crop, size)
 	if err != nil {
 		return nil, err
 	}
-	// Everything runs in the calling thread: one image is too little work to
-	// share out, and the callers are many. It saves about a tenth of the time. GPUs
-	// and their memory are left to others.
+	// Everything runs in the calling thread: one image is too little work to split,
+	// and there are many callers. This saves about a tenth of the time. GPUs and
+	// their memory are left to other processes.
 	options, err := session.Encode(&pb.ConfigProto{IntraOpParallelismThreads: 1, InterOpParallelismThreads: -1, DeviceCount: map[string]int32{"GPU": 0}})
 	if err != nil {
 		return nil, fmt.Errorf("start jpeg decoder: %w", err)
@@ -135,10 +136,9 @@ func (d *Decoder) String() string {
 	return "TensorFlow " + session.TensorFlowVersion() + " DecodeAndCropJpeg" + half + ", ResizeArea"
 }
 
-// Decode writes the image of an encoded JPEG to dst, uint8
-// [size, size, 3] RGB in row-major order; len(dst) must be size·size·3. On an
-// error dst is left as it was. For want of memory it wraps syscall.ENOMEM: it is then
-// none about the file.
+// Decode writes the image of an encoded JPEG to dst, uint8 [size, size, 3] RGB in
+// row-major order; len(dst) must be size·size·3. On an error dst is unchanged. If
+// memory ran out, the error wraps syscall.ENOMEM and says nothing about the file.
 func (d *Decoder) Decode(dst, encoded []byte) error {
 	if want := d.size * d.size * 3; len(dst) != want {
 		return fmt.Errorf("decode jpeg: expected a buffer of %d bytes, got %d", want, len(dst))
@@ -169,8 +169,8 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 	return nil
 }
 
-// Close gives the session's memory back. It must not be called while Decode
-// runs; calling it again does nothing.
+// Close frees the session. It must not be called while Decode runs; calling it
+// again does nothing.
 func (d *Decoder) Close() error {
 	if err := d.sess.Close(); err != nil {
 		return fmt.Errorf("close jpeg decoder: %w", err)
@@ -178,10 +178,10 @@ func (d *Decoder) Close() error {
 	return nil
 }
 
-// decodeGraph is a graph of its own with the ops of DecodeJPEG, fed by
-// contents, string [], giving image, uint8 [size, size, 3].
+// decodeGraph returns a new graph with the ops of DecodeJPEG: contents, string
+// [], is the input; image, uint8 [size, size, 3], the output.
 func decodeGraph(crop, size int) (g *tf.Graph, contents, image tf.Output, err error) {
-	// Before the scope's own error, which carries a stack trace.
+	// Checked first: the scope's own error carries a stack trace.
 	if err := validateCrop(crop, size); err != nil {
 		return nil, tf.Output{}, tf.Output{}, err
 	}
@@ -250,10 +250,10 @@ func DecodeJPEGs(g *tf.Graph, prefix string, crop, size int) (jpegs, images tf.O
 	return g.Operation(prefix + "/jpegs").Output(0), g.Operation(prefix + "/images").Output(0), nil
 }
 
-// outputArgs names the only output of the ops that functionDef knows. In a
-// GraphDef an input is "node:index", in a FunctionDef "node:argument:index",
-// and the argument's name stands in the op's registration, which the bindings
-// do not show.
+// outputArgs names the output of each op that functionDef knows; each has one.
+// In a GraphDef an input is "node:index", in a FunctionDef
+// "node:argument:index", and the argument's name is in the op's registration,
+// which the bindings do not expose.
 var outputArgs = map[string]string{
 	"AddV2":             "z",
 	"Cast":              "y",
@@ -272,7 +272,7 @@ var outputArgs = map[string]string{
 }
 
 // functionDef turns def, a graph from the placeholder in to out, into a
-// function of one argument and one result. It takes def's nodes over.
+// function of one argument and one result. It reuses def's nodes.
 func functionDef(name string, def *graphpb.GraphDef, in, out tf.Output) (*functionpb.FunctionDef, error) {
 	sources := map[string]string{in.Op.Name() + ":0": "argument"}
 	for _, n := range def.Node {
@@ -285,7 +285,7 @@ func functionDef(name string, def *graphpb.GraphDef, in, out tf.Output) (*functi
 		}
 		sources[n.Name+":0"] = n.Name + ":" + arg + ":0"
 	}
-	// source is the function's name for an input of a node.
+	// source returns the function's name for a node's input.
 	source := func(node, input string) (string, error) {
 		from, index, found := strings.Cut(input, ":")
 		if !found {
@@ -332,7 +332,7 @@ func attrList(l *attrpb.AttrValue_ListValue) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: l}}
 }
 
-// shape is a tensor's shape as a proto; -1 stands for any size.
+// shape is a tensor's shape as a proto; -1 is any size.
 func shape(dims ...int64) *shapepb.TensorShapeProto {
 	p := new(shapepb.TensorShapeProto)
 	for _, d := range dims {

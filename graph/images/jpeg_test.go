@@ -19,8 +19,8 @@ import (
 	"galaxy/graph/images"
 )
 
-// blob is an RGB picture with a bright, coloured ellipse on noise, as a galaxy
-// on the sky; it is a pure function of its arguments.
+// blob draws a bright, coloured ellipse on noise, like a galaxy on the sky; it
+// is a pure function of its arguments.
 func blob(width, height int, seed uint64) *image.RGBA {
 	r := rand.New(rand.NewPCG(seed, 1))
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
@@ -67,11 +67,11 @@ func decode(t testing.TB, crop, size int, encoded []byte) []byte {
 	return dst
 }
 
-// areaMean is the slow float64 twin of the resize: pixels [crop, crop, 3] to
-// means of equal areas [size, size, 3].
+// areaMean is the slow float64 reference of the resize: pixels [crop, crop, 3]
+// to means of equal areas [size, size, 3].
 func areaMean(pixels []byte, crop, size int) []float64 {
 	scale := float64(crop) / float64(size)
-	// share is how much of pixel i output o covers along one axis.
+	// share is the fraction of pixel i that output o covers along one axis.
 	share := func(i, o int) float64 {
 		return math.Max(0, math.Min(float64(i+1), float64(o+1)*scale)-math.Max(float64(i), float64(o)*scale))
 	}
@@ -92,8 +92,8 @@ func areaMean(pixels []byte, crop, size int) []float64 {
 	return out
 }
 
-// The resize against a float64 twin: never off by more than the rounding to
-// uint8, plus what float32 sums may push across it.
+// The resize against a float64 reference: never off by more than the rounding
+// to uint8, plus what float32 sums may push over a rounding edge.
 func TestDecodeShrinksByArea(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		crop := rapid.IntRange(1, 40).Draw(t, "crop")
@@ -129,9 +129,9 @@ func TestDecodeShrinksByArea(t *testing.T) {
 	})
 }
 
-// What the decoder shrinks by itself is close to the mean of each four pixels,
-// and in its place: a neighbour is much further off. Where a side is odd the
-// window may lie half a pixel elsewhere.
+// The decoder's own halving is close to the mean of each four pixels and in the
+// right place: a neighbour is much further off. If a side is odd, the window
+// may be half a pixel elsewhere.
 func TestDecodeHalves(t *testing.T) {
 	for _, c := range []struct{ width, height, crop int }{{424, 424, 224}, {424, 424, 424}, {128, 160, 64}, {121, 160, 64}, {160, 121, 64}} {
 		t.Run(fmt.Sprintf("%dx%d to %d", c.width, c.height, c.crop), func(t *testing.T) {
@@ -175,8 +175,8 @@ func TestDecodeHalves(t *testing.T) {
 	}
 }
 
-// Decoding and the place of the window against Go's own decoder. On grey
-// files, which have no chroma to upsample, two decoders may differ by the
+// Decoding and the window's position are compared with Go's own decoder. On
+// grey files, which have no chroma to upsample, two decoders may differ by the
 // rounding of the inverse transform only.
 func TestDecodeCropsTheCentre(t *testing.T) {
 	for _, c := range []struct{ width, height, crop int }{
@@ -210,8 +210,8 @@ func TestDecodeCropsTheCentre(t *testing.T) {
 	}
 }
 
-// A CMYK file gives RGB: its colours are those of an independent decoder, but
-// for the difference of two inverse transforms.
+// A CMYK file gives RGB. Its colours equal an independent decoder's, up to the
+// difference of two inverse transforms.
 func TestDecodeCMYK(t *testing.T) {
 	encoded, err := os.ReadFile("testdata/cmyk.jpg")
 	if err != nil {
@@ -268,7 +268,7 @@ func decodeBatch(t *testing.T, crop, size int, encoded []string) ([]byte, error)
 	return buf.Bytes(), nil
 }
 
-// What is served must see the pixels that were trained on, to the last bit.
+// A served model must see the same pixels, bit for bit, as in training.
 func TestDecodeJPEGsEqualsDecoder(t *testing.T) {
 	var encoded []string
 	for i, shape := range [][2]int{{424, 424}, {225, 300}, {224, 224}, {301, 227}} {
@@ -326,7 +326,7 @@ func TestDecodeErrors(t *testing.T) {
 			}
 		})
 	}
-	// Where the decoder halves, sizes are rounded up: one pixel too few is too few.
+	// If the decoder halves, it rounds sizes up: one pixel too few must still fail.
 	for _, side := range [][2]int{{47, 60}, {60, 47}, {47, 47}} {
 		err := newDecoder(t, 48, 24).Decode(make([]byte, 24*24*3), encode(t, blob(side[0], side[1], 1)))
 		if err == nil || !strings.Contains(err.Error(), "smaller than the crop of 48×48") {
@@ -370,7 +370,7 @@ func TestDecodeConcurrently(t *testing.T) {
 	group.Wait()
 }
 
-// Whatever the bytes, there is an image or an error.
+// Any bytes give an image or an error.
 func FuzzDecode(f *testing.F) {
 	whole := encode(f, blob(40, 36, 1))
 	f.Add(whole)

@@ -6,18 +6,18 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Input sets how pixels are prepared for the network. The zero values of all fields except Mean
-// and Std leave them as they are.
+// Input sets how pixels are prepared for the network. All fields except Mean and Std do nothing
+// at their zero value.
 type Input struct {
 	// Mean and Std are the channels' statistics on the scale 0…1; every Std is above 0.
 	Mean, Std [3]float64
-	// Align rotates the major axis of the galaxy in the middle to level, and brings it
-	// closer to one size.
+	// Align rotates the central galaxy so that its major axis is horizontal, and
+	// brings it closer to a common size.
 	Align bool
 	// Augment varies the images of a training pass, after Align.
 	Augment Augment
 	// Size, int32 [], is the height and width to which images are resized last; without
-	// an Op they keep theirs.
+	// an Op there is no resizing.
 	Size tf.Output
 }
 

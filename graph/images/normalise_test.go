@@ -41,7 +41,7 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
-// The rows of a replica are those of the whole batch.
+// A replica draws the same random rows as the whole batch would.
 func TestRandomRows(t *testing.T) {
 	s := tg.NewRoot()
 	x := op.Fill(s.SubScope("x"), tg.Const(s.SubScope("x"), []int32{2, 3}), tg.Const(s.SubScope("x").SubScope("zero"), float32(0)))

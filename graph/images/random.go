@@ -6,14 +6,14 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Random is what a training pass draws its random numbers from. There is no generator state.
+// Random is the source of a training pass's random numbers. There is no generator state.
 type Random struct {
-	// Key is int64 [2], the run's seed and the number of steps before this one: what is drawn
-	// is a pure function of it.
+	// Key is int64 [2], the run's seed and the number of steps before this one: all draws are
+	// a pure function of it.
 	Key tf.Output
 	// First, int32 [], is the row of the pass's first example in a batch of Batch examples: an
 	// example is varied in the same way on any device and in any micro-batch. Without an Op
-	// the pass has the whole batch.
+	// the pass sees the whole batch.
 	First tf.Output
 	Batch int64
 }

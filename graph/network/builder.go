@@ -1,14 +1,14 @@
-// Package network has the networks: residual networks of several depths, from uint8 images to
-// logits.
+// Package network holds the networks: residual networks of several depths, from uint8 images
+// to logits.
 //
 //	net, err := network.Named("resnet34")      // a row of the table in resnet.go
 //	layers, err := net.Convolutions(64)        // its geometry at a size
 //	b := &network.Builder{Config: cfg, Params: params}
 //	logits := b.Logits(scope, images, random)   // float32 [N, Outputs]
 //
-// A Builder adds forward passes to a graph. Its Params give them their parameters: as variables,
-// as constants with batch norm folded in, or as int8 kernels. Errors of the configuration come
-// from Config.Validate, those of building are left in the op.Scope.
+// A Builder adds forward passes to a graph. Its Params supply the parameters: as variables, as
+// constants with batch norm folded in, or as int8 kernels. Config.Validate returns configuration
+// errors; errors of graph building stay in the op.Scope.
 package network
 
 import (
@@ -19,8 +19,8 @@ import (
 	"galaxy/graph/images"
 )
 
-// Builder builds forward passes on images of one graph. Which parameters it uses is its Params;
-// what batch norm does with them follows from Training.
+// Builder builds forward passes on images in one graph. Params supplies the parameters;
+// Training decides how batch norm uses them.
 type Builder struct {
 	Config   Config
 	Params   Params
@@ -28,21 +28,21 @@ type Builder struct {
 	// Augment varies the images of a training pass.
 	Augment images.Augment
 	// Size, int32 [], is the height and width to which the images of a training pass are
-	// resized; without an Op they keep theirs.
+	// resized; without an Op there is no resizing.
 	Size tf.Output
-	// Stats collects the new moving averages of a training pass by variable name; it has
-	// to be made for one.
+	// Stats collects the new moving averages of a training pass by variable name; a
+	// training pass needs a non-nil map.
 	Stats map[string]tf.Output
 }
 
-// Params gives a network its parameters: variables, or constants with batch
-// norm folded into the convolutions. Between the blocks images are in a form of its
-// own, which enter makes and leave ends.
+// Params supplies a network's parameters: variables, or constants with batch norm
+// folded into the convolutions. Between the blocks images have a form of the
+// Params' own: enter converts to it, leave from it.
 type Params interface {
 	// weight returns a float32 parameter of the given shape.
 	weight(v Variable) tf.Output
-	// convNorm returns the convolution of x by the kernel with batch norm
-	// applied, and what comes after it, in x's form.
+	// convNorm returns the convolution of x by the kernel with batch norm and
+	// the epilogue applied, in x's form.
 	convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, norm string, stride int64, then epilogue) tf.Output
 	// enter takes x from the stem, in the dtype of the convolutions.
 	enter(s *op.Scope, x tf.Output) tf.Output
@@ -50,14 +50,13 @@ type Params interface {
 	leave(s *op.Scope, x tf.Output) tf.Output
 }
 
-// epilogue is what follows on a convolution with batch norm: first a sum, if there is
-// something to add, and then a ReLU.
+// epilogue is what follows a convolution with batch norm: first a sum, if there is
+// something to add, then a ReLU.
 type epilogue struct {
 	add  tf.Output
 	relu bool
 }
 
-// apply adds the ops of a network of cfg.
 func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 	if e.add.Op != nil {
 		x = cfg.round(s, op.AddV2(s.SubScope("add"), x, e.add))
@@ -69,8 +68,8 @@ func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 }
 
 // Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, 3].
-// Augmentation and dropout of a training pass draw from r; it is not read
-// otherwise.
+// Augmentation and dropout of a training pass draw from r; other passes do not
+// use r.
 func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Output {
 	n, err := Named(b.Config.Arch)
 	if err != nil {
@@ -84,8 +83,8 @@ func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Outp
 	return b.head(s.SubScope("head"), x, channels, r)
 }
 
-// convNorm is a convolution without a bias, SAME padding, batch norm, and what comes
-// after.
+// convNorm adds a convolution without a bias, SAME padding, then batch norm and the
+// epilogue.
 func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64, then epilogue) tf.Output {
 	kernel := Variable{
 		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
@@ -94,9 +93,9 @@ func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in
 	return b.Params.convNorm(s, b, x, kernel, norm, stride, then)
 }
 
-// head averages over the picture and, after dropout, maps the features to
-// logits, all in float32: the sums run over enough terms for bfloat16's eight
-// bits to show.
+// head averages over the image and, after dropout, maps the features to logits,
+// all in float32: the sums have enough terms for bfloat16's eight bits to
+// matter.
 func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
 	x = b.Params.leave(s, x)
 	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))

@@ -16,8 +16,8 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Config is what a network needs to be built; it is the same for training and
-// for inference, except that only training reads Dropout.
+// Config describes a network to build; it is the same for training and for
+// inference, except that only training reads Dropout.
 type Config struct {
 	// Arch is the name of the Network, one of Names; "" is Default.
 	Arch string `json:"arch,omitempty"`
@@ -25,19 +25,19 @@ type Config struct {
 	Size int `json:"size"`
 	// Outputs is the number of logits.
 	Outputs int `json:"outputs"`
-	// Precision is none but Auto, which has to be resolved first.
+	// Precision must not be Auto: resolve it first.
 	Precision Precision `json:"precision"`
 	// Dropout is the fraction of the pooled features set to zero in training,
 	// in [0, 1); 0 is none.
 	Dropout float64 `json:"dropout"`
-	// Align rotates the major axis of the galaxy in the middle of every image to
-	// level and brings the galaxy closer to one size, in training (before Augment) and in
-	// inference. A galaxy's orientation and distance say little about its class, and what
-	// the network need not learn costs no steps. Half turns and mirror images stay
+	// Align rotates every image so that the central galaxy's major axis is horizontal,
+	// and brings the galaxy closer to a common size, in training (before Augment) and in
+	// inference. A galaxy's orientation and distance say little about its class, and the
+	// network needs no steps to learn to ignore them. Half turns and mirror images stay
 	// different.
 	Align bool `json:"align,omitempty"`
-	// Emulated emulates Precision, where Precision.Emulated reports that it is needed.
-	// NewTrainer sets it by its devices.
+	// Emulated is set if Precision has to be emulated (Precision.Emulated). NewTrainer
+	// sets it from its devices.
 	Emulated bool `json:"-"`
 	// Mean and Std are the channels' statistics on the scale 0…1: the network
 	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
@@ -45,7 +45,7 @@ type Config struct {
 	Std  [3]float64 `json:"channel_std"`
 }
 
-// UnmarshalJSON gives a Config that does not name its network Default, which was the only one of
+// UnmarshalJSON sets a Config without a network name to Default, which was the only network of
 // older versions. Unknown fields are an error.
 func (c *Config) UnmarshalJSON(raw []byte) error {
 	type fields Config // without this method
@@ -91,13 +91,13 @@ func (c Config) dtype() tf.DataType {
 	return c.Precision.dtype()
 }
 
-// cast returns x, float32, as the network's convolutions take it.
+// cast returns x, float32, in the dtype of the network's convolutions.
 func (c Config) cast(s *op.Scope, x tf.Output) tf.Output {
 	return c.round(s, tg.Cast(s, x, c.dtype()))
 }
 
-// round returns x, of dtype, rounded to the precision where that is emulated. Its gradient
-// is rounded in the same place.
+// round returns x, of dtype, rounded to the precision if the precision is emulated. Its
+// gradient is rounded in the same place.
 func (c Config) round(s *op.Scope, x tf.Output) tf.Output {
 	if !c.Emulated {
 		return x

@@ -17,8 +17,8 @@ import (
 )
 
 // FilterAlgorithm names how the gradient of a 3×3 convolution's kernel is computed. All give the
-// same values, except that they add up in another order. The strings are stored in
-// config.json and in the user's cache folder.
+// same values up to the order of summation. The strings are stored in config.json and in the
+// user's cache folder.
 type FilterAlgorithm string
 
 const (
@@ -28,7 +28,8 @@ const (
 	// gradient of the convolution's output.
 	Im2Col FilterAlgorithm = "one product"
 	// ShiftedMatMul multiplies, for each of the kernel's nine taps, the input shifted by the
-	// tap's offset by the gradient of the output. Convolutions with a stride do not have it.
+	// tap's offset by the gradient of the output. It is not available for convolutions with
+	// a stride.
 	ShiftedMatMul FilterAlgorithm = "nine products"
 )
 
@@ -37,9 +38,9 @@ const (
 type FilterAlgorithms map[string]FilterAlgorithm
 
 // FilterLayer is a 3×3 convolution of a training step whose kernel's gradient can be computed by
-// several algorithms. Which is the fastest depends on the machine: oneDNN's kernel for the
-// op keeps a copy of the gradient for each thread and adds them up, which on the few pixels
-// of the last stages costs more than the sums themselves.
+// several algorithms. Which is the fastest depends on the machine: oneDNN's kernel for the op
+// keeps a copy of the gradient for each thread and adds up the copies, which on the few pixels
+// of the last stages costs more than computing them.
 type FilterLayer struct {
 	Convolution
 	precision Precision
@@ -52,7 +53,7 @@ func (l FilterLayer) String() string {
 	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d", l.precision, l.examples, l.Size, l.Size, l.In, l.Filters, l.Stride)
 }
 
-// Algorithms lists those that compute the layer's gradient.
+// Algorithms lists the algorithms that can compute the layer's gradient.
 func (l FilterLayer) Algorithms() []FilterAlgorithm {
 	if l.Stride > 1 {
 		return []FilterAlgorithm{ConvolutionOp, Im2Col}
@@ -62,8 +63,8 @@ func (l FilterLayer) Algorithms() []FilterAlgorithm {
 
 // FilterLayers lists the 3×3 convolutions of a network that cfg describes, at the full size of
 // its images: steps on smaller images have the same ops. examples is the size of a
-// micro-batch. There are none where the precision is emulated on a CPU, as ops that round are
-// between its convolutions and their gradients.
+// micro-batch. There are none if the precision is emulated on a CPU, as rounding ops are then
+// between the convolutions and their gradients.
 func FilterLayers(cfg Config, examples int) (layers []FilterLayer, err error) {
 	n, err := Named(cfg.Arch)
 	if err != nil || cfg.Precision.Emulated(false) {
@@ -81,8 +82,8 @@ func FilterLayers(cfg Config, examples int) (layers []FilterLayer, err error) {
 const (
 	// filterTurns is how often each algorithm is measured; the shortest time counts.
 	filterTurns = 3
-	// filterGain is the factor by which another algorithm than the op has to be faster:
-	// within a step its copies of the input cost more than alone.
+	// filterGain is how many times faster than the op another algorithm has to be:
+	// within a step its copies of the input cost more than in isolation.
 	filterGain = 1.1
 )
 
@@ -124,7 +125,7 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterAlgorithm, err error) 
 		return "", err
 	}
 	times := make([]time.Duration, len(algorithms))
-	for turn := range filterTurns + 1 { // the first allocates
+	for turn := range filterTurns + 1 { // the first round allocates
 		for i, target := range targets {
 			begin := time.Now()
 			if _, err := sess.Run(nil, nil, []*tf.Operation{target}); err != nil {
@@ -169,7 +170,7 @@ func (l FilterLayer) gradient(s *op.Scope, algorithm FilterAlgorithm, x, dy tf.O
 	return op.Reshape(s, product, tg.Const(s, shape))
 }
 
-// matrix returns x as a matrix with a number of columns.
+// matrix returns x as a matrix with the given number of columns.
 func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
 	return op.Reshape(s, x, tg.Const(s, []int64{-1, columns}))
 }
@@ -177,7 +178,7 @@ func matrix(s *op.Scope, x tf.Output, columns int64) tf.Output {
 // shifted returns x, the layer's input, shifted by the offset of each of the kernel's nine taps.
 func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	padded := op.Pad(s, x, tg.Const(s.SubScope("margin"), [][]int32{{0, 0}, {1, 1}, {1, 1}, {0, 0}}))
-	size := op.Shape(s, x, op.ShapeOutType(tf.Int64)) // of smaller images in some steps
+	size := op.Shape(s, x, op.ShapeOutType(tf.Int64)) // some steps have smaller images
 	for row := range int64(3) {
 		for column := range int64(3) {
 			from := tg.Const(s.SubScope("from"), []int64{0, row, column, 0})
@@ -187,9 +188,9 @@ func (l FilterLayer) shifted(s *op.Scope, x tf.Output) (all []tf.Output) {
 	return all
 }
 
-// FilterGradients returns gradients, float32, of the variables of these names, in which those of
-// the layers' kernels are computed by the algorithms given. g is the graph that s builds. The
-// ops that are not needed any more stay in it and do not run.
+// FilterGradients returns gradients, float32, of the named variables, with the gradients of the
+// layers' kernels computed by the given algorithms. g is the graph that s builds. The replaced
+// ops stay in it and do not run.
 func FilterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, algorithms FilterAlgorithms, names []string, gradients []tf.Output) ([]tf.Output, error) {
 	def, err := session.Def(g)
 	if err != nil {
@@ -199,7 +200,7 @@ func FilterGradients(s *op.Scope, g *tf.Graph, layers []FilterLayer, algorithms 
 	for _, n := range def.Node {
 		nodes[n.Name] = n
 	}
-	output := func(name string) tf.Output { // of an input as GraphDef writes it, NODE or NODE:INDEX
+	output := func(name string) tf.Output { // name is an input as GraphDef writes it, NODE or NODE:INDEX
 		node, index, _ := strings.Cut(name, ":")
 		i, _ := strconv.Atoi(index) // "" is the first
 		return g.Operation(node).Output(i)

@@ -16,7 +16,7 @@ import (
 )
 
 // eachTap visits every pixel of the output of a 3×3 convolution, SAME padding, with every
-// pixel of the input under a tap, all by their numbers in a batch of n.
+// pixel of the input under a tap, each by its index in a batch of n.
 func eachTap(n, size, stride int, visit func(in, out, tap int)) {
 	places := (size + stride - 1) / stride
 	before := max(0, (places-1)*stride+3-size) / 2
@@ -34,9 +34,9 @@ func eachTap(n, size, stride int, visit func(in, out, tap int)) {
 	}
 }
 
-// filterTwin is the gradient of a 3×3 kernel, SAME padding, in float64: for every
-// pixel of the output, the pixel of the input under each tap times the output's
-// gradient.
+// filterTwin is the reference gradient of a 3×3 kernel, SAME padding, in float64:
+// for every pixel of the output, the pixel of the input under each tap times the
+// output's gradient.
 func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 	sums := make([]float64, 9*in*out)
 	eachTap(n, size, stride, func(from, to, tap int) {
@@ -49,9 +49,9 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 	return sums
 }
 
-// A convolution as the network has it, and both its gradients, round each value once: sums
-// are taken in float32 in every precision, by every set of kernels. Small whole numbers
-// show it: every product is exact, and no sum above 256 (bfloat16) or 2048 (float16) is.
+// A convolution and both its gradients, built as in the network, round each value once:
+// sums are float32 in every precision, with every set of kernels. Small whole numbers show
+// it: every product is exact, and no sum above 256 (bfloat16) or 2048 (float16) is.
 func TestConvolutionsRoundOnce(t *testing.T) {
 	const n, size, in, filters = 4, 12, 64, 6
 	for _, p := range []Precision{Float32, BFloat16, Float16} {
@@ -61,7 +61,7 @@ func TestConvolutionsRoundOnce(t *testing.T) {
 				cfg := Config{Precision: p, Emulated: p.Emulated(false)}
 				s := tg.NewRoot()
 				x := session.Placeholder(s, "x", tf.Float, n, size, size, in)
-				weight := session.Placeholder(s, "weight", tf.Float, n, places, places, filters) // which is the gradient of the output
+				weight := session.Placeholder(s, "weight", tf.Float, n, places, places, filters) // is the gradient of the output
 				kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
 				y := cfg.conv2D(s.SubScope("conv"), cfg.cast(s.SubScope("x"), x), kernel, stride)
 				sum := op.Sum(s, op.Mul(s, tg.Cast(s, y, tf.Float), weight), tg.Const(s, []int32{0, 1, 2, 3}))
@@ -95,8 +95,8 @@ func TestConvolutionsRoundOnce(t *testing.T) {
 	}
 }
 
-// convolutionTwin is the output of a 3×3 convolution, SAME padding, in float64, and the
-// gradient of its input where dy is that of the output.
+// convolutionTwin computes a 3×3 convolution, SAME padding, in float64, and the
+// gradient of its input from dy, the gradient of its output.
 func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, dx []float64) {
 	y, dx = make([]float64, len(dy)), make([]float64, len(x))
 	eachTap(n, size, stride, func(from, to, tap int) {
@@ -111,7 +111,8 @@ func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, 
 	return y, dx
 }
 
-// filterPrecisions are those of this machine in which there is a choice of kernels.
+// filterPrecisions returns this machine's precisions for which there is a choice of
+// algorithms.
 func filterPrecisions() []Precision {
 	return slices.DeleteFunc([]Precision{Float32, BFloat16}, func(p Precision) bool { return p.Emulated(false) })
 }
@@ -140,7 +141,7 @@ func testFilterGradients(t *testing.T, p Precision) {
 			s := op.NewScopeWithGraph(g)
 			// The sizes are known only when the graph runs.
 			x := session.Placeholder(s, "x", tf.Float, n, -1, -1, in)
-			weight := session.Placeholder(s, "weight", tf.Float, n, -1, -1, filters) // which is the gradient of the output
+			weight := session.Placeholder(s, "weight", tf.Float, n, -1, -1, filters) // is the gradient of the output
 			kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
 			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, p.dtype()) }
 			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.Stride)
@@ -156,8 +157,8 @@ func testFilterGradients(t *testing.T, p Precision) {
 			if replaced := got[0] != plain[0]; replaced != (c.algorithm != ConvolutionOp) {
 				t.Fatalf("replaced: %v", replaced)
 			}
-			// Small whole numbers, of which bfloat16 holds every product, but no sum
-			// above 256: those have to be taken in float32 and rounded once.
+			// Small whole numbers: bfloat16 holds every product exactly but no sum
+			// above 256, so sums have to be taken in float32 and rounded once.
 			r := rand.New(rand.NewPCG(7, uint64(c.size)))
 			whole := func(n int64) []float64 {
 				values := make([]float64, n)

@@ -19,7 +19,7 @@ type frozen struct {
 }
 
 // Frozen makes Params of constants, in the root scope s, with batch norm folded into the
-// convolutions. Weights that are missing or of another shape are an error of s.
+// convolutions. Missing weights and wrong shapes are an error in s.
 func Frozen(s *op.Scope, weights Weights) Params { return frozen{scope: s, weights: weights} }
 
 // value returns the weights of v, checked.
@@ -45,8 +45,8 @@ func (f frozen) weight(v Variable) tf.Output {
 	return f.constant(f.scope.SubScope(v.Name), f.value(v), v.Shape)
 }
 
-// fold makes y = γ·(x⊛k − μ)/√(σ²+ε) + β one convolution by k·γ/√(σ²+ε) with the bias
-// β − μ·γ/√(σ²+ε), both worked out in float64.
+// fold turns y = γ·(x⊛k − μ)/√(σ²+ε) + β into one convolution by k·γ/√(σ²+ε) with the
+// bias β − μ·γ/√(σ²+ε), both computed in float64.
 func (f frozen) fold(kernel Variable, norm string) (folded, bias []float32) {
 	channels := kernel.Shape[3]
 	gammaV, betaV, meanV, varianceV := normVariables(norm, channels)

@@ -12,23 +12,23 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Default is the network of a Config without a name. Older versions had this one only.
+// Default is the network of a Config without a name. Older versions had only this one.
 const Default = "resnet34"
 
-// Network is an architecture: what is between the normalised images and the head.
+// Network is an architecture: the layers between the normalised images and the head.
 type Network struct {
-	// Name is what Config.Arch, --arch and config.json call it.
+	// Name is the network's name in Config.Arch, --arch and config.json.
 	Name string
-	// Stride is how many pixels of an image are one of the last feature map, in either
-	// direction. Images are at least so large.
+	// Stride is the number of image pixels per pixel of the last feature map, in
+	// either direction. Images must be at least this large.
 	Stride int
-	// features returns the last feature map of normalised images x, [N, Size, Size, 3] in
-	// the dtype of the convolutions, and its channels. Convolutions are made by
-	// Builder.convNorm, under names that are the keys of checkpoints.
+	// features returns the last feature map for normalised images x, [N, Size, Size, 3]
+	// in the dtype of the convolutions, and its number of channels. It makes convolutions
+	// with Builder.convNorm, under names that are keys of checkpoints.
 	features func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64)
 }
 
-// Names lists the networks that there are.
+// Names lists the available networks.
 func Names() []string {
 	names := make([]string, len(networks))
 	for i, n := range networks {
@@ -37,7 +37,7 @@ func Names() []string {
 	return names
 }
 
-// Named returns the network of a name, "" being Default.
+// Named returns the network with this name; "" is Default.
 func Named(name string) (Network, error) {
 	if name == "" {
 		name = Default
@@ -49,10 +49,11 @@ func Named(name string) (Network, error) {
 	return networks[i], nil
 }
 
-// FinalSize is the height and width of the last feature map for images of a size, pixels.
+// FinalSize returns the height and width of the last feature map for images of this size,
+// pixels.
 func (n Network) FinalSize(size int) int { return (size + n.Stride - 1) / n.Stride }
 
-// Convolution is a convolution of a network, SAME padding.
+// Convolution describes a convolution of a network, SAME padding.
 type Convolution struct {
 	// Kernel is the name of its variable, float32 [Taps, Taps, In, Filters].
 	Kernel                    string
@@ -64,8 +65,8 @@ type Convolution struct {
 // OutputSize is the height and width of the output, pixels.
 func (c Convolution) OutputSize() int64 { return (c.Size + c.Stride - 1) / c.Stride }
 
-// Convolutions lists the convolutions for images of a size, pixels, in the order in which they
-// are computed. The network is built once to find them.
+// Convolutions lists the convolutions for images of this size, pixels, in the order of
+// computation. It builds the network once to find them.
 func (n Network) Convolutions(size int) (_ []Convolution, err error) {
 	s := op.NewScope()
 	defer session.RecoverBuild(s, &err)
@@ -78,7 +79,7 @@ func (n Network) Convolutions(size int) (_ []Convolution, err error) {
 	return o.convolutions, nil
 }
 
-// outline is the Params of a graph that is built for its convolutions alone.
+// outline is the Params of a graph that is built only to list its convolutions.
 type outline struct {
 	*Variables
 	convolutions []Convolution

@@ -8,8 +8,8 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Batch norm as published: ε and the fraction of the old moving average that is
-// kept each step. Keras' defaults differ (1e-3 and 0.99).
+// Batch norm as published: ε and the fraction of the old moving average kept in
+// each step. Keras' defaults differ (1e-3 and 0.99).
 const (
 	bnEpsilon  = 1e-5
 	bnMomentum = 0.9
@@ -23,12 +23,12 @@ func normVariables(norm string, channels int64) (gamma, beta, mean, variance Var
 	return v("gamma", 1, true), v("beta", 0, true), v("moving_mean", 0, false), v("moving_variance", 1, false)
 }
 
-// weight makes Variables a Params.
+// weight implements Params.
 func (v *Variables) weight(d Variable) tf.Output { return v.get(d) }
 
-// convNorm makes Variables a Params: in training batch norm uses the batch's
-// statistics and notes the new moving averages in b.Stats, in inference it uses
-// the moving averages.
+// convNorm implements Params: in training batch norm uses the batch's
+// statistics and stores the new moving averages in b.Stats; in inference it
+// uses the moving averages.
 func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, norm string, stride int64, then epilogue) tf.Output {
 	x = b.Config.conv2D(s, x, v.get(kernel), stride)
 	gamma, beta, mean, variance := normVariables(norm, kernel.Shape[3])
@@ -38,8 +38,8 @@ func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variab
 		none := tg.Const(s.SubScope("no_statistics"), []float32{})
 		inMean, inVariance = none, none
 	}
-	// Every attribute is set: TensorFlow's C++ gradient reads them from the
-	// node, and the wrapper omits those not given.
+	// Every attribute is set: TensorFlow's C++ gradient reads them all from the
+	// node, but the wrapper stores only the attributes given.
 	y, batchMean, batchVariance, _, _, _ := op.FusedBatchNormV3(s, x, scale, offset, inMean, inVariance,
 		op.FusedBatchNormV3Epsilon(bnEpsilon),
 		op.FusedBatchNormV3ExponentialAvgFactor(1),
@@ -49,8 +49,8 @@ func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variab
 	if !b.Training || s.Err() != nil {
 		return then.apply(s, b.Config, y)
 	}
-	// The kernel returns the unbiased variance, N/(N−1) times the population's,
-	// which is the one the moving average is of.
+	// The kernel returns the unbiased variance, N/(N−1) times the population
+	// variance; the moving average is of the population variance.
 	population := op.Mul(s.SubScope("population_variance"), batchVariance, bessel(s.SubScope("bessel"), b, x, kernel))
 	b.Stats[mean.Name] = movingAverage(s.SubScope("moving_mean"), m, batchMean)
 	b.Stats[variance.Name] = movingAverage(s.SubScope("moving_variance"), vr, population)
@@ -60,7 +60,7 @@ func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variab
 func (v *Variables) enter(_ *op.Scope, x tf.Output) tf.Output { return x }
 func (v *Variables) leave(s *op.Scope, x tf.Output) tf.Output { return tg.Cast(s, x, tf.Float) }
 
-// bessel is (N−1)/N, float32 [], for the N values of each of x's channels.
+// bessel returns (N−1)/N, float32 [], for the N values of each of x's channels.
 func bessel(s *op.Scope, b *Builder, x tf.Output, kernel Variable) tf.Output {
 	if b.Size.Op != nil { // the size is known only when the graph runs
 		channels := tg.Const(s, float32(kernel.Shape[3]))

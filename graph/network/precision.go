@@ -18,19 +18,19 @@ type Precision string
 const (
 	Float32  Precision = "float32"
 	BFloat16 Precision = "bfloat16"
-	// Float16 is trained with dynamic loss scaling: for GPUs before compute
+	// Float16 trains with dynamic loss scaling. It is for GPUs before compute
 	// capability 8.0, such as the T4, which have no bfloat16.
 	Float16 Precision = "float16"
-	// Auto stands for the faster of the first two on the device at hand; Resolve
-	// replaces it before a graph is built.
+	// Auto is the faster of the first two on the given device; Resolve replaces
+	// it before a graph is built.
 	Auto Precision = "auto"
 )
 
-// Resolve turns Auto into a precision for the device that trains, a GPU if gpu
-// is set: BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX) and kernels
-// that use them, else Float32. Emulated bfloat16 is slower than float32, and GPUs have it
-// only from compute capability 8.0 on, which the bindings do not report: there it has
-// to be requested by name. Other values are returned as they are.
+// Resolve replaces Auto by a precision for the training device, a GPU if gpu is set:
+// BFloat16 on a CPU with bfloat16 dot products (AVX512-BF16 or AMX) and kernels that use
+// them, otherwise Float32. Emulated bfloat16 is slower than float32. GPUs have bfloat16
+// only from compute capability 8.0 on, which the bindings do not report, so there it has
+// to be requested by name. Other values are returned unchanged.
 func (p Precision) Resolve(gpu bool) Precision {
 	if p != Auto {
 		return p
@@ -41,9 +41,9 @@ func (p Precision) Resolve(gpu bool) Precision {
 	return Float32
 }
 
-// Emulated reports whether p is emulated on the device that computes, a GPU if gpu is set:
-// every value is rounded to p, and the arithmetic is float32's. So it is on CPUs without
-// instructions for p, where Eigen's kernels round partial sums of bfloat16, and are slow.
+// Emulated reports whether p is emulated on the device, a GPU if gpu is set: every value
+// is rounded to p, and the arithmetic is float32. CPUs without instructions for p need
+// this, because Eigen's kernels round partial sums of bfloat16 and are slow.
 func (p Precision) Emulated(gpu bool) bool {
 	return !gpu && (p == Float16 || p == BFloat16 && !kernels.BFloat16())
 }

@@ -10,16 +10,16 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Int8 is the precision of a quantized graph's convolutions, for prediction alone: int8
-// kernels, scaled by filter, on uint8 images, scaled as a whole (Jacob et al. 2018, arXiv
-// 1712.05877, with zero points of 0). The stem and the head are as in the graph that
-// it is made from, and sums are made in int32.
+// Int8 is the precision of a quantized graph's convolutions, for prediction only: int8
+// kernels with one scale per filter, on uint8 images with one scale (Jacob et al. 2018,
+// arXiv 1712.05877, with zero points of 0). The stem and the head are as in the
+// original graph, and sums are int32.
 const Int8 Precision = "int8"
 
-// Ranges are the largest absolute values that a network's images have between the layers:
-// under the name of each block's kernel what comes after its convolution, sum and ReLU included,
-// under that name and "/before_sum" what the sum is made with, and under "stem" the images
-// that the first block takes.
+// Ranges holds the largest absolute values of a network's images between the layers. The name of
+// each block's kernel is the key of the images after its convolution, sum and ReLU included;
+// that name plus "/before_sum", of the convolution's own output that enters the sum; "stem", of
+// the images that the first block takes.
 type Ranges map[string]float32
 
 const (
@@ -27,13 +27,13 @@ const (
 	beforeSum = "/before_sum"
 )
 
-// Calibration makes Params as Frozen does, and adds to maxima the largest absolute values of one
-// pass, float32 [], by their name in Ranges.
+// Calibration returns Params like Frozen, and adds to maxima the largest absolute values of one
+// pass, float32 [], by their key in Ranges.
 func Calibration(s *op.Scope, weights Weights, maxima map[string]tf.Output) Params {
 	return calibration{frozen{s, weights}, maxima}
 }
 
-// calibration is frozen with the ranges, float32 [], of one pass.
+// calibration is frozen, and also measures the ranges, float32 [], of one pass.
 type calibration struct {
 	frozen
 	maxima map[string]tf.Output
@@ -60,8 +60,8 @@ func (c calibration) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Varia
 
 func (c calibration) enter(s *op.Scope, x tf.Output) tf.Output { return c.note(s, stemRange, x) }
 
-// Quantized makes Params of constants with blocks in Int8; the stem is in Config.Precision. A
-// range that is missing or not finite is an error of the root scope s.
+// Quantized returns Params of constants with blocks in Int8; the stem is in Config.Precision.
+// A missing or non-finite range is an error of the root scope s.
 func Quantized(s *op.Scope, weights Weights, ranges Ranges) Params {
 	return quantized{frozen: frozen{s, weights}, ranges: ranges, bounds: map[tf.Output][2]tf.Output{}}
 }
@@ -70,8 +70,8 @@ func Quantized(s *op.Scope, weights Weights, ranges Ranges) Params {
 type quantized struct {
 	frozen
 	ranges Ranges
-	// bounds are the values, float32 [], that the least and the largest number of a
-	// quantized image stand for: of quint8, 0 and its range, of qint8, ± the range.
+	// bounds are the values, float32 [], of the smallest and the largest number of
+	// a quantized image: 0 and the range for quint8, ± the range for qint8.
 	bounds map[tf.Output][2]tf.Output
 }
 
@@ -81,7 +81,7 @@ func (q quantized) bound(s *op.Scope, name string, signed bool) (bounds [2]tf.Ou
 	if !ok || !(r >= 0) || math.IsInf(float64(r), 0) {
 		q.scope.UpdateErr("Const", fmt.Errorf("range of %s: expected a finite number of 0 or more, found %v", name, r))
 	}
-	r = max(r, 1e-6) // of what is 0 throughout
+	r = max(r, 1e-6) // for images that are all 0
 	least := float32(0)
 	if signed {
 		least = -r
@@ -110,8 +110,8 @@ func (q quantized) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variabl
 	case norm == stemNorm:
 		return q.frozen.convNorm(s, b, x, kernel, norm, stride, then)
 	case then.add.Op != nil && then.add.DataType() == tf.Qint8:
-		// A shortcut of its own has both signs, and the kernel that should add such
-		// numbers lets the sum end at 127 of 255.
+		// A projected shortcut has both signs, and the kernel that should add such
+		// numbers saturates the sum at 127 of 255.
 		y := q.convolution(s, x, kernel, kernel.Name+beforeSum, norm, stride, epilogue{})
 		sum := op.AddV2(s, q.leave(s.SubScope("left"), y), q.leave(s.SubScope("right"), then.add))
 		return q.quantize(s.SubScope("quantize"), kernel.Name, op.Relu(s, sum))
@@ -119,7 +119,7 @@ func (q quantized) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variabl
 	return q.convolution(s, x, kernel, kernel.Name, norm, stride, then)
 }
 
-// convolution has the values that the range of a name is of.
+// convolution adds a convolution whose output has the range stored under name.
 func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, norm string, stride int64, then epilogue) tf.Output {
 	folded, bias := q.fold(kernel, norm)
 	values, largest := quantizeKernel(folded, int(kernel.Shape[2]), int(kernel.Shape[3]))
@@ -149,9 +149,9 @@ func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, 
 	case add.Op == nil:
 		spec.Type = "QuantizedConv2DWithBiasAndReluAndRequantize"
 	default:
-		// Made in the memory of what is added, which nothing else may still need then: the
-		// kernel ends the process otherwise. Here that is the block's input, which its
-		// first convolution has used by then.
+		// The kernel writes its result into the memory of the image to add, and ends the
+		// process if anything still needs that image. Here it is the block's input, which
+		// its first convolution has already used.
 		spec.Type = "QuantizedConv2DWithBiasSumAndReluAndRequantize"
 		spec.Input = append(spec.Input, add, q.bounds[add][0], q.bounds[add][1])
 	}
@@ -164,28 +164,28 @@ func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, 
 	return y
 }
 
-// CPUs without VNNI multiply four channels of a uint8 image by four weights, add the
-// products two by two in int16, which ends at 32,767, and only then in int32. No sum of two
-// products of up to 255 does where weights of one sign add up to no more than pairLimit.
+// CPUs without VNNI multiply four channels of a uint8 image by four weights and add the
+// products in pairs in int16, which saturates at 32,767, and only then in int32. No pair of
+// products of up to 255 saturates if weights of one sign add up to at most pairLimit.
 const (
 	quadChannels = 4
 	pairLimit    = 32767 / 255
 )
 
 // quantizeKernel scales each filter of a kernel, [height, width, in, filters], to −127…127,
-// int8 in two's complement. largest is what 127 stands for, by filter. Where two weights of
-// a filter that meet in an int16 would be more than pairLimit together, the filter is
-// scaled to less: a model gives the same on all CPUs.
+// int8 in two's complement. largest is the value of 127, by filter. If two weights of a
+// filter that are added in an int16 would exceed pairLimit together, the filter gets a
+// coarser scale: a model gives the same results on all CPUs.
 func quantizeKernel(kernel []float32, in, filters int) (values []byte, largest []float32) {
 	largest = make([]float32, filters)
 	for i, x := range kernel {
 		c := i % filters
 		largest[c] = max(largest[c], float32(math.Abs(float64(x))))
 	}
-	for start := 0; start < len(kernel); start += in * filters { // of a place
+	for start := 0; start < len(kernel); start += in * filters { // one kernel position
 		for quad := 0; quad < in; quad += quadChannels {
 			for c := range filters {
-				var sums [2][2]float32 // of either sign, the two largest weights
+				var sums [2][2]float32 // for each sign, the two largest weights
 				for a := quad; a < min(quad+quadChannels, in); a++ {
 					x := kernel[start+a*filters+c]
 					two := &sums[0]
@@ -195,7 +195,7 @@ func quantizeKernel(kernel []float32, in, filters int) (values []byte, largest [
 					two[0], two[1] = max(two[0], min(two[1], x)), max(two[1], x)
 				}
 				for _, two := range sums {
-					// Less half a unit for each, which rounding may add.
+					// Half a unit less for each, which rounding may add.
 					largest[c] = max(largest[c], (two[0]+two[1])*127/(pairLimit-1))
 				}
 			}
@@ -209,7 +209,7 @@ func quantizeKernel(kernel []float32, in, filters int) (values []byte, largest [
 	}
 	for c, l := range largest {
 		if l == 0 {
-			largest[c] = 1e-6 // any number does
+			largest[c] = 1e-6 // any number works
 		}
 	}
 	return values, largest

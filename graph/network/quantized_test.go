@@ -15,7 +15,7 @@ import (
 )
 
 func TestQuantizeKernel(t *testing.T) {
-	kernel := []float32{1, -2, 0, .5, 1, 0, -.25, .3, 0} // three places, three filters
+	kernel := []float32{1, -2, 0, .5, 1, 0, -.25, .3, 0} // three positions, three filters
 	values, largest := quantizeKernel(kernel, 1, 3)
 	for i, want := range []int8{127, -127, 0, 64, 64, 0, -32, 19, 0} {
 		if got := int8(values[i]); got != want {
@@ -27,8 +27,8 @@ func TestQuantizeKernel(t *testing.T) {
 	}
 }
 
-// No two weights of a sign that meet are too large together for 16 bits, and a filter whose
-// weights do not meet like that keeps all of its range.
+// No two weights of one sign that are added in an int16 are too large together, and a
+// filter without such pairs keeps its full range.
 func TestQuantizeKernelPairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	const places, in, filters = 9, 11, 3
@@ -36,7 +36,7 @@ func TestQuantizeKernelPairs(t *testing.T) {
 	for i := range kernel {
 		kernel[i] = float32(r.NormFloat64())
 		if i%filters == 2 && i/filters%2 == 1 {
-			kernel[i] = -kernel[i-filters] // of the other sign
+			kernel[i] = -kernel[i-filters] // the opposite sign
 		}
 	}
 	for i := range 4 * filters { // the first four channels: filter 0 all large, filter 1 one large
@@ -63,7 +63,7 @@ func TestQuantizeKernelPairs(t *testing.T) {
 	}
 }
 
-// needInt8 skips a test where nothing computes in int8.
+// needInt8 skips a test on machines that cannot compute in int8.
 func needInt8(t *testing.T) {
 	t.Helper()
 	if !kernels.OneDNN() {
@@ -72,7 +72,7 @@ func needInt8(t *testing.T) {
 }
 
 // quantizedTwin is a 3×3 convolution of whole numbers, SAME padding, stride 1, with bias,
-// sum and ReLU in float64, to the numbers of the output.
+// sum and ReLU in float64, quantized like the output.
 func quantizedTwin(x, kernel, bias, add []float64, size, in, out int, scale []float64, outScale float64, relu bool) []float64 {
 	y := make([]float64, size*size*out)
 	for row := range size {
@@ -101,8 +101,8 @@ func quantizedTwin(x, kernel, bias, add []float64, size, in, out int, scale []fl
 	return y
 }
 
-// Every op of a block gives the whole numbers that its formula says, but for those on the
-// edge between two.
+// Every op of a block gives the whole numbers of its formula, except where rounding could
+// go either way.
 func TestQuantizedConvolution(t *testing.T) {
 	needInt8(t)
 	const size, channels = 5, 8
@@ -142,7 +142,7 @@ func TestQuantizedConvolution(t *testing.T) {
 					t.Fatal(err)
 				}
 				feeds[p] = tensor
-				// A sum is made in the memory of what is added, which a fed tensor does not give up.
+				// The sum overwrites the image to add, which a fed tensor does not allow.
 				own := op.Minimum(s.SubScope(name), tg.Cast(s.SubScope(name), p, tf.Int32), tg.Const(s.SubScope(name), int32(255)))
 				return op.Bitcast(s.SubScope(name), tg.Cast(s.SubScope(name), own, dtype), as), values
 			}
@@ -199,7 +199,7 @@ func TestQuantizedConvolution(t *testing.T) {
 				}
 			}
 			if c.signed {
-				other = 0 // there are two roundings
+				other = 0 // it rounds twice
 			}
 			if other > len(got)/50 || len(used) < 30 {
 				t.Errorf("%d of %d differ by one, %d different values", other, len(got), len(used))

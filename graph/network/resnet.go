@@ -7,16 +7,16 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 )
 
-// networks are all there are. A ResNet is a row: the kind of its blocks and their number in each
-// stage (He et al. 2015, arXiv 1512.03385, table 1). A network of another kind is a row
-// with features of its own.
+// networks lists all networks. A ResNet is a row: the kind of its blocks and their number in
+// each stage (He et al. 2015, arXiv 1512.03385, table 1). A network of another kind is a row
+// with its own features.
 var networks = []Network{
 	resNet("resnet18", basicBlock, 2, 2, 2, 2),
 	resNet("resnet34", basicBlock, 3, 4, 6, 3),
 	resNet("resnet50", bottleneckBlock, 3, 4, 6, 3),
 	resNet("resnet101", bottleneckBlock, 3, 4, 23, 3),
-	// Every kind of layer of resnet34 and of resnet50 with 2 % of their parameters: for tests of
-	// all that is around a network, and to try things out in seconds.
+	// Has every kind of layer of resnet34 and of resnet50 with 2 % of their parameters: for
+	// tests of everything around a network, and to try things out in seconds.
 	resNet("resnet6", basicBlock, 1, 1),
 	resNet("resnet8", bottleneckBlock, 1, 1),
 }
@@ -24,9 +24,9 @@ var networks = []Network{
 // stemNorm is the batch norm of the first convolution.
 const stemNorm = "stem/bn"
 
-// resNet is a residual network with a stage of so many blocks for each number. The stem halves
-// the image twice, and the first block of every stage but the first halves it again; each
-// stage has twice the filters of the one before.
+// resNet returns a residual network; stages holds the number of blocks of each stage. The stem
+// halves the image twice, and the first block of every stage except the first halves it again;
+// each stage has twice the filters of the stage before.
 func resNet(name string, block block, stages ...int) Network {
 	features := func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64) {
 		width := int64(64)
@@ -51,7 +51,7 @@ func resNet(name string, block block, stages ...int) Network {
 }
 
 // block adds a residual block whose 3×3 convolutions have width filters, and returns its output
-// and the channels of that.
+// and the output's number of channels.
 type block func(b *Builder, s *op.Scope, x tf.Output, name string, in, width, stride int64) (tf.Output, int64)
 
 // basicBlock is two 3×3 convolutions around a shortcut.

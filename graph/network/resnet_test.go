@@ -35,8 +35,8 @@ func variablesOf(t *testing.T, cfg Config) []Variable {
 	return vars.List
 }
 
-// He et al. 2015, table 1. The layers are the convolutions but for projections, and the head. The
-// numbers of parameters are those of torchvision's networks, with a head of 1,000 outputs.
+// He et al. 2015, table 1. The layers are the head and the convolutions except projections. The
+// numbers of parameters are torchvision's, with a head of 1,000 outputs.
 func TestResNetsAreThePublishedOnes(t *testing.T) {
 	for _, c := range []struct {
 		arch               string
@@ -68,8 +68,8 @@ func TestResNetsAreThePublishedOnes(t *testing.T) {
 	}
 }
 
-// Every network's convolutions end at the size that its stride says, and the stride of a
-// bottleneck block is in its 3×3 convolution.
+// Every network's convolutions end at the size given by its stride, and a bottleneck
+// block has its stride in the 3×3 convolution.
 func TestConvolutions(t *testing.T) {
 	for _, n := range networks {
 		for _, size := range []int{n.Stride, 64, 69} {
@@ -108,7 +108,7 @@ func TestConvolutions(t *testing.T) {
 	}
 }
 
-// Checkpoints are read by these names: changing one is changing the format.
+// Checkpoints are read by these names: changing a name changes the format.
 func TestVariableNames(t *testing.T) {
 	var names []string
 	for _, v := range variablesOf(t, testConfig(32, Float32)) {
@@ -172,8 +172,8 @@ func TestDropout(t *testing.T) {
 	}
 }
 
-// The gradients of a convolution with batch norm in training mode, by
-// TensorFlow's C++ code, against central differences.
+// The gradients of a convolution with batch norm in training mode, from
+// TensorFlow's C++ code, are compared with central differences.
 func TestConvNormGradient(t *testing.T) {
 	for _, stride := range []int64{1, 2} {
 		s := tg.NewRoot()

@@ -11,8 +11,8 @@ import (
 	"galaxy/graph/session"
 )
 
-// Variable describes one float32 variable of the model. Its Name is short,
-// chosen and stable: it is the key under which checkpoints hold the value.
+// Variable describes one float32 variable of the model. Its Name is stable: it
+// is the key of the value in checkpoints.
 type Variable struct {
 	Name  string
 	Shape []int64
@@ -23,14 +23,14 @@ type Variable struct {
 	// gamma and beta alone (He et al. 2019, arXiv 1812.01187, §3.1).
 	Decay bool
 
-	// Init is the value that a variable starts with.
+	// Init is the variable's initial value.
 	Init Initializer
 }
 
 // Elements is the number of values in the variable.
 func (v Variable) Elements() int { return int(session.Elements(v.Shape)) }
 
-// Initializer gives a variable's first value: a constant, or, where Stddev is
+// Initializer sets a variable's initial value: a constant or, if Stddev is
 // above 0, a normal distribution cut off at two standard deviations.
 type Initializer struct {
 	Value  float32
@@ -46,15 +46,15 @@ func heNormal(fanIn int64) Initializer {
 	return Initializer{Stddev: math.Sqrt(2/float64(fanIn)) / truncatedStddev}
 }
 
-// Initial returns the value that v starts with, float32 of its shape. It is a pure function
-// of (seed, name), whatever other variables there are: seed is int64 [].
+// Initial returns v's initial value, float32 of its shape. It is a pure function of (seed,
+// name), independent of all other variables. seed is int64 [].
 func (v Variable) Initial(s *op.Scope, seed tf.Output) tf.Output {
 	dims := tg.Const(s, v.Shape)
 	if v.Init.Stddev == 0 {
 		return op.Fill(s, dims, tg.Const(s, v.Init.Value))
 	}
 	h := fnv.New64a()
-	h.Write([]byte(v.Name)) // a hash never fails to be written to
+	h.Write([]byte(v.Name)) // a hash's Write never fails
 	key := op.Pack(s, []tf.Output{seed, tg.Const(s, int64(h.Sum64()))})
 	normal := op.StatelessTruncatedNormal(s, dims, key)
 	return op.Mul(s, normal, tg.Const(s, float32(v.Init.Stddev)))
@@ -64,15 +64,15 @@ func (v Variable) Initial(s *op.Scope, seed tf.Output) tf.Output {
 // order of the variable's shape.
 type Weights map[string][]float32
 
-// Variables is where a model under construction gets its parameters: it makes
-// each variable once per graph and hands the same read to the training and the
-// inference forward pass.
+// Variables makes the parameters of a model under construction: each variable
+// once per graph, with the same read for the training and the inference forward
+// pass.
 type Variables struct {
 	scope *op.Scope
 	// suffix distinguishes these variables' nodes from other variables' of the same
 	// names.
 	suffix string
-	// List has the variables in the order in which they were made.
+	// List holds the variables in the order of their creation.
 	List    []Variable
 	Handles map[string]tf.Output // resource, by variable name
 	Reads   map[string]tf.Output // float32, as read at the start of a step, by variable name

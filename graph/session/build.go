@@ -8,7 +8,7 @@ import (
 	tg "github.com/galeone/tfgo"
 )
 
-// Placeholder adds an input of a dtype and a shape, of which -1 is any size, under its name.
+// Placeholder adds a named input; -1 in its shape is any size.
 func Placeholder(s *op.Scope, name string, dtype tf.DataType, shape ...int64) tf.Output {
 	o := s.AddOperation(tf.OpSpec{
 		Type: "Placeholder", Name: name,
@@ -20,7 +20,7 @@ func Placeholder(s *op.Scope, name string, dtype tf.DataType, shape ...int64) tf
 	return o.Output(0)
 }
 
-// Named gives a value a node of a name that callers can look up.
+// Named adds a node with a name by which callers can look up x.
 func Named(s *op.Scope, name string, x tf.Output) tf.Output {
 	if s.Err() != nil {
 		return tf.Output{}
@@ -40,9 +40,9 @@ func Group(s *op.Scope, name string, deps []*tf.Operation) *tf.Operation {
 // Number is a constant, int32 [].
 func Number(s *op.Scope, n int) tf.Output { return tg.Const(s.SubScope("number"), int32(n)) }
 
-// RecoverBuild turns a panic while a graph is built into an error. The bindings
-// dereference the node of an output, which is missing after the scope's first
-// error; that error, not the panic, is what went wrong.
+// RecoverBuild turns a panic during graph building into an error. After the
+// scope's first error outputs have no node, and the bindings panic on the nil
+// node; the scope's error is the cause.
 func RecoverBuild(s *op.Scope, err *error) {
 	r := recover()
 	if r == nil {

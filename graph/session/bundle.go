@@ -16,7 +16,7 @@ import (
 	"galaxy/internal/durable"
 )
 
-// CheckPath rejects a path from which TensorFlow could not read variables back.
+// CheckPath rejects a path from which TensorFlow cannot read variables.
 func CheckPath(path string) error {
 	if strings.ContainsAny(path, `*?[\`) {
 		return fmt.Errorf(`%s: the path holds one of the characters * ? [ \, which TensorFlow takes for a pattern when it looks for variables; choose a path without them`, path)
@@ -26,11 +26,11 @@ func CheckPath(path string) error {
 
 // CheckBundle checks the index of a TensorFlow bundle, the file prefix.index, before TensorFlow
 // reads it: TensorFlow allocates as much memory as the index claims, and ends the process if
-// there is not enough. Every size in the index has to match the files that exist. Whether
-// the values are those that were written is left to TensorFlow.
+// there is not enough. Every size in the index must match the existing files. TensorFlow checks
+// the values themselves.
 //
-// The index is a table as LevelDB has them (leveldb/doc/table_format.md), of
-// protocol buffers (tensorflow/core/protobuf/tensor_bundle.proto).
+// The index is a LevelDB table (leveldb/doc/table_format.md), of protocol
+// buffers (tensorflow/core/protobuf/tensor_bundle.proto).
 func CheckBundle(prefix string) error {
 	path := prefix + ".index"
 	raw, err := durable.ReadFile(path, maxIndexBytes)
@@ -38,7 +38,7 @@ func CheckBundle(prefix string) error {
 		return err
 	}
 	err = checkIndex(raw, prefix)
-	if errors.Is(err, fs.ErrNotExist) { // a data file, or the index names too many
+	if errors.Is(err, fs.ErrNotExist) { // a data file is missing, or the index names too many
 		return err
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ const (
 
 	footerBytes  = 48 // two handles and the magic number
 	tableMagic   = 0xdb4775248b80fb57
-	trailerBytes = 5 // of a block: its compression and a checksum
+	trailerBytes = 5 // at the end of a block: its compression and a checksum
 )
 
 var errTable = errors.New("its table is not sound")
@@ -84,7 +84,7 @@ func checkIndex(raw []byte, prefix string) error {
 			return err
 		}
 		return entries(data, func(key, value []byte) error {
-			if header == nil { // the first, of the empty key
+			if header == nil { // the first entry, with the empty key
 				header = new(pb.BundleHeaderProto)
 				if err := proto.Unmarshal(value, header); err != nil || len(key) > 0 {
 					return fmt.Errorf("its header is not sound (%q, %w)", key, err)
@@ -100,8 +100,8 @@ func checkIndex(raw []byte, prefix string) error {
 	})
 }
 
-// block is the content of the block that a handle names, the handle being the first in
-// raw, and what follows that.
+// block returns the content of a block of file. Its handle is at the start of handle;
+// rest is what follows the handle.
 func block(file, handle []byte) (content, rest []byte, err error) {
 	offset, n := binary.Uvarint(handle)
 	if n <= 0 {
@@ -119,7 +119,7 @@ func block(file, handle []byte) (content, rest []byte, err error) {
 	return content, handle[n+m:], nil
 }
 
-// entries calls do for the entries of a block, whose slices are its own.
+// entries calls do for each entry of a block; key and value are do's own copies.
 func entries(block []byte, do func(key, value []byte) error) error {
 	if len(block) < 4 {
 		return errTable
@@ -129,7 +129,7 @@ func entries(block []byte, do func(key, value []byte) error) error {
 		return errTable
 	}
 	for block, key := block[:uint64(len(block))-4*(restarts+1)], []byte(nil); len(block) > 0; {
-		var lengths [3]uint64 // of the key shared with the one before, of the rest, of the value
+		var lengths [3]uint64 // of the prefix shared with the previous key, of the rest, of the value
 		for i := range lengths {
 			x, n := binary.Uvarint(block)
 			if n <= 0 || x > math.MaxUint32 {
@@ -150,7 +150,7 @@ func entries(block []byte, do func(key, value []byte) error) error {
 	return nil
 }
 
-// shardSizes are those of a bundle's data files.
+// shardSizes returns the sizes of a bundle's data files.
 func shardSizes(prefix string, n int32) ([]int64, error) {
 	const most = 1 << 16
 	if n < 1 || n > most {
@@ -171,7 +171,7 @@ func shardSizes(prefix string, n int32) ([]int64, error) {
 	return sizes, nil
 }
 
-// widths are the bytes of an element of the types that have a fixed number of them.
+// widths holds the bytes per element of the types of fixed width.
 var widths = map[typespb.DataType]int64{
 	typespb.DataType_DT_FLOAT: 4, typespb.DataType_DT_DOUBLE: 8, typespb.DataType_DT_HALF: 2, typespb.DataType_DT_BFLOAT16: 2,
 	typespb.DataType_DT_INT8: 1, typespb.DataType_DT_INT16: 2, typespb.DataType_DT_INT32: 4, typespb.DataType_DT_INT64: 8,
@@ -179,8 +179,8 @@ var widths = map[typespb.DataType]int64{
 	typespb.DataType_DT_BOOL: 1, typespb.DataType_DT_COMPLEX64: 8, typespb.DataType_DT_COMPLEX128: 16,
 }
 
-// checkEntry checks that the shape of a tensor is that of its bytes, and that those are
-// there.
+// checkEntry checks that a tensor's shape matches its number of bytes, and that the
+// files hold these bytes.
 func checkEntry(raw []byte, shards []int64) error {
 	e := new(pb.BundleEntryProto)
 	if err := proto.Unmarshal(raw, e); err != nil {
@@ -190,7 +190,7 @@ func checkEntry(raw []byte, shards []int64) error {
 	if shard < 0 || int(shard) >= len(shards) || offset < 0 || size < 0 || offset > shards[shard] || size > shards[shard]-offset {
 		return fmt.Errorf("%d bytes from byte %d of data file %d on are not there", size, offset, shard)
 	}
-	// A tensor of few bytes has many elements only without any.
+	// Few bytes with many elements is valid only for a tensor without a fixed width.
 	var there int64
 	for _, bytes := range shards {
 		there += bytes

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A data file that is gone is named, and not the index that names it.
+// The error names a missing data file, not the index that refers to it.
 func TestCheckBundleNamesTheMissingFile(t *testing.T) {
 	const file = "variables.data-00000-of-00001"
 	from := filepath.Join("..", "..", "cmd", "galaxy", "testdata", "old", "run", "checkpoints", "step-00000004")

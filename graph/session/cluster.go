@@ -29,33 +29,33 @@ import (
 	"galaxy/internal/usage"
 )
 
-// Cluster is the workers that train together, as one of them sees it: the gRPC
-// server and the collective operations of TensorFlow. What they send is neither
+// Cluster is one worker's view of the workers that train together, through
+// TensorFlow's gRPC server and collective operations. The traffic is neither
 // encrypted nor authenticated.
 type Cluster struct {
 	worker  Worker
 	target  string
 	devices []string
-	lost    <-chan result   // gets what comes of a run that was given up; nil for none
-	stop    context.Context // ends when this worker is to stop
+	lost    <-chan result   // receives the result of a run that was given up; nil if there is none
+	stop    context.Context // done when this worker should stop
 
 	gatherings map[int]gathering // by length
 }
 
-// The groups of devices that collectives join; a key is used once in a process.
+// The groups of devices that collectives join; a key is used only once per process.
 const (
 	ReplicaGroup = 1 // all replicas
 	HostGroup    = 2 // the CPUs of the workers
 
-	// FirstBroadcast is the instance of the first variable in HostGroup; those
-	// before are gatherings.
+	// FirstBroadcast is the instance of the first variable in HostGroup; lower
+	// instances are gatherings.
 	FirstBroadcast = 1000
 )
 
-// JoinCluster starts the server of this worker, with the devices that
-// Devices.Resolve has named, and waits until all others have theirs. It lives as
-// long as the process, as TensorFlow cannot stop it. When ctx has ended, work that all
-// do together is waited for no longer than half a minute.
+// JoinCluster starts this worker's server, with devices named by Devices.Resolve, and
+// waits until all other servers run. The server lives as long as the process, as
+// TensorFlow cannot stop it. Once ctx is done, joint work of all workers is given no
+// more than half a minute.
 func JoinCluster(ctx context.Context, w Worker, devices []string, session Config) (*Cluster, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Config
 	for _, d := range devices {
 		c.devices = append(c.devices, c.Job()+d)
 	}
-	// gRPC would send what is for the neighbour to a proxy for the web.
+	// gRPC would send traffic for other workers through a web proxy.
 	for _, name := range []string{"grpc_proxy", "http_proxy", "https_proxy"} {
 		if err := os.Unsetenv(name); err != nil {
 			return nil, err
@@ -91,8 +91,8 @@ func JoinCluster(ctx context.Context, w Worker, devices []string, session Config
 	return c, c.wait(ctx)
 }
 
-// Index is the number of this worker; 0 is the chief, and a process without a
-// cluster.
+// Index returns the number of this worker; 0 is the chief, or a process without
+// a cluster.
 func (c *Cluster) Index() int {
 	if c == nil {
 		return 0
@@ -113,11 +113,11 @@ func (c *Cluster) Name(i int) string {
 	return fmt.Sprintf("worker %d (%s)", i, c.worker.Cluster[i])
 }
 
-// Job is the beginning of the names of this worker's devices.
+// Job returns the prefix of the names of this worker's devices.
 func (c *Cluster) Job() string { return fmt.Sprintf("/job:worker/replica:0/task:%d", c.worker.Index) }
 
-// listen makes the server that is started next listen on w.Listen alone, unless that
-// is all addresses.
+// listen makes the next server listen on w.Listen only, unless w.Listen is all
+// addresses.
 func (w Worker) listen(ctx context.Context) (only bool, err error) {
 	host, text, err := net.SplitHostPort(w.Cluster[w.Index])
 	if err != nil {
@@ -131,7 +131,7 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 		host = w.Listen
 	}
 	found, err := net.LookupIP(host)
-	for err != nil { // where machines come and go, names come after them
+	for err != nil { // a new machine's name may appear in DNS after the machine
 		select {
 		case <-time.After(retryAfter):
 			found, err = net.LookupIP(host)
@@ -144,7 +144,7 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 		ip = found[i]
 	}
 	if named := host != "localhost" && net.ParseIP(host) == nil; named && ip.IsLoopback() {
-		// As Debian's installer puts the machine's own name into /etc/hosts.
+		// Debian's installer puts the machine's own name into /etc/hosts like this.
 		return false, usage.Errorf("worker %d, which is this one, has the host %s, which is %v here, where no other machine reaches it: "+
 			"set {listen} to the machine's address, or give that in the cluster", w.Index, host, ip)
 	}
@@ -164,7 +164,7 @@ func (w Worker) listen(ctx context.Context) (only bool, err error) {
 	return true, nil
 }
 
-// start starts the server, which is to listen on one address only, or on all.
+// start starts the server, listening on one address only or on all.
 func (c *Cluster) start(config *pb.ConfigProto, only bool) error {
 	tasks := map[int32]string{}
 	for i, address := range c.worker.Cluster {
@@ -196,11 +196,11 @@ func (c *Cluster) start(config *pb.ConfigProto, only bool) error {
 	return nil
 }
 
-// session is the configuration of a session on the cluster's server.
+// session returns the configuration of a session on the cluster's server.
 func (c *Cluster) session(config *pb.ConfigProto) *pb.ConfigProto {
 	config = proto.Clone(config).(*pb.ConfigProto)
 	config.Experimental = &pb.ConfigProto_Experimental{CollectiveGroupLeader: "/job:worker/replica:0/task:0"}
-	// A session has to do with the others through collectives alone.
+	// A session communicates with the others only through collectives.
 	config.DeviceFilters = []string{fmt.Sprintf("/job:worker/task:%d", c.worker.Index)}
 	return config
 }
@@ -212,14 +212,14 @@ func (c *Cluster) wait(ctx context.Context) error {
 		if c.worker.Waiting != nil {
 			c.worker.Waiting()
 		}
-		// A look that the end of the wait has cut short has less to say than the one before.
+		// A check that the end of the wait interrupted knows less than the check before it.
 		if found := c.absent(ctx, speaks); ctx.Err() == nil || len(absent) == 0 {
 			absent = found
 		}
 		if present++; len(absent) > 0 {
 			present = 0
 		}
-		if present == 2 { // once may have been a worker that tried whether its port was free
+		if present == 2 { // once could be a worker testing whether its port is free
 			return nil
 		}
 		select {
@@ -234,11 +234,11 @@ const (
 	dialTimeout = 3 * time.Second // for a worker to answer a call
 	retryAfter  = 200 * time.Millisecond
 	askEvery    = 3 * time.Second  // while a run takes so long
-	lastWait    = 30 * time.Second // for a run, once this worker is to stop
+	lastWait    = 30 * time.Second // for a run, once this worker should stop
 )
 
-// absent names the workers that do not pass a test of the connection to their server,
-// or have none, and why.
+// absent names the workers whose server cannot be reached or fails the test of its
+// connection, and why.
 func (c *Cluster) absent(ctx context.Context, test func(net.Conn) error) []string {
 	why := make([]string, c.Workers())
 	var calls sync.WaitGroup
@@ -261,11 +261,11 @@ func (c *Cluster) absent(ctx context.Context, test func(net.Conn) error) []strin
 	return slices.DeleteFunc(why, func(s string) bool { return s == "" })
 }
 
-// listens is the test of a worker that has its port.
+// listens passes for any worker that has opened its port.
 func listens(net.Conn) error { return nil }
 
-// speaks is the test of a worker whose server runs: what that says first are its
-// settings (RFC 9113, sections 3.4 and 6.5). For a process that is stopped the system takes connections.
+// speaks passes for a worker whose server runs: the server first sends its settings (RFC 9113, sections
+// 3.4 and 6.5). If the process is stopped, the operating system still accepts connections.
 func speaks(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
@@ -286,8 +286,8 @@ func speaks(conn net.Conn) error {
 	}
 }
 
-// ErrWorkerLost is the error of work that all workers do together when one of them is
-// gone, or has not taken part for Worker.Timeout.
+// ErrWorkerLost is the error of joint work if a worker has died or has not taken part
+// for Worker.Timeout.
 var ErrWorkerLost = errors.New("a worker is lost")
 
 type result struct {
@@ -295,9 +295,9 @@ type result struct {
 	err error
 }
 
-// Run is sess.Run of work that all workers do together; without a cluster it is no
-// more than that. The collective ops have a time limit of their own, but TensorFlow
-// keeps two threads waiting for it for each that it runs.
+// Run is sess.Run for joint work of all workers; without a cluster it is plain
+// sess.Run. The collective ops have their own time limit, but for each op
+// TensorFlow keeps two threads waiting for it.
 func (c *Cluster) Run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, targets []*tf.Operation) ([]*tf.Tensor, error) {
 	if c == nil {
 		return sess.Run(feeds, fetches, targets)
@@ -344,8 +344,8 @@ func (c *Cluster) Run(sess *tf.Session, feeds map[tf.Output]*tf.Tensor, fetches 
 // Lost reports whether a run was given up because a worker was lost.
 func (c *Cluster) Lost() bool { return c != nil && c.lost != nil }
 
-// Late tells whether a run that was given up for want of a worker has ended since, or
-// ends in a moment: the variables may have changed.
+// Late reports whether a run that was given up for want of a worker has ended since,
+// or ends within lateEnd: the variables may have changed.
 func (c *Cluster) Late() bool {
 	if !c.Lost() {
 		return false
@@ -354,16 +354,15 @@ func (c *Cluster) Late() bool {
 	return len(c.lost) > 0
 }
 
-// lateEnd is longer than updates take, once their gradients are there.
+// lateEnd is longer than updates take once their gradients are ready.
 const lateEnd = 2 * time.Second
 
-// explain names the workers that are gone as the reason of an error in work that
-// all did together.
+// explain adds to an error in joint work the names of the workers that are gone.
 func (c *Cluster) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	// A process that dies may still have its port for a moment.
+	// A dying process may keep its port for a moment.
 	for range 10 {
 		if absent := c.absent(context.Background(), listens); len(absent) > 0 {
 			why := err.Error()

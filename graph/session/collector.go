@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// A Collector forces a garbage collection after every 8 MiB of tensors that were fed. Tensors
-// are in C memory, which only their finalizers free: Go's collector sees a few bytes of each
-// and would let gigabytes of them gather. Its methods may be called concurrently.
+// A Collector forces a garbage collection after every 8 MiB of fed tensors. Tensors are in C
+// memory, which only their finalizers free: Go's collector sees a few bytes of each and would
+// let gigabytes accumulate. Its methods may be called concurrently.
 type Collector struct{ bytes atomic.Int64 }
 
 const collectEvery = 8 << 20

@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Def returns g as a proto, for what the bindings cannot express: functions,
-// and changes to nodes.
+// Def returns g as a proto, for changes that the bindings cannot express:
+// functions, and changes to nodes.
 func Def(g *tf.Graph) (*graphpb.GraphDef, error) {
 	raw, err := serialise(g)
 	if err != nil {

@@ -21,16 +21,16 @@ import (
 //	gpu:0,2   the GPUs of these numbers
 type Devices string
 
-// AutoDevices takes the best there is.
+// AutoDevices selects all GPUs, or the CPU if there are none.
 const AutoDevices Devices = "auto"
 
-// maxCPUs is the largest number of devices that the CPU is shared by.
+// maxCPUs is the largest N of "cpu:N".
 const maxCPUs = 64
 
-// HostDevice is the CPU, where inputs come in and files are written.
+// HostDevice is the CPU, where inputs are fed and files are written.
 const HostDevice = "/device:CPU:0"
 
-// Validate checks how d is written.
+// Validate checks the syntax of d.
 func (d Devices) Validate() error {
 	_, _, err := d.parse()
 	return err
@@ -77,8 +77,8 @@ func (d Devices) parse() (kind string, numbers []int, err error) {
 	return wrong("there is no such kind")
 }
 
-// Resolve returns the names, such as "/device:GPU:0", of the devices that TensorFlow finds. A
-// device that does not exist is an error that lists those that do. session is as for
+// Resolve returns the names, such as "/device:GPU:0", of the devices that TensorFlow finds.
+// If a device does not exist, the error lists the existing ones. session is as for
 // FindDevices.
 func (d Devices) Resolve(session Config) ([]string, error) {
 	return d.among(func() ([]tf.Device, error) { return FindDevices(session) })
@@ -105,7 +105,7 @@ func (d Devices) among(find func() ([]tf.Device, error)) ([]string, error) {
 	return names, nil
 }
 
-// choose settles what parse left open by the devices that there are.
+// choose fills in what parse left open, from the devices found.
 func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, []int, error) {
 	var gpus []int
 	var names []string
@@ -140,8 +140,8 @@ func (d Devices) choose(kind string, numbers []int, found []tf.Device) (string, 
 }
 
 // FindDevices lists the devices that TensorFlow finds. session is the configuration of the work
-// that follows: all sessions of a process have the threads, and the GPU memory, of its
-// first one.
+// that follows: all sessions of a process share the threads and the GPU memory settings of its
+// first session.
 func FindDevices(session Config) (_ []tf.Device, err error) {
 	sess, err := New(tf.NewGraph(), session)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package session holds what is under every graph: the devices and workers it runs on, the
-// session that runs it, tensors in and out, and the files its variables are read from.
+// Package session holds what every graph needs: the devices and workers it runs on, the
+// session that runs it, tensors in and out, and the files that hold its variables.
 //
 //	devices, err := session.AutoDevices.Resolve(session.Config{})
 //	cluster, err := session.JoinCluster(ctx, worker, devices, config) // several machines; else nil

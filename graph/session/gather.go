@@ -8,8 +8,8 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 )
 
-// Gather returns what every worker has given, by the workers' numbers. All have to
-// call it in the same order, and none twice at a time.
+// Gather returns every worker's payload, by worker number. All workers have to
+// call it in the same order, and not concurrently.
 func (c *Cluster) Gather(payload []byte) ([][]byte, error) {
 	lengths, err := c.gather([]int32{int32(len(payload))})
 	if err != nil {
@@ -41,7 +41,7 @@ type gathering struct {
 	row, all tf.Output // int32 [n], [workers * n]
 }
 
-// gather concatenates the rows, equally long, of all workers.
+// gather concatenates the equally long rows of all workers.
 func (c *Cluster) gather(row []int32) ([]int32, error) {
 	g, ok := c.gatherings[len(row)]
 	if !ok {
@@ -67,7 +67,7 @@ func (c *Cluster) newGathering(length int) (_ gathering, err error) {
 	s := op.NewScopeWithGraph(g).WithDevice(c.Job() + HostDevice)
 	defer RecoverBuild(s, &err)
 	row := Placeholder(s, "row", tf.Int32, int64(length))
-	// A key stands for one shape.
+	// A key has one shape.
 	key := Number(s, len(c.gatherings)+1)
 	all := op.CollectiveGatherV2(s, row, Number(s, c.Workers()), Number(s, HostGroup), key, nil)
 	if err := s.Err(); err != nil {

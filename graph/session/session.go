@@ -24,8 +24,8 @@ func IsOutOfMemory(err error) bool {
 	if err == nil {
 		return false
 	}
-	// The bindings keep the text of TensorFlow's error alone. The last is of cuDNN's kernels, which
-	// are "NOT_FOUND: No algorithm worked!" where none finds memory to work in.
+	// The bindings keep only the text of TensorFlow's error. The last text is from cuDNN's kernels,
+	// which fail with "NOT_FOUND: No algorithm worked!" if none finds memory to work in.
 	return slices.ContainsFunc([]string{"OOM when allocating", "ran out of memory", "failed to allocate memory", "Out of memory while trying to allocate"}, func(said string) bool {
 		return strings.Contains(err.Error(), said)
 	})
@@ -34,20 +34,20 @@ func IsOutOfMemory(err error) bool {
 // Config sets how a graph is run.
 type Config struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at
-	// the same time; 0 is one a core.
+	// the same time; 0 is one per core.
 	Threads int
-	// GPUMemory sets how much of each GPU's memory is taken.
+	// GPUMemory sets how much of each GPU's memory to take.
 	GPUMemory GPUMemory
-	// XLA lets TensorFlow's compiler make one kernel of many ops on GPUs, the first
-	// time that they run. Sums may be made in another order. On CPUs it does nothing.
+	// XLA lets TensorFlow's compiler make one kernel of many ops on GPUs, when they
+	// first run. Sums may be computed in another order. On CPUs it does nothing.
 	XLA bool
 
-	devices []string // that have to exist; nil is all that TensorFlow makes by itself
-	cluster *Cluster // that the devices are in; nil is this process alone
+	devices []string // required devices; nil is all that TensorFlow creates by default
+	cluster *Cluster // of the devices; nil is this process alone
 }
 
-// On returns c for a graph on devices, as Devices.Resolve names them, of a cluster; nil is
-// this process alone.
+// On returns c for a graph on devices (names from Devices.Resolve) of a cluster; a nil
+// cluster is this process alone.
 func (c Config) On(devices []string, cluster *Cluster) Config {
 	c.devices, c.cluster = devices, cluster
 	return c
@@ -84,7 +84,7 @@ func (m GPUMemory) options() (*pb.GPUOptions, error) {
 	return &pb.GPUOptions{PerProcessGpuMemoryFraction: share / 100}, nil
 }
 
-// Options is the configuration as the bindings take it.
+// Options returns the configuration for the bindings.
 func (c Config) Options() (*tf.SessionOptions, error) {
 	config, err := c.proto()
 	if err != nil {
@@ -100,7 +100,7 @@ func (c Config) Options() (*tf.SessionOptions, error) {
 	return options, err
 }
 
-// proto is the configuration of a session, or of a cluster's server.
+// proto returns the configuration of a session, or of a cluster's server.
 func (c Config) proto() (*pb.ConfigProto, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -127,15 +127,15 @@ func (c Config) proto() (*pb.ConfigProto, error) {
 		}
 		config.DeviceCount = map[string]int32{"CPU": int32(cpus)}
 		if !gpus {
-			config.DeviceCount["GPU"] = 0 // leaves their memory to others
+			config.DeviceCount["GPU"] = 0 // leaves GPU memory to other processes
 		}
-		// An op without a kernel for GPUs then runs on the host.
+		// Lets an op without a kernel for GPUs run on the host.
 		config.AllowSoftPlacement = gpus
 	}
 	return config, nil
 }
 
-// Encode is a configuration as the bindings take it.
+// Encode returns a configuration for the bindings.
 func Encode(config *pb.ConfigProto) (*tf.SessionOptions, error) {
 	raw, err := proto.Marshal(config)
 	if err != nil {
@@ -151,9 +151,9 @@ func New(g *tf.Graph, c Config) (*tf.Session, error) {
 		return nil, err
 	}
 	sess, err := tf.NewSession(g, options)
-	// The bindings hand over the C pointer alone: without this, a garbage
+	// The bindings pass on only the C pointer: without this, a garbage
 	// collection during the call could free a graph that nothing else refers
-	// to, and the call would wait for ever on the freed lock.
+	// to, and the call would wait forever on the freed lock.
 	runtime.KeepAlive(g)
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
@@ -161,8 +161,8 @@ func New(g *tf.Graph, c Config) (*tf.Session, error) {
 	return sess, nil
 }
 
-// FirstLine returns the part of TensorFlow's error that is for people. The lines after it name
-// nodes of the graph.
+// FirstLine returns the first line of TensorFlow's error, which is for people. The lines after
+// it name nodes of the graph.
 func FirstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line

@@ -10,8 +10,8 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 )
 
-// Uint8Tensor copies data into a tensor; the bindings' NewTensor would walk it
-// by reflection.
+// Uint8Tensor copies data into a tensor; the bindings' NewTensor is slower, as
+// it uses reflection.
 func Uint8Tensor(data []byte, shape ...int64) (*tf.Tensor, error) {
 	if want := Elements(shape); int64(len(data)) != want || want == 0 {
 		return nil, fmt.Errorf("%d bytes: expected %d for shape %v", len(data), want, shape)

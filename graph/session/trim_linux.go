@@ -15,13 +15,12 @@ import "C"
 
 import "runtime"
 
-// One arena a core, in place of eight: the C library gives every thread that asks first
-// one of its own, Go calls TensorFlow from ever other threads, and what each of them
-// has needed at most stays.
+// One arena per core instead of eight: the C library gives every allocating thread its
+// own arena, Go calls TensorFlow from ever new threads, and each arena keeps the most
+// memory that its threads have needed.
 func init() { C.arenas(C.int(max(2, runtime.NumCPU()))) }
 
-// TrimMemory gives the memory that TensorFlow has freed back to the system.
-// The C library would keep it: what an evaluation, with its larger batches, or the
-// writing of a checkpoint has needed once would stay with the process for the rest of a
-// training run.
+// TrimMemory gives the memory that TensorFlow has freed back to the system. Otherwise
+// the C library keeps it: memory that an evaluation, with its larger batches, or a
+// checkpoint needed once would stay with the process for the rest of a training run.
 func TrimMemory() { C.trim() }

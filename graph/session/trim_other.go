@@ -2,5 +2,5 @@
 
 package session
 
-// TrimMemory does nothing here: only glibc has to be asked.
+// TrimMemory does nothing on this system: only glibc keeps freed memory.
 func TrimMemory() {}

@@ -16,8 +16,8 @@ import (
 
 // Worker is one of the processes that train together.
 type Worker struct {
-	// Cluster has the addresses, host:port, of all workers, in one order
-	// everywhere. The first is the chief.
+	// Cluster holds the addresses, host:port, of all workers, in the same order
+	// on every worker. The first is the chief.
 	Cluster []string
 	Index   int // in Cluster
 	// Listen is the IP address of this machine that the worker listens on. "" is the address
@@ -26,7 +26,7 @@ type Worker struct {
 	// Timeout is how long workers wait for each other, at the start and in a step;
 	// 0 is DefaultTimeout.
 	Timeout time.Duration
-	// Waiting, when set, is called again and again while JoinCluster waits.
+	// Waiting, if set, is called repeatedly while JoinCluster waits.
 	Waiting func() `json:"-"`
 }
 
@@ -38,8 +38,8 @@ const DefaultTimeout = 5 * time.Minute
 //
 //	{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 1}}
 //
-// A job "chief" of one address is worker 0, in front of the others. Without a
-// text, or with one process in the cluster, nil is returned.
+// A job "chief" of one address is worker 0, before the others. If text is
+// empty, or the cluster has one process, ParseTFConfig returns nil.
 func ParseTFConfig(text string) (*Worker, error) {
 	wrong := func(format string, args ...any) (*Worker, error) {
 		return nil, fmt.Errorf("TF_CONFIG: %s; expected "+
@@ -97,7 +97,7 @@ func ParseTFConfig(text string) (*Worker, error) {
 	return w, nil
 }
 
-// Validate checks how w is written.
+// Validate checks the syntax of w.
 func (w Worker) Validate() error {
 	if w.Index < 0 || w.Index >= len(w.Cluster) {
 		return fmt.Errorf("worker %d: expected 0 to %d, as the cluster has %d workers", w.Index, len(w.Cluster)-1, len(w.Cluster))

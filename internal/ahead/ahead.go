@@ -1,5 +1,5 @@
-// Package ahead fills buffers by several workers ahead of their use, and uses them in
-// order: how images are decoded while a disk stores, or a network predicts, those before.
+// Package ahead fills buffers with several workers and uses them in order, so that images
+// are decoded while a disk stores, or a network predicts, earlier ones.
 package ahead
 
 import (
@@ -12,23 +12,23 @@ import (
 type Work[B any] struct {
 	// Blocks is the number of blocks.
 	Blocks int
-	// Buffers limit the memory: as many blocks are in work at the same time.
+	// Buffers limit the memory: each block in progress has one.
 	Buffers []B
-	// Workers is the number of parts that are filled at the same time.
+	// Workers is the number of parts filled at the same time.
 	Workers int
-	// Start gives a buffer to block seq, of 0 to Blocks − 1 in order, and returns the
-	// number of parts to fill.
+	// Start prepares buffer b for block seq, and returns the number of parts to fill.
+	// It is called for 0 to Blocks − 1 in order.
 	Start func(b B, seq int) (parts int)
-	// Fill fills a part, of 0 to parts − 1. Workers call it at the same time. scratch is
-	// what the worker's last call has returned, nil at first.
+	// Fill fills a part, from 0 to parts − 1. Workers call it concurrently. scratch is
+	// the result of the worker's last call, nil at first.
 	Fill func(b B, part int, scratch []byte) []byte
-	// Use is called with one block after the other, in order, when all its parts are
+	// Use is called with one block after the other, in order, once all its parts are
 	// filled. An error ends the work.
 	Use func(b B) error
 }
 
-// Run does the work. It returns the error of Use, or ctx's, and not before all workers have
-// ended. Blocks are started in order, so the one to use next is always among those in work.
+// Run does the work. It waits for all workers, and returns the error of Use or of ctx.
+// Blocks are started in order, so the next block to use is always in progress.
 func (w Work[B]) Run(ctx context.Context) error {
 	type block struct {
 		buffer B
@@ -58,7 +58,7 @@ func (w Work[B]) Run(ctx context.Context) error {
 				b.left.Add(n)
 				ready <- b // has room for every buffer
 				for i := range n {
-					parts <- part{b, i} // workers take all of them, whatever happens
+					parts <- part{b, i} // workers take all of them, even after an error
 				}
 			case <-ctx.Done():
 				return

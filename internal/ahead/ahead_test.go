@@ -14,11 +14,11 @@ import (
 
 type buffer struct {
 	seq    int
-	filled []int64 // how often each part was
+	filled []int64 // how often each part was filled
 }
 
 // Every block is used once, in order, with every part filled once; an error or the end of
-// the context ends the work in the middle, after which no worker is left.
+// the context ends the work early, and no worker is left running.
 func TestWork(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		blocks := rapid.IntRange(0, 40).Draw(t, "blocks")

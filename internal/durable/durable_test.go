@@ -17,7 +17,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// tree lists what lies below dir with the contents of its files.
+// tree lists the entries below dir with the contents of files.
 func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -61,7 +61,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// The outputs that both Vacant and Folder refuse.
+// refused tests the outputs that both Vacant and Folder reject.
 func refused(t *testing.T, check func(out string) error) {
 	dir := t.TempDir()
 	file, folder := filepath.Join(dir, "file"), filepath.Join(dir, "folder")
@@ -157,7 +157,7 @@ func TestFolder(t *testing.T) {
 				want["sub/"+strconv.Itoa(i)] = strconv.Itoa(i)
 			}
 			wantTree(t, out, want)
-			// As an ordinary new folder, whatever the umask.
+			// With the permissions of an ordinary new folder, whatever the umask.
 			ordinary := filepath.Join(parent, "ordinary")
 			if err := os.Mkdir(ordinary, 0o777); err != nil {
 				t.Fatal(err)
@@ -209,7 +209,7 @@ func TestFolderFails(t *testing.T) {
 
 func silent(string) {}
 
-// anew gives up work on any other plan.
+// anew allows Continue to remove work on any other plan.
 func anew(string) error { return nil }
 
 func TestContinueRefuses(t *testing.T) {
@@ -275,7 +275,7 @@ func TestContinue(t *testing.T) {
 	err := Continue(other, []byte(`{"a": {"b": 1, "c": [3]}, "d": "x", "new": {"e": null}}`), silent, refuse, work)
 	wantError(t, err, "refused: a.c [2] (asked for is [3]), gone true (asked for is none), no new.e (asked for is null)")
 	wantTree(t, PartialFolder(other), left)
-	// What is no plan is begun anew.
+	// Work without a valid plan is started again.
 	write(t, filepath.Join(PartialFolder(other), "PLAN"), begun[:20])
 	err = Continue(other, []byte(begun), silent, func(changes string) error {
 		if changes != "" {
@@ -297,8 +297,8 @@ func TestContinue(t *testing.T) {
 	wantError(t, Continue(blocked, nil, silent, anew, func(string, bool) error { return nil }), "blocked.partial is in the way")
 }
 
-// A folder of somebody else is left alone, whatever its name; what a crash leaves
-// of ours is not.
+// A folder that Continue did not make is left alone, whatever its name; its own
+// folder, left by a crash, is not.
 func TestContinueLeavesOthersAlone(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
@@ -311,7 +311,7 @@ func TestContinueLeavesOthersAlone(t *testing.T) {
 	if !exists(theirs) || exists(out) {
 		t.Error("a folder of somebody else was removed, or used")
 	}
-	for _, left := range []string{".PLAN.tmp", "PLAN"} { // of a crash at the first plan
+	for _, left := range []string{".PLAN.tmp", "PLAN"} { // left by a crash while writing the first plan
 		if err := errors.Join(os.RemoveAll(PartialFolder(out)), os.Mkdir(PartialFolder(out), 0o777),
 			os.WriteFile(filepath.Join(PartialFolder(out), left), nil, 0o666)); err != nil {
 			t.Fatal(err)

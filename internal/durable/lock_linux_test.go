@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockVariable tells the test binary which file to lock, under strace.
+// lockVariable names the file that the test binary locks, under strace.
 const lockVariable = "DURABLE_TEST_LOCK"
 
-// A file system without one kind of lock has the other; without both the work goes on, and
-// what is not guarded is said. An error of another kind remains one.
+// If a file system lacks one kind of lock, the other is used. If it lacks both, the work
+// continues and the notice says what is not guarded. Other errors are returned.
 func TestLocksThatAreNotThere(t *testing.T) {
 	if path := os.Getenv(lockVariable); path != "" {
 		said := ""
@@ -61,7 +61,7 @@ func TestLocksThatAreNotThere(t *testing.T) {
 	}
 }
 
-// NFS locks only what is open for writing.
+// NFS locks only files that are open for writing.
 func TestLockIsForWriting(t *testing.T) {
 	f, err := Lock(filepath.Join(t.TempDir(), "file"), silent)
 	if err != nil {
@@ -73,7 +73,8 @@ func TestLockIsForWriting(t *testing.T) {
 	}
 }
 
-// Work whose plan the machine fails to read is not taken for other work, and stays.
+// If the machine fails to read the plan, the work is not mistaken for other work, and
+// stays.
 func TestContinueKeepsWhatItCannotRead(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	stop := errors.New("stop")
@@ -81,7 +82,7 @@ func TestContinueKeepsWhatItCannotRead(t *testing.T) {
 	if err := Continue(out, []byte("plan"), silent, anew, fill); !errors.Is(err, stop) {
 		t.Fatal(err)
 	}
-	// A link that leads to itself stands in for a disk's error.
+	// A link to itself simulates a disk error.
 	plan, aside := filepath.Join(PartialFolder(out), planName), filepath.Join(PartialFolder(out), "aside")
 	if err := errors.Join(os.Rename(plan, aside), os.Symlink(planName, plan)); err != nil {
 		t.Fatal(err)
@@ -103,11 +104,12 @@ func TestContinueKeepsWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// What is removed is whole until it is gone, whoever has a file of it open.
+// A folder being removed is complete until it is gone, even if a process has one of its
+// files open.
 func TestRemove(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "folder")
-	for range 2 { // the second time it is not there
+	for range 2 { // the second time it does not exist
 		if err := Remove(path); err != nil {
 			t.Fatal(err)
 		}
@@ -123,8 +125,8 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// Everything has the permissions that the umask leaves: a colleague's group can go on with
-// it, or nobody can look at it.
+// Everything has the permissions that the umask allows: a colleague's group can continue
+// the work, or nobody can read it.
 func TestUmask(t *testing.T) {
 	for _, mask := range []int{0o002, 0o077} {
 		old := syscall.Umask(mask)
@@ -155,7 +157,7 @@ func TestUmask(t *testing.T) {
 		fill := func(path string, _ bool) error { look(dir); return stop }
 		_ = Continue(filepath.Join(dir, "work"), []byte("plan"), silent, anew, fill)
 		err := errors.Join(
-			Folder(filepath.Join(dir, "a", "b"), func(string) error { look(dir); return nil }), // and what a crash would leave
+			Folder(filepath.Join(dir, "a", "b"), func(string) error { look(dir); return nil }), // and the files that a crash would leave
 			WriteFile(filepath.Join(dir, "file"), nil))
 		if err != nil {
 			t.Fatal(err)

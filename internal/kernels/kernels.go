@@ -31,11 +31,11 @@ func OneDNN() bool {
 	case 1:
 		return true
 	}
-	return runtime.GOARCH == "amd64" // a library that does not tell
+	return runtime.GOARCH == "amd64" // the library does not report it
 }
 
-// An ISA is an instruction set that oneDNN has kernels for, under the name that
-// ONEDNN_MAX_CPU_ISA has for it.
+// An ISA is an instruction set that oneDNN has kernels for, named as in
+// ONEDNN_MAX_CPU_ISA.
 type ISA string
 
 // isaOfCPU is an instruction set, and whether the CPU has it.
@@ -49,7 +49,8 @@ var smaller = map[ISA]ISA{
 	"AVX2_VNNI_2": "AVX2_VNNI", "AVX512_CORE_FP16": bf16, "AVX512_CORE_AMX_FP16": "AVX512_CORE_AMX",
 }
 
-// isas are the instruction sets of x86. Each includes those before it, as far as it matters here.
+// isas are the instruction sets of x86. Each includes the ones before it, as far as it matters
+// here.
 var isas = []isaOfCPU{
 	{"SSE41", func() bool { return cpu.X86.HasSSE41 }},
 	{"AVX", func() bool { return cpu.X86.HasAVX }},

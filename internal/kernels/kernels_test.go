@@ -21,7 +21,7 @@ func TestReadCPU(t *testing.T) {
 	}
 }
 
-// The variable that oneDNN reads counts, in capitals or not, but gives nothing that the CPU
+// oneDNN's variable is respected, in any case, but never adds instructions that the CPU
 // lacks.
 func TestLargest(t *testing.T) {
 	t.Setenv("ONEDNN_MAX_CPU_ISA", "")
@@ -39,7 +39,7 @@ func TestLargest(t *testing.T) {
 			}
 		}
 	}
-	// Its older name counts where the newer is not set, and names between two of ours are the
+	// The older name is used if the newer is not set; a name between two of isas means the
 	// smaller one.
 	t.Setenv("ONEDNN_MAX_CPU_ISA", "")
 	t.Setenv("DNNL_MAX_CPU_ISA", "sse41")

@@ -1,8 +1,8 @@
-// Package usage has the errors about what a person asked for.
+// Package usage holds errors about the user's settings.
 //
 // Packages name settings as config.json does ("schedule.rate"), or by an argument's name
-// ("out"), because they cannot know where a value came from. Text puts in what a person
-// typed: a flag, an environment variable, a key of a file.
+// ("out"), because they cannot know where a value came from. Text replaces these names
+// by what the person typed: a flag, an environment variable, a key of a file.
 package usage
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Error is a mistake in what was asked for. Nothing was started.
+// Error is a mistake in the user's settings. Nothing was started.
 type Error struct{ Err error }
 
 // Error returns the text of Err.
@@ -28,7 +28,7 @@ type Field struct {
 	Name string
 	// Got is the value.
 	Got any
-	// Expected says which values are possible, and Try, if set, what to do. Both may
+	// Expected lists the possible values; Try, if set, says what to do. Both may
 	// mention settings: see Errorf.
 	Expected, Try string
 }
@@ -56,7 +56,7 @@ type Hint struct {
 }
 
 // Errorf is fmt.Errorf with a format that mentions settings: {batch} is a setting,
-// {batch=32} a value to choose for it, and {batch:64} the value that it has.
+// {batch=32} a value to choose for it, and {batch:64} its current value.
 func Errorf(format string, args ...any) error {
 	return &Hint{format, args, fmt.Errorf(mention(format, Plain), args...)}
 }
@@ -64,18 +64,18 @@ func Errorf(format string, args ...any) error {
 // Error returns the text with the plain names.
 func (h *Hint) Error() string { return h.plain.Error() }
 
-// Unwrap returns what fmt.Errorf made of the format.
+// Unwrap returns the error of fmt.Errorf.
 func (h *Hint) Unwrap() error { return h.plain }
 
 func (h *Hint) text(names Names) string {
-	escaped := func(name, value string, has bool) string { // h.format is a format
+	escaped := func(name, value string, has bool) string { // h.format is a format string
 		return strings.ReplaceAll(names(name, strings.ReplaceAll(value, "%%", "%"), has), "%", "%%")
 	}
 	return fmt.Errorf(mention(h.format, escaped), h.args...).Error()
 }
 
-// Names returns how a setting is shown to a person: with a value unless that is "", which
-// is the setting's if has is true, and one to choose otherwise.
+// Names returns how to show a setting to a person. value is "" (only the name), the
+// setting's current value if has is true, or otherwise a value to choose.
 type Names func(name, value string, has bool) string
 
 // Plain shows a setting by its name in config.json.
@@ -90,8 +90,8 @@ func mention(text string, names Names) string {
 	})
 }
 
-// In puts a prefix before the names in err, which is nil, a Field or what errors.Join made of
-// such: the fields are those of a struct that is called so in another.
+// In adds a prefix to the names in err, which is nil, a Field, or fields joined by
+// errors.Join: use it if their struct is the field named prefix of another struct.
 func In(prefix string, err error) error {
 	qualified := func(text string) string {
 		return mentions.ReplaceAllString(text, "{"+prefix+".$1$2$3}")
@@ -129,12 +129,12 @@ func Text(err error, names Names) string {
 			}
 		}
 	}
-	replace(err) // from the outside in: an outer text holds the inner ones
+	replace(err) // from the outside in: an outer text includes the inner ones
 	return text
 }
 
-// Show returns err, which may be nil, with the text that Text returns, whatever names Text is
-// called with later.
+// Show returns err, which may be nil, with its text fixed to the result of Text: later calls
+// of Text do not change it.
 func Show(err error, names Names) error {
 	if err == nil {
 		return nil

@@ -40,7 +40,7 @@ const (
 	bestName   = "BEST"
 	stateName  = "state.json"
 	prefixName = "variables"
-	tempPrefix = "." // of what package durable leaves after a crash
+	tempPrefix = "." // of files that package durable leaves after a crash
 )
 
 // ErrNone is returned if a store has no checkpoint of the requested kind.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// writeBundle stands in for TensorFlow's SaveV2.
+// writeBundle replaces TensorFlow's SaveV2.
 func writeBundle(content string) func(string) error {
 	return func(prefix string) error {
 		return errors.Join(
@@ -70,8 +70,8 @@ func TestSaveAndRead(t *testing.T) {
 	}
 }
 
-// What the pointers say may be changed or gone: the newest checkpoint knows the best, and
-// without LATEST it is the newest that is whole.
+// The pointers may be changed or missing: the newest checkpoint records the best, and
+// without LATEST the newest intact checkpoint is the latest.
 func TestPointersAreNotNeeded(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)
@@ -145,7 +145,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// A failure or a crash while saving leaves the checkpoint before it the latest.
+// A failure or a crash during a save leaves the previous checkpoint the latest.
 func TestSaveThatFails(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)
@@ -210,7 +210,7 @@ func TestDamageIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, damaged, err := s.Latest()
-			if whole := strings.HasPrefix(c.name, "LATEST"); whole { // and the checkpoint is there all the same
+			if whole := strings.HasPrefix(c.name, "LATEST"); whole { // but the checkpoint exists
 				if err != nil || got.State.Step != 4 {
 					t.Errorf("got %v, %v, expected step 4", got, err)
 				}
@@ -219,7 +219,7 @@ func TestDamageIsFound(t *testing.T) {
 			if err == nil || errors.Is(err, ErrNone) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, expected an error about %q", err, c.want)
 			}
-			// One that is older is gone on with.
+			// Resuming falls back to an older one.
 			save(t, s, 3)
 			if err := os.WriteFile(filepath.Join(dir, "LATEST"), []byte(step+"\n"), 0o644); err != nil {
 				t.Fatal(err)
@@ -232,8 +232,8 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
-// No single byte of state.json can change unseen: a wrong position, rate or best
-// evaluation would be a wrong run.
+// A change of any byte of state.json is detected: a wrong position, rate or best
+// evaluation would make a wrong run.
 func TestEveryByteOfStateCounts(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)
@@ -259,8 +259,8 @@ func TestEveryByteOfStateCounts(t *testing.T) {
 	}
 }
 
-// The order of writes is what makes a crash harmless: a pointer moves only to
-// a folder that is whole.
+// The order of writes makes a crash harmless: a pointer moves only to a
+// complete folder.
 func TestPointerMovesLast(t *testing.T) {
 	dir := t.TempDir()
 	s := Open(dir)

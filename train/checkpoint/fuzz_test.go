@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever state.json holds, there is a sound checkpoint or an error. The checksum is
-// put right, so that it does not end every trial.
+// Any state.json gives a valid checkpoint or an error. The test corrects the
+// checksum, because a wrong one would end every trial.
 func FuzzRead(f *testing.F) {
 	s := Open(filepath.Join(f.TempDir(), "checkpoints"))
 	if err := s.Save(State{

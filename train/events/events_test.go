@@ -136,7 +136,8 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // The bytes that TensorFlow 2.21's tf.summary.scalar("loss", 0.5, step=7) wrote
-// at this time, so that the format is TensorFlow's and not only our reader's.
+// at this time, so that the format is TensorFlow's, not only what this
+// package's reader accepts.
 func TestBytesOfTensorFlow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.out.tfevents.0.test")
 	w, err := OpenAppend(path, 0)
@@ -184,7 +185,7 @@ func TestAppendCutsBack(t *testing.T) {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}
 
-	w, err = OpenAppend(path, 0) // anew
+	w, err = OpenAppend(path, 0) // start again
 	must(t, err)
 	must(t, w.Close())
 	if got := read(t, path); len(got) != 0 {

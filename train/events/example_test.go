@@ -10,7 +10,7 @@ import (
 	"galaxy/train/events"
 )
 
-// A run that stopped after step 3 goes on from its checkpoint at step 2; the
+// A run that stopped after step 3 resumes from its checkpoint at step 2; the
 // curve has no doubled points.
 func Example() {
 	dir, err := os.MkdirTemp("", "events")

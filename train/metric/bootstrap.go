@@ -15,9 +15,9 @@ const (
 	bootstrapSeed = 0x67616c617879
 )
 
-// bootstrap fills in the 95 % percentile intervals of all figures of scores. Every
-// figure is computed from the same resamples: galaxies drawn with replacement, as
-// many as there are.
+// bootstrap fills in the 95 % percentile intervals of all metrics of scores. All
+// metrics use the same resamples: as many galaxies as there are, drawn with
+// replacement.
 func (s *scored) bootstrap(scores *Scores, by *sliced) {
 	figures := scores.figures()
 	values := make([][]float64, len(figures)) // [figure][resample]
@@ -30,7 +30,8 @@ func (s *scored) bootstrap(scores *Scores, by *sliced) {
 		workers.Go(func() {
 			times := make([]int32, len(s.examples))
 			for r := first; r < resamples; r += count {
-				// A generator for each resample: who draws it does not matter.
+				// Each resample has its own generator, so the result does not depend on
+				// which goroutine draws it.
 				resample(rand.New(rand.NewPCG(bootstrapSeed, uint64(r))), times)
 				drawn := s.totals(by, times).scores()
 				for k, f := range drawn.figures() {
@@ -54,8 +55,8 @@ func resample(random *rand.Rand, times []int32) {
 	}
 }
 
-// percentiles returns the 2.5th and the 97.5th percentile of those values that
-// are defined, nil where fewer than half of them are.
+// percentiles returns the 2.5th and the 97.5th percentile of the defined
+// values; nil if fewer than half are defined.
 func percentiles(values []float64) *Interval {
 	defined := slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	if 2*len(defined) < len(values) || len(defined) == 0 {

@@ -2,17 +2,17 @@ package metric
 
 import "galaxy/labels"
 
-// none stands for no class.
+// none means no class.
 const none = labels.NoClass
 
-// target is a schema as the scores need it: of vote fractions, or of classes.
+// target is a schema prepared for scoring: of vote fractions, or of classes.
 type target struct {
 	schema *labels.Schema
 	width  int
-	// questions is nil for classes, which have no figures by question.
+	// questions is nil for classes, which have no metrics by question.
 	questions []labels.Question
-	// classes are the names of the classes. deciding holds the column of each: the class
-	// whose column is the largest is predicted.
+	// classes are the names of the classes; deciding holds each class's column. The
+	// predicted class is the one with the largest deciding column.
 	classes  []string
 	deciding []int
 }
@@ -33,12 +33,12 @@ func newTarget(schema *labels.Schema) *target {
 type choices struct {
 	column   int   // the largest of all
 	question []int // the largest within each question
-	// class is the clean class, or none; confidence is its share of all of them.
+	// class is the clean class, or none; confidence is its fraction of their sum.
 	class      int
 	confidence float64
 }
 
-// newChoices has room for a choice of every question.
+// newChoices returns choices with room for every question.
 func (t *target) newChoices() choices { return choices{question: make([]int, len(t.questions))} }
 
 // readTruth fills in the choices of a row of labels.

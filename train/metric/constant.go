@@ -9,8 +9,8 @@ import (
 	"galaxy/labels"
 )
 
-// Constant is the predictor that gives every image the same answer: the
-// baseline that any model has to beat.
+// Constant is the predictor that gives every image the same prediction: the
+// baseline for any model.
 type Constant struct {
 	// Means are the column means of the rows it was fitted to: the constant
 	// with the smallest RMSE on them.
@@ -20,15 +20,15 @@ type Constant struct {
 	choices  choices
 }
 
-// FitConstant makes the constant predictor of the given label rows of
-// schema.Width() each, which should be those of the train split. The rows are not
-// kept. No rows, rows of another length and values outside [0, 1] are errors.
+// FitConstant fits the constant predictor to label rows, each of schema.Width()
+// values, which should be the train split's. It does not keep the rows. No rows,
+// rows of another length and values outside [0, 1] are errors.
 func FitConstant(schema *labels.Schema, rows iter.Seq[[]float32]) (*Constant, error) {
 	t := newTarget(schema)
 	c := &Constant{Means: make([]float64, t.width), choices: t.newChoices()}
 	largest := make([]float64, t.width)        // how often a column is the row's largest
-	within := make([]float64, t.width)         // how often, by who reached it, its question's largest
-	classes := make([]float64, len(t.classes)) // how often a clean class comes
+	within := make([]float64, t.width)         // how often it is its question's largest, weighted by who reached the question
+	classes := make([]float64, len(t.classes)) // how often each clean class occurs
 	truth := t.newChoices()
 	for row := range rows {
 		if len(row) != t.width {
@@ -76,7 +76,7 @@ func FitConstant(schema *labels.Schema, rows iter.Seq[[]float32]) (*Constant, er
 // predict returns, as its probabilities, the column means and, where there is a
 // loss, the logits with the smallest loss on the rows the constant was fitted to.
 // A column that nobody chose would have an infinite logit, and an infinite loss
-// as soon as somebody does; it gets the fraction of half an example.
+// as soon as somebody chooses it, so it gets the fraction of half an example.
 func (c *Constant) predict(loss Loss) (logits, means []float32) {
 	least := 0.5 / float64(c.examples)
 	var inside []float64

@@ -10,8 +10,7 @@ import (
 	"galaxy/train/metric"
 )
 
-// crossEntropy is a loss; package objective has those that networks are trained
-// with.
+// crossEntropy is a loss; package objective has the losses for training.
 type crossEntropy struct{}
 
 func (crossEntropy) LossOf(logits, labels []float32) float64 {

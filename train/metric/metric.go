@@ -13,9 +13,9 @@ type Loss interface {
 	// LossOf returns the loss of one example, the mean over its columns, of
 	// logits against labels in [0, 1].
 	LossOf(logits, labels []float32) float64
-	// LogitsFor returns the logits at which the mean loss over examples is
-	// smallest whose labels have these means; it need only be finite where all
-	// of them are inside (0, 1).
+	// LogitsFor returns the logits that minimize the mean loss over examples
+	// whose labels have these means. It need be finite only if all means are
+	// inside (0, 1).
 	LogitsFor(means []float64) []float64
 }
 
@@ -27,17 +27,17 @@ type Evaluation struct {
 	target   *target
 	loss     Loss
 	constant *Constant
-	// Of the example at hand.
+	// The choices of the current example.
 	truth, answer choices
-	// The constant's answer in the form that add takes.
+	// The constant's prediction, as add takes it.
 	logits, means []float32
 	model, base   scored
 }
 
 // New returns an empty evaluation of predictions of the schema's columns: of vote
-// fractions, or of classes. loss may be nil, and then there is no figure of it; so may
-// constant, and Result then has no baseline. constant must have been fitted to labels
-// of the same schema.
+// fractions, or of classes. loss may be nil: then the loss is undefined. constant may
+// be nil: then Result has no baseline. constant must have been fitted to labels of the
+// same schema.
 func New(schema *labels.Schema, loss Loss, constant *Constant) *Evaluation {
 	t := newTarget(schema)
 	return &Evaluation{
@@ -46,10 +46,10 @@ func New(schema *labels.Schema, loss Loss, constant *Constant) *Evaluation {
 	}
 }
 
-// Add adds n examples: probabilities and labels are [n, schema.Width()], and so
-// are logits if there is a loss; else they may be nil. The slices are not kept.
-// Slices of other sizes, and values that are not finite (ErrNotFinite), which no score
-// could be made of, are errors; the batch is then not counted.
+// Add adds n examples: probabilities and labels are [n, schema.Width()], and so are
+// logits if there is a loss; otherwise they may be nil. The slices are not kept. Other
+// sizes and non-finite values (ErrNotFinite) are errors; the batch is then not
+// counted.
 func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	width := e.target.width
 	if e.loss == nil {
@@ -85,7 +85,7 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	return nil
 }
 
-// lossOf is the loss of the logits from column i on, NaN without a loss.
+// lossOf returns the loss of the logits from column i on, NaN without a loss.
 func (e *Evaluation) lossOf(logits []float32, i int, labels []float32) float64 {
 	if e.loss == nil {
 		return math.NaN()
@@ -93,8 +93,8 @@ func (e *Evaluation) lossOf(logits []float32, i int, labels []float32) float64 {
 	return e.loss.LossOf(logits[i:i+len(labels)], labels)
 }
 
-// Scores returns the figures of everything added so far without intervals; having
-// added nothing is an error.
+// Scores returns the scores of all examples added so far, without intervals. No
+// examples is an error.
 func (e *Evaluation) Scores() (Scores, error) {
 	if len(e.model.examples) == 0 {
 		return Scores{}, errors.New("score examples: there are none")
@@ -102,10 +102,10 @@ func (e *Evaluation) Scores() (Scores, error) {
 	return e.model.scores(nil), nil
 }
 
-// Result returns the figures of everything added so far with their intervals,
-// and the baseline; having added nothing is an error. traits cut the examples
-// into slices that are scored by themselves. It takes about 12 µs an example on 2
-// cores, 70 ms for 6,158 (BenchmarkResult).
+// Result returns the scores of all examples added so far, with intervals, and the
+// baseline. No examples is an error. traits divide the examples into slices that
+// are scored separately. It takes about 12 µs per example on 2 cores, 70 ms for
+// 6,158 (BenchmarkResult).
 func (e *Evaluation) Result(traits ...Trait) (Result, error) {
 	n := len(e.model.examples)
 	if n == 0 {

@@ -56,11 +56,11 @@ func row(columns map[int]float32) []float32 {
 	return r
 }
 
-// written is a schema written out once more.
+// written is a schema written out independently.
 type written struct {
 	schema *labels.Schema
 	first  []int // column of each question, and the end
-	// reached is the share of volunteers who were asked each question.
+	// reached returns the fraction of volunteers who were asked each question.
 	reached func(y []float32) []float64
 }
 
@@ -89,13 +89,13 @@ const (
 	round, between     = 15, 16
 )
 
-// A smooth round galaxy, and a disk of which the model is wrong about some.
+// A smooth round galaxy, and a disk that the model gets partly wrong.
 func TestByHand(t *testing.T) {
 	labels := slices.Concat(
 		row(map[int]float32{smooth: 0.75, disk: 0.25, notEdgeOn: 0.25, 6: 0.25, 8: 0.25, 10: 0.25, round: 0.5, between: 0.25, notOdd: 1}),
 		row(map[int]float32{disk: 0.5, star: 0.5, 3: 0.5, 25: 0.5, notOdd: 1}))
 	probabilities := slices.Concat(
-		// Wrong about question 7; the rest of the choices as the labels'.
+		// Wrong about question 7; otherwise the same choices as the labels.
 		row(map[int]float32{smooth: 0.75, disk: 0.25, notEdgeOn: 0.25, 6: 0.25, 8: 0.25, 10: 0.25, round: 0.25, between: 0.5, notOdd: 1}),
 		// Wrong about questions 1 (the first of two equal labels is disk) and 6.
 		row(map[int]float32{disk: 0.25, star: 0.75, 3: 0.5, 25: 0.5, odd: 1}))
@@ -142,13 +142,13 @@ func TestByHand(t *testing.T) {
 		}
 	}
 	near("question_accuracy", result.QuestionAccuracy, (1+0.75+0.75+1+0+0.5)/(2+0.75+0.75+1.5+0.75+0.5))
-	// Of two galaxies a resample has none, one or both of each in time:
-	// 25 %, 50 %, 25 %, so the interval spans both.
+	// A resample of two galaxies has the first zero, one or two times: 25 %, 50
+	// %, 25 %, so the interval spans both.
 	if *result.AccuracyArgmaxInterval != (Interval{0, 1}) {
 		t.Errorf("interval of the accuracy is %v", result.AccuracyArgmaxInterval)
 	}
 	near("upper end of the rmse", Value(result.RMSEInterval[1]), math.Sqrt((2.0/16+2)/37))
-	// Question 9 is reached in the second galaxy alone, which a quarter of the
+	// Question 9 is reached only in the second galaxy, which a quarter of the
 	// resamples lack; its accuracy is 1 in the others.
 	if got := result.Questions[8].AccuracyInterval; got == nil || *got != (Interval{1, 1}) {
 		t.Errorf("interval of question 9 is %v", got)
@@ -156,14 +156,14 @@ func TestByHand(t *testing.T) {
 	if got := result.Questions[7].AccuracyInterval; got != nil {
 		t.Errorf("question 8 was never asked and has the interval %v", got)
 	}
-	// The first galaxy is round (1.1 ≥ .469, 7.1 ≥ .5) and taken for in between;
-	// the second has no clean class.
+	// The first galaxy is round (1.1 ≥ .469, 7.1 ≥ .5) and predicted as in
+	// between; the second has no clean class.
 	if f := result.CleanClasses; f == nil || f.Examples != 1 || f.Confusion[0][1] != 1 {
 		t.Errorf("five classes: %+v", f)
 	}
 }
 
-// nearly compares two figures; two that are not defined are equal.
+// nearly compares two metrics; two undefined metrics are equal.
 func nearly(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -181,7 +181,7 @@ func drawRows(t *rapid.T, name string, n, width int) []float32 {
 		rapid.Float32Range(0, 1)), width*n, width*n).Draw(t, name)
 }
 
-// largestOf is the slow form of the largest column, the first of equals.
+// largestOf finds the largest column the slow way, the first of equals.
 func largestOf(values []float32) int {
 	for i, v := range values {
 		if v == slices.Max(values) {
@@ -204,7 +204,7 @@ func (schema written) againstDirectForms(t *rapid.T) {
 	n := rapid.IntRange(1, 8).Draw(t, "examples")
 	labels, probabilities, logits := drawRows(t, "labels", n, width), drawRows(t, "probabilities", n, width), drawRows(t, "logits", n, width)
 	e := New(schema.schema, entropy{}, nil)
-	for at := 0; at < n; { // cut into batches anyhow
+	for at := 0; at < n; { // cut into random batches
 		end := at + rapid.IntRange(1, n-at).Draw(t, "batch")
 		if err := e.Add(logits[width*at:width*end], probabilities[width*at:width*end], labels[width*at:width*end]); err != nil {
 			t.Fatal(err)
@@ -330,7 +330,7 @@ func TestConstantByHand(t *testing.T) {
 	if c.choices.column != smooth {
 		t.Errorf("the column that is most often the largest is %d, want %d", c.choices.column, smooth)
 	}
-	// Question 7 is reached by equal shares for two answers: the first counts.
+	// In question 7 two answers have equal fractions: the first counts.
 	if c.choices.question[0] != smooth || c.choices.question[1] != notEdgeOn || c.choices.question[6] != round {
 		t.Errorf("choices are %v", c.choices.question)
 	}
@@ -361,7 +361,7 @@ func TestConstantByHand(t *testing.T) {
 	}
 }
 
-// Nothing that gives one answer to all does better on the rows it was fitted to.
+// No other constant prediction scores better on the rows it was fitted to.
 func TestConstantIsTheBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 6).Draw(t, "examples")
@@ -388,7 +388,7 @@ func TestConstantIsTheBest(t *testing.T) {
 	})
 }
 
-// An answer nobody gave in the train split must not cost an infinite loss.
+// An answer that nobody gave in the train split must not cause an infinite loss.
 func TestConstantLossIsFinite(t *testing.T) {
 	c, err := FitConstant(zoo, slices.Values([][]float32{row(map[int]float32{smooth: 1, notOdd: 1})}))
 	if err != nil {
@@ -409,8 +409,8 @@ func TestConstantLossIsFinite(t *testing.T) {
 	}
 }
 
-// For the mean of n values the interval is near mean ± 1.96·σ/√n, and so it is for
-// a share of some of them.
+// For the mean of n values the interval is near mean ± 1.96·σ/√n, and also for the
+// mean of some of them.
 func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	const n = 2000
@@ -424,7 +424,7 @@ func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 		}
 		labels, p := make([]float32, 5), make([]float32, 5)
 		labels[class], p[answer] = 1, 1
-		// What is wrong besides does not change the largest column.
+		// This error does not change the largest column.
 		p[4] = -float32(math.Sqrt(square))
 		if err := e.Add(nil, p, labels); err != nil {
 			t.Fatal(err)
@@ -460,7 +460,7 @@ func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 			variance += (v - m) * (v - m) / float64(len(c.sample)-1)
 		}
 		half := 1.96 * math.Sqrt(variance/float64(len(c.sample)))
-		// A percentile of 1,000 resamples is itself known to about 6 % of half.
+		// A percentile of 1,000 resamples itself varies by about 6 % of half.
 		if math.Abs(c.got[0]-(m-half)) > 0.2*half || math.Abs(c.got[1]-(m+half)) > 0.2*half {
 			t.Errorf("%s: interval %v, normal theory %v ± %v", c.name, c.got, m, half)
 		}
@@ -471,7 +471,7 @@ func TestBootstrapIsNearTheNormalInterval(t *testing.T) {
 	}
 }
 
-// encoded is figures as text, in which those that are not defined are equal.
+// encoded returns metrics as text, in which undefined metrics are equal.
 func encoded(t interface{ Fatal(...any) }, figures any) string {
 	text, err := json.Marshal(figures)
 	if err != nil {
@@ -559,8 +559,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// benchmarkRows are n rows that obey the sum rules, so that some have a clean
-// class.
+// benchmarkRows returns n rows that satisfy the sum rules, so that some have a
+// clean class.
 func benchmarkRows(n int) []float32 {
 	random := rand.New(rand.NewPCG(1, 1))
 	rows := make([]float32, 37*n)
@@ -575,7 +575,8 @@ func benchmarkRows(n int) []float32 {
 	return rows
 }
 
-// What galaxy eval adds to predicting: all figures with their intervals.
+// BenchmarkResult measures what galaxy eval adds to predicting: all metrics with their
+// intervals.
 func BenchmarkResult(b *testing.B) {
 	const n = 6158 // a tenth of the real catalogue
 	rows := benchmarkRows(n)
@@ -594,7 +595,7 @@ func BenchmarkResult(b *testing.B) {
 	}
 }
 
-// What the validation of a run adds to predicting.
+// BenchmarkScores measures what a run's validation adds to predicting.
 func BenchmarkScores(b *testing.B) {
 	const n = 6158
 	rows := benchmarkRows(n)

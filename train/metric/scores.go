@@ -9,12 +9,12 @@ import (
 // Interval is the lower and the upper end of a 95 % bootstrap interval.
 type Interval [2]float64
 
-// Value is a figure that need not be defined, as the precision of a class that is
-// never predicted: it is then NaN, and null in JSON.
+// Value is a metric that may be undefined, such as the precision of a class that
+// is never predicted: NaN, and null in JSON.
 type Value float64
 
-// IsZero tells that the figure is not defined, so that a field with omitzero is
-// left out.
+// IsZero reports whether the metric is undefined, so that omitzero omits the
+// field.
 func (v Value) IsZero() bool { return math.IsNaN(float64(v)) }
 
 // MarshalJSON writes null for NaN.
@@ -25,48 +25,48 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
-// Scores is what the package comment describes. An interval is nil where none was
-// asked for, and where its figure is not defined.
+// Scores holds the metrics described in the package comment. An interval is nil
+// if it was not requested or its metric is undefined.
 type Scores struct {
 	Examples     int       `json:"examples"`
 	RMSE         float64   `json:"rmse"`
 	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
-	// AccuracyArgmax is of the largest of all columns of vote fractions. Its key and that
-	// of CleanClasses have the numbers of labels.GalaxyZoo, and are kept for any schema.
+	// AccuracyArgmax is the accuracy of the largest of all columns of vote fractions. Its
+	// key and the key of CleanClasses contain the numbers of labels.GalaxyZoo, but are
+	// used for any schema.
 	AccuracyArgmax           Value     `json:"accuracy_argmax37,omitzero"`
 	AccuracyArgmaxInterval   *Interval `json:"accuracy_argmax37_interval,omitempty"`
 	QuestionAccuracy         Value     `json:"question_accuracy,omitzero"`
 	QuestionAccuracyInterval *Interval `json:"question_accuracy_interval,omitempty"`
 	Loss                     Value     `json:"loss"`
 	LossInterval             *Interval `json:"loss_interval,omitempty"`
-	// FractionCalibration and Questions are of vote fractions only.
+	// FractionCalibration and Questions exist for vote fractions only.
 	FractionCalibration *Calibration    `json:"fraction_calibration,omitempty"`
 	Questions           []QuestionScore `json:"questions,omitempty"`
-	// CleanClasses is nil where no galaxy has a clean class.
+	// CleanClasses is nil if no galaxy has a clean class.
 	CleanClasses *CleanClassScores `json:"five_class,omitempty"`
 	Slices       []SliceScores     `json:"slices,omitempty"`
 }
 
-// QuestionScore is of one question of the schema.
+// QuestionScore holds the scores of one question of the schema.
 type QuestionScore struct {
 	Question         int       `json:"question"` // its number, from 1
-	Reached          float64   `json:"reached"`  // mean share of volunteers who reached it
-	Accuracy         Value     `json:"accuracy"` // weighted by who reached it
+	Reached          float64   `json:"reached"`  // mean fraction of volunteers who reached it
+	Accuracy         Value     `json:"accuracy"` // weighted by the fraction who reached it
 	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
 	RMSE             float64   `json:"rmse"` // over its columns
 	RMSEInterval     *Interval `json:"rmse_interval,omitempty"`
 }
 
-// Calibration tells how far predicted shares are what they say.
+// Calibration compares predicted fractions with the outcomes.
 type Calibration struct {
 	Error         Value            `json:"ece"` // expected calibration error
 	ErrorInterval *Interval        `json:"ece_interval,omitempty"`
-	Bins          []ReliabilityBin `json:"bins"` // those that are not empty
+	Bins          []ReliabilityBin `json:"bins"` // non-empty bins
 }
 
-// ReliabilityBin is a row of a reliability table: of the Count predictions from
-// From to below To (or to 1, in the last bin), the mean, and the mean of what came
-// out.
+// ReliabilityBin is a row of a reliability table: the number of predictions from
+// From to below To (or to 1, in the last bin), their mean, and the mean outcome.
 type ReliabilityBin struct {
 	From      float64 `json:"from"`
 	To        float64 `json:"to"`
@@ -81,7 +81,7 @@ func (b *ReliabilityBin) add(predicted, observed float64) {
 	b.Observed += observed
 }
 
-// CleanClassScores are of the galaxies that have a clean class.
+// CleanClassScores holds the scores of the galaxies that have a clean class.
 type CleanClassScores struct {
 	Examples         int          `json:"examples"`
 	Accuracy         Value        `json:"accuracy"`
@@ -89,17 +89,17 @@ type CleanClassScores struct {
 	MacroF1          Value        `json:"macro_f1"`
 	MacroF1Interval  *Interval    `json:"macro_f1_interval,omitempty"`
 	Classes          []ClassScore `json:"classes"`
-	// Confusion counts galaxies by their class (row) and the one predicted
+	// Confusion counts galaxies by their class (row) and the predicted class
 	// (column), both in the order of Classes.
 	Confusion   [][]int     `json:"confusion"`
-	Calibration Calibration `json:"calibration"` // of the predicted class' share
+	Calibration Calibration `json:"calibration"` // of the confidence in the predicted class
 }
 
-// ClassScore is of one clean class.
+// ClassScore holds the scores of one clean class.
 type ClassScore struct {
 	Class             string    `json:"class"`
 	Examples          int       `json:"examples"`  // galaxies of the class
-	Predicted         int       `json:"predicted"` // galaxies taken for it
+	Predicted         int       `json:"predicted"` // galaxies predicted as it
 	Precision         Value     `json:"precision"`
 	PrecisionInterval *Interval `json:"precision_interval,omitempty"`
 	Recall            Value     `json:"recall"`
@@ -108,8 +108,8 @@ type ClassScore struct {
 	F1Interval        *Interval `json:"f1_interval,omitempty"`
 }
 
-// SliceScores are of the examples in one quartile of a trait, those above From
-// (the first: from From on) up to To.
+// SliceScores holds the scores of the examples in one quartile of a trait:
+// values above From (in the first quartile from From on) up to To.
 type SliceScores struct {
 	By           string    `json:"by"`
 	Quartile     int       `json:"quartile"` // 1 to 4
@@ -119,30 +119,29 @@ type SliceScores struct {
 	Examples     int       `json:"examples"`
 	RMSE         Value     `json:"rmse"`
 	RMSEInterval *Interval `json:"rmse_interval,omitempty"`
-	// Accuracy is that of the largest column: of the fractions, or of the classes.
+	// Accuracy is the accuracy of the largest column, of the fractions or of the classes.
 	Accuracy         Value     `json:"accuracy"`
 	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
 }
 
-// Result is the scores of a model and, on the same examples, of the constant
+// Result holds the scores of a model and, on the same examples, of the constant
 // predictor.
 type Result struct {
 	Scores
-	// Baseline is nil when New was given no Constant. It has no intervals.
+	// Baseline is nil if New was given no Constant. It has no intervals.
 	Baseline *Scores `json:"baseline,omitempty"`
 }
 
-// Figure is one figure of a Result by itself.
+// Figure is one metric of a Result.
 type Figure struct {
-	// Name is made of those in the JSON object, "five_class.round.recall".
+	// Name joins the names in the JSON object: "five_class.round.recall".
 	Name string
-	// Value and Constant, the constant predictor's, are NaN where they are not
-	// defined.
+	// Value and Constant, the constant predictor's value, are NaN if undefined.
 	Value, Constant float64
 	Interval        *Interval
 }
 
-// Figures lists all figures of r.
+// Figures lists all metrics of r.
 func (r *Result) Figures() []Figure {
 	constants := map[string]float64{}
 	if r.Baseline != nil {
@@ -161,14 +160,14 @@ func (r *Result) Figures() []Figure {
 	return all
 }
 
-// figure is one figure of a Scores, and where its interval belongs.
+// figure is one metric of a Scores, and the place of its interval.
 type figure struct {
 	name     string
 	value    float64
 	interval **Interval
 }
 
-// figures lists all figures of s, always in the same order.
+// figures lists all metrics of s, always in the same order.
 func (s *Scores) figures() []figure {
 	var all []figure
 	add := func(name string, value Value, interval **Interval) {

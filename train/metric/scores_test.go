@@ -15,15 +15,15 @@ import (
 	"galaxy/labels/labelstest"
 )
 
-// oneHot is a label row of the clean classes of zoo.
+// oneHot returns a label row of the clean classes of zoo.
 func oneHot(class int) []float32 {
 	row := make([]float32, zoo.Classes().Width())
 	row[class] = 1
 	return row
 }
 
-// Ten galaxies of round, in-between, cigar and spiral (none is edge-on), of which
-// one is taken for edge-on and none for spiral:
+// Ten galaxies of round, in-between, cigar and spiral (none is edge-on); one is
+// predicted as edge-on and none as spiral:
 //
 //	truth    0 0 0 1 1 2 2 2 2 4
 //	answer   0 1 0 1 1 2 2 0 2 3
@@ -49,8 +49,8 @@ func TestFiveClassesByHand(t *testing.T) {
 		t.Errorf("confusion %v, want %v", f.Confusion, want)
 	}
 	undefined := math.NaN()
-	// As sklearn.metrics.precision_recall_fscore_support gives them, but that what
-	// is 0/0 is not defined here.
+	// As sklearn.metrics.precision_recall_fscore_support gives them, except that
+	// 0/0 is undefined here.
 	for k, want := range []struct {
 		examples, predicted   int
 		precision, recall, f1 float64
@@ -81,7 +81,7 @@ func TestFiveClassesByHand(t *testing.T) {
 	if i := f.Classes[4].RecallInterval; i == nil || *i != (Interval{}) {
 		t.Errorf("the interval of the spirals' recall is %v", i)
 	}
-	// Its absence leaves macro F1 undefined, and does not lift it.
+	// If it is absent, macro F1 is undefined rather than higher.
 	if i := f.MacroF1Interval; i == nil || !(i[1] <= 0.8) {
 		t.Errorf("the interval of macro F1, of five classes with one always 0, is %v", i)
 	}
@@ -100,8 +100,8 @@ func TestFiveClassesByHand(t *testing.T) {
 	nearly(t, "constant's rmse", b.RMSE, math.Sqrt((3*(9.0/16+9.0/16)+4*(1.0/16+1.0/16)+3*(1+1.0/16+9.0/16))/50))
 }
 
-// Of 37 columns the class is the largest of five products, and its confidence
-// that one's share of their sum.
+// With 37 columns the predicted class is the largest of five products, and its
+// confidence the product's fraction of their sum.
 func TestFiveClassesOfFractions(t *testing.T) {
 	const (
 		edgeOn = 3
@@ -154,7 +154,7 @@ func TestFiveClassesOfFractions(t *testing.T) {
 	}
 }
 
-// Whoever predicts the votes themselves is right about every clean class.
+// Predicting the votes themselves is right about every clean class.
 func TestFiveClassesOfTheVotes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		labels := drawRows(t, "labels", 20, zoo.Width())
@@ -176,7 +176,7 @@ func TestFiveClassesOfTheVotes(t *testing.T) {
 		}
 		for k, row := range got.CleanClasses.Confusion {
 			for l, n := range row {
-				// With one half of the volunteers each, two of the first three fit.
+				// With half of the volunteers each, two of the first three classes fit.
 				tie := k < l && l <= 2
 				if n > 0 && k != l && !tie {
 					t.Fatalf("%d galaxies of class %d are taken for %d", n, k, l)
@@ -186,7 +186,7 @@ func TestFiveClassesOfTheVotes(t *testing.T) {
 	})
 }
 
-// Every figure of five classes against its definition, on random predictions.
+// Every metric of five classes against its definition, on random predictions.
 func TestFiveClassesAgainstDirectForms(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 30).Draw(t, "examples")
@@ -241,8 +241,8 @@ func TestFiveClassesAgainstDirectForms(t *testing.T) {
 		}
 		nearly(t, "accuracy", float64(got.CleanClasses.Accuracy), right/float64(n))
 		nearly(t, "macro F1", float64(got.CleanClasses.MacroF1), f1s/classes)
-		// Rounded to float32 a confidence can fall into the next bin, hence the
-		// coarse comparison of the tables' sum only.
+		// Rounded to float32, a confidence can fall into the next bin, so only
+		// the tables' sums are compared.
 		bins := got.CleanClasses.Calibration.Bins
 		var gap, mean float64
 		for _, b := range bins {
@@ -260,8 +260,8 @@ func TestFiveClassesAgainstDirectForms(t *testing.T) {
 	})
 }
 
-// The same of the small schema's two classes, by hand: alone (7) and edge-on (3) stand for
-// them.
+// The same for the small schema's two classes, by hand: their columns are alone (7) and
+// edge-on (3).
 func TestSmallClasses(t *testing.T) {
 	loner := []float32{1, 0, 0, 0, 0, 0, 0.25, 0.75}
 	blade := []float32{0, 1, 0, 0.75, 0.25, 0.25, 0, 0}
@@ -292,12 +292,12 @@ func TestSmallClasses(t *testing.T) {
 	}
 	nearly(t, "accuracy", float64(f.Accuracy), 0.75)
 	nearly(t, "precision of blades", float64(f.Classes[1].Precision), 2.0/3)
-	// Sure of three of which two are right, and of one by 2/3 which is right.
+	// Certain of three, two of them right; 2/3 certain of one, which is right.
 	nearly(t, "calibration", float64(f.Calibration.Error), (1+1.0/3)/4)
 	nearly(t, "constant's accuracy", float64(result.Baseline.CleanClasses.Accuracy), 0.5)
 	nearly(t, "constant's calibration", float64(result.Baseline.CleanClasses.Calibration.Error), 2.0/3-0.5)
 
-	// A network of the classes themselves.
+	// A network that predicts the classes themselves.
 	e = New(small.Classes(), quadratic{}, nil)
 	if err := e.Add([]float32{1, 0, 1, 0}, []float32{0.75, 0.25, 0.75, 0.25}, []float32{1, 0, 0, 1}); err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestSmallClasses(t *testing.T) {
 	nearly(t, "loss of classes", float64(scores.Loss), 0.5)
 }
 
-// A schema of many questions and without classes has the figures that it can have.
+// A schema with many questions and no classes has all other metrics.
 func TestManyQuestions(t *testing.T) {
 	d := labels.Definition{Name: "many"}
 	for i := range 70 {
@@ -340,7 +340,7 @@ func TestManyQuestions(t *testing.T) {
 	}
 }
 
-// Eight galaxies by size: quartiles of two, but that equal sizes stay together.
+// Eight galaxies by size: quartiles of two, except that equal sizes stay together.
 func TestSlicesByHand(t *testing.T) {
 	constant, err := FitConstant(zoo.Classes(), slices.Values([][]float32{oneHot(0)}))
 	if err != nil {
@@ -475,7 +475,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What is not defined is null, and what was not computed is absent.
+// An undefined metric is null, and a metric that was not computed is absent.
 func TestUndefinedInJSON(t *testing.T) {
 	e := New(zoo.Classes(), nil, nil)
 	if err := e.Add(nil, oneHot(1), oneHot(0)); err != nil {

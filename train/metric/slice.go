@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Trait is something known of every example by which they can be told apart.
+// Trait is a property of every example by which examples are grouped.
 type Trait struct {
 	Name   string // "size"
 	Unit   string // of Values, "px"
@@ -15,15 +15,14 @@ type Trait struct {
 // parts is the number of slices of a trait: its quartiles.
 const parts = 4
 
-// sliced says to which slices the examples belong.
+// sliced holds the slices of each example.
 type sliced struct {
-	names []SliceScores // of every trait in turn, without figures
+	names []SliceScores // of each trait in turn, without metrics
 	of    [][]int8      // [trait][example]: index into names
 }
 
 // cut cuts n examples at the quartiles of each trait's values. Equal values
-// stay together, so slices may differ in size, and one may be empty: it is then
-// left out.
+// stay together, so slices may differ in size, and empty slices are omitted.
 func cut(traits []Trait, n int) (*sliced, error) {
 	s := new(sliced)
 	for _, t := range traits {
@@ -55,7 +54,7 @@ func cut(traits []Trait, n int) (*sliced, error) {
 			}
 			from = upper[k]
 		}
-		if len(s.names) == first+1 { // all values are equal: that tells nothing
+		if len(s.names) == first+1 { // all values are equal: nothing to compare
 			s.names = s.names[:first]
 			continue
 		}

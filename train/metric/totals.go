@@ -8,29 +8,29 @@ import (
 // bins is the number of equal-width bins of calibration, as in Guo et al. 2017.
 const bins = 15
 
-// example is what an example adds to the totals, beside its questionParts.
+// example is an example's contribution to the totals, in addition to its questionParts.
 type example struct {
 	square float64       // sum of squared errors over all columns
-	hit    float64       // 1 where the largest column of all is right
+	hit    float64       // 1 if the largest column of all is right
 	loss   float64       // NaN for none
 	gaps   [bins]float64 // sums of prediction − label over the columns predicted in the bin
-	// The clean class and the one predicted, none where there is none.
+	// The clean class and the predicted class; none if there is none.
 	truth, answer int32
 	confidence    float64
 }
 
-// questionPart is what an example adds to the totals of a question.
+// questionPart is an example's contribution to the totals of a question.
 type questionPart struct {
 	square float64 // sum of squared errors over the question's columns
-	asked  float64 // share of volunteers who reached it
-	right  float64 // of an example 1 where the largest column is right; of totals, weighted by asked
+	asked  float64 // fraction of volunteers who reached it
+	right  float64 // in an example 1 if the largest column is right; in totals, weighted by asked
 }
 
-// totals are the sums over examples, each as often as it was drawn, of which all
-// figures are made.
+// totals holds sums over examples, each counted as often as it was drawn. All
+// metrics are computed from them.
 type totals struct {
 	target *target
-	// occurs tells the clean classes that occur, or are predicted, in any example,
+	// occurs marks the clean classes that occur, or are predicted, in any example,
 	// drawn or not.
 	occurs []bool
 
@@ -73,16 +73,16 @@ func (t *totals) add(e *example, parts []questionPart, times float64) {
 	}
 }
 
-// bin is the bin of a share.
+// bin returns the bin of a fraction.
 func bin(share float64) int { return min(int(max(share, 0)*bins), bins-1) }
 
-// scored are the examples of one predictor.
+// scored holds the examples of one predictor.
 type scored struct {
 	target    *target
 	occurs    []bool // by class
 	examples  []example
 	questions []questionPart // [example, question]
-	// What calibration's tables show.
+	// The calibration tables.
 	fractions, classes [bins]ReliabilityBin
 }
 
@@ -125,7 +125,7 @@ func (s *scored) add(probabilities, labels []float32, truth, answer *choices, lo
 	s.examples = append(s.examples, e)
 }
 
-// totals adds up the examples, each as often as times says, or once each for nil.
+// totals adds up the examples, each times[i] times, or once if times is nil.
 func (s *scored) totals(by *sliced, times []int32) *totals {
 	classes, questions := len(s.occurs), len(s.target.questions)
 	t := &totals{target: s.target, occurs: s.occurs, questions: make([]questionPart, questions), confusion: make([]float64, classes*classes)}
@@ -154,7 +154,7 @@ func (s *scored) totals(by *sliced, times []int32) *totals {
 	return t
 }
 
-// scores are the figures of all examples, with tables and without intervals.
+// scores returns the metrics of all examples, with tables and without intervals.
 func (s *scored) scores(by *sliced) Scores {
 	out := s.totals(by, nil).scores()
 	if out.FractionCalibration != nil {
@@ -171,7 +171,7 @@ func (s *scored) scores(by *sliced) Scores {
 	return out
 }
 
-// scores are the figures that the totals give.
+// scores returns the metrics computed from the totals.
 func (t *totals) scores() Scores {
 	width := float64(t.target.width)
 	out := Scores{
@@ -224,7 +224,7 @@ func (t *totals) cleanClasses() *CleanClassScores {
 			Class: name, Examples: int(truths), Predicted: int(answers),
 			Precision: Value(hits / answers), Recall: Value(hits / truths), F1: Value(2 * hits / (truths + answers)),
 		}
-		if t.occurs[k] { // not drawn, it leaves the mean undefined
+		if t.occurs[k] { // if it was not drawn, the mean is undefined
 			f1 += float64(class.F1)
 			classes++
 		}
@@ -237,7 +237,7 @@ func (t *totals) cleanClasses() *CleanClassScores {
 	return out
 }
 
-// absolute is the sum of absolute values.
+// absolute returns the sum of absolute values.
 func absolute(values [bins]float64) float64 {
 	sum := 0.0
 	for _, v := range values {
@@ -246,7 +246,7 @@ func absolute(values [bins]float64) float64 {
 	return sum
 }
 
-// table leaves out empty bins and turns sums into means.
+// table omits empty bins and turns sums into means.
 func table(sums [bins]ReliabilityBin) []ReliabilityBin {
 	var out []ReliabilityBin
 	for i, b := range sums {

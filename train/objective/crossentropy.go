@@ -6,11 +6,11 @@ import (
 )
 
 // CrossEntropy is −yⱼ·log pⱼ − (1−yⱼ)·log(1−pⱼ) for independent columns, and −yⱼ·log qⱼ with the
-// fraction qⱼ of those asked the question otherwise. (Not by TensorFlow's
-// SoftmaxCrossEntropyWithLogits, whose gradient assumes labels that sum to 1; a question's sum to
-// the fraction of volunteers who are asked it.) The column yⱼ already is the fraction of all who
-// gave answer j, so the log of the product p would count every question again for each one after
-// it, and its minimum would not be at the vote fractions.
+// fraction qⱼ of those asked the question otherwise. (TensorFlow's SoftmaxCrossEntropyWithLogits
+// does not fit: its gradient assumes labels that sum to 1, but a question's labels sum to the
+// fraction of volunteers who are asked it.) The column yⱼ already is the fraction of all
+// volunteers who gave answer j, so the log of the product p would count every question again for
+// each question after it, and its minimum would not be at the vote fractions.
 const CrossEntropy Loss = "crossentropy"
 
 func init() {

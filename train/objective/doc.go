@@ -18,7 +18,7 @@
 //     (labels.Question.Parents), or pⱼ = qⱼ if there are none. All the sum rules of the
 //     schema hold by construction.
 //   - five: a softmax over the schema's clean classes (five in labels.GalaxyZoo); trained
-//     on the galaxies that have one.
+//     on the galaxies that have a clean class.
 //
 // The table of heads is in head.go.
 //
@@ -29,24 +29,25 @@
 //
 // Cross-entropy and mse are proper scores: their minimum is at p = y (Gneiting &
 // Raftery 2007, "Strictly Proper Scoring Rules, Prediction, and Estimation"). The
-// others come with their inverse: Posterior turns the logits of their minimum
-// into the labels again.
+// other losses come with an inverse: Posterior turns the logits at their minimum
+// back into the labels.
 //
 // Weights multiply the terms of a column (independent), of a question (tree) or of a
-// class (five). Those of columns and questions leave the minimum where it is.
-// Those of classes move it towards heavy classes, which is what they are for;
-// the probabilities that come out are then not the classes' fractions.
+// class (five). Weights of columns and questions do not move the minimum. Weights of
+// classes move it towards heavy classes, which is their purpose; the probabilities
+// are then not the classes' fractions.
 //
-// Label smoothing s (Szegedy et al. 2016, arXiv 1512.00567, §7) trains on
-// (1−s)·y + s·u, where u spreads the same total evenly: 1/2 for a lone column,
-// what a question's answers sum to over their number, 1 over the number of classes
-// for a class. Posterior undoes it, (p − s·u)/(1−s), cut off at 0, so that what
-// is reported and exported are fractions of volunteers.
+// Label smoothing s (Szegedy et al. 2016, arXiv 1512.00567, §7) trains on (1−s)·y
+// + s·u, where u spreads the same total evenly: 1/2 for an independent column; for
+// a question, the sum of its answers divided by their number; for a class, 1
+// divided by the number of classes. Posterior undoes the smoothing, (p −
+// s·u)/(1−s), cut off at 0, so that reported and exported probabilities are
+// fractions of volunteers.
 //
 // # A new loss
 //
-// A file registers a row of the table: the loss's constants and the forms that
-// it has, binary for independent columns and categorical for the answers to a question.
-// Each form is the graph, the same in float64, and the inverse to vote fractions. The tests
-// of this package, and those against Keras in parity, go over the table.
+// Add a file that registers a row of the table: the loss's constants and its forms, binary
+// for independent columns and categorical for the answers to a question. Each form has the
+// graph, the same in float64, and the inverse to vote fractions. The tests of this package,
+// and the tests against Keras in parity, cover every row of the table.
 package objective

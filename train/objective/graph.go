@@ -10,10 +10,10 @@ import (
 	"galaxy/focal"
 )
 
-// Loss adds the loss of a batch to the graph and returns it: a float32 scalar,
-// the mean over every element of logits and labels, both float32
-// [N, Outputs]. Other dtypes and shapes are errors in the scope; a label outside
-// [0, 1] by more than 1e-3, as logits given in its place would be, makes the loss NaN.
+// Loss adds the loss of a batch to the graph and returns it: a float32 scalar, the
+// mean over every element of logits and labels, both float32 [N, Outputs]. Other
+// dtypes and shapes are errors in the scope; a label outside [0, 1] by more than 1e-3,
+// for example if logits and labels are swapped, makes the loss NaN.
 func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	if !o.check(s, "logits", logits) || !o.check(s, "labels", labels) {
 		return tf.Output{}
@@ -42,8 +42,8 @@ func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	return op.Mean(at("mean"), flat, op.Const(at("axis"), int32(0)))
 }
 
-// Posterior adds the probabilities that logits stand for after training with
-// Loss, float32 [N, Outputs], to the graph and returns them. logits is float32
+// Posterior adds to the graph the probabilities that logits represent after
+// training with Loss, float32 [N, Outputs], and returns them. logits is float32
 // [N, Outputs]; another dtype or shape is an error in the scope.
 func (o *Objective) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	if !o.check(s, "logits", logits) {
@@ -58,8 +58,9 @@ func (o *Objective) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	})
 }
 
-// products multiplies fractions, which makes of the logits of a group the fractions of those who
-// are asked, down to the answer: the fractions of all volunteers, float32 [N, Outputs].
+// products returns the fractions of all volunteers, float32 [N, Outputs]: for each answer, the
+// product of fractions along its path. fractions turns the logits of a group into the fractions
+// of those asked.
 func (o *Objective) products(s *op.Scope, logits tf.Output, fractions func(s *op.Scope, x tf.Output, g group) tf.Output) tf.Output {
 	done := make([]tf.Output, 0, len(o.groups)) // of the groups so far, [N, count]
 	return o.perGroup(s, logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
@@ -79,7 +80,8 @@ func (o *Objective) products(s *op.Scope, logits tf.Output, fractions func(s *op
 	})
 }
 
-// askedOp is the graph form of asked, [N, 1], of a group with parents, whose columns are given.
+// askedOp is asked in a graph, [N, 1], for a group with parents; parent returns the column of a
+// parent.
 func (g group) askedOp(s *op.Scope, parent func(s *op.Scope, parent int) tf.Output) tf.Output {
 	sum := parent(s.SubScope("parent"), g.parents[0])
 	for _, other := range g.parents[1:] {
@@ -89,7 +91,7 @@ func (g group) askedOp(s *op.Scope, parent func(s *op.Scope, parent int) tf.Outp
 }
 
 // sharpen undoes the label smoothing of probabilities p, [N, count of g], which
-// sum to 1 in a group of several.
+// sum to 1 if the group has several columns.
 func sharpen(s *op.Scope, p tf.Output, g group, smoothing float64) tf.Output {
 	if smoothing == 0 || s.Err() != nil {
 		return p
@@ -106,8 +108,8 @@ func sharpen(s *op.Scope, p tf.Output, g group, smoothing float64) tf.Output {
 
 var groupOfOne = group{count: 1}
 
-// perGroup applies f to the columns of each group of x, [N, Outputs], and puts
-// the results side by side.
+// perGroup applies f to the columns of each group of x, [N, Outputs], and
+// concatenates the results.
 func (o *Objective) perGroup(s *op.Scope, x tf.Output, f func(s *op.Scope, x tf.Output, g group) tf.Output) tf.Output {
 	var parts []tf.Output
 	for _, g := range o.groups {
@@ -147,7 +149,7 @@ func (o *Objective) smoothOp(s *op.Scope, labels tf.Output) tf.Output {
 	return op.AddV2(s.SubScope("sum"), kept, even)
 }
 
-// constant is float32 [len(values)].
+// constant returns a constant, float32 [len(values)].
 func constant(s *op.Scope, values ...float64) tf.Output {
 	row := make([]float32, len(values))
 	for i, v := range values {
@@ -157,7 +159,7 @@ func constant(s *op.Scope, values ...float64) tf.Output {
 }
 
 // check reports whether x is float32 [N, Outputs], and leaves an error in the
-// scope where it is not.
+// scope if it is not.
 func (o *Objective) check(s *op.Scope, what string, x tf.Output) bool {
 	if s.Err() != nil {
 		return false

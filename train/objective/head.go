@@ -8,7 +8,7 @@ import (
 	"galaxy/labels"
 )
 
-// Head names what turns logits into probabilities.
+// Head names how logits become probabilities.
 type Head string
 
 // The heads. See the package comment.
@@ -18,29 +18,29 @@ const (
 	Five        Head = "five"
 )
 
-// A headRow is what there is to know about a head. A new head is a row of the table below:
-// validation and tests go over it.
+// A headRow describes a head. A new head is a row of the table below: validation and tests
+// cover every row.
 type headRow struct {
 	// about is a few words for the help text.
 	about string
-	// byClass tells a head that predicts the classes of a schema from one that predicts its
-	// vote fractions.
+	// byClass is true for a head that predicts the classes of a schema, false for its vote
+	// fractions.
 	byClass bool
-	// groups are the columns of what is predicted in their order, each group after those of
-	// its parents. A head of groups of one column is independent, and takes the binary form
-	// of a loss; one of groups of several takes the categorical form.
+	// groups returns the predicted columns in order, each group after its parents. If each
+	// group has one column, the head is independent and uses the binary form of a loss;
+	// otherwise it uses the categorical form.
 	groups func(target *labels.Schema) []group
-	// weights says what class weights are of. There is one for each group, or, byClass, for
-	// each class: an example then weighs as its class.
+	// weights names what the class weights apply to: each group or, if byClass, each class;
+	// an example then has the weight of its class.
 	weights func(target *labels.Schema) string
-	// loss is the one that is taken if none is named.
+	// loss is the default loss.
 	loss Loss
 }
 
-// A group is a run of columns of which every volunteer picks one, or a column by itself.
+// A group is consecutive columns of which every volunteer picks one, or a single column.
 type group struct {
 	first, count int
-	parents      []int // columns of earlier groups, which the group's sum to the sum of; none for 1
+	parents      []int // columns of earlier groups; the group's columns sum to their sum, or to 1 without parents
 }
 
 var heads = map[Head]headRow{
@@ -71,7 +71,7 @@ func Heads() []Head { return slices.Sorted(maps.Keys(heads)) }
 // About returns a few words for the help text; "" if there is no such head.
 func (h Head) About() string { return heads[h].about }
 
-// DefaultLoss returns the loss of a run that names none.
+// DefaultLoss returns the loss of a run that does not name one.
 func (h Head) DefaultLoss() Loss { return heads[h].loss }
 
 // Target returns what the head predicts of a schema of vote fractions: the schema itself or its
@@ -116,7 +116,7 @@ func each(text string) func(*labels.Schema) string {
 	return func(*labels.Schema) string { return text }
 }
 
-// independent reports whether every group is a column by itself.
+// independent reports whether every group is a single column.
 func independent(groups []group) bool {
 	return !slices.ContainsFunc(groups, func(g group) bool { return g.count > 1 })
 }

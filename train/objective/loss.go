@@ -16,19 +16,19 @@ import (
 // Loss names what training minimizes.
 type Loss string
 
-// A lossRow is what there is to know about a loss. Each loss registers its row in a file of its
-// own, which is all that a new loss needs: validation, flags and tests go over the table.
+// A lossRow describes a loss. Each loss registers its row in its own file. A new loss needs
+// nothing else: validation, flags and tests cover every row.
 type lossRow struct {
-	// constants are the numbers that the loss takes.
+	// constants lists the loss's constants.
 	constants []Constant
-	// binary is the loss of columns that are independent of each other. It may read the
-	// constants of c and nothing else.
+	// binary is the loss of columns that are independent of each other. It may read
+	// only the constants of c.
 	binary func(c Config) binary
-	// categorical is the loss of columns of which every volunteer picks one. It is nil for a
-	// loss that has no such form, and then onlyBinary says why.
+	// categorical is the loss of columns of which every volunteer picks one. It is nil if
+	// the loss has no such form; then onlyBinary gives the reason.
 	categorical func(c Config) categorical
 	onlyBinary  string
-	// noSmoothing says why labels cannot be smoothed; "" if they can.
+	// noSmoothing is the reason that labels cannot be smoothed; "" if they can.
 	noSmoothing string
 }
 
@@ -38,13 +38,14 @@ type binary interface {
 	// Elements adds the loss of each element to the graph: float32, the shape of logits and
 	// labels, both float32.
 	Elements(s *op.Scope, logits, labels tf.Output) tf.Output
-	// Posterior adds the fractions that logits stand for after training, float32 of one shape.
+	// Posterior adds the fractions that logits represent after training, float32 of the same
+	// shape.
 	Posterior(s *op.Scope, logits tf.Output) tf.Output
 	// LossAt and PosteriorAt compute the same for one element, in float64.
 	LossAt(logit, label float64) float64
 	PosteriorAt(logit float64) float64
-	// LogitFor is the inverse of PosteriorAt: the logit at which the loss is smallest for a
-	// label. It need only be finite inside (0, 1).
+	// LogitFor is the inverse of PosteriorAt: the logit that minimizes the loss for a
+	// label. It need be finite only inside (0, 1).
 	LogitFor(label float64) float64
 }
 
@@ -54,33 +55,34 @@ type categorical interface {
 	// Elements adds the loss of each element to the graph: float32 [N, Outputs], as labels.
 	Elements(s *op.Scope, x outputs, labels tf.Output) tf.Output
 	// Posterior adds the fractions of those asked one question, float32 [N, answers], that its
-	// logits stand for after training. They sum to 1.
+	// logits represent after training. They sum to 1.
 	Posterior(s *op.Scope, logits tf.Output) tf.Output
 	// LossAt and PosteriorOf compute the same in float64, for one element and for the logits
 	// of one question.
 	LossAt(x output, label float64) float64
 	PosteriorOf(logits []float64) []float64
-	// LogitsFor is the inverse of PosteriorOf: logits at which the loss is smallest for the
-	// labels of one question, which may sum to less than 1. It need only be finite where all
-	// labels are above 0.
+	// LogitsFor is the inverse of PosteriorOf: logits that minimize the loss for the labels
+	// of one question, which may sum to less than 1. It need be finite only if all labels
+	// are above 0.
 	LogitsFor(labels []float64) []float64
 }
 
-// outputs gives a categorical loss what can be made of the logits of a batch. Each method adds
+// outputs computes values from the logits of a batch, for a categorical loss. Each method adds
 // float32 [N, Outputs] to the graph.
 type outputs struct {
 	objective *Objective
 	logits    tf.Output
 }
 
-// logFractions is the logarithm of the fraction of those asked the question.
+// logFractions returns the logarithm of the fraction of those asked the question.
 func (x outputs) logFractions(s *op.Scope) tf.Output {
 	return x.objective.perGroup(s, x.logits, func(s *op.Scope, ofGroup tf.Output, _ group) tf.Output {
 		return op.LogSoftmax(s, ofGroup)
 	})
 }
 
-// probabilities is the product of the fractions down to the answer: the fraction of all volunteers.
+// probabilities returns the product of the fractions down to the answer: the fraction of all
+// volunteers.
 func (x outputs) probabilities(s *op.Scope) tf.Output {
 	return x.objective.products(s, x.logits, func(s *op.Scope, ofGroup tf.Output, _ group) tf.Output {
 		return op.Softmax(s, ofGroup)
@@ -92,18 +94,18 @@ type output struct {
 	logFraction, probability float64
 }
 
-// A Constant is a number that a loss takes.
+// A Constant is a constant of a loss.
 type Constant struct {
-	// Name is the key in config.json, and with - in place of _ the flag. It is unique among
-	// all losses: a name that two of them share would have two defaults.
+	// Name is the key in config.json and, with - for _, the flag. It is unique among all
+	// losses: a shared name would have two defaults.
 	Name string
-	// Loss is the one that takes it.
+	// Loss is the loss it belongs to.
 	Loss Loss
 	// Usage is a few words for the help text.
 	Usage string
-	// Default is the value that is usual in the field.
+	// Default is the usual value in the literature.
 	Default float64
-	// Low and High are the ends of the range. With Open they are not in it.
+	// Low and High are the ends of the range, which excludes them if Open is set.
 	Low, High float64
 	Open      bool
 }
@@ -122,8 +124,8 @@ func (k Constant) validate(value float64) error {
 
 var losses = map[Loss]lossRow{}
 
-// register adds a loss to the table. A loss or a constant of a name that is taken is a mistake of
-// whoever wrote it, and every test of the package shows it.
+// register adds a loss to the table. A duplicate name of a loss or constant is a programming
+// error, which every test of the package shows.
 func register(name Loss, row lossRow) {
 	if _, taken := losses[name]; taken {
 		panic("objective: two losses " + name)
@@ -154,15 +156,14 @@ func Constants() []Constant {
 // sigmoid is half of the binary cross-entropy, whose posterior is the sigmoid.
 var sigmoid = focal.Params{Alpha: 0.5}
 
-// properBinary is embedded by binary losses that are smallest where the sigmoid is the label.
+// properBinary is embedded by binary losses whose minimum is at sigmoid = label.
 type properBinary struct{}
 
 func (properBinary) Posterior(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
 func (properBinary) PosteriorAt(logit float64) float64                 { return sigmoid.PosteriorAt(logit) }
 func (properBinary) LogitFor(label float64) float64                    { return sigmoid.LogitFor(label) }
 
-// properCategorical is embedded by categorical losses that are smallest where the softmax is the
-// labels.
+// properCategorical is embedded by categorical losses whose minimum is at softmax = labels.
 type properCategorical struct{}
 
 func (properCategorical) Posterior(s *op.Scope, logits tf.Output) tf.Output {

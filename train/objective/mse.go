@@ -7,7 +7,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 )
 
-// MSE is (pⱼ − yⱼ)², whose mean is the square of the RMSE that is reported.
+// MSE is (pⱼ − yⱼ)², whose mean is the square of the reported RMSE.
 const MSE Loss = "mse"
 
 func init() {

@@ -16,20 +16,21 @@ import (
 type Config struct {
 	Head Head `json:"head"`
 	Loss Loss `json:"loss"`
-	// Alpha and Gamma are focal loss's; both 0 with the others.
+	// Alpha and Gamma are the constants of focal loss; 0 for other losses.
 	Alpha float64 `json:"alpha,omitempty"`
 	Gamma float64 `json:"gamma,omitempty"`
-	// Constants are those of the other losses, by Constant.Name; one that is left out is 0.
+	// Constants holds the constants of the other losses, by Constant.Name; a missing one is
+	// 0.
 	Constants map[string]float64 `json:"constants,omitempty"`
-	// Weights are of the columns (independent), the questions (tree) or the classes (five),
-	// each above 0; none weighs all alike.
+	// Weights are the weights of the columns (independent), the questions (tree) or the
+	// classes (five), each above 0; nil is equal weights.
 	Weights []float64 `json:"weights,omitempty"`
 	// Smoothing is the fraction of the label that is spread evenly, in [0, 1); 0 is
 	// none.
 	Smoothing float64 `json:"label_smoothing,omitempty"`
 }
 
-// Default returns the loss with the constants that are usual for it.
+// Default returns the loss with its default constants.
 func Default(head Head, loss Loss) Config {
 	c := Config{Head: head, Loss: loss}
 	for _, k := range losses[loss].constants {
@@ -38,8 +39,8 @@ func Default(head Head, loss Loss) Config {
 	return c
 }
 
-// SetConstant sets the constant of that name (see Constants), of whatever loss it is. Copies of c
-// keep what they have.
+// SetConstant sets the constant with that name (see Constants), of any loss. Copies of c do not
+// change.
 func (c *Config) SetConstant(name string, value float64) {
 	switch name {
 	case "alpha":
@@ -57,10 +58,10 @@ func (c *Config) SetConstant(name string, value float64) {
 	}
 }
 
-// Constant returns the constant of that name, 0 if it is not given.
+// Constant returns the constant with that name, 0 if it is not set.
 func (c Config) Constant(name string) float64 { return c.given()[name] }
 
-// given returns the constants that are given, by name.
+// given returns the constants that are set, by name.
 func (c Config) given() map[string]float64 {
 	given := map[string]float64{}
 	maps.Copy(given, c.Constants)
@@ -73,8 +74,8 @@ func (c Config) given() map[string]float64 {
 	return given
 }
 
-// Validate reports what is wrong with a field, or why fields do not go together, for labels of a
-// schema of vote fractions. Its errors are usage.Fields.
+// Validate checks each field, and that the fields fit together, for labels of a schema of vote
+// fractions. Its errors are usage.Fields.
 func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
@@ -111,8 +112,7 @@ func (c Config) Validate(schema *labels.Schema) error {
 	return errors.Join(errs...)
 }
 
-// validateConstants reports constants of the loss that are out of range, and those that it does
-// not take.
+// validateConstants reports constants that are out of range or belong to another loss.
 func (c Config) validateConstants(takes []Constant) error {
 	var errs []error
 	given := c.given()
@@ -132,7 +132,7 @@ func (c Config) validateConstants(takes []Constant) error {
 	return errors.Join(errs...)
 }
 
-// String is the head, the loss and the constants that are on.
+// String returns the head, the loss and the constants in use.
 func (c Config) String() string {
 	text := fmt.Sprintf("%s head, %s", c.Head, c.Loss)
 	var constants []string
@@ -151,14 +151,14 @@ func (c Config) String() string {
 	return text
 }
 
-// Objective is a Config that is known to make sense. Its methods Loss and
-// Posterior build graphs; LossOf, PosteriorOf and LogitsFor are their twins in float64.
+// Objective is a validated Config. Its methods Loss and Posterior build graphs; LossOf,
+// PosteriorOf and LogitsFor compute the same in float64.
 type Objective struct {
 	config  Config
 	head    headRow
 	target  *labels.Schema
 	groups  []group
-	weights []float64 // of the columns, or of the classes (head.byClass); nil for none
+	weights []float64 // of the columns, or of the classes (head.byClass); nil is equal weights
 	// One of the two is nil: binary for a head with groups of several columns.
 	binary      binary
 	categorical categorical
@@ -185,18 +185,18 @@ func New(c Config, schema *labels.Schema) (*Objective, error) {
 	return o, nil
 }
 
-// Config is what o was made of.
+// Config returns the Config of o.
 func (o *Objective) Config() Config { return o.config }
 
-// Target is what is predicted: a schema of vote fractions or of classes.
+// Target returns the schema of the predictions: vote fractions or classes.
 func (o *Objective) Target() *labels.Schema { return o.target }
 
-// Outputs is the number of logits and of probabilities.
+// Outputs returns the number of logits and of probabilities.
 func (o *Objective) Outputs() int { return o.target.Width() }
 
-// BalancedWeights are weights of classes by which each of them counts as much as
-// any other: inversely proportional to counts, with a mean of 1 over the
-// examples. A class without examples is an error.
+// BalancedWeights returns class weights that make all classes count equally:
+// inversely proportional to counts, with a mean of 1 over the examples. A class
+// without examples is an error.
 func BalancedWeights(classes *labels.Schema, counts []int) ([]float64, error) {
 	total := 0
 	for _, n := range counts {
@@ -249,8 +249,8 @@ func (o *Objective) LossOf(logits, labels []float32) float64 {
 	return total / float64(len(labels))
 }
 
-// PosteriorOf returns the probabilities that the logits of one example stand for
-// after training with Loss, worked out in float64: both have Outputs values.
+// PosteriorOf returns the probabilities that the logits of one example represent
+// after training with Loss, computed in float64: both have Outputs values.
 func (o *Objective) PosteriorOf(logits []float32) []float32 {
 	out := make([]float32, len(logits))
 	products := make([]float64, len(logits))
@@ -283,8 +283,8 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 	return out
 }
 
-// LogitsFor returns the logits at which the mean loss over examples is smallest
-// whose labels have the given means, all inside (0, 1).
+// LogitsFor returns the logits that minimize the mean loss over examples whose
+// labels have the given means, all inside (0, 1).
 func (o *Objective) LogitsFor(means []float64) []float64 {
 	if o.head.byClass {
 		sum := 0.0
@@ -310,7 +310,7 @@ func (o *Objective) LogitsFor(means []float64) []float64 {
 	return logits
 }
 
-// smooth returns the labels that the loss is taken of.
+// smooth returns the labels after label smoothing.
 func (o *Objective) smooth(labels []float64) []float64 {
 	smooth := slices.Clone(labels)
 	if o.config.Smoothing == 0 {
@@ -325,7 +325,7 @@ func (o *Objective) smooth(labels []float64) []float64 {
 	return smooth
 }
 
-// asked is what the columns of a row sum to.
+// asked returns the sum of the group's columns in a row: the sum of its parents, or 1.
 func (g group) asked(row []float64) float64 {
 	if len(g.parents) == 0 {
 		return 1
@@ -337,7 +337,7 @@ func (g group) asked(row []float64) float64 {
 	return sum
 }
 
-// even is the share of an answer when nobody knows better.
+// even returns the fraction of each answer if all are equally likely.
 func (g group) even() float64 { return 1 / float64(max(2, g.count)) } // alone, an answer is yes or no
 
 func (o *Objective) weight(j int) float64 {

@@ -26,7 +26,7 @@ type job struct {
 	schema *labels.Schema
 }
 
-// jobs is configs of every schema.
+// jobs returns the configs of every schema.
 func jobs() (all []job) {
 	for _, schema := range labelstest.Schemas() {
 		for _, c := range configs(schema) {
@@ -36,15 +36,15 @@ func jobs() (all []job) {
 	return all
 }
 
-// configs is every head with every loss that goes with it: plain, with weights, with smoothed
-// labels, and with both and constants that are not the usual ones.
+// configs returns every head with every loss that it supports: plain, with weights, with
+// smoothed labels, and with both and unusual constants.
 func configs(schema *labels.Schema) []Config {
 	var all []Config
 	for _, head := range Heads() {
 		for _, loss := range Losses() {
 			row, target := losses[loss], head.Target(schema)
 			if target.Width() == 0 {
-				continue // a schema without classes
+				continue // the schema has no classes
 			}
 			if row.categorical == nil && !independent(heads[head].groups(target)) {
 				continue
@@ -68,7 +68,7 @@ func configs(schema *labels.Schema) []Config {
 	return all
 }
 
-// name is short enough for a file.
+// name returns a name short enough for a file.
 func (c job) name() string {
 	text := string(c.Head) + "_" + string(c.Loss)
 	if c.schema != zoo {
@@ -135,7 +135,7 @@ func (b built) run(t *testing.T, logits, labels []float32) (loss float64, probab
 	return graphtest.Floats(t, got[0])[0], graphtest.Floats(t, got[1])
 }
 
-// slopes returns the gradient of the loss of one example by its logits.
+// slopes returns the gradient of the loss of one example with respect to its logits.
 func (b built) slopes(t *testing.T, logits, labels []float32) []float64 {
 	t.Helper()
 	n := int64(b.Outputs())
@@ -149,8 +149,8 @@ func (b built) slopes(t *testing.T, logits, labels []float32) []float64 {
 	return graphtest.Floats(t, got[0])
 }
 
-// drawLabels draws the labels of rows of examples as a catalogue has them: the answers of a
-// question sum to the fraction of those asked, and a class is one of several.
+// drawLabels draws labels like a catalogue's: the answers of a question sum to the fraction
+// of those asked, and a class is one of several.
 func (b built) drawLabels(t *rapid.T, rows int) []float32 {
 	var labels []float32
 	for range rows {
@@ -165,7 +165,7 @@ func (b built) drawLabels(t *rapid.T, rows int) []float32 {
 	return labels
 }
 
-// project makes labels of positive numbers.
+// project turns positive numbers into labels.
 func (b built) project(row []float32) {
 	for _, g := range b.groups {
 		asked, sum := float32(g.asked(float64s(row))), float32(0)
@@ -185,8 +185,8 @@ func (b built) project(row []float32) {
 	}
 }
 
-// lossFloor is the least distance that the graph may have from its twin: a fraction of almost 1 has a
-// logarithm that is exact to 1e-7, which Poly-1 counts 1+ε times.
+// lossFloor is the smallest tolerance between the graph and the float64 reference: the logarithm of a
+// fraction near 1 is exact to 1e-7, and Poly-1 counts it 1+ε times.
 const lossFloor = 4e-7
 
 func drawLogits(t *rapid.T, n int, within float32) []float32 {
@@ -238,8 +238,9 @@ func TestGradientByDifferences(t *testing.T) {
 	}
 }
 
-// LogitsFor gives the minimum: every step away from it costs, and Posterior
-// there gives the labels back, but for classes that weigh differently.
+// LogitsFor returns the minimum: every step away from it raises the loss, and
+// Posterior there returns the labels, except for classes with different
+// weights.
 func TestMinimum(t *testing.T) {
 	for _, c := range jobs() {
 		t.Run(c.name(), func(t *testing.T) {
@@ -262,7 +263,7 @@ func TestMinimum(t *testing.T) {
 					if !b.head.byClass {
 						return b.LossOf(x, row)
 					}
-					total := 0.0 // over examples of which row[j] are of class j
+					total := 0.0 // over examples; a fraction row[j] of them is of class j
 					for j, y := range row {
 						one := make([]float32, n)
 						one[j] = 1
@@ -300,8 +301,8 @@ func near(a, b []float64, tolerance float64) bool {
 	return true
 }
 
-// Whatever the logits, loss, gradient and probabilities are finite and agree with the float64
-// twin, and the probabilities of a question's answers sum to the probability that it is asked.
+// For any logits, loss, gradient and probabilities are finite and agree with float64, and the
+// probabilities of a question's answers sum to the probability that it is asked.
 func TestExtremeLogits(t *testing.T) {
 	for _, c := range jobs() {
 		t.Run(c.name(), func(t *testing.T) {
@@ -337,8 +338,8 @@ func TestExtremeLogits(t *testing.T) {
 	}
 }
 
-// The posterior of a lone column rises with its logit, so that the order of examples is what it
-// was.
+// The posterior of an independent column rises with its logit, so that the order of examples
+// does not change.
 func TestPosteriorRises(t *testing.T) {
 	for _, c := range jobs() {
 		o, err := New(c.Config, c.schema)
@@ -350,7 +351,7 @@ func TestPosteriorRises(t *testing.T) {
 		}
 		t.Run(c.name(), func(t *testing.T) {
 			rapid.Check(t, func(r *rapid.T) {
-				x := rapid.Float64Range(-5, 5).Draw(r, "logit") // where float64 tells fractions apart
+				x := rapid.Float64Range(-5, 5).Draw(r, "logit") // in this range float64 separates fractions
 				step := rapid.Float64Range(1e-3, 2).Draw(r, "step")
 				if low, high := o.binary.PosteriorAt(x), o.binary.PosteriorAt(x+step); !(high > low) {
 					r.Fatalf("logit %v stands for %v, and %v for %v", x, low, x+step, high)
@@ -360,8 +361,8 @@ func TestPosteriorRises(t *testing.T) {
 	}
 }
 
-// By hand: a galaxy of which all say smooth and two thirds of them round, and a
-// network that knows nothing.
+// By hand: all volunteers say smooth, two thirds of them round, and the network
+// predicts equal fractions.
 func TestTreeByHand(t *testing.T) {
 	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, zoo)
 	if err != nil {
@@ -399,7 +400,7 @@ func TestSmallTreeByHand(t *testing.T) {
 	if got, want := o.LossOf(logits, labels), (math.Log(3)+math.Log(2)/2+math.Log(3)/2)/8; math.Abs(got-want) > 1e-12 {
 		t.Errorf("cross-entropy is %v, want %v", got, want)
 	}
-	// Nobody knows: a third each, half of a third, and a third of 1/3 + 1/6.
+	// Equal fractions: a third each, half of a third, and a third of 1/3 + 1/6.
 	want := []float64{1. / 3, 1. / 3, 1. / 3, 1. / 6, 1. / 6, 1. / 6, 1. / 6, 1. / 6}
 	if _, p := build(t, job{o.Config(), small}).run(t, logits, labels); !near(p, want, 1e-6) {
 		t.Errorf("probabilities %v, want %v", p, want)
@@ -444,7 +445,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// The number of weights is the schema's, and classes are if it has some.
+// The number of weights must match the schema, and the five head needs a schema with
+// classes.
 func TestRefusesOtherSchemas(t *testing.T) {
 	without, err := labels.New(labels.Definition{Name: "plain", Questions: small.Questions()})
 	if err != nil {
@@ -466,8 +468,8 @@ func TestRefusesOtherSchemas(t *testing.T) {
 	}
 }
 
-// A constant outside its range is refused, and so is one of another loss; the usual one, and what
-// JSON makes of it, is not.
+// A constant outside its range, or of another loss, is rejected; the default, and the default
+// read from JSON, is not.
 func TestConstants(t *testing.T) {
 	for _, k := range Constants() {
 		c := Default(Independent, k.Loss)
@@ -502,7 +504,7 @@ func TestConstants(t *testing.T) {
 	}
 }
 
-// The keys of config.json and of a SavedModel's metadata do not change.
+// The keys of config.json and of a SavedModel's metadata must not change.
 func TestJSON(t *testing.T) {
 	const text = `{"head":"answers","loss":"focal","alpha":0.4,"gamma":1,"weights":[1,2],"label_smoothing":0.1}`
 	d := json.NewDecoder(strings.NewReader(text))

@@ -14,11 +14,11 @@ import (
 //
 //	−yⱼ·(log qⱼ − ε·(1−qⱼ))
 //
-// of the answers to a question, with qⱼ the fraction of those asked, and the sum of this over yes
-// and no of an independent column. At ε = 0 it is cross-entropy.
+// for the answers to a question, with qⱼ the fraction of those asked. For an independent column
+// it is the sum of this over yes and no. At ε = 0 it is cross-entropy.
 //
-// It is no proper score. Its derivative by xⱼ is 0 where yⱼ·(1+ε·qⱼ) = qⱼ·Σ yₖ·(1+ε·qₖ), so that
-// the fractions that the minimum stands for are
+// It is no proper score. Its derivative with respect to xⱼ is 0 where yⱼ·(1+ε·qⱼ) = qⱼ·Σ
+// yₖ·(1+ε·qₖ), so the fractions at the minimum are
 //
 //	yⱼ = qⱼ/(1+ε·qⱼ) / Σ qₖ/(1+ε·qₖ)
 //
@@ -29,9 +29,9 @@ import (
 // whose derivative is 1 − p·a/(1+a) − (1−p)·b/(1+b) with a = ε·(1−p) and b = ε·p. For ε ≤ 0 it is
 // at least 1, and for ε > 0 it is above 1 − p − (1−p) = 0: the fraction rises with the logit.
 //
-// The other way round a column's odds t = p/(1−p) follow from those of the label, r = y/(1−y), by
-// t² + (1+ε)·(1−r)·t − r = 0, which has one positive root. For a question
-// qⱼ = yⱼ/(c − ε·yⱼ), where c is the one number at which all are positive and sum to 1.
+// Inversely, a column's odds t = p/(1−p) follow from the label's odds r = y/(1−y) by t² +
+// (1+ε)·(1−r)·t − r = 0, which has one positive root. For a question qⱼ = yⱼ/(c − ε·yⱼ), where c
+// is the only number for which all are positive and sum to 1.
 const Poly1 Loss = "poly1"
 
 func init() {
@@ -65,7 +65,7 @@ func (l binaryPoly1) LossAt(logit, label float64) float64 {
 	return binaryCrossEntropy{}.LossAt(logit, label) + l.epsilon*wrong
 }
 
-// Posterior takes the logarithm of p + (1+ε)·q for that of 1+ε·q: nothing cancels.
+// Posterior computes 1+ε·q as p + (1+ε)·q inside the logarithm: nothing cancels.
 func (l binaryPoly1) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	at := s.SubScope
 	weight := constant(at("weight"), 1+l.epsilon)
@@ -94,7 +94,7 @@ func (l binaryPoly1) LogitFor(label float64) float64 {
 
 type categoricalPoly1 struct{ epsilon float64 }
 
-// Elements takes −expm1(log q) for 1−q, which keeps its digits where q is almost 1.
+// Elements computes 1−q as −expm1(log q), which is accurate for q near 1.
 func (l categoricalPoly1) Elements(s *op.Scope, x outputs, labels tf.Output) tf.Output {
 	at := s.SubScope
 	logQ := x.logFractions(at("log_softmax"))
@@ -128,8 +128,8 @@ func (l categoricalPoly1) PosteriorOf(logits []float64) []float64 {
 	return y
 }
 
-// LogitsFor finds c by Newton's method. Σ yₖ/(c−ε·yₖ) is convex and falls with c, and is at least
-// 1 at (1+ε)·max y, so that each step is a rise towards c.
+// LogitsFor finds c by Newton's method. Σ yₖ/(c−ε·yₖ) is convex, falls with c, and is at least 1
+// at (1+ε)·max y, so each step increases c towards the solution.
 func (l categoricalPoly1) LogitsFor(labels []float64) []float64 {
 	c := (1 + l.epsilon) * slices.Max(labels)
 	for {
@@ -140,7 +140,7 @@ func (l categoricalPoly1) LogitsFor(labels []float64) []float64 {
 			slope += q / (c - l.epsilon*y)
 		}
 		next := c + (sum-1)/slope
-		if !(next > c) { // there, or as near as rounding allows, or labels that are no fractions
+		if !(next > c) { // converged as far as rounding allows, or the labels are no fractions
 			break
 		}
 		c = next

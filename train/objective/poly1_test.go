@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// By hand: −log p + ε·(1−p) for a vote for, the same of 1−p for one against, and of q for the
-// answer to a question.
+// By hand: −log p + ε·(1−p) for yes, the same in 1−p for no, and in q for the answer to a
+// question.
 func TestPoly1ByHand(t *testing.T) {
 	ln3 := math.Log(3) // p = 3/4
 	for _, test := range []struct{ epsilon, logit, label, want float64 }{
@@ -28,7 +28,7 @@ func TestPoly1ByHand(t *testing.T) {
 	}
 }
 
-// A question of yes and no is a column: both forms have one posterior and one inverse.
+// A yes-or-no question is a column: both forms have the same posterior and inverse.
 func TestPoly1FormsAgree(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		epsilon := rapid.Float64Range(-0.99, 99).Draw(r, "epsilon")
@@ -48,8 +48,8 @@ func TestPoly1FormsAgree(t *testing.T) {
 	})
 }
 
-// The posterior rises with the logit for every ε, as the derivation says, and LogitsFor inverts it
-// for questions of any size.
+// The posterior rises with the logit for every ε, as derived, and LogitsFor inverts it for
+// questions of any size.
 func TestPoly1Inverts(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		epsilon := rapid.Float64Range(-0.999, 99.9).Draw(r, "epsilon")

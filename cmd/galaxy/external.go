@@ -15,36 +15,36 @@ import (
 	"galaxy/train/objective"
 )
 
-// foreignModelFlags are those of every command that runs a SavedModel.
-func foreignModelFlags() []cli.Flag {
+// externalModelFlags returns the flags of every command that runs a SavedModel.
+func externalModelFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "signature", Category: catForeign, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
-		&cli.StringFlag{Name: "input", Category: catForeign, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
-		&cli.StringFlag{Name: "probabilities", Category: catForeign, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
-		&cli.StringFlag{Name: "logits", Category: catForeign, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
-		&cli.StringFlag{Name: "pixels", Category: catForeign, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
-		&cli.StringFlag{Name: "loss", Category: catForeign, Usage: "loss it was trained with: " + usage.OneOf(names(objective.Losses())), DefaultText: "unknown, and not reported"},
+		&cli.StringFlag{Name: "signature", Category: catExternal, Usage: "`NAME` of the signature to run", DefaultText: savedmodel.SignatureImages},
+		&cli.StringFlag{Name: "input", Category: catExternal, Usage: "`NAME` of its input of images", DefaultText: savedmodel.InputImages + ", or the only one"},
+		&cli.StringFlag{Name: "probabilities", Category: catExternal, Usage: "`NAME` of its output of probabilities", DefaultText: savedmodel.OutputProbabilities + ", or the only output"},
+		&cli.StringFlag{Name: "logits", Category: catExternal, Usage: "`NAME` of its output of logits", DefaultText: savedmodel.OutputLogits + ", if there is one"},
+		&cli.StringFlag{Name: "pixels", Category: catExternal, Usage: "`RANGE` in which a float32 input expects pixels: 0..255, 0..1 or -1..1"},
+		&cli.StringFlag{Name: "loss", Category: catExternal, Usage: "loss it was trained with: " + usage.OneOf(names(objective.Losses())), DefaultText: "unknown, and not reported"},
 	}
 	for _, k := range objective.Constants() {
-		flags = append(flags, &cli.Float64Flag{Name: constantName(k), Category: catForeign, Value: k.Default, Usage: fmt.Sprintf("of %s loss: %s", k.Loss, k.Usage)})
+		flags = append(flags, &cli.Float64Flag{Name: constantName(k), Category: catExternal, Value: k.Default, Usage: fmt.Sprintf("of %s loss: %s", k.Loss, k.Usage)})
 	}
 	return flags
 }
 
-// foreign is what the flags tell of a SavedModel that does not tell itself.
-type foreign struct {
+// external holds the flags that describe a SavedModel without metadata.
+type external struct {
 	load savedmodel.LoadConfig
-	// schema is what its columns, or the classes, are those of.
+	// schema is the schema of its columns or classes.
 	schema *labels.Schema
-	// loss is the one of independent answers; nil where it is not known.
+	// loss is the loss of the independent head; nil if unknown.
 	loss *objective.Config
-	// names and losses are the flags that were given.
+	// names and losses list the given flags.
 	names, losses []string
 }
 
-// foreignFlags reads what foreignModelFlags say.
-func foreignFlags(c *cli.Context) (foreign, error) {
-	f := foreign{schema: labels.GalaxyZoo(), load: savedmodel.LoadConfig{
+// externalFlags reads the values of externalModelFlags.
+func externalFlags(c *cli.Context) (external, error) {
+	f := external{schema: labels.GalaxyZoo(), load: savedmodel.LoadConfig{
 		Signature: c.String("signature"), Input: c.String("input"), Logits: c.String("logits"), Probabilities: c.String("probabilities"),
 		Pixels: graph.Pixels(c.String("pixels")),
 	}}
@@ -81,26 +81,26 @@ func foreignFlags(c *cli.Context) (foreign, error) {
 	return f, trained.Validate(f.schema)
 }
 
-// refuseRun refuses all of the flags for a run.
-func (f foreign) refuseRun(dir string, trained objective.Config) error {
+// refuseRun rejects all of the flags for a run.
+func (f external) refuseRun(dir string, trained objective.Config) error {
 	if len(f.names) > 0 {
 		return usage.Error{Err: fmt.Errorf("%s: for a SavedModel, and %s is a run", strings.Join(f.names, ", "), dir)}
 	}
 	return f.tells(dir, trained)
 }
 
-// tells refuses the flags of a loss for a model that tells its own.
-func (f foreign) tells(dir string, trained objective.Config) error {
+// tells rejects the loss flags for a model whose metadata records its loss.
+func (f external) tells(dir string, trained objective.Config) error {
 	if len(f.losses) == 0 {
 		return nil
 	}
 	return usage.Error{Err: fmt.Errorf("%s: for a SavedModel that does not tell its loss; %s was trained with the %v", strings.Join(f.losses, ", "), dir, trained)}
 }
 
-// answers is what a SavedModel of another program predicts, with probabilities:
-// the objective, which is one of independent answers or classes, is a guess but
-// for what the flags say.
-func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor, *objective.Objective, error) {
+// answers returns a predictor and an objective for a third-party SavedModel.
+// The objective, of independent columns or classes, is a guess unless the flags
+// set it.
+func (f external) answers(dir string, loaded *savedmodel.Model) (train.Predictor, *objective.Objective, error) {
 	trained := objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy}
 	if f.loss != nil {
 		trained = *f.loss
@@ -123,15 +123,15 @@ func (f foreign) answers(dir string, loaded *savedmodel.Model) (train.Predictor,
 	return checked{loaded, dir, o.Outputs()}, o, nil
 }
 
-// checked is a Predictor whose probabilities are some.
+// checked is a Predictor that checks that its probabilities are in [0, 1].
 type checked struct {
 	train.Predictor
 	dir     string
 	outputs int
 }
 
-// probabilityTolerance is how far outside [0, 1] the rounding of another program may
-// leave a probability.
+// probabilityTolerance is how far outside [0, 1] rounding in another program may put
+// a probability.
 const probabilityTolerance = 1e-3
 
 func (m checked) Predict(images []byte) (logits, probabilities []float32, err error) {
@@ -146,9 +146,8 @@ func (m checked) Predict(images []byte) (logits, probabilities []float32, err er
 	return logits, probabilities, nil
 }
 
-// fromLogits is a Predictor of a network that gives logits only: its
-// probabilities are those that the logits stand for after training as the
-// objective says.
+// fromLogits is a Predictor for a network without probabilities: it computes
+// them from the logits with the objective's posterior.
 type fromLogits struct {
 	train.Predictor
 	trained *objective.Objective

@@ -11,8 +11,8 @@ type given []float32
 
 func (g given) Predict([]byte) (logits, probabilities []float32, err error) { return nil, g, nil }
 
-// Logits are no probabilities; rounding makes none of them, and what is not finite is
-// for others to name.
+// Logits are not accepted as probabilities; rounding errors are, and so are values that
+// are not finite, which a later check names.
 func TestCheckedProbabilities(t *testing.T) {
 	for _, good := range []given{{0, 1, .5, -1e-4, 1 + 1e-4, float32(math.NaN())}, nil} {
 		_, got, err := checked{good, "model", 3}.Predict(nil)
