@@ -15,8 +15,8 @@ const (
 	alignFirst     = 1.0 / 8  // width of the first window
 	alignNarrowest = 1.0 / 20 // smallest width of the later windows
 	alignWidest    = 1.0 / 4  // and the largest
-	alignRounds    = 6    // near convergence each halves the error of the squared width
-	alignWidth     = 0.17 // width of a galaxy that is not rescaled
+	alignRounds    = 6        // near convergence each halves the error of the squared width
+	alignWidth     = 0.17     // width of a galaxy that is not rescaled
 	// alignRescaled is the fraction of the logarithm of size that is removed: small
 	// galaxies show less detail, and the volunteers saw them small.
 	alignRescaled = 0.7
