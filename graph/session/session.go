@@ -66,7 +66,7 @@ func (c Config) Validate() error {
 //
 //	all      nearly all, at the start; so does ""
 //	growth   what it needs as it needs it, which may leave it in pieces
-//	60%      that share, at the start
+//	60%      that fraction, at the start
 type GPUMemory string
 
 func (m GPUMemory) options() (*pb.GPUOptions, error) {
