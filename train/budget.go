@@ -190,8 +190,8 @@ func FitBudget(ctx context.Context, o Options, began time.Time, at func(total in
 	return cfg, err
 }
 
-// measure returns the costs of a run, except Spent. It writes the test checkpoint next
-// to the run's own, because the time depends on the disk.
+// measure returns the costs of a run, except Spent. It writes the checkpoint next to
+// the run folder, because the time depends on the disk.
 func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	temp := filepath.Dir(filepath.Clean(r.Dir))
 	for _, err := os.Stat(temp); err != nil && temp != filepath.Dir(temp); _, err = os.Stat(temp) {

@@ -89,7 +89,7 @@ func (f external) refuseRun(dir string, trained objective.Config) error {
 	return f.tells(dir, trained)
 }
 
-// tells rejects the loss flags for a model whose metadata records its loss.
+// tells rejects the loss flags for a run, or a model that records its loss.
 func (f external) tells(dir string, trained objective.Config) error {
 	if len(f.losses) == 0 {
 		return nil

@@ -77,7 +77,7 @@ func bessel(s *op.Scope, b *Builder, x tf.Output, kernel Variable) tf.Output {
 	return tg.Const(s, (count-1)/count)
 }
 
-// movingAverage is momentum·old + (1−momentum)·new, written as Keras does.
+// movingAverage returns momentum·old + (1−momentum)·new, written as Keras does.
 func movingAverage(s *op.Scope, old, new tf.Output) tf.Output {
 	return op.AddV2(s,
 		op.Mul(s.SubScope("old"), old, tg.Const(s, float32(bnMomentum))),

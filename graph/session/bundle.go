@@ -119,7 +119,7 @@ func block(file, handle []byte) (content, rest []byte, err error) {
 	return content, handle[n+m:], nil
 }
 
-// entries calls do for each entry of a block; key and value are do's own copies.
+// entries calls do for each entry of a block. do must not keep key or value.
 func entries(block []byte, do func(key, value []byte) error) error {
 	if len(block) < 4 {
 		return errTable

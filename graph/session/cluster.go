@@ -100,7 +100,7 @@ func (c *Cluster) Index() int {
 	return c.worker.Index
 }
 
-// Workers is the number of workers; 1 without a cluster.
+// Workers returns the number of workers; 1 without a cluster.
 func (c *Cluster) Workers() int {
 	if c == nil {
 		return 1
