@@ -112,7 +112,7 @@ func FileAt(path string, size int64) (File, error) {
 	return File{size, digits(h.Sum64())}, nil
 }
 
-// Best describes an evaluation: the step after which it ran and its validation RMSE.
+// BestEvaluation describes an evaluation: the step after which it ran and its validation RMSE.
 type BestEvaluation struct {
 	Step int64   `json:"step"`
 	RMSE float64 `json:"rmse"`
