@@ -1,0 +1,411 @@
+package table
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// sampleBytes is how much of a file decides what it is.
+const sampleBytes = 64 << 10
+
+// maxLayers bounds how often a file may be packed in another: there are zips that hold
+// themselves.
+const maxLayers = 4
+
+// Open opens the table at path. If path is a zip with several tables, Open takes the one whose
+// name starts with prefer; this may be in a zip in the zip that has such a name itself, as
+// in Kaggle's archives. If prefer is "", or there is no such table, a zip must hold one table.
+func Open(path, prefer string) (*Table, error) {
+	t := &Table{name: path}
+	if err := t.open(prefer); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", t.name, err), t.Close())
+	}
+	t.selected = make([]int, len(t.columns))
+	for i := range t.selected {
+		t.selected[i] = i
+	}
+	t.rows.use(t.selected)
+	return t, nil
+}
+
+func (t *Table) open(prefer string) error {
+	f, err := os.Open(t.name)
+	member := ""
+	if errors.Is(err, syscall.ENOTDIR) {
+		// The path may go on inside of a zip: it is the longest one that is there.
+		for file := t.name; errors.Is(err, syscall.ENOTDIR); f, err = os.Open(file) {
+			file = filepath.Dir(file)
+			member = filepath.ToSlash(t.name[len(file)+1:])
+		}
+		t.name = strings.TrimSuffix(t.name[:len(t.name)-len(member)], string(filepath.Separator))
+	}
+	if err != nil {
+		return unwrapPath(err)
+	}
+	t.closers = append(t.closers, f)
+	info, err := f.Stat()
+	if err != nil {
+		return unwrapPath(err)
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("not a file; expected a table, such as a CSV, or the zip that holds it")
+	}
+	u := &unpacker{table: t, prefer: prefer, member: member, left: MaxUnpacked}
+	return u.layer(stream{r: io.NewSectionReader(f, 0, info.Size()), at: f, size: info.Size()})
+}
+
+// unwrapPath removes the path from an error of the file system, since the table's name comes
+// before it anyway.
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// A stream is a file, or what comes out of one.
+type stream struct {
+	r    io.Reader
+	at   io.ReaderAt // nil if it can only be read once, from start to end
+	size int64       // if at is set
+}
+
+// An unpacker opens layer after layer until it has a table.
+type unpacker struct {
+	table  *Table
+	prefer string // see Open
+	member string // of a zip; "" to choose one
+	left   int64  // bytes that may still be unpacked
+	layers int
+}
+
+var errUnpacked = fmt.Errorf("it unpacks to more than %d bytes, which no table of labels does; unpack it and look at it", int64(MaxUnpacked))
+
+// unpacked counts the bytes of a decompressor.
+type unpacked struct {
+	io.Reader
+	u *unpacker
+}
+
+func (r unpacked) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.u.left -= int64(n); r.u.left < 0 {
+		return 0, errUnpacked
+	}
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = fmt.Errorf("the compressed data end too early (%w): the file is truncated, get it again", err)
+	case err != nil && !errors.Is(err, io.EOF) && unwrapPath(err) == err:
+		err = fmt.Errorf("the compressed data are damaged (%w): get the file again", err)
+	}
+	return n, err
+}
+
+// layer opens what a stream holds: a table, or something with a table in it.
+func (u *unpacker) layer(s stream) error {
+	if u.layers++; u.layers > maxLayers {
+		return fmt.Errorf("it is packed more than %d times; unpack it", maxLayers-1)
+	}
+	b := bufio.NewReaderSize(s.r, sampleBytes)
+	head, err := b.Peek(sampleBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return unwrapPath(err)
+	}
+	if len(head) == 0 {
+		return errors.New("the file is empty; expected a table")
+	}
+	s.r = b
+	packed, err := decompressor(head, b)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it cannot be unpacked (%w): the file is damaged, get it again", err)
+	case packed != nil:
+		return u.layer(stream{r: unpacked{packed, u}})
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")):
+		return u.zip(s)
+	case u.member != "":
+		return fmt.Errorf("%s is looked for in it, but it is not a zip", clip(u.member))
+	case bytes.HasPrefix(head, []byte("PAR1")) && bytes.IndexByte(head, 0) >= 0:
+		if s, err = u.seekable(s); err != nil {
+			return err
+		}
+		return u.table.openParquet(s)
+	}
+	if err := otherFormat(head, s); err != nil {
+		return err
+	}
+	return u.table.openText(b)
+}
+
+// decompressor returns a reader of what is compressed in r, nil if nothing is.
+func decompressor(head []byte, r io.Reader) (io.Reader, error) {
+	switch {
+	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")):
+		return gzip.NewReader(r)
+	case bytes.HasPrefix(head, []byte("BZh")) && len(head) > 10 && string(head[4:10]) == "\x31\x41\x59\x26\x53\x59":
+		return bzip2.NewReader(r), nil
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		return newZstd(r)
+	case bytes.HasPrefix(head, []byte("\x04\x22\x4d\x18")):
+		return lz4.NewReader(r), nil
+	}
+	return nil, nil
+}
+
+// newZstd returns a decompressor without goroutines, so that it need not be closed.
+func newZstd(r io.Reader) (io.Reader, error) {
+	return zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+}
+
+// seekable returns a stream that can be read at any place.
+func (u *unpacker) seekable(s stream) (stream, error) {
+	if s.at != nil {
+		return s, nil
+	}
+	spool, err := os.CreateTemp("", "galaxy-table-")
+	if err != nil {
+		return s, err
+	}
+	u.table.closers = append(u.table.closers, spool)
+	// Nameless from now on: it disappears with the process, however that ends.
+	if err := os.Remove(spool.Name()); err != nil {
+		return s, err
+	}
+	n, err := io.Copy(spool, s.r)
+	if err != nil {
+		return s, fmt.Errorf("unpack to %s: %w", os.TempDir(), err)
+	}
+	return stream{r: io.NewSectionReader(spool, 0, n), at: spool, size: n}, nil
+}
+
+// Compression methods of zips.
+const (
+	methodDeflate64 = 9
+	methodBzip2     = 12
+	methodLZMA      = 14
+	methodZstd      = 93
+	methodXZ        = 95
+)
+
+func (u *unpacker) zip(s stream) error {
+	s, err := u.seekable(s)
+	if err != nil {
+		return err
+	}
+	z, err := zip.NewReader(s.at, s.size)
+	if errors.Is(err, zip.ErrFormat) {
+		return errors.New("the zip is truncated or damaged: compare its size with the original's, and get it again (if it is one of several parts, join them first: zip -s 0 PART.zip --out whole.zip)")
+	}
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // nothing is unpacked to such a path
+		return fmt.Errorf("read the zip: %w", err)
+	}
+	f, err := u.choose(z)
+	if err != nil {
+		return err
+	}
+	u.table.name += "/" + f.Name
+	if f.Flags&1 != 0 {
+		return errors.New("it is encrypted; unpack the zip with its password (7z x FILE.zip) and give the table")
+	}
+	z.RegisterDecompressor(methodBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
+	z.RegisterDecompressor(methodZstd, func(r io.Reader) io.ReadCloser {
+		d, err := newZstd(r)
+		if err != nil {
+			d = failing{err}
+		}
+		return io.NopCloser(d)
+	})
+	r, err := f.Open()
+	if errors.Is(err, zip.ErrAlgorithm) {
+		how := map[uint16]string{methodDeflate64: "Deflate64", methodLZMA: "LZMA", methodXZ: "xz"}[f.Method]
+		return fmt.Errorf("it is compressed by %s (method %d of zips), which is not supported; unpack it with 7z x FILE.zip and give the table", orUnknown(how), f.Method)
+	}
+	if err != nil {
+		return err
+	}
+	u.table.closers = append(u.table.closers, r)
+	u.member = ""
+	return u.layer(stream{r: unpacked{r, u}})
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "an unknown method"
+	}
+	return s
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// Names of tables end with these, the surest first. Of a zip, a table of an earlier row
+// is taken before those of a later one: a list of labels comes with a read-me in .txt.
+var extensions = [][]string{
+	{".csv", ".tsv", ".parquet"},
+	{".txt", ".dat", ".tab"},
+}
+
+// choose returns the member of a zip that is the table.
+func (u *unpacker) choose(z *zip.Reader) (*zip.File, error) {
+	var files []*zip.File
+	for _, f := range z.File {
+		if u.member != "" && f.Name == u.member {
+			return f, nil
+		}
+		if !hidden(f.Name) {
+			files = append(files, f)
+		}
+		if f.Name == "xl/workbook.xml" {
+			return nil, errors.New("it is an Excel workbook; save the sheet as CSV and give that")
+		}
+	}
+	if u.member != "" {
+		return nil, fmt.Errorf("the zip holds no %s; there are %s", quote(u.member), memberNames(files))
+	}
+	match := func(prefix string, extensions ...string) (found []*zip.File) {
+		for _, f := range files {
+			name := base(f.Name)
+			if strings.HasPrefix(name, prefix) && slices.Contains(extensions, ending(name)) {
+				found = append(found, f)
+			}
+		}
+		return found
+	}
+	var tries [][]*zip.File
+	if u.prefer != "" {
+		tries = append(tries, match(u.prefer, extensions[0]...), match(u.prefer, ".zip"))
+	}
+	for _, e := range extensions {
+		tries = append(tries, match("", e...))
+	}
+	if len(files) == 1 {
+		tries = append(tries, files)
+	}
+	for _, found := range tries {
+		switch {
+		case len(found) == 1:
+			return found[0], nil
+		case len(found) > 1:
+			return nil, fmt.Errorf("the zip holds %d tables (%s); say which, as in %s/%s", len(found), memberNames(found), path.Base(filepath.ToSlash(u.table.name)), clip(found[0].Name))
+		}
+	}
+	if len(files) == 0 {
+		return nil, errors.New("the zip holds no files; expected a table, such as a CSV")
+	}
+	return nil, fmt.Errorf("the zip holds no table that could be told by its name (….csv, .tsv, .parquet, .txt, .dat, .tab), but %s", memberNames(files))
+}
+
+// base returns the last element of a member's name. Zips made on Windows may have backslashes
+// for slashes.
+func base(name string) string {
+	return name[strings.LastIndexAny(name, `/\`)+1:]
+}
+
+// ending returns the extension of a name in lower case, without that of a compression.
+func ending(name string) string {
+	name = strings.ToLower(name)
+	for _, packed := range []string{".gz", ".bz2", ".zst", ".lz4"} {
+		name = strings.TrimSuffix(name, packed)
+	}
+	return path.Ext(name)
+}
+
+// hidden reports whether a member is a folder, hidden or in a hidden folder, or one of the shadow
+// files that a Mac adds to zips.
+func hidden(name string) bool {
+	name = strings.TrimPrefix(strings.ReplaceAll(name, `\`, "/"), "./")
+	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "../") || strings.Contains(name, "/.")
+}
+
+func memberNames(files []*zip.File) string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = f.Name
+	}
+	return list(names, 5)
+}
+
+// signatures are the first bytes of files that are no tables, or none that can be read.
+var signatures = []struct {
+	at    int
+	bytes string
+	what  string // follows "the file is"
+	todo  string
+}{
+	{0, "\xff\xd8\xff", "a JPEG image", giveTable},
+	{0, "\x89PNG\r\n\x1a\n", "a PNG image", giveTable},
+	{0, "GIF8", "a GIF image", giveTable},
+	{8, "WEBP", "a WebP image", giveTable},
+	{0, "II*\x00", "a TIFF image", giveTable},
+	{0, "MM\x00*", "a TIFF image", giveTable},
+	{0, "%PDF-", "a PDF", giveTable},
+	{0, "\xfd7zXZ\x00", "compressed by xz", "unpack it: xz -dk FILE"},
+	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it: 7z x FILE"},
+	{0, "Rar!\x1a\x07", "a RAR archive", "unpack it: unrar x FILE"},
+	{257, "ustar", "a tar archive", "unpack it: tar xf FILE"},
+	{0, "\x1f\x9d", "compressed by compress", "unpack it: uncompress FILE"},
+	{0, "PK\x07\x08", "the first part of a split zip", joinParts},
+	{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "save the sheet as CSV and give that"},
+	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file", "write the table as Parquet or CSV (pandas: read_hdf(…).to_parquet(…))"},
+	{0, "\x93NUMPY", "a NumPy array", "write it as CSV with the names of the columns"},
+	{0, "SQLite format 3\x00", "an SQLite database", "write the table as CSV: sqlite3 -header -csv FILE 'select * from …'"},
+	{0, "ARROW1\x00\x00", "an Arrow (Feather) file", "write the table as Parquet (pandas: read_feather(…).to_parquet(…))"},
+	{0, "Obj\x01", "an Avro file", "write the table as Parquet or CSV"},
+	{0, "SIMPLE  =", "a FITS file", "write the table as Parquet or CSV"},
+	{0, "\xff\xfe\x00\x00", "text in UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"},
+}
+
+const (
+	giveTable = "give the table of labels"
+	joinParts = "put the parts into one folder and join them: zip -s 0 FILE.zip --out whole.zip"
+)
+
+// otherFormat returns an error that names the format of a binary file which is no table.
+func otherFormat(head []byte, s stream) error {
+	for _, f := range signatures {
+		if len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.bytes)) {
+			return fmt.Errorf("the file is %s; %s", f.what, f.todo)
+		}
+	}
+	if encodingOf(head) == nil && bytes.IndexByte(head, 0) >= 0 {
+		if lastPart(s) {
+			return fmt.Errorf("the file is the last part of a split zip; %s", joinParts)
+		}
+		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like) or Parquet")
+	}
+	return nil
+}
+
+// lastPart reports whether a file ends as the last part of a split zip: with an end of the
+// central directory whose disk is not the first.
+func lastPart(s stream) bool {
+	if s.at == nil {
+		return false
+	}
+	const record = 22
+	tail := make([]byte, min(s.size, record+1<<16))
+	if _, err := s.at.ReadAt(tail, s.size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
+		return false
+	}
+	at := bytes.LastIndex(tail, []byte("PK\x05\x06"))
+	return at >= 0 && len(tail) >= at+record && binary.LittleEndian.Uint16(tail[at+4:]) > 0
+}
