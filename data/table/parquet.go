@@ -15,7 +15,9 @@ const blockRows = 1024
 
 // parquetRows are the rows of a Parquet file. Only the columns in use are read.
 type parquetRows struct {
+	file    stream
 	groups  []parquet.RowGroup // those not yet opened
+	meta    []format.RowGroup  // of groups
 	columns []parquetColumn
 	used    []int
 
@@ -38,11 +40,14 @@ type parquetColumn struct {
 // methods of parquetRows.
 func (t *Table) openParquet(s stream) (err error) {
 	defer recovered(&err)
+	if err := checkFooter(s); err != nil {
+		return damaged(err)
+	}
 	f, err := parquet.OpenFile(s.at, s.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return damaged(err)
 	}
-	x := &parquetRows{groups: f.RowGroups(), n: 0}
+	x := &parquetRows{file: s, groups: f.RowGroups(), meta: f.Metadata().RowGroups}
 	columns := f.Root().Columns()
 	if len(columns) > MaxColumns {
 		return fmt.Errorf("the table has %d columns; at most %d are read", len(columns), MaxColumns)
@@ -110,6 +115,9 @@ func recovered(err *error) {
 }
 
 func damaged(err error) error {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	return fmt.Errorf("the Parquet file is truncated or damaged (%w); get it again", err)
 }
 
@@ -132,14 +140,10 @@ func (x *parquetRows) load() (err error) {
 		if len(x.groups) == 0 {
 			return io.EOF
 		}
-		g := x.groups[0]
-		x.groups = x.groups[1:]
-		x.left = g.NumRows()
-		chunks := g.ColumnChunks()
-		for _, i := range x.used {
-			c := &x.columns[i]
-			c.pages, c.values = chunks[c.leaf].Pages(), nil
+		if err := x.open(x.groups[0], x.meta[0].Columns); err != nil {
+			return fmt.Errorf("row %d: %w", x.number+1, damaged(err))
 		}
+		x.groups, x.meta = x.groups[1:], x.meta[1:]
 	}
 	x.at, x.n = 0, int(min(x.left, blockRows))
 	for _, i := range x.used {
@@ -148,6 +152,23 @@ func (x *parquetRows) load() (err error) {
 		}
 	}
 	x.left -= int64(x.n)
+	return nil
+}
+
+// open starts to read a row group.
+func (x *parquetRows) open(g parquet.RowGroup, meta []format.ColumnChunk) error {
+	chunks := g.ColumnChunks()
+	x.left = g.NumRows()
+	if x.left < 0 || len(chunks) != len(meta) {
+		return fmt.Errorf("a group of %d rows with %d columns of %d", x.left, len(chunks), len(meta))
+	}
+	for _, i := range x.used {
+		c := &x.columns[i]
+		if err := checkPages(x.file, &meta[c.leaf].MetaData, x.left); err != nil {
+			return err
+		}
+		c.pages, c.values = chunks[c.leaf].Pages(), nil
+	}
 	return nil
 }
 

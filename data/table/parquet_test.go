@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -189,6 +191,25 @@ func TestParquetIDs(t *testing.T) {
 		if i > 0 {
 			_, err := tb.ID(i)
 			wantError(t, err, want)
+		}
+	}
+}
+
+// TestDamagedParquet changes bytes at random. A file of a kilobyte must not take a gigabyte.
+func TestDamagedParquet(t *testing.T) {
+	seed := parquetOf(t, []field{{"id", []int64{1, 2}}, {"class", []string{"E", "Sa"}}, {"votes", []float64{1, math.NaN()}}})
+	rng, dir := rand.New(rand.NewPCG(1, 0)), t.TempDir()
+	for range 2000 {
+		body := bytes.Clone(seed)
+		for range 1 + rng.IntN(3) {
+			body[rng.IntN(len(body))] = byte(rng.IntN(256))
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		fuzz(t, dir, body)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 256<<20 {
+			t.Errorf("%d bytes took %d of memory: %x", len(body), took, body)
 		}
 	}
 }
