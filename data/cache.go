@@ -11,15 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/edsrzf/mmap-go"
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/table"
+	"galaxy/internal/durable"
 	"galaxy/labels"
 )
 
-// One record of examples.bin, little-endian: id int64, xxh3 of the image
+// One record of examples.bin, little-endian: ID.key int64, xxh3 of the image
 // uint64, split uint8, 7 zeros, labels float32, zeros up to a multiple of 8 bytes.
 const (
 	recordID     = 0
@@ -33,13 +38,14 @@ func recordBytes(width int) int { return (recordLabels + 4*width + 7) / 8 * 8 }
 
 // A Cache is a prepared data set: decoded images in a mapped file, or one that is read
 // where the file system cannot map it, their labels and splits in memory. Its methods are safe for concurrent use. Examples are
-// numbered from 0 to Len()-1, by ascending GalaxyID.
+// numbered from 0 to Len()-1, by ascending id (CompareIDs).
 type Cache struct {
 	dir      string
 	manifest Manifest
 	row      int // bytes of an image
 
-	ids     []int64
+	keys    []int64 // ID.key of each example
+	texts   []ID    // the ids that are not integers: those of the last examples
 	sums    []uint64
 	labels  []float32
 	indices [All + 1][]int
@@ -82,6 +88,9 @@ func open(dir string) (*Cache, error) {
 
 	if err := c.readExamples(filepath.Join(dir, examplesName)); err != nil {
 		return nil, fmt.Errorf("%s: %w", examplesName, err)
+	}
+	if err := c.readIDs(filepath.Join(dir, idsName)); err != nil {
+		return nil, fmt.Errorf("%s: %w", idsName, err)
 	}
 	if err := c.mapImages(filepath.Join(dir, imagesName)); err != nil {
 		return nil, fmt.Errorf("%s: %w", imagesName, err)
@@ -131,26 +140,26 @@ func (c *Cache) readExamples(name string) error {
 		return fmt.Errorf("the file was edited or damaged (checksum %s; expected %s); %w", got, clip(c.manifest.ExamplesChecksum), errAgain)
 	}
 
-	c.ids = make([]int64, n)
+	c.keys = make([]int64, n)
 	c.sums = make([]uint64, n)
 	c.labels = make([]float32, n*width)
 	columns := c.Schema().Columns()
 	for i := range n {
 		r := b[i*record : (i+1)*record]
-		c.ids[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
+		c.keys[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
 		c.sums[i] = binary.LittleEndian.Uint64(r[recordSum:])
-		if i > 0 && c.ids[i] <= c.ids[i-1] {
-			return fmt.Errorf("galaxy %d follows galaxy %d; expected ascending ids; %w", c.ids[i], c.ids[i-1], errAgain)
+		if i > 0 && c.keys[i] >= 0 && c.keys[i] <= c.keys[i-1] || c.keys[i] < 0 && c.manifest.Version != CacheVersionIDs {
+			return fmt.Errorf("galaxy %d follows galaxy %d; expected ascending ids; %w", c.keys[i], c.keys[max(i-1, 0)], errAgain)
 		}
 		s := r[recordSplit]
 		if s >= splits {
-			return fmt.Errorf("galaxy %d: unknown split %d; %w", c.ids[i], s, errAgain)
+			return fmt.Errorf("galaxy %d: unknown split %d; %w", c.keys[i], s, errAgain)
 		}
 		c.indices[s], c.indices[All] = append(c.indices[s], i), append(c.indices[All], i)
 		for j := range width {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
 			if !(v >= 0 && v <= 1) {
-				return fmt.Errorf("galaxy %d: %s is %v; expected 0 to 1; %w", c.ids[i], columns[j], v, errAgain)
+				return fmt.Errorf("galaxy %d: %s is %v; expected 0 to 1; %w", c.keys[i], columns[j], v, errAgain)
 			}
 			c.labels[i*width+j] = v
 		}
@@ -159,6 +168,36 @@ func (c *Cache) readExamples(name string) error {
 		if got, want := len(c.indices[s]), c.manifest.Counts.Of(s); got != want {
 			return fmt.Errorf("%d examples of the %s split; the manifest says %d; %w", got, s, want, errAgain)
 		}
+	}
+	return nil
+}
+
+// readIDs reads the ids that are not integers.
+func (c *Cache) readIDs(name string) error {
+	if c.manifest.Version != CacheVersionIDs {
+		return nil
+	}
+	first := slices.IndexFunc(c.keys, func(key int64) bool { return key < 0 })
+	if first < 0 {
+		first = len(c.keys)
+	}
+	b, err := durable.ReadFile(name, int64(len(c.keys)-first)*(table.MaxID+1))
+	if err != nil {
+		return fmt.Errorf("%w; %w", err, errAgain)
+	}
+	if got := hex(xxh3.Hash(b)); got != c.manifest.IDsChecksum {
+		return fmt.Errorf("the file was edited or damaged (checksum %s; expected %s); %w", got, clip(c.manifest.IDsChecksum), errAgain)
+	}
+	c.texts = make([]ID, 0, len(c.keys)-first)
+	for text := range strings.Lines(string(b)) {
+		id := ID(strings.TrimSuffix(text, "\n"))
+		if n := len(c.texts); n == len(c.keys)-first || c.keys[first+n] != id.key() || n > 0 && c.texts[n-1] >= id {
+			return fmt.Errorf("line %d is %q, which is not the id in %s; %w", n+1, clip(string(id)), examplesName, errAgain)
+		}
+		c.texts = append(c.texts, id)
+	}
+	if len(c.texts) != len(c.keys)-first {
+		return fmt.Errorf("%d ids; expected %d; %w", len(c.texts), len(c.keys)-first, errAgain)
 	}
 	return nil
 }
@@ -199,7 +238,7 @@ func (c *Cache) Close() error {
 }
 
 // Len returns the number of examples.
-func (c *Cache) Len() int { return len(c.ids) }
+func (c *Cache) Len() int { return len(c.keys) }
 
 // Size returns the width and height of the images in pixels.
 func (c *Cache) Size() int { return c.manifest.Size }
@@ -210,8 +249,13 @@ func (c *Cache) Dir() string { return c.dir }
 // Manifest returns a copy of the manifest; its Broken list is shared.
 func (c *Cache) Manifest() Manifest { return c.manifest }
 
-// ID returns the GalaxyID of example i.
-func (c *Cache) ID(i int) int64 { return c.ids[i] }
+// ID returns the id of example i.
+func (c *Cache) ID(i int) ID {
+	if integers := len(c.keys) - len(c.texts); i >= integers {
+		return c.texts[i-integers]
+	}
+	return ID(strconv.FormatInt(c.keys[i], 10))
+}
 
 // Schema returns what the columns of the labels are.
 func (c *Cache) Schema() *labels.Schema { return c.manifest.Schema }
@@ -319,7 +363,7 @@ func (c *Cache) copyImages(dst []byte, which []int) error {
 	})
 	switch err = cmp.Or(err, readErr); {
 	case err != nil:
-		return fmt.Errorf("read cache %s: galaxy %d: %w", c.dir, c.ids[at], err)
+		return fmt.Errorf("read cache %s: galaxy %s: %w", c.dir, c.ID(at), err)
 	case bad >= 0:
 		return c.damaged(bad)
 	}
@@ -327,7 +371,7 @@ func (c *Cache) copyImages(dst []byte, which []int) error {
 }
 
 func (c *Cache) damaged(i int) error {
-	return fmt.Errorf("read cache %s: galaxy %d: its image was edited or damaged in %s (checksum); %w", c.dir, c.ids[i], imagesName, errAgain)
+	return fmt.Errorf("read cache %s: galaxy %s: its image was edited or damaged in %s (checksum); %w", c.dir, c.ID(i), imagesName, errAgain)
 }
 
 var errCut = fmt.Errorf("%s can no longer be read: it was cut short while in use, or its disk fails; %w", imagesName, errAgain)

@@ -59,7 +59,7 @@ func TestOpenErrors(t *testing.T) {
 		change     func([]byte) []byte
 		want       []string
 	}{
-		{"another version", manifestName, replace(`"version": 1`, `"version": 2`), []string{"format version 2", "reads version 1", "galaxy prepare"}},
+		{"another version", manifestName, replace(`"version": 1`, `"version": 3`), []string{"format version 3", "reads versions 1 and 2", "galaxy prepare"}},
 		{"another format", manifestName, replace(cacheFormat, "other"), []string{`format is "other"`}},
 		{"edited seed", manifestName, replace(`"split_seed": 0`, `"split_seed": 7`), []string{manifestName, "edited", "galaxy prepare"}},
 		{"a space more", manifestName, replace("\n}\n", "\n} \n"), []string{"edited"}},

@@ -36,11 +36,11 @@ func testReadCatalog(t *testing.T, schema *labels.Schema) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name)
 			writeFile(t, path, body)
-			c, err := ReadCatalog(path, schema)
+			c, err := ReadCatalog(path, schema, KeyColumns{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(ids, c.IDs); diff != "" {
+			if diff := cmp.Diff(numberedAll(ids...), c.IDs); diff != "" {
 				t.Error(diff)
 			}
 			for i, id := range ids {
@@ -72,30 +72,37 @@ func TestReadSample(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(ids, c.IDs); diff != "" {
+		if diff := cmp.Diff(numberedAll(ids...), c.IDs); diff != "" {
 			t.Error(diff)
 		}
 	}
 	path := filepath.Join(dir, "bad.csv")
 	writeFile(t, path, []byte("id,class\n1,2\n"))
 	_, err := ReadSample(path, zoo)
-	wantError(t, err, "read sample", path, "line 1")
+	wantError(t, err, "read sample", path, "line 1", "GalaxyID")
 	writeFile(t, path, nil)
 	_, err = ReadSample(path, zoo)
-	wantError(t, err, "all_zeros_benchmark.csv")
+	wantError(t, err, "read sample", path, "empty")
 }
 
 func TestReadCatalogRoundsIntoRange(t *testing.T) {
 	text := catalogCSV(zoo, []int64{7})
 	line := strings.Split(strings.Split(text, "\n")[1], ",")
 	line[1], line[2] = "1.000001", "-0.000001"
-	c, err := solutions.parse("x.csv", strings.NewReader(strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ",")), zoo)
+	c, err := catalogOf(t, strings.Split(text, "\n")[0]+"\n"+strings.Join(line, ","), zoo, KeyColumns{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Labels[0] != 1 || c.Labels[1] != 0 {
 		t.Errorf("%v and %v; want 1 and 0", c.Labels[0], c.Labels[1])
 	}
+}
+
+// catalogOf reads a table named x.csv.
+func catalogOf(t testing.TB, text string, schema *labels.Schema, keys KeyColumns) (*Catalog, error) {
+	path := filepath.Join(t.TempDir(), "x.csv")
+	writeFile(t, path, []byte(text))
+	return ReadCatalog(path, schema, keys)
 }
 
 func TestReadCatalogErrors(t *testing.T) {
@@ -113,27 +120,27 @@ func TestReadCatalogErrors(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"empty", "", []string{"x.csv", "empty", "training_solutions_rev1.csv"}},
+		{"empty", "", []string{"x.csv", "empty"}},
 		{"only a header", lines[0], []string{"no galaxies"}},
-		{"another file", "id,score\n1,2\n", []string{"line 1", "2 columns", "expected 38"}},
-		{"HTML", "<!DOCTYPE html>\n<html>", []string{"line 1", "expected 38"}},
-		{"swapped columns", with(1, 3, "Class1.2"), []string{"line 1", "column 4", `"Class1.2"`, `"Class1.3"`}},
-		{"no id column", with(1, 0, "id"), []string{"line 1", `"id"`, "GalaxyID"}},
+		{"another file", "id,score\n1,2\n", []string{"line 1", `"GalaxyID"`, "there are id, score", "id_column", "path_column"}},
+		{"HTML", "<!DOCTYPE html>\n<html>", []string{"HTML page"}},
+		{"a column twice", with(1, 3, "Class1.2"), []string{"line 1", `two columns have the name "Class1.2"`}},
+		{"another column", with(1, 3, "Class1.33"), []string{"line 1", `"Class1.3"; did you mean "Class1.33"`, "Galaxy Zoo"}},
+		{"no id column", with(1, 0, "galaxyid"), []string{"line 1", `"GalaxyID"; did you mean "galaxyid"`}},
 		{"NaN", with(3, 5, "NaN"), []string{"line 3", "galaxy 100023", "Class2.2", "NaN"}},
 		{"infinite", with(3, 5, "+Inf"), []string{"line 3", "galaxy 100023", "Class2.2", "Inf"}},
 		{"above one", with(4, 37, "1.01"), []string{"line 4", "galaxy 100053", "Class11.6", "1.01", "0 to 1"}},
 		{"negative", with(2, 1, "-0.2"), []string{"line 2", "galaxy 100008", "Class1.1", "-0.2"}},
-		{"not a number", with(2, 1, "many"), []string{"line 2", "galaxy 100008", `"many"`}},
+		{"not a number", with(2, 1, "many"), []string{"line 2", "galaxy 100008", `Class1.1 is "many"; expected a number from 0 to 1`}},
 		{"blank field", with(2, 1, ""), []string{"line 2", "galaxy 100008", `""`}},
 		{"duplicate", with(4, 0, "100008"), []string{"line 4", "galaxy 100008", "already on line 2"}},
-		{"id with a zero", with(2, 0, "0100008"), []string{"line 2", `"0100008"`}},
-		{"negative id", with(2, 0, "-3"), []string{"line 2", `"-3"`}},
-		{"id not a number", with(2, 0, "x"), []string{"line 2", `"x"`}},
-		{"cut off", text[:len(text)-60], []string{"line 4", "galaxy 100053", "fields; expected 38"}},
+		{"no id", with(2, 0, " "), []string{"line 2", "GalaxyID", `""`}},
+		{"id that was a float", with(2, 0, "1.23764872121077e+18"), []string{"line 2", "GalaxyID is 1.23764872121077e+18", "float"}},
+		{"cut off", text[:len(text)-60], []string{"line 4", "fields; expected 38", "cut off"}},
 		{"open quote", with(2, 1, `"0.5`), []string{"line 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := solutions.parse("x.csv", strings.NewReader(c.file), zoo)
+			_, err := catalogOf(t, c.file, zoo, KeyColumns{})
 			wantError(t, err, append(c.want, "x.csv")...)
 		})
 	}
@@ -147,22 +154,21 @@ func TestReadCatalogFileErrors(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"two.zip", zipBytes(t, zip.Store, member{"a.csv", text}, member{"b.csv", text}), "two such files"},
-		{"none.zip", zipBytes(t, zip.Store, member{"1.jpg", nil}), "no CSV file"},
-		{"nothing.zip", zipBytes(t, zip.Store), "no CSV file"},
-		{"up.zip", zipBytes(t, zip.Store, member{"../a.csv", text}), "unsafe path"},
-		{"self.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", nil})}), "no CSV file"},
-		{"inner.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", []byte("hello")}), "zip"},
+		{"two.zip", zipBytes(t, zip.Store, member{"a.csv", text}, member{"b.csv", text}), "2 tables (a.csv, b.csv)"},
+		{"none.zip", zipBytes(t, zip.Store, member{"1.jpg", nil}, member{"2.jpg", nil}), "no table"},
+		{"nothing.zip", zipBytes(t, zip.Store), "no files"},
+		{"self.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", nil})}), "empty"},
+		{"inner.zip", zipBytes(t, zip.Store, member{"training_solutions_rev1.zip", []byte("hello")}), "GalaxyID"},
 		{"cut.zip", zipBytes(t, zip.Store, member{"a.csv", text})[:200], "zip"},
 	} {
 		path := filepath.Join(dir, c.name)
 		writeFile(t, path, c.file)
-		_, err := ReadCatalog(path, zoo)
+		_, err := ReadCatalog(path, zoo, KeyColumns{})
 		wantError(t, err, path, c.want)
 	}
-	_, err := ReadCatalog(dir, zoo)
+	_, err := ReadCatalog(dir, zoo, KeyColumns{})
 	wantError(t, err, dir, "not a file")
-	_, err = ReadCatalog(filepath.Join(dir, "absent.csv"), zoo)
+	_, err = ReadCatalog(filepath.Join(dir, "absent.csv"), zoo, KeyColumns{})
 	wantError(t, err, "absent.csv", "no such file")
 }
 
@@ -172,10 +178,12 @@ func FuzzReadCatalog(f *testing.F) {
 	f.Add([]byte(text[:len(text)-30]))
 	f.Add([]byte(strings.Replace(text, "0.", "NaN", 1)))
 	f.Add([]byte(strings.Replace(text, "100008", `"100008"`, 1)))
+	path := filepath.Join(f.TempDir(), "labels.csv")
 	f.Fuzz(func(t *testing.T, file []byte) {
-		c, err := solutions.parse("x.csv", strings.NewReader(string(file)), zoo)
+		writeFile(t, path, file)
+		c, err := ReadCatalog(path, zoo, KeyColumns{})
 		if err != nil {
-			if !strings.Contains(err.Error(), "x.csv") {
+			if !strings.Contains(err.Error(), path) {
 				t.Errorf("the error does not name the file: %v", err)
 			}
 			return
@@ -183,17 +191,82 @@ func FuzzReadCatalog(f *testing.F) {
 		if len(c.IDs) == 0 || len(c.Labels) != len(c.IDs)*zoo.Width() {
 			t.Fatalf("%d ids, %d labels", len(c.IDs), len(c.Labels))
 		}
-		seen := map[int64]bool{}
+		seen := map[ID]bool{}
 		for i, id := range c.IDs {
 			if seen[id] {
-				t.Errorf("galaxy %d twice", id)
+				t.Errorf("galaxy %s twice", id)
 			}
 			seen[id] = true
 			for _, v := range c.Row(i) {
 				if !(v >= 0 && v <= 1) {
-					t.Errorf("galaxy %d: %v", id, v)
+					t.Errorf("galaxy %s: %v", id, v)
 				}
 			}
 		}
 	})
+}
+
+// TestReadCatalogKeys is about the columns that name galaxies and images.
+func TestReadCatalogKeys(t *testing.T) {
+	_, cells, _ := strings.Cut(strings.Split(catalogCSV(small, []int64{1}), "\n")[1], ",")
+	text := func(rows ...string) string { // of pairs of an id and a path
+		out := "objid;" + strings.Join(small.Columns(), ";") + ";z;file_loc\r\n"
+		for _, row := range rows {
+			id, path, _ := strings.Cut(row, " ")
+			out += id + ";" + strings.ReplaceAll(cells, ",", ";") + ";0.1;" + path + "\r\n"
+		}
+		return out
+	}
+	both, ids, paths := KeyColumns{"objid", "file_loc"}, KeyColumns{ID: "objid"}, KeyColumns{Path: "file_loc"}
+	for _, c := range []struct {
+		name   string
+		keys   KeyColumns
+		rows   []string
+		ids    []ID
+		images []string
+		err    []string
+	}{
+		{"ids", ids, []string{"1237648721210769659 a.jpg", "J0004.1+02.0 b.jpg"}, []ID{"1237648721210769659", "J0004.1+02.0"}, nil, nil},
+		{"paths", paths, []string{`1 x\y\J0004.1.jpg`, "2 ./b.jpg", "3 x/../c.d/e"}, []ID{"J0004.1", "b", "e"}, []string{"x/y/J0004.1.jpg", "b.jpg", "c.d/e"}, nil},
+		{"both", both, []string{"1 x/1.jpg", "2 "}, []ID{"1", "2"}, []string{"x/1.jpg", "."}, nil},
+		{"up", both, []string{"1 a.jpg", "2 x/../../b.jpg"}, nil, nil, []string{"line 3", `"x/../../b.jpg" leaves the folder`, "below images"}},
+		{"up as on Windows", both, []string{`1 ..\b.jpg`}, nil, nil, []string{"line 2", "leaves the folder"}},
+		{"absolute", both, []string{"1 /data/a.jpg"}, nil, nil, []string{"line 2", "/data/a.jpg", "root of a disk", "id_column"}},
+		{"drive", both, []string{`1 D:\data\a.jpg`}, nil, nil, []string{"line 2", "root of a disk"}},
+		{"one name twice", paths, []string{"1 a/x.jpg", "2 b/x.jpg"}, nil, nil, []string{"line 3", "two images have the name x", "line 2", "id_column"}},
+		{"no file name", paths, []string{"1 .jpg"}, nil, nil, []string{"line 2", "id is empty"}},
+		{"no such column", KeyColumns{ID: "objID"}, []string{"1 a"}, nil, nil, []string{"line 1", `did you mean "objid"`, "id_column"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := catalogOf(t, text(c.rows...), small, c.keys)
+			if c.err != nil {
+				wantError(t, err, c.err...)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.ids, got.IDs) + cmp.Diff(c.images, got.Images); diff != "" {
+				t.Error(diff)
+			}
+			if want := labelsOf(small, 1); math.Abs(float64(got.Row(1)[2]-want[2])) > 1e-6 {
+				t.Errorf("labels %v; expected %v", got.Row(1), want)
+			}
+		})
+	}
+}
+
+// BenchmarkReadCatalog reads as many galaxies as Kaggle's file has.
+func BenchmarkReadCatalog(b *testing.B) {
+	ids := make([]int64, 61578)
+	for i := range ids {
+		ids[i] = 100000 + 13*int64(i)
+	}
+	path := filepath.Join(b.TempDir(), "training_solutions_rev1.csv")
+	writeFile(b, path, []byte(catalogCSV(zoo, ids)))
+	for b.Loop() {
+		if _, err := ReadCatalog(path, zoo, KeyColumns{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -139,6 +140,16 @@ func labelsOf(schema *labels.Schema, id int64) []float32 {
 		}
 	}
 	return row
+}
+
+// numbered returns the id that is a number.
+func numbered(id int64) ID { return ID(strconv.FormatInt(id, 10)) }
+
+func numberedAll(ids ...int64) (out []ID) {
+	for _, id := range ids {
+		out = append(out, numbered(id))
+	}
+	return out
 }
 
 func catalogCSV(schema *labels.Schema, ids []int64) string {

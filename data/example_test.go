@@ -167,12 +167,12 @@ func ExampleLoader_once() {
 }
 
 func ExampleSplitOf() {
-	for _, id := range []int64{100008, 100023, 100053, 999967} {
+	for _, id := range []data.ID{"100008", "100023", "100053", "J000411.19+020924.0"} {
 		fmt.Println(id, data.SplitOf(id, 0))
 	}
 	// Output:
 	// 100008 train
 	// 100023 train
 	// 100053 test
-	// 999967 train
+	// J000411.19+020924.0 validation
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/table"
 	"galaxy/internal/durable"
 )
 
@@ -30,14 +31,14 @@ const maxImageBytes = 4 << 20
 type Images struct {
 	path  string
 	files []imageFile // by ascending id, or by name if they have no ids
-	ids   []int64     // of files; nil for OpenImagesByPath
+	ids   []ID        // of files; nil for OpenImagesByPath
 	close io.Closer
 }
 
 // An imageFile is a file of a folder or a member of a zip.
 type imageFile struct {
 	name   string // path below the folder or in the zip, with slashes
-	id     int64
+	id     ID
 	disk   string    // path of a folder's file
 	member *zip.File // of a zip
 }
@@ -49,12 +50,11 @@ const (
 	TestImages     = "images_test"
 )
 
-// OpenImages lists a folder or a zip of files named <GalaxyID>.jpg, which may
+// OpenImages lists a folder or a zip of files named <id>.jpg, which may
 // be one folder deeper, as in Kaggle's zips; it reads no image. Files that are
 // not .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder
-// of zips made on a Mac. It is an error when a .jpg is not named after a GalaxyID,
-// when two files have the same GalaxyID, when there is no image at all, or when
-// a zip holds an absolute path or one with "..".
+// of zips made on a Mac. It is an error when two files have the same id, when there is
+// no image at all, or when a zip holds an absolute path or one with "..".
 //
 // A zip without images may be Kaggle's outer zip. Then OpenImages lists the images of the
 // one inner zip whose name starts with inner (TrainingImages or TestImages). It reads an
@@ -64,7 +64,7 @@ const (
 func OpenImages(path, inner string) (*Images, error) { return openImages(path, inner, false) }
 
 // OpenImagesByPath is OpenImages for files of any name, at any depth, and of any
-// size in pixels. They have no GalaxyIDs, and are in the order of their names.
+// size in pixels. They have no ids, and are in the order of their names.
 func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(path, inner, true) }
 
 func openImages(path, inner string, anyName bool) (*Images, error) {
@@ -99,15 +99,36 @@ func openImages(path, inner string, anyName bool) (*Images, error) {
 // Len returns the number of images.
 func (m *Images) Len() int { return len(m.files) }
 
-// IDs returns the GalaxyIDs in ascending order, nil for OpenImagesByPath. The
+// IDs returns the ids in the order of CompareIDs, nil for OpenImagesByPath. The
 // caller must not change it.
-func (m *Images) IDs() []int64 { return m.ids }
+func (m *Images) IDs() []ID { return m.ids }
 
 // Name returns the path of image i below the folder or in the zip, with slashes.
 func (m *Images) Name(i int) string { return m.files[i].name }
 
-// Find returns the index of the image with a GalaxyID, and whether there is one.
-func (m *Images) Find(id int64) (i int, ok bool) { return slices.BinarySearch(m.ids, id) }
+// Find returns the index of the image with an id, or with a path for OpenImagesByPath, and
+// whether there is one.
+func (m *Images) Find(key string) (i int, ok bool) {
+	return slices.BinarySearchFunc(m.files, key, func(f imageFile, key string) int { return m.compare(m.keyOf(f), key) })
+}
+
+// key returns what identifies image i for Find.
+func (m *Images) key(i int) string { return m.keyOf(m.files[i]) }
+
+func (m *Images) keyOf(f imageFile) string {
+	if m.ids == nil {
+		return f.name
+	}
+	return string(f.id)
+}
+
+// compare is the order of the images' keys.
+func (m *Images) compare(a, b string) int {
+	if m.ids == nil {
+		return strings.Compare(a, b)
+	}
+	return CompareIDs(ID(a), ID(b))
+}
 
 // Path returns the folder or zip given to OpenImages.
 func (m *Images) Path() string { return m.path }
@@ -137,7 +158,7 @@ func unread(name string, err error) error {
 }
 
 // Decode reads image i, checks that it is a complete colour JPEG (of 424×424 pixels
-// if it is named after a GalaxyID) and decodes it into dst. The error is the
+// if it has an id) and decodes it into dst. The error is the
 // reason why the image is broken, unless it wraps ErrUnread. Decode uses buf for the
 // file's bytes, and returns it, or a larger one, for the next call.
 func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte, error) {
@@ -152,8 +173,9 @@ func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte,
 }
 
 // Checksum returns the xxh3 of the id and size (both int64, little-endian) of
-// every file, by ascending id: cheap to compute, and the same for a folder and a
-// zip of it. Files without ids are represented by their names, each ended by a zero byte.
+// every file, in their order: cheap to compute, and the same for a folder and a
+// zip of it. An id that is not an integer is represented by its text, and a file without an id by
+// its path; a zero byte ends both.
 func (m *Images) Checksum() (uint64, error) {
 	b := make([]byte, 0, 16*len(m.files))
 	for _, f := range m.files {
@@ -167,10 +189,10 @@ func (m *Images) Checksum() (uint64, error) {
 			}
 			size = uint64(info.Size())
 		}
-		if m.ids != nil {
-			b = binary.LittleEndian.AppendUint64(b, uint64(f.id))
+		if n, ok := f.id.Integer(); ok {
+			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		} else {
-			b = append(append(b, f.name...), 0)
+			b = append(append(b, m.keyOf(f)...), 0)
 		}
 		b = binary.LittleEndian.AppendUint64(b, size)
 	}
@@ -351,7 +373,7 @@ func zipImages(z *zip.Reader) (*Images, error) {
 // index sorts the files and finds their ids.
 func (m *Images) index(anyName bool) error {
 	if len(m.files) == 0 {
-		want := "<GalaxyID>.jpg, such as 100008.jpg"
+		want := "<id>.jpg, such as 100008.jpg"
 		if anyName {
 			want = "….jpg"
 		}
@@ -370,21 +392,20 @@ func (m *Images) index(anyName bool) error {
 		return nil
 	}
 	for i := range m.files {
-		base := path.Base(m.files[i].name)
-		id, err := parseID(strings.TrimSuffix(base, path.Ext(base)))
-		if err != nil {
-			return fmt.Errorf("%q is not named after a galaxy; expected <GalaxyID>.jpg, such as 100008.jpg: rename or remove it", clip(base))
+		id := idOfFile(m.files[i].name)
+		if err := table.CheckID(id); err != nil {
+			return fmt.Errorf("%q is not named after a galaxy (%w); rename or remove it", clip(path.Base(m.files[i].name)), err)
 		}
-		m.files[i].id = id
+		m.files[i].id = ID(id)
 	}
 	slices.SortFunc(m.files, func(a, b imageFile) int {
-		return cmp.Or(cmp.Compare(a.id, b.id), strings.Compare(a.name, b.name))
+		return cmp.Or(CompareIDs(a.id, b.id), strings.Compare(a.name, b.name))
 	})
-	m.ids = make([]int64, len(m.files))
+	m.ids = make([]ID, len(m.files))
 	for i, f := range m.files {
 		m.ids[i] = f.id
 		if i > 0 && f.id == m.ids[i-1] {
-			return fmt.Errorf("galaxy %d has two images (%s, %s); remove one", f.id, clip(m.files[i-1].name), clip(f.name))
+			return fmt.Errorf("galaxy %s has two images (%s, %s); remove one", f.id, clip(m.files[i-1].name), clip(f.name))
 		}
 	}
 	return nil

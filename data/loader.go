@@ -49,7 +49,7 @@ type Batch struct {
 	Images []byte    // uint8 [n, Size, Size, 3]; nil with LoaderConfig.Held
 	Rows   []int64   // [n], of Cache.Labelled(LoaderConfig.Split, LoaderConfig.Target)
 	Labels []float32 // [n, width of the target]
-	IDs    []int64   // [n] GalaxyIDs
+	IDs    []ID      // [n] of the galaxies
 
 	Epoch int // number of completed epochs before this batch
 }
@@ -133,7 +133,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 			Images: images,
 			Rows:   make([]int64, room),
 			Labels: make([]float32, room*config.Target.Width()),
-			IDs:    make([]int64, room),
+			IDs:    make([]ID, room),
 		}
 	}
 	ctx, stop := context.WithCancel(context.Background())

@@ -133,9 +133,9 @@ func TestLoaderEpoch(t *testing.T) {
 	if l.StepsPerEpoch() != n/batch {
 		t.Errorf("%d steps an epoch of %d examples", l.StepsPerEpoch(), n)
 	}
-	var orders [2][]int64
+	var orders [2][]ID
 	for epoch := range 2 {
-		seen := map[int64]bool{}
+		seen := map[ID]bool{}
 		for range l.StepsPerEpoch() {
 			b, err := l.Next(context.Background())
 			if err != nil {
@@ -146,7 +146,7 @@ func TestLoaderEpoch(t *testing.T) {
 			}
 			for _, id := range b.IDs {
 				if seen[id] || SplitOf(id, 0) != Train {
-					t.Errorf("galaxy %d comes twice in an epoch, or is not for training", id)
+					t.Errorf("galaxy %s comes twice in an epoch, or is not for training", id)
 				}
 				seen[id] = true
 			}
@@ -186,7 +186,7 @@ func TestLoaderOnce(t *testing.T) {
 						t.Fatal(err)
 					}
 					if id != c.ID(i) || !bytes.Equal(b.Images[k*c.row:(k+1)*c.row], image) || !slices.Equal(b.Labels[k*zoo.Width():(k+1)*zoo.Width()], c.Labels(i)) {
-						t.Errorf("example %d is galaxy %d, want %d, or has other pixels or labels", at, id, c.ID(i))
+						t.Errorf("example %d is galaxy %s, want %s, or has other pixels or labels", at, id, c.ID(i))
 					}
 					at++
 				}
@@ -249,7 +249,7 @@ func TestNewLoaderErrors(t *testing.T) {
 
 	// One train galaxy and nothing else.
 	id := int64(1)
-	for SplitOf(id, 0) != Train {
+	for SplitOf(numbered(id), 0) != Train {
 		id++
 	}
 	dir := t.TempDir()

@@ -15,14 +15,16 @@ import (
 )
 
 const (
-	// CacheVersion is the format version this package writes and reads. See
-	// docs/cache-format.md.
-	CacheVersion = 1
+	// CacheVersion is the format version of caches whose ids are integers, and
+	// CacheVersionIDs of those with other ids. See docs/cache-format.md.
+	CacheVersion    = 1
+	CacheVersionIDs = 2
 
 	cacheFormat      = "galaxy-cache"
 	manifestName     = "manifest.json"
 	imagesName       = "images.bin"
 	examplesName     = "examples.bin"
+	idsName          = "ids.txt"
 	maxManifestBytes = 64 << 20
 )
 
@@ -34,7 +36,7 @@ type Manifest struct {
 	// caches with the same Checksum are the same.
 	Checksum string `json:"checksum"`
 	Format   string `json:"format"`  // "galaxy-cache"
-	Version  int    `json:"version"` // CacheVersion
+	Version  int    `json:"version"` // CacheVersion or CacheVersionIDs
 
 	// Schema describes the columns of the labels. It is never nil of an open cache;
 	// a file without one is about labels.GalaxyZoo.
@@ -58,7 +60,8 @@ type Manifest struct {
 
 	Sources Sources `json:"sources"`
 
-	ExamplesChecksum string `json:"examples_checksum"` // xxh3 of examples.bin
+	ExamplesChecksum string `json:"examples_checksum"`     // xxh3 of examples.bin
+	IDsChecksum      string `json:"ids_checksum,omitzero"` // xxh3 of ids.txt, which CacheVersionIDs has
 }
 
 // Counts is the number of examples of each split.
@@ -84,18 +87,20 @@ func (c *Counts) add(s Split) {
 
 // A Broken image was not put into the cache.
 type Broken struct {
-	ID     int64  `json:"id"`
+	ID     ID     `json:"id"` // an integer, or a string
 	Reason string `json:"reason"`
 }
 
 // String returns the id and the reason, "100008: not a JPEG file".
-func (b Broken) String() string { return fmt.Sprintf("%d: %s", b.ID, b.Reason) }
+func (b Broken) String() string { return fmt.Sprintf("%s: %s", b.ID, b.Reason) }
 
 // Sources describes the files that a cache was made from, by base name only: the same files
 // in another folder give the same cache.
 type Sources struct {
 	Labels         string `json:"labels"`
-	LabelsChecksum string `json:"labels_checksum"` // xxh3 of the CSV's bytes
+	LabelsChecksum string `json:"labels_checksum"`      // xxh3 of the table's bytes, unpacked
+	IDColumn       string `json:"id_column,omitzero"`   // of KeyColumns
+	PathColumn     string `json:"path_column,omitzero"` // of KeyColumns
 	Images         string `json:"images"`
 	ImageFiles     int    `json:"image_files"`
 	ImagesChecksum string `json:"images_checksum"` // xxh3 of the ids and sizes of all image files, see docs/cache-format.md
@@ -138,8 +143,8 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	if head.Format != cacheFormat {
 		return nil, fmt.Errorf("format is %q; expected %q: this is not a cache made by galaxy prepare", clip(head.Format), cacheFormat)
 	}
-	if head.Version != CacheVersion {
-		return nil, fmt.Errorf("the cache has format version %d, this program reads version %d; %w", head.Version, CacheVersion, errAgain)
+	if head.Version != CacheVersion && head.Version != CacheVersionIDs {
+		return nil, fmt.Errorf("the cache has format version %d, this program reads versions %d and %d; %w", head.Version, CacheVersion, CacheVersionIDs, errAgain)
 	}
 
 	digits := len(checksumPrefix) + len(checksumZeros)

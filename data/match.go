@@ -17,26 +17,32 @@ type Matching struct {
 	RowsWithoutImage, ImagesWithoutRow int
 }
 
-// Match pairs rows and images that have the same GalaxyID. It is an error when
-// there is no pair and, unless allowMissing, when one has no partner.
+// Match pairs each row with the image that has its path, if the catalogue has paths, or its id.
+// It is an error when there is no pair, when two rows have the same image and, unless
+// allowMissing, when one has no partner.
 func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 	var m Matching
-	var noImage, noRow []int64
-	paired := make([]bool, images.Len())
-	for row, id := range c.IDs {
-		if i, ok := images.Find(id); ok {
-			m.Rows, m.Images = append(m.Rows, row), append(m.Images, i)
-			paired[i] = true
-		} else {
-			noImage = append(noImage, id)
+	var noImage, noRow []string
+	rows := make([]int, images.Len()) // of each image, plus 1
+	for row := range c.IDs {
+		key := c.image(row)
+		i, ok := images.Find(key)
+		if !ok {
+			noImage = append(noImage, key)
+			continue
+		}
+		if rows[i] > 0 {
+			return m, fmt.Errorf("%s has two rows for the image %s, those of the galaxies %s and %s; delete one of the two", c.Path, clip(key), c.IDs[rows[i]-1], c.IDs[row])
+		}
+		m.Rows, m.Images = append(m.Rows, row), append(m.Images, i)
+		rows[i] = row + 1
+	}
+	for i, row := range rows {
+		if row == 0 {
+			noRow = append(noRow, images.key(i))
 		}
 	}
-	for i, id := range images.IDs() {
-		if !paired[i] {
-			noRow = append(noRow, id)
-		}
-	}
-	slices.Sort(noImage)
+	slices.SortFunc(noImage, images.compare)
 	m.RowsWithoutImage, m.ImagesWithoutRow = len(noImage), len(noRow)
 
 	var problems []string

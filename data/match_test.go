@@ -17,7 +17,7 @@ func TestMatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := func(ids ...int64) *Catalog { return &Catalog{Path: "sample.csv", IDs: ids} }
+	catalog := func(ids ...int64) *Catalog { return &Catalog{Path: "sample.csv", IDs: numberedAll(ids...)} }
 	for _, c := range []struct {
 		name    string
 		catalog *Catalog
@@ -46,6 +46,19 @@ func TestMatch(t *testing.T) {
 				wantError(t, err, append(c.err, images.Path())...)
 			}
 		})
+	}
+	paths, err := OpenImagesByPath(dir, TestImages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer paths.Close()
+	twice := &Catalog{Path: "sample.csv", IDs: []ID{"a", "b", "c"}, Images: []string{"5.jpg", "none.jpg", "5.jpg"}}
+	_, err = Match(twice, paths, true)
+	wantError(t, err, "sample.csv", "two rows for the image 5.jpg", "galaxies a and c")
+	twice.Images[2] = "11.jpg"
+	got, err := Match(twice, paths, true)
+	if err != nil || !cmp.Equal(got, Matching{Rows: []int{0, 2}, Images: []int{1, 0}, RowsWithoutImage: 1, ImagesWithoutRow: 2}) {
+		t.Errorf("by paths: %+v, %v", got, err)
 	}
 	_, err = Match(catalog(1, 2), images, true)
 	wantError(t, err, "no galaxy has both", "same data set")

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -49,11 +48,12 @@ const (
 
 // PrepareConfig holds the inputs, the output and the settings of Prepare.
 type PrepareConfig struct {
-	Labels string // labels CSV, or the zip that holds it
+	Labels string // table of labels, in any format of package table
 	Images string // folder or zip of JPEGs
 	Out    string // cache folder to make; must not exist
 
 	Schema *labels.Schema // describes the columns of Labels; nil is labels.GalaxyZoo
+	Keys   KeyColumns     // the columns of Labels that say which galaxy a row is about
 
 	Size      int   // width and height of the stored images, pixels, 8 to 424
 	Crop      int   // side of the centre the Decoder keeps, pixels, 8 to 424; 0 is DefaultCrop
@@ -108,7 +108,7 @@ func (c *PrepareConfig) Validate() error {
 }
 
 // Prepare reads a catalogue and its images, decodes every image once and
-// writes a cache: examples by ascending GalaxyID, each with its split. The
+// writes a cache: examples by ascending id (CompareIDs), each with its split. The
 // folder is atomic: it gets its name when it is complete and on disk. The bytes depend
 // neither on the number of workers nor on time or interruptions. After an error, a cancelled
 // ctx or a crash, the finished work stays in the folder Out.partial (PartialFolder). The
@@ -140,11 +140,11 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	catalog, err := ReadCatalog(config.Labels, config.Schema)
+	catalog, err := ReadCatalog(config.Labels, config.Schema, config.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	images, err := OpenImages(config.Images, TrainingImages)
+	images, err := openImages(config.Images, TrainingImages, config.Keys.Path != "")
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -170,7 +170,9 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			Labels:         filepath.Base(config.Labels),
 			LabelsChecksum: hex(catalog.checksum),
 			Images:         filepath.Base(config.Images),
-			ImageFiles:     len(images.IDs()),
+			IDColumn:       config.Keys.ID,
+			PathColumn:     config.Keys.Path,
+			ImageFiles:     images.Len(),
 			ImagesChecksum: hex(listing),
 		},
 	}
@@ -265,6 +267,7 @@ type preparer struct {
 
 	todo []int // rows of the catalogue that have an image, by ascending id
 	done int
+	ids  []byte // ids.txt so far
 
 	// Totals over the train split. They are integers, so the order in which images arrive
 	// does not matter: 61,578 images of 424 px stay below 2⁵⁰.
@@ -279,7 +282,10 @@ func (p *preparer) match() error {
 		return err
 	}
 	p.todo = m.Rows
-	slices.SortFunc(p.todo, func(a, b int) int { return cmp.Compare(p.catalog.IDs[a], p.catalog.IDs[b]) })
+	slices.SortFunc(p.todo, func(a, b int) int { return CompareIDs(p.catalog.IDs[a], p.catalog.IDs[b]) })
+	if _, ok := p.catalog.IDs[p.todo[len(p.todo)-1]].Integer(); !ok {
+		p.manifest.Version = CacheVersionIDs
+	}
 	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = m.ImagesWithoutRow, m.RowsWithoutImage
 	return p.checkLabels()
 }
@@ -294,7 +300,7 @@ func (p *preparer) checkLabels() error {
 			return nil
 		}
 		if first == nil {
-			first = fmt.Errorf("galaxy %d: %w", p.catalog.IDs[row], err)
+			first = fmt.Errorf("galaxy %s: %w", p.catalog.IDs[row], err)
 		}
 	}
 	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission",
@@ -353,6 +359,12 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 		return err
 	}
 	p.manifest.ExamplesChecksum = hex(hash.Sum64())
+	if p.manifest.Version == CacheVersionIDs {
+		p.manifest.IDsChecksum = hex(xxh3.Hash(p.ids))
+		if err := os.WriteFile(filepath.Join(dir, idsName), p.ids, 0o666); err != nil {
+			return err
+		}
+	}
 	text, err := p.manifest.encode()
 	if err != nil {
 		return err
@@ -475,7 +487,7 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 		switch {
 		case len(rest) == 0:
 			return file, false, nil
-		case int64(binary.LittleEndian.Uint64(rest[recordID:])) == id:
+		case int64(binary.LittleEndian.Uint64(rest[recordID:])) == id.key():
 			if _, err := pixels.ReadAt(dst, int64(good+len(b.good))*int64(row)); durable.IsSystem(err) {
 				return file, false, err
 			} else if err != nil {
@@ -487,7 +499,7 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 			}
 		default:
 			var err error
-			if file, err = p.decodeImage(dst, id, file); err == nil {
+			if file, err = p.decodeImage(dst, r, file); err == nil {
 				return file, false, nil
 			}
 			if errors.Is(err, ErrUnread) {
@@ -507,7 +519,7 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 		id := p.catalog.IDs[r]
 		dst := b.pixels[len(b.good)*row:][:row]
 		var err error
-		if file, err = p.decodeImage(dst, id, file); errors.Is(err, ErrUnread) {
+		if file, err = p.decodeImage(dst, r, file); errors.Is(err, ErrUnread) {
 			b.err = err
 			return file
 		}
@@ -520,10 +532,10 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 	return file
 }
 
-// decodeImage reads and decodes one image into dst. The error is the reason why
+// decodeImage reads and decodes the image of a row into dst. The error is the reason why
 // the image is broken, or ErrUnread. It returns the buffer for files, which may have grown.
-func (p *preparer) decodeImage(dst []byte, id int64, file []byte) ([]byte, error) {
-	i, _ := p.images.Find(id) // match has found it
+func (p *preparer) decodeImage(dst []byte, row int, file []byte) ([]byte, error) {
+	i, _ := p.images.Find(p.catalog.image(row)) // match has found it
 	return p.images.Decode(dst, i, p.decoder, file)
 }
 
@@ -596,6 +608,9 @@ func (p *preparer) account(b *block) []byte {
 			m.SumRuleBreaks++
 		}
 		records = append(records, p.record(b.rows[i], b.sums[k])...)
+		if id := p.catalog.IDs[b.rows[i]]; id.key() < 0 {
+			p.ids = append(append(p.ids, id...), '\n')
+		}
 	}
 	m.Examples += len(b.good)
 	m.Broken = append(m.Broken, b.broken...)
@@ -614,7 +629,7 @@ func (p *preparer) recordBytes() int { return recordBytes(p.config.Schema.Width(
 func (p *preparer) record(row int, sum uint64) []byte {
 	id := p.catalog.IDs[row]
 	r := make([]byte, p.recordBytes())
-	binary.LittleEndian.PutUint64(r[recordID:], uint64(id))
+	binary.LittleEndian.PutUint64(r[recordID:], uint64(id.key()))
 	binary.LittleEndian.PutUint64(r[recordSum:], sum)
 	r[recordSplit] = byte(SplitOf(id, p.config.SplitSeed))
 	for j, v := range p.catalog.Row(row) {
@@ -628,7 +643,7 @@ func (p *preparer) record(row int, sum uint64) []byte {
 func (p *preparer) finish(dir string) error {
 	m := &p.manifest
 	if m.Examples == 0 {
-		return fmt.Errorf("none of the %d images can be used: galaxy %d: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
+		return fmt.Errorf("none of the %d images can be used: galaxy %s: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
 	}
 	if len(m.Broken) > p.config.MaxBroken {
 		list := filepath.Join(filepath.Dir(dir), "broken.csv")
@@ -666,7 +681,7 @@ func brokenCSV(broken []Broken) []byte {
 	w := csv.NewWriter(&out)
 	_ = w.Write([]string{IDColumn, "reason"}) // a buffer takes all
 	for _, b := range broken {
-		_ = w.Write([]string{strconv.FormatInt(b.ID, 10), b.Reason})
+		_ = w.Write([]string{string(b.ID), b.Reason})
 	}
 	w.Flush()
 	return out.Bytes()

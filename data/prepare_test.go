@@ -106,8 +106,8 @@ func testPrepareWhole(t *testing.T, schema *labels.Schema) {
 	train := 0
 	pixels := make([]byte, testSize*testSize*3)
 	for i, id := range sorted {
-		if c.ID(i) != id {
-			t.Fatalf("example %d is galaxy %d, want %d", i, c.ID(i), id)
+		if c.ID(i) != numbered(id) {
+			t.Fatalf("example %d is galaxy %s, want %d", i, c.ID(i), id)
 		}
 		if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
 			t.Fatal(err)
@@ -121,7 +121,7 @@ func testPrepareWhole(t *testing.T, schema *labels.Schema) {
 				t.Errorf("galaxy %d: %s is off by %g", id, schema.Columns()[j], d)
 			}
 		}
-		split := SplitOf(id, 0)
+		split := SplitOf(numbered(id), 0)
 		if !slices.Contains(c.Indices(split), i) {
 			t.Errorf("galaxy %d is not in %v", id, split)
 		}
@@ -218,10 +218,10 @@ func TestPreparePixels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := colors[c.ID(i)]
+		want := colors[s.ids[i]]
 		for k, v := range pixels {
 			if d := int(v) - int([]uint8{want.R, want.G, want.B}[k%3]); d < -3 || d > 3 {
-				t.Fatalf("galaxy %d: byte %d is %d, want about %v", c.ID(i), k, v, want)
+				t.Fatalf("galaxy %s: byte %d is %d, want about %v", c.ID(i), k, v, want)
 			}
 		}
 	}
@@ -291,7 +291,7 @@ func TestPrepareAnyBroken(t *testing.T) {
 		m, err := Prepare(context.Background(), c, refuse{sumsOf(broken)})
 		inTrain := 0
 		for _, id := range sorted {
-			if !broken[id] && SplitOf(id, 0) == Train {
+			if !broken[id] && SplitOf(numbered(id), 0) == Train {
 				inTrain++
 			}
 		}
@@ -313,7 +313,7 @@ func TestPrepareAnyBroken(t *testing.T) {
 		pixels := make([]byte, testSize*testSize*3)
 		for _, id := range sorted {
 			if broken[id] {
-				if m.Broken[k] != (Broken{id, "refused"}) {
+				if m.Broken[k] != (Broken{numbered(id), "refused"}) {
 					t.Errorf("broken %d is %+v", k, m.Broken[k])
 				}
 				k++
@@ -322,8 +322,8 @@ func TestPrepareAnyBroken(t *testing.T) {
 			if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := imageOf(cache, i); cache.ID(i) != id || err != nil || !bytes.Equal(got, pixels) {
-				t.Fatalf("example %d is galaxy %d, want %d, or has other pixels, or %v", i, cache.ID(i), id, err)
+			if got, err := imageOf(cache, i); cache.ID(i) != numbered(id) || err != nil || !bytes.Equal(got, pixels) {
+				t.Fatalf("example %d is galaxy %s, want %d, or has other pixels, or %v", i, cache.ID(i), id, err)
 			}
 			i++
 		}
@@ -442,7 +442,7 @@ func TestPrepareErrors(t *testing.T) {
 	})
 	t.Run("no train galaxy", func(t *testing.T) {
 		id := int64(1)
-		for SplitOf(id, 0) == Train {
+		for SplitOf(numbered(id), 0) == Train {
 			id++
 		}
 		dir := t.TempDir()

@@ -3,6 +3,8 @@ package data
 import (
 	"fmt"
 	"math/bits"
+
+	"github.com/zeebo/xxh3"
 )
 
 // A Split is one of the three parts a catalogue is divided into, or all of it.
@@ -44,15 +46,20 @@ func ParseSplit(name string) (Split, error) {
 }
 
 // SplitOf returns the part a galaxy belongs to: train with a chance of 80 %,
-// validation and test with 10 % each. It depends on nothing but the two
-// numbers, so a galaxy never moves when others are added or dropped, and test
+// validation and test with 10 % each. It depends on nothing but the id and the
+// seed, so a galaxy never moves when others are added or dropped, and test
 // galaxies stay unseen in every cache of the same split seed, for ever:
 //
-//	bucket = ⌊10·mix(mix(seed) XOR id) / 2⁶⁴⌋   0–7 train, 8 validation, 9 test
+//	bucket = ⌊10·mix(mix(seed) XOR n) / 2⁶⁴⌋   0–7 train, 8 validation, 9 test
 //
-// where mix is one step of SplitMix64 (Steele, Lea & Flood 2014).
-func SplitOf(id, seed int64) Split {
-	bucket, _ := bits.Mul64(mix(mix(uint64(seed))^uint64(id)), 10)
+// where n is the id's value if it is an integer (ID.Integer), otherwise the xxh3 of its text,
+// and mix is one step of SplitMix64 (Steele, Lea & Flood 2014).
+func SplitOf(id ID, seed int64) Split {
+	n := xxh3.HashString(string(id))
+	if i, ok := id.Integer(); ok {
+		n = uint64(i)
+	}
+	bucket, _ := bits.Mul64(mix(mix(uint64(seed))^n), 10)
 	switch bucket {
 	case 8:
 		return Validation

@@ -13,7 +13,7 @@ import (
 // computed by an independent implementation of the formulas in the comments.
 func TestSplitOfGolden(t *testing.T) {
 	for _, c := range splitGolden {
-		if got := SplitOf(c.id, c.seed); got != c.want {
+		if got := SplitOf(numbered(c.id), c.seed); got != c.want {
 			t.Errorf("SplitOf(%d, %d) = %v, want %v", c.id, c.seed, got, c.want)
 		}
 	}
@@ -36,7 +36,7 @@ func TestSplitProportions(t *testing.T) {
 		const n = 20000
 		var counts [splits]int
 		for i := range int64(n) {
-			counts[SplitOf(first+i*step, seed)]++
+			counts[SplitOf(numbered(first+i*step), seed)]++
 		}
 		for s, share := range []float64{0.8, 0.1, 0.1} {
 			// Six standard deviations: one false alarm in 10⁸ draws.

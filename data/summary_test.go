@@ -19,7 +19,7 @@ func TestCleanClassOfRealSample(t *testing.T) {
 	if dir == "" {
 		t.Skip("GALAXY_ZOO_SAMPLE does not name a folder with training_solutions_rev1.csv and five_class.csv")
 	}
-	catalog, err := ReadCatalog(filepath.Join(dir, "training_solutions_rev1.csv"), zoo)
+	catalog, err := ReadCatalog(filepath.Join(dir, "training_solutions_rev1.csv"), zoo, KeyColumns{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,12 +32,9 @@ func TestCleanClassOfRealSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[int64]int{}
+	want := map[ID]int{}
 	for _, row := range rows[1:] {
-		id, err := strconv.ParseInt(row[0], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		id := ID(row[0])
 		want[id] = labels.NoClass
 		if row[1] != "" {
 			if want[id], err = strconv.Atoi(row[1]); err != nil {
@@ -50,7 +47,7 @@ func TestCleanClassOfRealSample(t *testing.T) {
 		got := zoo.ClassOf(catalog.Row(i))
 		counts[zoo.ClassName(got)]++
 		if got != want[id] {
-			t.Errorf("galaxy %d is %v, want %v", id, got, want[id])
+			t.Errorf("galaxy %s is %v, want %v", id, got, want[id])
 		}
 	}
 	t.Logf("%v", counts)
@@ -86,7 +83,7 @@ func testSummary(t *testing.T, schema *labels.Schema) {
 			// The cache has the fractions as the CSV rounds them.
 			row := rounded(labelsOf(schema, id))
 			if name := schema.ClassName(schema.ClassOf(row)); name == class.Name {
-				switch SplitOf(id, 0) {
+				switch SplitOf(numbered(id), 0) {
 				case Train:
 					counts.Train--
 				case Validation:

@@ -34,7 +34,7 @@ type Config struct {
 	// Out is the file to make, .csv or .parquet; it must not exist.
 	Out string
 	// Images are the images to predict, Order the index of each row's image. A row's
-	// key is the GalaxyID, or the path if images have no ids.
+	// key is the id, or the path if images have no ids.
 	Images *data.Images
 	Order  []int
 	// Columns are the names of the network's outputs.
@@ -88,7 +88,7 @@ func (c *Config) validate() error {
 
 // A Broken image could not be predicted. Its row has the mean prediction.
 type Broken struct {
-	Image  string `json:"image"` // GalaxyID or path
+	Image  string `json:"image"` // id or path
 	Reason string `json:"reason"`
 }
 
@@ -271,7 +271,7 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			if errors.Is(err, data.ErrUnread) {
 				return err
 			}
-			broken = append(broken, Broken{r.key(image).String(), err.Error()})
+			broken = append(broken, Broken{r.key(image), err.Error()})
 		}
 		if len(broken) < block.count() {
 			break
@@ -286,20 +286,21 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 	return nil
 }
 
-func (r *run) key(image int) key {
+// key returns what identifies the image of a row.
+func (r *run) key(image int) string {
 	if ids := r.cfg.Images.IDs(); ids != nil {
-		return key{id: ids[image]}
+		return string(ids[image])
 	}
-	return key{path: r.cfg.Images.Name(image)}
+	return r.cfg.Images.Name(image)
 }
 
-const pathColumn = "path"
-
-func (r *run) keyColumn() string {
-	if r.cfg.Images.IDs() != nil {
-		return data.IDColumn
+func (r *run) keyColumn() keyColumn {
+	ids := r.cfg.Images.IDs()
+	if ids == nil {
+		return keyColumn{name: "path"}
 	}
-	return pathColumn
+	_, integers := ids[len(ids)-1].Integer() // others come last
+	return keyColumn{data.IDColumn, integers}
 }
 
 // A batch of images passes from the workers to the network.
@@ -385,7 +386,7 @@ func (r *run) answer(b *batch, image int) (block, error) {
 		if err := b.errs[i]; err != nil {
 			out.broken[i] = true
 			clear(row)
-			r.result.Broken = append(r.result.Broken, Broken{name.String(), err.Error()})
+			r.result.Broken = append(r.result.Broken, Broken{name, err.Error()})
 			continue
 		}
 		for _, v := range row {
@@ -441,7 +442,7 @@ func (r *run) finish(path string, rows rowFile) error {
 func (r *run) brokenCSV() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	_ = w.Write([]string{r.keyColumn(), "reason"}) // a buffer takes all
+	_ = w.Write([]string{r.keyColumn().name, "reason"}) // a buffer takes all
 	for _, b := range r.result.Broken {
 		_ = w.Write([]string{b.Image, b.Reason})
 	}

@@ -23,27 +23,19 @@ const Decimals = 5
 // A table is a file with one row per image: its key and one number per column.
 type table interface {
 	// add appends a row. It does not keep values.
-	add(key key, values []float32) error
+	add(key string, values []float32) error
 	// close writes the rest. It does not close the file.
 	close() error
 }
 
-// A key identifies the image of a row: by its path, or by its GalaxyID if the path
-// is "".
-type key struct {
-	id   int64
-	path string
-}
-
-func (k key) String() string {
-	if k.path != "" {
-		return k.path
-	}
-	return strconv.FormatInt(k.id, 10)
+// A keyColumn describes the first column of a table, which identifies the image of each row.
+type keyColumn struct {
+	name     string
+	integers bool // every key is one
 }
 
 // formats makes the tables by the extension of the file's name.
-var formats = map[string]func(w io.Writer, keyColumn string, columns []string) (table, error){
+var formats = map[string]func(w io.Writer, key keyColumn, columns []string) (table, error){
 	".csv": newCSV, ".parquet": newParquet,
 }
 
@@ -60,14 +52,14 @@ func extension(out string) string { return strings.ToLower(filepath.Ext(out)) }
 
 // writeTable writes a table that fill fills to the file at path. format is the
 // extension that sets the kind of table.
-func writeTable(path, format, keyColumn string, columns []string, fill func(table) error) (err error) {
+func writeTable(path, format string, key keyColumn, columns []string, fill func(table) error) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	t, err := formats[format](w, keyColumn, columns)
+	t, err := formats[format](w, key, columns)
 	if err != nil {
 		return err
 	}
@@ -86,13 +78,13 @@ type csvTable struct {
 	fields []string
 }
 
-func newCSV(w io.Writer, keyColumn string, columns []string) (table, error) {
+func newCSV(w io.Writer, key keyColumn, columns []string) (table, error) {
 	t := &csvTable{w: csv.NewWriter(w), fields: make([]string, 1+len(columns))}
-	return t, t.w.Write(append([]string{keyColumn}, columns...))
+	return t, t.w.Write(append([]string{key.name}, columns...))
 }
 
-func (t *csvTable) add(key key, values []float32) error {
-	t.fields[0] = key.String()
+func (t *csvTable) add(key string, values []float32) error {
+	t.fields[0] = key
 	for i, v := range values {
 		t.fields[1+i] = strconv.FormatFloat(float64(v), 'f', Decimals, 32)
 	}
@@ -110,33 +102,38 @@ const rowGroup = 1 << 16
 // parquetTable has the key as int64 or as a string and the values as float32,
 // all of them required.
 type parquetTable struct {
-	w   *parquet.GenericWriter[any]
-	row parquet.Row
+	w        *parquet.GenericWriter[any]
+	row      parquet.Row
+	integers bool
 }
 
-func newParquet(w io.Writer, keyColumn string, columns []string) (table, error) {
-	group := parquet.Group{keyColumn: parquet.Leaf(parquet.Int64Type)}
-	if keyColumn == pathColumn {
-		group[keyColumn] = parquet.String()
+func newParquet(w io.Writer, key keyColumn, columns []string) (table, error) {
+	group := parquet.Group{key.name: parquet.String()}
+	if key.integers {
+		group[key.name] = parquet.Leaf(parquet.Int64Type)
 	}
 	for _, c := range columns {
 		group[c] = parquet.Leaf(parquet.FloatType)
 	}
-	order := append([]string{keyColumn}, columns...)
+	order := append([]string{key.name}, columns...)
 	if len(group) != len(order) {
 		return nil, fmt.Errorf("two columns have the same name: %s", strings.Join(order, ", "))
 	}
 	schema := parquet.NewSchema("predictions", orderedGroup{group, order})
 	return &parquetTable{
 		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowGroup)),
-		row: make(parquet.Row, len(order)),
+		row: make(parquet.Row, len(order)), integers: key.integers,
 	}, nil
 }
 
-func (t *parquetTable) add(key key, values []float32) error {
-	t.row[0] = parquet.Int64Value(key.id).Level(0, 0, 0)
-	if key.path != "" {
-		t.row[0] = parquet.ByteArrayValue([]byte(key.path)).Level(0, 0, 0)
+func (t *parquetTable) add(key string, values []float32) error {
+	t.row[0] = parquet.ByteArrayValue([]byte(key)).Level(0, 0, 0)
+	if t.integers {
+		n, err := strconv.ParseInt(key, 10, 64)
+		if err != nil {
+			return err
+		}
+		t.row[0] = parquet.Int64Value(n).Level(0, 0, 0)
 	}
 	for i, v := range values {
 		t.row[1+i] = parquet.FloatValue(v).Level(0, 0, 1+i)

@@ -19,7 +19,7 @@ type feeder struct {
 
 // staged is a batch on the devices, ready for the next step.
 type staged struct {
-	ids      []int64
+	ids      []data.ID
 	epoch    int
 	position int64         // of the loader, after the batch
 	copied   time.Duration // how long the copy took

@@ -3,6 +3,7 @@ package train
 import (
 	"time"
 
+	"galaxy/data"
 	"galaxy/train/metric"
 )
 
@@ -21,7 +22,7 @@ type StepResult struct {
 	// also if the update was skipped.
 	LearningRate float64
 	Examples     int
-	IDs          []int64 // GalaxyIDs of the batch, valid during the call
+	IDs          []data.ID // ids of the batch, valid during the call
 	// Times are the parts of the step's time, without evaluations and checkpoints
 	// between steps.
 	Times Times

@@ -490,7 +490,7 @@ func TestRollBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	run := func(dir string, stopAfter int64, at ...int64) (steps []int64, ids [][]int64, notices []string, got train.Summary, err error) {
+	run := func(dir string, stopAfter int64, at ...int64) (steps []int64, ids [][]data.ID, notices []string, got train.Summary, err error) {
 		o := o
 		o.Dir, o.Resume, o.Observers = dir, true, []train.Observer{newLearningRates()}
 		o.Notice = func(text string) { notices = append(notices, text) }

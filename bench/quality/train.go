@@ -335,7 +335,11 @@ func (s settings) writeOrder(ctx context.Context, cfg train.Config, path string)
 			return err
 		}
 		for _, id := range batch.IDs {
-			ids = binary.LittleEndian.AppendUint64(ids, uint64(id))
+			n, ok := id.Integer()
+			if !ok {
+				return fmt.Errorf("galaxy %s: expected the ids of the challenge, which are integers", id)
+			}
+			ids = binary.LittleEndian.AppendUint64(ids, uint64(n))
 		}
 	}
 	return os.WriteFile(path, ids, 0o644)

@@ -22,8 +22,10 @@ func prepareCommand() *cli.Command {
 		Name:  "prepare",
 		Usage: "decode, crop and downscale labelled images into a packed cache",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "training_solutions_rev1 as `CSV`, or the zip that holds it (Kaggle's outer one too)"},
-			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
+			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
+			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
+			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of JPEG files, <id>.jpg of 424×424 unless --path-column names them (Kaggle's outer zip too)"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre to keep, in `PX`"},
@@ -58,6 +60,7 @@ func prepareAction(c *cli.Context) (err error) {
 	}
 	cfg := data.PrepareConfig{
 		Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
+		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column")},
 		Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
 		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
 	}
@@ -115,6 +118,6 @@ func printBroken(w io.Writer, broken []data.Broken, cache string) {
 			fmt.Fprintf(w, "and %d more, all in %s\n", len(broken)-i, filepath.Join(cache, "manifest.json"))
 			return
 		}
-		fmt.Fprintf(w, "left out %d: %s\n", b.ID, b.Reason)
+		fmt.Fprintf(w, "left out %s: %s\n", b.ID, b.Reason)
 	}
 }

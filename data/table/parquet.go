@@ -21,9 +21,9 @@ type parquetRows struct {
 	columns []parquetColumn
 	used    []int
 
-	left   int64 // rows of the open group that are not in the block
-	at, n  int   // the current row of the block, and its rows
-	number int64 // of the current row in the file, from 1
+	left  int64 // rows of the open group that are not in the block
+	at, n int   // the current row of the block, and its rows
+	row   int   // the current row of the file, from 1
 }
 
 // A parquetColumn is a column that can be read.
@@ -129,7 +129,7 @@ func (x *parquetRows) next() error {
 			return err
 		}
 	}
-	x.number++
+	x.row++
 	return nil
 }
 
@@ -141,14 +141,14 @@ func (x *parquetRows) load() (err error) {
 			return io.EOF
 		}
 		if err := x.open(x.groups[0], x.meta[0].Columns); err != nil {
-			return fmt.Errorf("row %d: %w", x.number+1, damaged(err))
+			return fmt.Errorf("row %d: %w", x.row+1, damaged(err))
 		}
 		x.groups, x.meta = x.groups[1:], x.meta[1:]
 	}
 	x.at, x.n = 0, int(min(x.left, blockRows))
 	for _, i := range x.used {
 		if err := x.columns[i].fill(x.n); err != nil {
-			return fmt.Errorf("row %d: %w", x.number+1, damaged(err))
+			return fmt.Errorf("row %d: %w", x.row+1, damaged(err))
 		}
 	}
 	x.left -= int64(x.n)
@@ -236,4 +236,6 @@ func (x *parquetRows) integer(c *parquetColumn, v *parquet.Value) cell {
 	}
 }
 
-func (x *parquetRows) where() string { return fmt.Sprintf("row %d", x.number) }
+func (x *parquetRows) number() int { return x.row }
+
+func (x *parquetRows) unit() string { return "row" }

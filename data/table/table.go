@@ -27,6 +27,7 @@ const (
 // A Table is an open table, read row by row. It is not safe for concurrent use.
 type Table struct {
 	name     string
+	header   string // where the columns' names are, such as "line 1: "; "" for a binary file
 	columns  []string
 	skipped  []Skipped
 	rows     rows
@@ -48,8 +49,10 @@ type rows interface {
 	next() error
 	// cell returns a cell of the current row by its index among all columns.
 	cell(column int) cell
-	// where names the current row, such as "line 12".
-	where() string
+	// number of the current row.
+	number() int
+	// unit is what number counts: "line" or "row".
+	unit() string
 }
 
 // A cell is a value as its file has it.
@@ -99,7 +102,7 @@ func (t *Table) Select(names ...string) error {
 		case !ok || name == "":
 			return t.noColumn(name)
 		case c < 0:
-			return fmt.Errorf("%s: two columns have the name %s; rename one of them", t.name, quote(name))
+			return fmt.Errorf("%s: %stwo columns have the name %s; rename one of them", t.name, t.header, quote(name))
 		}
 		selected[i] = c
 	}
@@ -117,14 +120,14 @@ func (t *Table) noColumn(name string) error {
 	}
 	named := slices.DeleteFunc(slices.Clone(t.columns), func(c string) bool { return c == "" })
 	if len(named) == 0 {
-		return fmt.Errorf("%s: no column has the name %s; the table names none", t.name, quote(name))
+		return fmt.Errorf("%s: %sno column has the name %s; the table names none", t.name, t.header, quote(name))
 	}
 	// The nearest first, and the others in the order of the file.
 	nearest := slices.MaxFunc(named, func(a, b string) int { return cmp.Compare(likeness(name, a), likeness(name, b)) })
 	if likeness(name, nearest) < 0.85 {
-		return fmt.Errorf("%s: no column has the name %s; there are %s", t.name, quote(name), list(named, 12))
+		return fmt.Errorf("%s: %sno column has the name %s; there are %s", t.name, t.header, quote(name), list(named, 12))
 	}
-	return fmt.Errorf("%s: no column has the name %s; did you mean %s? There are %s", t.name, quote(name), quote(nearest), list(named, 8))
+	return fmt.Errorf("%s: %sno column has the name %s; did you mean %s? There are %s", t.name, t.header, quote(name), quote(nearest), list(named, 8))
 }
 
 // likeness of two names is from 0 to 1, the letters' case aside.
@@ -146,7 +149,10 @@ func (t *Table) Next() error {
 
 // Where names the current row: "line 12" of a text, where the first line is 1, or "row 12",
 // where the first row is 1.
-func (t *Table) Where() string { return t.rows.where() }
+func (t *Table) Where() string { return fmt.Sprintf("%s %d", t.rows.unit(), t.Line()) }
+
+// Line returns the number in Where.
+func (t *Table) Line() int { return t.rows.number() }
 
 // Errorf is fmt.Errorf after the names of the file and the current row.
 func (t *Table) Errorf(format string, args ...any) error {
@@ -226,7 +232,7 @@ func (t *Table) Number(i int) (float64, error) {
 func (t *Table) notA(i int, what string, c cell) error {
 	s := strings.TrimSpace(c.String())
 	if _, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64); err == nil && strings.Count(s, ",") == 1 {
-		return fmt.Errorf("%s is %s; expected a %s with a decimal point, not a comma: replace the commas inside of numbers", t.column(i), quote(s), what)
+		return fmt.Errorf("%s is %s; replace the commas inside of numbers by points; expected a %s", t.column(i), quote(s), what)
 	}
 	return fmt.Errorf("%s is %s; expected a %s", t.column(i), quote(c.String()), what)
 }
@@ -279,14 +285,26 @@ func (t *Table) ID(i int) (string, error) {
 		return strconv.FormatInt(int64(c.f), 10), nil
 	case c.kind == text && wasFloat(id):
 		return "", lostDigits(name, id)
-	case len(id) > MaxID:
-		return "", fmt.Errorf("%s is %s, of %d bytes; an id has at most %d", name, quote(id), len(id), MaxID)
-	case !utf8.ValidString(id):
-		return "", fmt.Errorf("%s is %q, which is not UTF-8; convert the file, as with iconv -f LATIN1 -t UTF-8", name, clip(id))
-	case strings.ContainsFunc(id, unicode.IsControl):
-		return "", fmt.Errorf("%s is %s; an id must not contain line ends or other control characters", name, quote(id))
+	}
+	if err := CheckID(id); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return id, nil
+}
+
+// CheckID returns an error unless a text can be an id, whatever it comes from.
+func CheckID(id string) error {
+	switch {
+	case id == "":
+		return errors.New("the id is empty")
+	case len(id) > MaxID:
+		return fmt.Errorf("the id %s has %d bytes; an id has at most %d", quote(id), len(id), MaxID)
+	case !utf8.ValidString(id):
+		return fmt.Errorf("the id %q is not UTF-8; convert it, as with iconv -f LATIN1 -t UTF-8", clip(id))
+	case strings.ContainsFunc(id, unicode.IsControl):
+		return fmt.Errorf("the id %s has line ends or other control characters in it", quote(id))
+	}
+	return nil
 }
 
 // wasFloat reports whether a text is how programs write a large number that they held as a

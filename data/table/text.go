@@ -65,8 +65,9 @@ func (t *Table) openText(r *bufio.Reader) error {
 	if t.columns, err = x.header(); err != nil {
 		return err
 	}
+	t.header = fmt.Sprintf("line %d: ", x.line)
 	if len(t.columns) > MaxColumns {
-		return fmt.Errorf("line %d: the header has %d columns; at most %d are read", x.line, len(t.columns), MaxColumns)
+		return fmt.Errorf("%sthe header has %d columns; at most %d are read", t.header, len(t.columns), MaxColumns)
 	}
 	t.rows = x
 	return nil
@@ -398,7 +399,9 @@ func (x *textRows) next() error {
 
 func (x *textRows) cell(column int) cell { return cell{kind: text, text: x.record[column]} }
 
-func (x *textRows) where() string { return fmt.Sprintf("line %d", x.line) }
+func (x *textRows) number() int { return x.line }
+
+func (x *textRows) unit() string { return "line" }
 
 // A blankReader reads records whose fields are separated by runs of blanks. A field in double
 // quotes may have blanks in it.
