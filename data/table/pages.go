@@ -62,6 +62,10 @@ func checkPages(s stream, m *format.ColumnMetaData, rows int64) error {
 		if values := int64(h.DictionaryPageHeader.V.NumValues); values > min(unpacked, maxPageValues) { // some may not be used
 			return fmt.Errorf("a dictionary of %d values in %d bytes", values, unpacked)
 		}
+		// The library mistakes the runs of other writers for bytes of eight cells.
+		if e := h.DataPageHeader.V.Encoding; m.Type == format.Boolean && (e == format.RLE || h.DataPageHeaderV2.V.Encoding == format.RLE) {
+			return fmt.Errorf("%w: a column of booleans is encoded as run lengths; write the table again with another encoding", errors.ErrUnsupported)
+		}
 		if err := checkCodec(s.at, m.Codec, at, h); err != nil {
 			return err
 		}

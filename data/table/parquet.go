@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -54,6 +55,9 @@ func (t *Table) openParquet(s stream) (err error) {
 	}
 	for _, c := range columns {
 		k, unsigned, why := parquetKind(c)
+		if k == boolean && why == "" && runLengths(f.Metadata(), c.Index()) {
+			why = "booleans encoded as run lengths, as by pyarrow with data_page_version='2.0'"
+		}
 		if why != "" {
 			t.skipped = append(t.skipped, Skipped{c.Name(), why})
 			continue
@@ -105,6 +109,18 @@ func parquetKind(c *parquet.Column) (k kind, unsigned bool, why string) {
 		}
 	}
 	return 0, false, "values of the type " + c.Type().String()
+}
+
+// runLengths reports whether the cells of a column are encoded as run lengths. Levels always
+// are, so this is sure only if there is no other encoding; checkPages sees the rest.
+func runLengths(m *format.FileMetaData, leaf int) bool {
+	return slices.ContainsFunc(m.RowGroups, func(g format.RowGroup) bool {
+		if leaf >= len(g.Columns) || g.NumRows == 0 {
+			return false
+		}
+		e := g.Columns[leaf].MetaData.Encoding
+		return slices.Contains(e, format.RLE) && !slices.Contains(e, format.Plain)
+	})
 }
 
 // recovered turns a panic of the library into an error.
