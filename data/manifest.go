@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// CacheVersion is the format version of caches whose ids are integers, and
-	// CacheVersionIDs of those with other ids. See docs/cache-format.md.
-	CacheVersion    = 1
+	// CacheVersion is the format version of caches whose ids are integers. See
+	// docs/cache-format.md.
+	CacheVersion = 1
+	// CacheVersionIDs is the format version of caches with other ids.
 	CacheVersionIDs = 2
 
 	cacheFormat      = "galaxy-cache"

@@ -113,7 +113,7 @@ func (r unpacked) Read(p []byte) (int, error) {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("the compressed data end too early (%w): the file is truncated, get it again", err)
-	case err != nil && !errors.Is(err, io.EOF) && unwrapPath(err) == err:
+	case err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*fs.PathError)): // not the disk's
 		err = fmt.Errorf("the compressed data are damaged (%w): get the file again", err)
 	}
 	return n, err

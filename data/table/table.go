@@ -242,11 +242,12 @@ func (t *Table) notA(i int, what string, c cell) error {
 // the digits of a float cannot be trusted.
 func (t *Table) Integer(i int) (int64, error) {
 	c := t.cell(i)
-	if c.kind == text {
+	switch c.kind {
+	case text:
 		if v, err := strconv.ParseInt(strings.TrimSpace(c.text), 10, 64); err == nil {
 			return v, nil
 		}
-	} else if c.kind == integer || c.kind == boolean {
+	case integer, boolean:
 		return c.i, nil
 	}
 	v, err := t.Number(i)
