@@ -387,6 +387,9 @@ func otherFormat(head []byte, s stream) error {
 		}
 	}
 	if encodingOf(head) == nil && bytes.IndexByte(head, 0) >= 0 {
+		if bytes.HasPrefix(head, []byte("BM")) { // letters with which a text may start
+			return fmt.Errorf("the file is a BMP image; %s", giveTable)
+		}
 		if lastPart(s) {
 			return fmt.Errorf("the file is the last part of a split zip; %s", joinParts)
 		}
