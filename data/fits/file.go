@@ -1,0 +1,283 @@
+package fits
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Kind is what an HDU holds, as errors call it. There are others than those below: an
+// extension of another type is called by that.
+type Kind string
+
+// The kinds that the standard knows.
+const (
+	NoData     Kind = "no data"
+	Image      Kind = "image"
+	Table      Kind = "binary table"
+	ASCIITable Kind = "ASCII table"
+	Groups     Kind = "random groups"
+)
+
+// File is an open FITS file.
+type File struct {
+	// HDUs are the header and data units in the order of the file.
+	HDUs []*HDU
+
+	r     io.ReaderAt
+	size  int64
+	limit int64
+}
+
+// HDU is a header and data unit.
+type HDU struct {
+	Header
+	// Index counts from 0, the primary HDU.
+	Index int
+	// Name is EXTNAME, or "".
+	Name string
+	Kind Kind
+	// Axes are the lengths of the axes, the fastest first: NAXIS1, NAXIS2, … or, for an
+	// image compressed in tiles, ZNAXIS1, ZNAXIS2, …
+	Axes []int
+
+	file       *File
+	compressed bool  // an image in tiles
+	bitpix     int   // of the pixels
+	start      int64 // of the data: bytes from start to end
+	end        int64
+}
+
+// Open reads the headers of the file of size bytes in r, which may be compressed by gzip or
+// bzip2. One that is compressed is expanded into memory.
+//
+// No buffer is larger than limit bytes: the expanded file, the float64 pixels of a plane or of a
+// tile, a tile's data, a row of a table. What would need a larger one is an error, and nothing is
+// allocated for it.
+func Open(r io.ReaderAt, size, limit int64) (*File, error) {
+	f := &File{r: r, size: size, limit: limit}
+	if err := f.expand(); err != nil {
+		return nil, err
+	}
+	magic := make([]byte, min(9, f.size))
+	if err := readAt(f.r, magic, 0); err != nil {
+		return nil, err
+	}
+	if string(magic) != "SIMPLE  =" {
+		return nil, fmt.Errorf("byte 0: expected a FITS file, which starts with %q, got %q", "SIMPLE  =", magic)
+	}
+	for at := int64(0); at < f.size; {
+		if at > 0 && !f.extensionAt(at) {
+			break // the standard lets anything follow the last HDU
+		}
+		h, err := f.readHDU(at)
+		if err != nil {
+			return nil, fmt.Errorf("HDU %d: %w", len(f.HDUs), err)
+		}
+		f.HDUs = append(f.HDUs, h)
+		at = padded(h.end)
+	}
+	return f, nil
+}
+
+// expand replaces f.r by the expanded file if it is compressed.
+func (f *File) expand() error {
+	magic := make([]byte, min(4, f.size))
+	if err := readAt(f.r, magic, 0); err != nil {
+		return err
+	}
+	whole := io.NewSectionReader(f.r, 0, f.size)
+	var from io.Reader
+	format := ""
+	switch {
+	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(whole)
+		if err != nil {
+			return fmt.Errorf("expand the file by gzip: %w", err)
+		}
+		from, format = z, "gzip"
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		from, format = bzip2.NewReader(whole), "bzip2"
+	default:
+		return nil
+	}
+	b, err := io.ReadAll(io.LimitReader(from, f.limit+1))
+	if err != nil {
+		return fmt.Errorf("expand the file by %s: %w", format, err)
+	}
+	if int64(len(b)) > f.limit {
+		return fmt.Errorf("expand the file by %s: expected at most %d bytes (the limit), got more", format, f.limit)
+	}
+	f.r, f.size = bytes.NewReader(b), int64(len(b))
+	return nil
+}
+
+func (f *File) extensionAt(at int64) bool {
+	var b [8]byte
+	return readAt(f.r, b[:], at) == nil && string(b[:]) == "XTENSION"
+}
+
+// readHDU reads the header at an offset.
+func (f *File) readHDU(at int64) (*HDU, error) {
+	header, start, err := readHeader(f.r, at, f.size)
+	if err != nil {
+		return nil, err
+	}
+	h := &HDU{Header: header, Index: len(f.HDUs), file: f, start: start}
+	h.Name = strings.TrimSpace(h.string("EXTNAME"))
+	if h.bitpix, err = h.readBitpix("BITPIX"); err != nil {
+		return nil, err
+	}
+	if h.Axes, err = h.readAxes("NAXIS"); err != nil {
+		return nil, err
+	}
+	bytes, err := h.dataBytes()
+	if err != nil {
+		return nil, err
+	}
+	h.end = start + bytes
+	extension := h.string("XTENSION")
+	switch {
+	case h.Index == 0 && h.bool("GROUPS"):
+		h.Kind = Groups
+	case extension == "BINTABLE" || extension == "A3DTABLE":
+		h.Kind = Table
+	case extension == "TABLE":
+		h.Kind = ASCIITable
+	case h.Index > 0 && extension != "IMAGE" && extension != "IUEIMAGE":
+		h.Kind = Kind("extension " + strconv.Quote(extension))
+	case bytes == 0:
+		h.Kind = NoData
+	default:
+		h.Kind = Image
+	}
+	if h.Kind == Table && h.bool("ZIMAGE") {
+		return h, h.readTileAxes()
+	}
+	return h, nil
+}
+
+// readTileAxes makes of a binary table the image that it holds.
+func (h *HDU) readTileAxes() (err error) {
+	h.Kind, h.compressed = Image, true
+	if h.bitpix, err = h.readBitpix("ZBITPIX"); err != nil {
+		return err
+	}
+	h.Axes, err = h.readAxes("ZNAXIS")
+	return err
+}
+
+func (h *Header) readBitpix(key string) (int, error) {
+	value, _ := h.Lookup(key)
+	switch value {
+	case int64(8), int64(16), int64(32), int64(64), int64(-32), int64(-64):
+		return int(value.(int64)), nil
+	}
+	return 0, h.wrong(key, "8, 16, 32, 64, -32 or -64")
+}
+
+func (h *Header) readAxes(key string) ([]int, error) {
+	n, err := h.integer(key, 0, 999, -1)
+	if err != nil {
+		return nil, err
+	}
+	axes := make([]int, n)
+	for i := range axes {
+		length, err := h.integer(key+strconv.Itoa(i+1), 0, math.MaxInt64, -1)
+		if err != nil {
+			return nil, err
+		}
+		axes[i] = int(length)
+	}
+	return axes, nil
+}
+
+// dataBytes returns the size of the data by the standard's equation 2:
+// |BITPIX|/8 · GCOUNT · (PCOUNT + NAXIS1 · NAXIS2 · …).
+func (h *HDU) dataBytes() (int64, error) {
+	axes := h.Axes
+	if h.Index == 0 && h.bool("GROUPS") && len(axes) > 0 && axes[0] == 0 {
+		axes = axes[1:]
+	}
+	parameters, err := h.integer("PCOUNT", 0, math.MaxInt64, 0)
+	if err != nil {
+		return 0, err
+	}
+	groups, err := h.integer("GCOUNT", 0, math.MaxInt64, 1)
+	if err != nil || len(axes) == 0 {
+		return 0, err
+	}
+	elements := product(axes, math.MaxInt64)
+	each := int64(max(h.bitpix, -h.bitpix)/8) * min(groups, math.MaxInt32)
+	// A file that large does not exist, and sums of offsets must not overflow.
+	if each > 0 && (elements > 1<<60/each || parameters > 1<<60/each) {
+		return 0, fmt.Errorf("header at byte %d: the axes %v with PCOUNT %d and GCOUNT %d make more bytes than a file can have", h.at, h.Axes, parameters, groups)
+	}
+	return each * (parameters + elements), nil
+}
+
+// product returns the product of lengths, or the limit if that is smaller.
+func product(lengths []int, limit int64) int64 {
+	p := int64(1)
+	for _, n := range lengths {
+		if n == 0 {
+			return 0
+		}
+		if p > limit/int64(n) {
+			p = limit
+			continue // a length of 0 may follow
+		}
+		p *= int64(n)
+	}
+	return p
+}
+
+// First returns the first HDU of a kind. The error lists what the file has.
+func (f *File) First(kind Kind) (*HDU, error) {
+	var has []string
+	for _, h := range f.HDUs {
+		if h.Kind == kind {
+			return h, nil
+		}
+		if len(has) < 10 {
+			has = append(has, fmt.Sprintf("%s: %s", h, h.Kind))
+		}
+	}
+	text := strings.Join(has, "; ")
+	if more := len(f.HDUs) - len(has); more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	if rest := f.size - f.HDUs[len(f.HDUs)-1].end; rest >= block {
+		text += fmt.Sprintf("; then %d bytes that are no HDU", rest)
+	}
+	return nil, fmt.Errorf("expected an HDU of the kind '%s', got %s", kind, text)
+}
+
+// String returns 'HDU 1 (SCI)'.
+func (h *HDU) String() string {
+	if h.Name == "" {
+		return fmt.Sprintf("HDU %d", h.Index)
+	}
+	return fmt.Sprintf("HDU %d (%s)", h.Index, h.Name)
+}
+
+// wrap puts the HDU before an error, if there is one.
+func (h *HDU) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", h, err)
+}
+
+// intact returns an error if the file ends before the data.
+func (h *HDU) intact() error {
+	if h.end > h.file.size {
+		return fmt.Errorf("expected data from byte %d to byte %d, got a file of %d bytes: it is truncated, or an axis is wrong", h.start, h.end, h.file.size)
+	}
+	return nil
+}
