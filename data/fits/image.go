@@ -162,10 +162,9 @@ func (h *HDU) newScaling() (s scaling, err error) {
 	}
 	s.single = h.bitpix >= -32 && h.bitpix <= 16
 	s.unsigned64 = h.bitpix == 64 && s.scale == 1 && s.zero == 1<<63
-	if h.bitpix > 0 {
-		if _, s.hasBlank = h.Lookup("BLANK"); s.hasBlank {
-			s.blank, err = h.integer("BLANK", math.MinInt64, math.MaxInt64, 0)
-		}
+	// BLANK means nothing for floating point, but for what it was quantised to.
+	if _, s.hasBlank = h.Lookup("BLANK"); s.hasBlank && (h.bitpix > 0 || h.compressed) {
+		s.blank, err = h.integer("BLANK", math.MinInt64, math.MaxInt64, 0)
 	}
 	return s, err
 }

@@ -202,11 +202,11 @@ func (t *TableReader) cell(row, column int) (*Column, []byte, error) {
 		return nil, nil, t.hdu.wrap(fmt.Errorf("row %d, column %d: expected one of %d rows and %d columns", row, column, t.Rows, len(t.Columns)))
 	}
 	if at := (row - t.first) * t.rowBytes; row < t.first || at >= len(t.buffer) {
-		rows := min(max(1, 1<<20/t.rowBytes), t.Rows-row)
+		rows := max(1, 1<<20/t.rowBytes)
 		if t.buffer == nil {
-			t.buffer = make([]byte, 0, rows*t.rowBytes)
+			t.buffer = make([]byte, 0, min(rows, t.Rows)*t.rowBytes)
 		}
-		t.first, t.buffer = row, t.buffer[:rows*t.rowBytes]
+		t.first, t.buffer = row, t.buffer[:min(rows, t.Rows-row)*t.rowBytes]
 		if err := readAt(t.hdu.file.r, t.buffer, t.hdu.start+int64(row)*int64(t.rowBytes)); err != nil {
 			t.buffer = t.buffer[:0]
 			return nil, nil, t.hdu.wrap(fmt.Errorf("row %d: %w", row, err))

@@ -203,6 +203,9 @@ func (d *tileDecoder) decode(row []byte, number, n int) ([]float64, error) {
 		if len(d.cell) == 0 {
 			continue
 		}
+		if blank, ok := d.number("ZBLANK", row); ok {
+			d.blank, d.hasBlank = int64(blank), true
+		}
 		scale, quantised := d.number("ZSCALE", row)
 		quantised = quantised && try.column == "COMPRESSED_DATA" && d.hdu.bitpix < 0
 		if err := d.expand(try.method, n, quantised); err != nil {
@@ -210,7 +213,7 @@ func (d *tileDecoder) decode(row []byte, number, n int) ([]float64, error) {
 		}
 		if quantised {
 			zero, _ := d.number("ZZERO", row)
-			d.unquantise(row, number, scale, zero)
+			d.unquantise(number, scale, zero)
 		}
 		return d.values, nil
 	}
@@ -331,12 +334,7 @@ func (d *tileDecoder) gunzip(n int) (err error) {
 
 // unquantise makes values of the quantised d.ints: (v - r + 0.5) · scale + zero, where r is a
 // random number in [0, 1), the same for everybody (standard, section 10.2), or 0.5 without dithering.
-func (d *tileDecoder) unquantise(row []byte, number int, scale, zero float64) {
-	blank, hasBlank := d.number("ZBLANK", row)
-	if !hasBlank {
-		_, hasBlank = d.hdu.Lookup("BLANK")
-		blank, _ = d.hdu.Header.number("BLANK", 0)
-	}
+func (d *tileDecoder) unquantise(number int, scale, zero float64) {
 	const zeroValue = -2147483646 // pixels of exactly 0 in SUBTRACTIVE_DITHER_2
 	random := randomNumbers()
 	seed := (number + d.seed - 1) % randoms
@@ -356,7 +354,7 @@ func (d *tileDecoder) unquantise(row []byte, number int, scale, zero float64) {
 		// The conversion keeps Go from rounding once instead of twice.
 		x = float64(x*scale) + zero
 		switch {
-		case hasBlank && float64(v) == blank:
+		case d.hasBlank && v == d.blank:
 			x = math.NaN()
 		case d.dither == "SUBTRACTIVE_DITHER_2" && v == zeroValue:
 			x = 0
