@@ -70,11 +70,11 @@ func ExampleHDU_Table() {
 			if err != nil {
 				log.Fatal(err)
 			}
-			fmt.Printf("%s %s; ", table.Columns[column].Name, text)
+			fmt.Printf("%s=%s;", table.Columns[column].Name, text)
 		}
 		fmt.Println()
 	}
 	// Output:
-	// id 2276434923830730295; uid 5018749928274149546; name J00000+0;
-	// id 5849242290911124489; uid 4303068050312968363; name J00001+1;
+	// id=2276434923830730295;uid=5018749928274149546;name=J00000+0;
+	// id=5849242290911124489;uid=4303068050312968363;name=J00001+1;
 }
