@@ -19,6 +19,7 @@ var imports = []struct{ name, may string }{
 	{"internal/durable", "internal/usage"},
 	{"labels", ""},
 	{"labels/labelstest", "labels"},
+	{"data/fits", ""},
 	{"data/table", ""},
 	{"data", "data/table internal/ahead internal/durable internal/usage labels"},
 	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
@@ -41,7 +42,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "predict"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "predict"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {
