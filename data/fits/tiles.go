@@ -26,7 +26,8 @@ type tiles struct {
 	method   string
 	dither   string // "", or SUBTRACTIVE_DITHER_1 or _2
 	seed     int    // ZDITHER0
-	rice     struct{ block, bytes int }
+
+	riceBlock, riceBytes int // BLOCKSIZE and BYTEPIX
 }
 
 // tileColumn is a column of that table.
@@ -76,26 +77,32 @@ func (h *HDU) newTiles() (*tiles, error) {
 	if t.dither, t.seed, err = h.readDither(); err != nil {
 		return nil, err
 	}
-	t.rice.block, t.rice.bytes = 32, 4
+	return t, t.readRice()
+}
+
+// readRice reads the settings of RICE_1, which are in pairs of cards (ZNAME1, ZVAL1).
+func (t *tiles) readRice() error {
+	t.riceBlock, t.riceBytes = 32, 4
+	if t.method != "RICE_1" && t.method != "RICE_ONE" {
+		return nil
+	}
 	for i := 1; ; i++ {
-		name := h.string("ZNAME" + strconv.Itoa(i))
 		key := "ZVAL" + strconv.Itoa(i)
-		var n int64
-		switch strings.ToUpper(name) {
+		switch strings.ToUpper(t.hdu.string("ZNAME" + strconv.Itoa(i))) {
 		case "":
-			if (t.method == "RICE_1" || t.method == "RICE_ONE") && !slices.Contains([]int{1, 2, 4}, t.rice.bytes) {
-				return nil, fmt.Errorf("expected a BYTEPIX of 1, 2 or 4, got %d", t.rice.bytes)
-			}
-			return t, nil
+			return nil
 		case "BLOCKSIZE":
-			n, err = h.integer(key, 1, 1<<20, -1)
-			t.rice.block = int(n)
+			n, err := t.hdu.integer(key, 1, 1<<20, -1)
+			if err != nil {
+				return err
+			}
+			t.riceBlock = int(n)
 		case "BYTEPIX":
-			n, err = h.integer(key, 1, 8, -1)
-			t.rice.bytes = int(n)
-		}
-		if err != nil {
-			return nil, err
+			n, err := t.hdu.integer(key, 1, 4, -1)
+			if err != nil || n == 3 {
+				return t.hdu.wrong(key, "a BYTEPIX of 1, 2 or 4")
+			}
+			t.riceBytes = int(n)
 		}
 	}
 }
@@ -111,7 +118,7 @@ func (t *tiles) readLayout() error {
 	if err != nil {
 		return err
 	}
-	if n := product(t.count[:], math.MaxInt64); rows != n || rowBytes == 0 {
+	if n := product(t.count[:], math.MaxInt64); rows != n {
 		return h.wrong("NAXIS2", fmt.Sprintf("%d rows, one for each tile,", n))
 	}
 	heap, err := h.integer("THEAP", 0, h.end-h.start, rowBytes*rows)
@@ -124,7 +131,9 @@ func (t *tiles) readLayout() error {
 		return err
 	}
 	for _, f := range forms {
-		t.columns[f.name] = tileColumn{f.form, f.inHeap, f.offset}
+		if f.repeat > 0 { // otherwise a cell has no bytes
+			t.columns[f.name] = tileColumn{f.form, f.inHeap, f.offset}
+		}
 	}
 	if c := t.columns["COMPRESSED_DATA"]; c.form != 'P' && c.form != 'Q' {
 		return fmt.Errorf("expected a column COMPRESSED_DATA of variable length, got none")
@@ -178,14 +187,14 @@ type tileDecoder struct {
 	rows   []byte // of the table
 	cell   []byte
 	bytes  []byte
-	ints   []int64
+	stored []int64
 	values []float64
 	gzip   *gzip.Reader
 }
 
 // decode returns the n values of the tile in a row of the table; number is the row's.
 func (d *tileDecoder) decode(row []byte, number, n int) ([]float64, error) {
-	d.ints = slices.Grow(d.ints[:0], n)[:n]
+	d.stored = slices.Grow(d.stored[:0], n)[:n]
 	d.values = slices.Grow(d.values[:0], n)[:n]
 	for _, try := range []struct{ column, method string }{
 		{"COMPRESSED_DATA", d.method},
@@ -252,30 +261,26 @@ func (d *tileDecoder) number(name string, row []byte) (x float64, ok bool) {
 		x, err := d.hdu.Header.number(name, 0)
 		return x, ok && err == nil
 	}
-	b := row[c.offset:]
+	column := Column{form: c.form, scale: 1}
 	switch c.form {
-	case 'I':
-		return float64(int16(binary.BigEndian.Uint16(b))), true
-	case 'J':
-		return float64(int32(binary.BigEndian.Uint32(b))), true
-	case 'E':
-		return float64(math.Float32frombits(binary.BigEndian.Uint32(b))), true
-	case 'D':
-		return math.Float64frombits(binary.BigEndian.Uint64(b)), true
+	case 'B', 'I', 'J', 'K':
+		return float64(column.integer(row[c.offset:])), true
+	case 'E', 'D':
+		return column.float(row[c.offset:]), true
 	}
 	return 0, false
 }
 
-// expand decodes d.cell into the quantised d.ints, or into d.values.
+// expand decodes d.cell into the quantised d.stored, or into d.values.
 func (d *tileDecoder) expand(method string, n int, quantised bool) error {
 	raw := d.cell
 	switch method {
 	case "RICE_1", "RICE_ONE":
-		if err := rice(d.ints, d.cell, d.rice.bytes, d.rice.block); err != nil {
+		if err := rice(d.stored, d.cell, d.riceBytes, d.riceBlock); err != nil {
 			return err
 		}
 	case "PLIO_1":
-		if err := plio(d.ints, d.cell); err != nil {
+		if err := plio(d.stored, d.cell); err != nil {
 			return err
 		}
 	case "GZIP_1", "GZIP_2":
@@ -290,9 +295,12 @@ func (d *tileDecoder) expand(method string, n int, quantised bool) error {
 			return fmt.Errorf("expected 1, 2, 4 or 8 bytes a pixel, got %d in all", len(raw))
 		}
 		if method == "GZIP_2" {
+			// All first bytes, then all second bytes, …
 			d.cell = slices.Grow(d.cell[:0], len(raw))[:len(raw)]
-			for i := range raw {
-				d.cell[i%n*each+i/n] = raw[i]
+			for k := range each {
+				for i, b := range raw[k*n:][:n] {
+					d.cell[i*each+k] = b
+				}
 			}
 			raw = d.cell
 		}
@@ -304,13 +312,13 @@ func (d *tileDecoder) expand(method string, n int, quantised bool) error {
 			d.linear(d.values)
 			return nil
 		}
-		decodeInts(d.ints, raw)
+		decodeInts(d.stored, raw)
 	}
 	if !quantised {
 		if d.hdu.bitpix < 0 {
 			return fmt.Errorf("expected a scale (ZSCALE) for floating-point pixels, got none")
 		}
-		d.scaling.ints(d.values, d.ints)
+		d.scaling.ints(d.values, d.stored)
 	}
 	return nil
 }
@@ -332,19 +340,17 @@ func (d *tileDecoder) gunzip(n int) (err error) {
 	return err
 }
 
-// unquantise makes values of the quantised d.ints: (v - r + 0.5) · scale + zero, where r is a
+// unquantise makes values of the quantised d.stored: (v - r + 0.5) · scale + zero, where r is a
 // random number in [0, 1), the same for everybody (standard, section 10.2), or 0.5 without dithering.
 func (d *tileDecoder) unquantise(number int, scale, zero float64) {
 	const zeroValue = -2147483646 // pixels of exactly 0 in SUBTRACTIVE_DITHER_2
+	dithered, zeros := d.dither != "", d.dither == "SUBTRACTIVE_DITHER_2"
 	random := randomNumbers()
-	seed := (number + d.seed - 1) % randoms
-	next := 0
-	if d.dither != "" {
-		next = int(random[seed] * 500)
-	}
-	for i, v := range d.ints {
+	seed := (number + max(d.seed, 1) - 1) % randoms
+	next := int(random[seed] * 500)
+	for i, v := range d.stored {
 		x := float64(v)
-		if d.dither != "" {
+		if dithered {
 			x = x - float64(random[next]) + 0.5
 			if next++; next == randoms {
 				seed = (seed + 1) % randoms
@@ -356,7 +362,7 @@ func (d *tileDecoder) unquantise(number int, scale, zero float64) {
 		switch {
 		case d.hasBlank && v == d.blank:
 			x = math.NaN()
-		case d.dither == "SUBTRACTIVE_DITHER_2" && v == zeroValue:
+		case zeros && v == zeroValue:
 			x = 0
 		}
 		if d.hdu.bitpix == -32 {
