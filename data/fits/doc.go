@@ -30,15 +30,15 @@
 // with and without dithering). Binary tables with columns of the forms L, X, B, I, J, K, A, E
 // and D. Table.Skipped names the columns of other forms.
 //
-// Errors name what is not read: HCOMPRESS_1, ASCII tables, tables compressed in tiles, random
+// Errors name what is rejected: HCOMPRESS_1, ASCII tables, tables compressed in tiles, random
 // groups.
 //
 // # Orientation
 //
 // ReadPlane returns the rows in the order of the file, as astropy does: pixels[y*width+x] is
-// astropy's data[y, x]. Row 0 is the bottom one by FITS' convention, and north is usually up
-// there. So a program that shows an image starts with the last row, as DS9 does; one that
-// compares pixels with astropy, or with a table of pixel positions, has nothing to turn.
+// astropy's data[y, x], and row 0 is the bottom one by FITS' convention. A program that shows an
+// image starts with the last row, as DS9 does. A program that compares pixels with astropy, or
+// looks up a catalogue's positions, uses the order as it is. The package does not choose for them.
 //
 // # Errors
 //

@@ -393,9 +393,9 @@ func TestRandomNumbers(t *testing.T) {
 	}
 }
 
-// Quantised pixels by the formula of the standard, with a tile so long that the random numbers
-// begin again.
-func TestDitherBeginsAgain(t *testing.T) {
+// Quantised pixels by the formula of the standard, with a tile so long that the sequence of random
+// numbers restarts.
+func TestDitherRestarts(t *testing.T) {
 	const n = 30_000
 	values := make([]int64, n)
 	for i := range values {

@@ -47,8 +47,8 @@ func (h *HDU) shape(tile []int) (shape, tiles [3]int, err error) {
 //
 // The values are those of astropy's hdu.data: BZERO + BSCALE · stored, computed in float32 where
 // BITPIX is 8, 16 or -32, and in float64 otherwise. Unsigned integers (BZERO 32768 and the
-// like) are exact; 64-bit ones are rounded to float64. Pixels that are BLANK are NaN, also where
-// astropy leaves them alone, which are a BLANK of 0 and unsigned integers.
+// like) are exact; 64-bit ones are rounded to float64. Pixels that are BLANK are NaN, as the
+// standard says; astropy keeps their values if BLANK is 0 or the integers are unsigned.
 func (h *HDU) ReadPlane(dst []float64, plane int) ([]float64, error) {
 	width, height, planes, err := h.Shape()
 	if err != nil {
