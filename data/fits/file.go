@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -173,10 +174,9 @@ func (h *HDU) readTileAxes() (err error) {
 }
 
 func (h *Header) readBitpix(key string) (int, error) {
-	value, _ := h.Lookup(key)
-	switch value {
-	case int64(8), int64(16), int64(32), int64(64), int64(-32), int64(-64):
-		return int(value.(int64)), nil
+	n, err := h.integer(key, -64, 64, 0)
+	if err == nil && slices.Contains([]int64{8, 16, 32, 64, -32, -64}, n) {
+		return int(n), nil
 	}
 	return 0, h.wrong(key, "8, 16, 32, 64, -32 or -64")
 }

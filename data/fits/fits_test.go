@@ -154,6 +154,15 @@ func TestPlanes(t *testing.T) {
 	}
 }
 
+// Some programs write whole numbers as floating point.
+func TestWholeNumbersAsFloats(t *testing.T) {
+	file := hdu([]byte{0, 7, 255, 0}, "SIMPLE = T", "BITPIX = 16.", "NAXIS = 2.0", "NAXIS1 = 2E0", "NAXIS2 = 1", "BLANK = -256.")
+	got := must[[]float64](t)(readAll(must[*File](t)(openBytes(file)).HDUs[0]))
+	if len(got) != 2 || got[0] != 7 || !math.IsNaN(got[1]) {
+		t.Errorf("%v, expected 7 and NaN", got)
+	}
+}
+
 // What the limit allows is read from a file whose reader fails; the error is not io.EOF.
 func TestReadFails(t *testing.T) {
 	file := imageHDU(8, []int{2, 2}, []byte{1, 2, 3, 4})

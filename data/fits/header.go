@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -164,12 +165,15 @@ func (h *Header) wrong(key, expected string) error {
 	return fmt.Errorf("card %d (byte %d): expected %s, got %q", i/card+1, h.at+int64(i), expected, strings.TrimSpace(string(h.cards[i:i+card])))
 }
 
-// integer returns a whole number from low to high. A card that is not there has the number
-// otherwise, which is an error where it is out of that range.
+// integer returns a whole number from low to high, which some programs write as 7. or 7.0. A card
+// that is not there has the number otherwise, which is an error where it is out of that range.
 func (h *Header) integer(key string, low, high, otherwise int64) (int64, error) {
 	n, is := otherwise, true
 	if value, ok := h.Lookup(key); ok {
 		n, is = value.(int64)
+		if x, isFloat := value.(float64); isFloat && x == math.Trunc(x) && math.Abs(x) < 1<<53 {
+			n, is = int64(x), true
+		}
 	}
 	if !is || n < low || n > high {
 		return 0, h.wrong(key, fmt.Sprintf("a whole number from %d to %d", low, high))
