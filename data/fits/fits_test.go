@@ -470,3 +470,47 @@ func TestFirstTableAndOthers(t *testing.T) {
 		}
 	}
 }
+
+// The eight operations of PLIO_1 by hand, from the standard's table 37, and the short header of old files.
+func TestPLIOByHand(t *testing.T) {
+	const zeros, set, up, down, highs, last, upOne, downOne = 0 << 12, 1 << 12, 2 << 12, 3 << 12, 4 << 12, 5 << 12, 6 << 12, 7 << 12
+	instructions := []uint16{zeros | 2, highs | 2, up | 4, last | 3, set | 5, 1, upOne | 2, downOne | 3, down | 1, highs | 9}
+	want := []int64{0, 0, 1, 1, 0, 0, 5, 4096 + 7, 4096 + 4, 4096 + 3, 4096 + 3}
+	long := append([]uint16{0, 7, 0xffff - 99, uint16(7 + len(instructions)), 0, 0, 0}, instructions...)
+	short := append([]uint16{0, 0, uint16(3 + len(instructions))}, instructions...)
+	for _, words := range [][]uint16{long, short} {
+		got := make([]int64, len(want))
+		if err := plio(got, bigEndian(words)); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v %v, expected %v", got, err, want)
+		}
+	}
+}
+
+// A tile is a row of pixels unless ZTILEn says otherwise, and a column of no bytes is no column.
+func TestTileDefaults(t *testing.T) {
+	cells := [][]byte{gzipped([]byte{1, 2, 3}), gzipped([]byte{4, 5, 6})}
+	file := tileHDU("GZIP_1", 8, [3]int{3, 2, 1}, [3]int{3, 1, 1}, cells)
+	file = bytes.ReplaceAll(file, []byte("ZTILE"), []byte("XTILE"))
+	h := must[*File](t)(openBytes(file)).HDUs[1]
+	if got := must[[]float64](t)(h.ReadPlane(nil, 0)); !slices.Equal(got, []float64{1, 2, 3, 4, 5, 6}) {
+		t.Error(got)
+	}
+	file = bytes.ReplaceAll(file, []byte("'1QB'"), []byte("'0QB'"))
+	if err := readFirst(file); err == nil || !strings.Contains(err.Error(), "expected a column COMPRESSED_DATA of variable length, got none") {
+		t.Error(err)
+	}
+}
+
+// What follows random groups is found.
+func TestAfterRandomGroups(t *testing.T) {
+	groups := hdu(nil, "SIMPLE = T", "BITPIX = 16", "NAXIS = 3", "NAXIS1 = 0", "NAXIS2 = 10", "NAXIS3 = 20", "GROUPS = T", "PCOUNT = 5", "GCOUNT = 3000")
+	data := make([]byte, 3000*2*(5+10*20))
+	groups = append(groups, pad(data, 0)...)
+	image := hdu([]byte{9}, "XTENSION= 'IMAGE'", "BITPIX = 8", "NAXIS = 2", "NAXIS1 = 1", "NAXIS2 = 1", "PCOUNT = 0", "GCOUNT = 1")
+	file := append(groups, image...)
+	f := must[*File](t)(Open(bytes.NewReader(file), int64(len(file)), testLimit))
+	h := must[*HDU](t)(f.First(Image))
+	if got := must[[]float64](t)(h.ReadPlane(nil, 0)); f.HDUs[0].Kind != Groups || h.Index != 1 || got[0] != 9 {
+		t.Errorf("%s, then %s: %v", f.HDUs[0].Kind, h, got)
+	}
+}
