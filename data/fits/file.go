@@ -61,7 +61,7 @@ type HDU struct {
 // tile, a tile's data, a row of a table. What would need a larger one is an error, and nothing is
 // allocated for it.
 func Open(r io.ReaderAt, size, limit int64) (*File, error) {
-	f := &File{r: r, size: size, limit: limit}
+	f := &File{r: r, size: size, limit: min(limit, 1<<50)} // sums with it must not overflow
 	if err := f.expand(); err != nil {
 		return nil, err
 	}
@@ -137,11 +137,11 @@ func (f *File) readHDU(at int64) (*HDU, error) {
 	if h.Axes, err = h.readAxes("NAXIS"); err != nil {
 		return nil, err
 	}
-	bytes, err := h.dataBytes()
+	dataBytes, err := h.dataBytes()
 	if err != nil {
 		return nil, err
 	}
-	h.end = start + bytes
+	h.end = start + dataBytes
 	extension := h.string("XTENSION")
 	switch {
 	case h.Index == 0 && h.bool("GROUPS"):
@@ -152,7 +152,7 @@ func (f *File) readHDU(at int64) (*HDU, error) {
 		h.Kind = ASCIITable
 	case h.Index > 0 && extension != "IMAGE" && extension != "IUEIMAGE":
 		h.Kind = Kind("extension " + strconv.Quote(extension))
-	case bytes == 0:
+	case dataBytes == 0:
 		h.Kind = NoData
 	default:
 		h.Kind = Image

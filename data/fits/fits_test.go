@@ -471,7 +471,7 @@ func TestFirstTableAndOthers(t *testing.T) {
 	}
 }
 
-// The eight operations of PLIO_1 by hand, from the standard's table 37, and the short header of old files.
+// The eight operations of PLIO_1 by hand, from the standard's list, and the short header of old files.
 func TestPLIOByHand(t *testing.T) {
 	const zeros, set, up, down, highs, last, upOne, downOne = 0 << 12, 1 << 12, 2 << 12, 3 << 12, 4 << 12, 5 << 12, 6 << 12, 7 << 12
 	instructions := []uint16{zeros | 2, highs | 2, up | 4, last | 3, set | 5, 1, upOne | 2, downOne | 3, down | 1, highs | 9}

@@ -51,7 +51,7 @@ func readAt(r io.ReaderAt, b []byte, at int64) error {
 	switch {
 	case n == len(b):
 		return nil
-	case err == nil || err == io.EOF: //nolint:errorlint // io.ReaderAt returns io.EOF itself
+	case err == nil || err == io.EOF:
 		err = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("read %d bytes at byte %d: %w", len(b), at, err)

@@ -258,7 +258,7 @@ func (d *tileDecoder) number(name string, row []byte) (x float64, ok bool) {
 	c, ok := d.columns[name]
 	if !ok {
 		_, ok = d.hdu.Lookup(name)
-		x, err := d.hdu.Header.number(name, 0)
+		x, err := d.hdu.number(name, 0)
 		return x, ok && err == nil
 	}
 	column := Column{form: c.form, scale: 1}
@@ -318,7 +318,7 @@ func (d *tileDecoder) expand(method string, n int, quantised bool) error {
 		if d.hdu.bitpix < 0 {
 			return fmt.Errorf("expected a scale (ZSCALE) for floating-point pixels, got none")
 		}
-		d.scaling.ints(d.values, d.stored)
+		d.ints(d.values, d.stored)
 	}
 	return nil
 }
