@@ -93,13 +93,15 @@ func (h *HDU) readPlain(dst []float64, first int64, s *scaling) error {
 		if err := readAt(h.file.r, b, at); err != nil {
 			return err
 		}
-		if h.bitpix < 0 {
+		switch {
+		case h.bitpix < 0:
 			decodeFloats(dst[:n], b)
-		} else {
+			s.linear(dst[:n])
+		case s.hasBlank || s.unsigned64: // which need the integers
 			decodeInts(ints[:n], b)
 			s.ints(dst[:n], ints[:n])
-		}
-		if h.bitpix < 0 {
+		default:
+			decodeInts(dst[:n], b)
 			s.linear(dst[:n])
 		}
 		dst = dst[n:]
@@ -110,23 +112,23 @@ func (h *HDU) readPlain(dst []float64, first int64, s *scaling) error {
 
 // decodeInts decodes big-endian integers of len(b)/len(dst) bytes; those of one byte are
 // unsigned.
-func decodeInts(dst []int64, b []byte) {
+func decodeInts[T int64 | float64](dst []T, b []byte) {
 	switch len(b) / max(1, len(dst)) {
 	case 1:
 		for i := range dst {
-			dst[i] = int64(b[i])
+			dst[i] = T(b[i])
 		}
 	case 2:
 		for i := range dst {
-			dst[i] = int64(int16(binary.BigEndian.Uint16(b[2*i:])))
+			dst[i] = T(int16(binary.BigEndian.Uint16(b[2*i:])))
 		}
 	case 4:
 		for i := range dst {
-			dst[i] = int64(int32(binary.BigEndian.Uint32(b[4*i:])))
+			dst[i] = T(int32(binary.BigEndian.Uint32(b[4*i:])))
 		}
 	case 8:
 		for i := range dst {
-			dst[i] = int64(binary.BigEndian.Uint64(b[8*i:]))
+			dst[i] = T(int64(binary.BigEndian.Uint64(b[8*i:])))
 		}
 	}
 }
