@@ -255,7 +255,7 @@ def main():
         return
     with open(sys.argv[1]) as f:
         question = json.load(f)
-    files = question["files"] or make(question["make"], 23)
+    files = make(question["make"], 23) if question["make"] else question["files"] or []
     with open(question["values"], "wb") as out:
         read_files = [read(path, out) for path in files]
     speed = [{"path": path, "seconds": seconds(bitpix, size, path)} for bitpix, size, path in question["time"] or []]

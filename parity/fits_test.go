@@ -20,7 +20,7 @@ import (
 
 // fitsQuestion and fitsAnswer are what fits.py reads and prints.
 type fitsQuestion struct {
-	Make   string   `json:"make"`   // a folder for files of all kinds, if there are no Files
+	Make   string   `json:"make"`   // a folder for files of all kinds, which are read in place of Files
 	Files  []string `json:"files"`  // to read
 	Values string   `json:"values"` // where the pixels go: float64, little-endian
 	Time   [][3]any `json:"time"`   // BITPIX, size, path: images to write, and to read for a while
@@ -199,7 +199,7 @@ func compareTable(t *testing.T, hdu *fits.HDU, want []fitsColumn) {
 // fails for no time.
 func TestFITSSpeed(t *testing.T) {
 	folder := t.TempDir()
-	question := fitsQuestion{Files: []string{}, Make: folder, Values: filepath.Join(folder, "values")}
+	question := fitsQuestion{Values: filepath.Join(folder, "values")}
 	for _, c := range [][2]int{{-32, 64}, {16, 2048}} {
 		question.Time = append(question.Time, [3]any{c[0], c[1], filepath.Join(folder, strconv.Itoa(c[1])+"px.fits")})
 	}

@@ -170,7 +170,7 @@ func sameCell(table *TableReader, row, column int, want string) error {
 	case bool:
 		same = strings.ToLower(want) == text && strconv.FormatBool(v) == text
 	case string:
-		return same2(row, column, v == want && text == want, text, want)
+		same = v == want && text == want
 	case int64, uint64:
 		same = text == want
 		if x, err := strconv.ParseFloat(want, 64); strings.HasPrefix(strings.TrimPrefix(want, "-"), "0x") {
@@ -186,10 +186,6 @@ func sameCell(table *TableReader, row, column int, want string) error {
 		parsed, err3 := strconv.ParseFloat(text, bits)
 		same = err == nil && err2 == nil && err3 == nil && sameBits(number, x) && sameBits(parsed, x)
 	}
-	return same2(row, column, same, text, want)
-}
-
-func same2(row, column int, same bool, text, want string) error {
 	if !same {
 		return fmt.Errorf("row %d, column %d: %q, expected %q", row, column, text, want)
 	}
