@@ -17,7 +17,7 @@ var imports = []struct{ name, may string }{
 	{"internal/ahead", ""},
 	{"internal/kernels", ""},
 	{"internal/durable", "internal/usage"},
-	{"labels", ""},
+	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
 	{"data/table", ""},

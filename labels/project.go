@@ -13,23 +13,24 @@ import (
 const SumTolerance = 1e-3
 
 // CheckSums reports the first question whose answers do not sum to the sum of its
-// Parents, or to 1, to within tolerance (SumTolerance is the usual one). fractions is
-// float32 [Width].
-func (s *Schema) CheckSums(fractions []float32, tolerance float64) error {
-	if len(fractions) != s.Width() {
-		return fmt.Errorf("check sum rules: expected %d fractions, got %d", s.Width(), len(fractions))
+// Parents, or to 1, to within tolerance (SumTolerance is the usual one). In a row of counts that
+// is the first question with more votes than the answers that lead to it; fewer are allowed,
+// because volunteers stop when they like. row is float32 [Width].
+func (s *Schema) CheckSums(row []float32, tolerance float64) error {
+	if len(row) != s.Width() {
+		return fmt.Errorf("check sum rules: expected %d %s, got %d", s.Width(), s.Values(), len(row))
+	}
+	if s.Values() == Counts {
+		return s.checkVotes(row)
 	}
 	for i := range s.definition.Questions {
 		q := &s.definition.Questions[i]
-		sum := 0.0
-		for _, v := range fractions[q.First : q.First+len(q.Answers)] {
-			sum += float64(v)
-		}
+		sum := s.Votes(row, i)
 		// Written so that a NaN fails.
-		if want := s.total(fractions, i); !(math.Abs(sum-want) <= tolerance) {
+		if want := s.total(row, i); !(math.Abs(sum-want) <= tolerance) {
 			name := "1"
 			if len(q.Parents()) > 0 {
-				name = strings.Join(q.After, " + ")
+				name = names(q.After)
 			}
 			return fmt.Errorf("the answers of question %d sum to %.6g: expected %.6g (%s) to within %g", q.Number, sum, want, name, tolerance)
 		}
@@ -37,9 +38,13 @@ func (s *Schema) CheckSums(fractions []float32, tolerance float64) error {
 	return nil
 }
 
+// names lists columns that are added up.
+func names(columns []string) string { return strings.Join(columns, " + ") }
+
 // Project changes a row of predicted fractions, float32 [Width], in place into one that
 // satisfies the sum rules of CheckSums: the answers of each question are divided by
-// their sum and multiplied by the sum, already projected, of its Parents. Values below 0
+// their sum and multiplied by the sum, already projected, of its Parents. Predictions of counts
+// are fractions of those who were asked: their answers sum to 1. Values below 0
 // and NaN count as 0. If no answer of a question is above 0, all get the same share. A
 // row of another length and an infinite value are errors, and the row is then as it was.
 func (s *Schema) Project(row []float32) error {

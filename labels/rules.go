@@ -4,22 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"galaxy/internal/usage"
 )
 
 // A Class is a set of galaxies on which the volunteers agree: those that reach all of
 // its thresholds, and none of the classes before it.
 type Class struct {
-	Name string `json:"name"`
+	Name string `json:"name" toml:"name"`
 	// AtLeast are the thresholds along the path of the class. The last is on the
 	// answer that ends it: of predictions, which reach thresholds only if they are
 	// sure, the class whose last column is the largest is taken.
-	AtLeast []Threshold `json:"at_least"`
+	AtLeast []Threshold `json:"at_least" toml:"at_least"`
 }
 
-// A Threshold is the least fraction that a column must have.
+// A Threshold is the least fraction that a column must have: of counts, of those who answered
+// its question.
 type Threshold struct {
-	Column   string  `json:"column"`
-	Fraction float32 `json:"fraction"` // above 0, up to 1
+	Column   string  `json:"column" toml:"column"`
+	Fraction float32 `json:"fraction" toml:"fraction"` // above 0, up to 1
 }
 
 const (
@@ -45,14 +48,11 @@ type least struct {
 // derive makes the schema of the definition's classes.
 func (s *Schema) derive() error {
 	c := &Schema{source: s, definition: Definition{Name: classesName}}
-	c.classes, s.classes = c, c
+	c.classes, s.classes, c.predicted = c, c, c
 	for _, class := range s.definition.Classes {
 		r, err := s.rule(class)
 		if err == nil && (class.Name == "" || class.Name == Unclear || slices.Contains(c.columns, class.Name)) {
 			err = fmt.Errorf("expected a name that no other class has, and not %q", Unclear)
-		}
-		if err == nil && len(c.rules) > 0 && s.of[s.questionOf(r.last)] != s.of[s.questionOf(c.rules[0].last)] {
-			err = fmt.Errorf("%s and %s, which end the paths of classes, are fractions of different volunteers: expected columns that can be compared", s.columns[r.last], s.columns[c.rules[0].last])
 		}
 		if err != nil {
 			return fmt.Errorf("class %q: %w", class.Name, err)
@@ -67,7 +67,7 @@ func (s *Schema) derive() error {
 	}
 	q := Question{Text: "Which class is it?", Number: 1}
 	for _, name := range c.columns {
-		q.Answers = append(q.Answers, Answer{Name: name, Text: name})
+		q.Answers, c.question = append(q.Answers, Answer{Name: name, Text: name}), append(c.question, 0)
 	}
 	c.definition.Questions = []Question{q}
 	c.of, c.asked = []int{everybody}, []asked{{}}
@@ -80,7 +80,7 @@ func (s *Schema) rule(class Class) (r rule, err error) {
 	}
 	for _, t := range class.AtLeast {
 		if r.last = slices.Index(s.columns, t.Column); r.last < 0 {
-			return r, fmt.Errorf("there is no column %q", t.Column)
+			return r, fmt.Errorf("there is no column %q: did you mean %s?", t.Column, usage.Nearest(t.Column, s.columns))
 		}
 		if !(t.Fraction > 0 && t.Fraction <= 1) {
 			return r, fmt.Errorf("threshold %v of %s: expected 0 < fraction ≤ 1", t.Fraction, t.Column)
@@ -95,7 +95,8 @@ func (s *Schema) rule(class Class) (r rule, err error) {
 // no rules. The classes of a schema of classes are itself.
 func (s *Schema) Classes() *Schema { return s.classes }
 
-// Derived reports whether s is a schema of classes; otherwise it is one of vote fractions.
+// Derived reports whether s is a schema of classes that Classes returned; otherwise it is one
+// of fractions or counts.
 func (s *Schema) Derived() bool { return s.source != nil }
 
 // Source returns the schema whose rows Has, Label and ClassOf take: s itself unless it is
@@ -108,11 +109,19 @@ func (s *Schema) Source() *Schema {
 }
 
 // ClassOf returns the first class whose thresholds a row reaches, an index into the
-// columns of Classes, or NoClass. fractions is a row of Source.
-func (s *Schema) ClassOf(fractions []float32) int {
+// columns of Classes, or NoClass. row is one of Source. An answer to a question that nobody
+// answered reaches no threshold.
+func (s *Schema) ClassOf(row []float32) int {
+	source := s.Source()
+	value := func(column int) float32 {
+		if source.Values() == Counts {
+			return float32(float64(row[column]) / source.Votes(row, source.question[column]))
+		}
+		return row[column]
+	}
 	return slices.IndexFunc(s.classes.rules, func(r rule) bool {
 		// Written so that a NaN reaches nothing.
-		return !slices.ContainsFunc(r.atLeast, func(t least) bool { return !(fractions[t.column] >= t.fraction) })
+		return !slices.ContainsFunc(r.atLeast, func(t least) bool { return !(value(t.column) >= t.fraction) })
 	})
 }
 
@@ -124,29 +133,64 @@ func (s *Schema) ClassName(class int) string {
 	return s.classes.columns[class]
 }
 
-// LastColumns returns for each class the column of Source that ends its path. They
-// are fractions of the same volunteers, so that predictions of them can be compared.
-func (s *Schema) LastColumns() []int {
-	var last []int
-	for _, r := range s.classes.rules {
-		last = append(last, r.last)
+// ClassScores fills dst, float32 [number of classes], with what stands for each class in a row of
+// predictions, so that the largest is the class that is predicted: of a schema of classes the row itself,
+// and otherwise the fraction of all volunteers (OfAll) in the column that ends the class's path.
+// predictions is a row of s, and of fractions.
+func (s *Schema) ClassScores(dst, predictions []float32) {
+	if s.Derived() {
+		copy(dst, predictions)
+		return
 	}
-	return last
+	rules := s.classes.rules
+	of := func(r rule) int { return s.of[s.question[r.last]] }
+	var volunteers []float64
+	if slices.ContainsFunc(rules, func(r rule) bool { return of(r) != everybody }) {
+		volunteers = s.volunteers(predictions, len(s.of))
+	}
+	for k, r := range rules {
+		dst[k] = predictions[r.last]
+		if i := of(r); i != everybody {
+			dst[k] *= float32(volunteers[i])
+		}
+	}
 }
 
-// Has reports whether a galaxy has a label of s: every galaxy has fractions, and some have
-// a class. fractions is a row of Source.
-func (s *Schema) Has(fractions []float32) bool {
-	return !s.Derived() || s.ClassOf(fractions) != NoClass
+// Has reports whether a galaxy has a label of s: every galaxy has fractions or counts, and some
+// have a class. row is one of Source.
+func (s *Schema) Has(row []float32) bool {
+	return !s.Derived() || s.ClassOf(row) != NoClass
 }
 
-// Label fills dst, float32 [Width], with the label of a galaxy that has one: its
-// fractions, or 1 for its class and 0 for the others. fractions is a row of Source.
-func (s *Schema) Label(dst, fractions []float32) {
+// Label fills dst, float32 [Width], with the label of a galaxy that has one: its row
+// as it is, or 1 for its class and 0 for the others. row is one of Source.
+func (s *Schema) Label(dst, row []float32) {
 	if !s.Derived() {
-		copy(dst, fractions)
+		copy(dst, row)
 		return
 	}
 	clear(dst)
-	dst[s.ClassOf(fractions)] = 1
+	dst[s.ClassOf(row)] = 1
+}
+
+// FromClasses returns the schema of a catalogue that has one class for each galaxy: a question
+// whose answers are the names, each a column and a class. A galaxy's row is 1 for its class and 0
+// for the others.
+//
+// That is a row of fractions of one volunteer, so it is a schema of Fractions and no third kind
+// of values. A softmax over the one question with cross-entropy is the usual loss of a
+// classifier, and the tree head has that. RMSE, the constant predictor and calibration are what
+// they are for fractions; the rules of the classes (at least half) give the scores by class. As
+// counts, with N = 1, the same numbers would only promise a spread of votes that one vote
+// does not have.
+//
+// Fewer than two names, an empty one, one that comes twice and "unclear", the name of no class,
+// are errors.
+func FromClasses(names []string) (*Schema, error) {
+	d := Definition{Name: "classes", Questions: []Question{{Text: "Which class is it?"}}}
+	for _, name := range names {
+		d.Questions[0].Answers = append(d.Questions[0].Answers, Answer{Name: name, Text: name})
+		d.Classes = append(d.Classes, Class{name, []Threshold{{name, 0.5}}})
+	}
+	return New(d)
 }

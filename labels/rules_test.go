@@ -2,6 +2,7 @@ package labels_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"galaxy/labels"
@@ -42,10 +43,20 @@ func TestSmallClasses(t *testing.T) {
 	if got := classes.Columns(); !slices.Equal(got, []string{"loner", "blade"}) {
 		t.Errorf("classes are %q", got)
 	}
-	if got := small.LastColumns(); !slices.Equal(got, []int{7, 3}) {
-		t.Errorf("last columns are %v", got)
+	scores := make([]float32, 2)
+	if small.ClassScores(scores, []float32{0, 1, 2, 3, 4, 5, 6, 7}); !slices.Equal(scores, []float32{7, 3}) {
+		t.Errorf("the classes' columns are %v", scores)
 	}
-	row := []float32{0.5, 0.5, 0, 0.5, 0, 0, 0, 0.5}
+	if classes.ClassScores(scores, []float32{0.75, 0.25}); !slices.Equal(scores, []float32{0.75, 0.25}) {
+		t.Errorf("predictions of classes are %v", scores)
+	}
+	// Fractions of those who were asked are compared as fractions of all: edge-on is asked of a
+	// quarter, and alone of 3/4 + 1/4 · 1/8.
+	row := []float32{0.75, 0.25, 0, 0.875, 0.125, 0, 0.5, 0.5}
+	if counts.Predicted().ClassScores(scores, row); !slices.Equal(scores, []float32{0.390625, 0.21875}) {
+		t.Errorf("the classes' columns of conditional fractions are %v", scores)
+	}
+	row = []float32{0.5, 0.5, 0, 0.5, 0, 0, 0, 0.5}
 	if got := small.ClassOf(row); got != 0 {
 		t.Errorf("a galaxy of both classes is %v", small.ClassName(got))
 	}
@@ -55,6 +66,58 @@ func TestSmallClasses(t *testing.T) {
 	}
 	if classes.Classes() != classes || classes.Source() != small || !classes.Derived() || small.Derived() {
 		t.Error("the classes are not derived from their schema")
+	}
+}
+
+// Thresholds on counts are on fractions of those who answered the question.
+func TestClassesOfCounts(t *testing.T) {
+	for _, c := range []struct {
+		row  []float32
+		want string
+	}{
+		{[]float32{4, 6, 0, 3, 3, 1, 4, 5}, "loner"}, // 5 of 10, at the threshold
+		{[]float32{4, 6, 0, 3, 3, 1, 5, 5}, "blade"}, // 6 of 10 and 3 of 6
+		{[]float32{4, 6, 0, 2, 3, 1, 5, 5}, "unclear"},
+		{[]float32{0, 6, 0, 0, 0, 0, 0, 0}, "unclear"}, // nobody answered
+	} {
+		if got := counts.ClassName(counts.ClassOf(c.row)); got != c.want {
+			t.Errorf("%v is %v, expected %s", c.row, got, c.want)
+		}
+		if k := counts.ClassOf(c.row); k >= 0 {
+			label := make([]float32, 2)
+			if counts.Classes().Label(label, c.row); label[k] != 1 || label[1-k] != 0 {
+				t.Errorf("%v has the label %v", c.row, label)
+			}
+		}
+	}
+}
+
+// A schema of plain classes is a question, and each answer is a class.
+func TestFromClasses(t *testing.T) {
+	s, err := labels.FromClasses([]string{"spiral", "elliptical", "ring, bright"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, name := range s.Columns() {
+		row := make([]float32, 3)
+		row[k] = 1
+		if err := s.CheckSums(row, 0); err != nil || s.ClassOf(row) != k || s.ClassName(k) != name || s.Reached(row, 0) != 1 {
+			t.Errorf("%s: class %v (%v)", name, s.ClassName(s.ClassOf(row)), err)
+		}
+	}
+	if s.ClassOf(make([]float32, 3)) != labels.NoClass || s.Classes().Width() != 3 || s.Predicted() != s {
+		t.Error("a galaxy without a class has one")
+	}
+	for want, names := range map[string][]string{
+		"0 answers: expected at least 2":                          nil,
+		"1 answers: expected at least 2":                          {"a"},
+		`column "a": expected a name that no other column has`:    {"a", "b", "a"},
+		`column "": expected a name that no other column has`:     {"a", ""},
+		`expected a name that no other class has, and not "uncle`: {"a", "unclear"},
+	} {
+		if _, err := labels.FromClasses(names); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, expected an error with %q", names, err, want)
+		}
 	}
 }
 

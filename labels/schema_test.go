@@ -2,6 +2,7 @@ package labels_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -35,24 +36,28 @@ func TestNewRefuses(t *testing.T) {
 		{"one answer", func(d *labels.Definition) { d.Questions[1].Answers = d.Questions[1].Answers[:1] }, "question 2: 1 answers: expected at least 2"},
 		{"no column name", func(d *labels.Definition) { d.Questions[1].Answers[0].Name = "" }, `question 2: column ""`},
 		{"a name twice", func(d *labels.Definition) { d.Questions[1].Answers[0].Name = "smooth" }, `question 2: column "smooth": expected a name that no other column has`},
-		{"after nothing known", func(d *labels.Definition) { d.Questions[1].After[0] = "x" }, `question 2: it is asked after "x"`},
-		{"after itself", func(d *labels.Definition) { d.Questions[1].After[0] = "edge-on" }, `asked after "edge-on": expected different columns of earlier questions`},
-		{"after one twice", func(d *labels.Definition) { d.Questions[2].After[1] = "smooth" }, `asked after "smooth": expected different`},
+		{"values of another kind", func(d *labels.Definition) { d.Values = "votes" }, `its values are "votes": expected fractions or counts`},
+		{"after nothing known", func(d *labels.Definition) { d.Questions[1].After[0] = "feature" }, `question 2: it is asked after "feature": there is no such column: did you mean featured?`},
+		{"after itself", func(d *labels.Definition) { d.Questions[1].After[0] = "edge-on" }, `asked after "edge-on", an answer to question 2: expected an answer to an earlier question`},
+		{"in a circle", func(d *labels.Definition) { d.Questions[1].After[0] = "alone" }, `question 2: it is asked after "alone", an answer to question 3: expected an answer to an earlier question`},
+		{"after one twice", func(d *labels.Definition) { d.Questions[2].After[1] = "smooth" }, `asked after "smooth" twice: expected different`},
+		{"a total that is an answer", func(d *labels.Definition) { d.Questions[1].Total = "alone" }, `question 2: total "alone": expected a name`},
+		{"a total twice", func(d *labels.Definition) { d.Questions[0].Total, d.Questions[1].Total = "n", "n" }, `question 2: total "n": expected a name`},
+		{"too many columns", func(d *labels.Definition) {
+			for i := range 4096 {
+				d.Questions[0].Answers = append(d.Questions[0].Answers, labels.Answer{Name: fmt.Sprint(i)})
+			}
+		}, "question 1: expected at most 4096 answers"},
 		{"of asked, after none", func(d *labels.Definition) { d.Questions[0].OfAsked = true }, "leave of_asked out"},
-		{"of asked, after two questions", func(d *labels.Definition) { d.Questions[2].OfAsked = true }, "question 3: its columns are fractions of those who are asked it: expected After to be answers of one question"},
 		{"of different volunteers", func(d *labels.Definition) { d.Questions[1].OfAsked = true }, "question 3: it is asked after smooth and face-on, which are fractions of different volunteers"},
 		{"a class without name", func(d *labels.Definition) { d.Classes[0].Name = "" }, `class ""`},
 		{"a class called unclear", func(d *labels.Definition) { d.Classes[0].Name = "unclear" }, `not "unclear"`},
 		{"a class twice", func(d *labels.Definition) { d.Classes[1].Name = "loner" }, `class "loner": expected a name that no other class has`},
 		{"one class", func(d *labels.Definition) { d.Classes = d.Classes[:1] }, "one class, loner: expected none or several"},
 		{"a class of all", func(d *labels.Definition) { d.Classes[1].AtLeast = nil }, `class "blade": expected at least one threshold`},
-		{"a class of no column", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Column = "x" }, `class "blade": there is no column "x"`},
+		{"a class of no column", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Column = "x" }, `class "blade": there is no column "x": did you mean`},
 		{"a threshold above 1", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Fraction = 1.5 }, "threshold 1.5 of featured"},
 		{"a threshold of NaN", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Fraction = float32(math.NaN()) }, "threshold NaN of featured"},
-		{"classes that cannot be compared", func(d *labels.Definition) {
-			d.Questions[2].After = []string{"smooth", "featured"}
-			d.Questions[2].OfAsked = true
-		}, `class "blade": edge-on and alone, which end the paths of classes, are fractions of different volunteers`},
 	} {
 		d := definition()
 		test.change(&d)
@@ -88,12 +93,25 @@ func TestOfAskedTwice(t *testing.T) {
 	if err := s.CheckSums(row, 1e-6); err != nil {
 		t.Error(err)
 	}
+	of := make([]float32, len(row))
+	if s.OfAll(of, row); !slices.Equal(of, []float32{0.5, 0.5, 0.375, 0.125, 0.0625, 0.0625, 0.03125, 0.03125}) {
+		t.Errorf("fractions of all are %v", of)
+	}
+	// Asked after answers to two questions: half, and a quarter of the other half.
+	row = []float32{0.5, 0.5, 0, 0.75, 0.25, 0.5, 0.25, 0.25}
+	if got := counts.Predicted().Reached(row, 2); got != 0.625 {
+		t.Errorf("question 3 is reached by %v, expected 0.625", got)
+	}
 }
 
 // A schema written to a file and read again is the same, down to what New works out.
 func TestJSON(t *testing.T) {
 	row := labelstest.Rows(small, 1, 3)
-	for _, s := range labelstest.Schemas() {
+	all := []*labels.Schema{small, counts}
+	for _, b := range labels.Builtin() {
+		all = append(all, b.Schema)
+	}
+	for _, s := range all {
 		text, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
@@ -135,6 +153,9 @@ func TestOmitted(t *testing.T) {
 			t.Errorf("%s is written (%v)", text, err)
 		}
 	}
+	if text, err := json.Marshal(file{counts}); err != nil || !strings.HasPrefix(string(text), `{"schema":{"name":"small","values":"counts"`) {
+		t.Errorf("%s is written (%v)", text, err)
+	}
 	if text, err := json.Marshal(file{small}); err != nil || !strings.HasPrefix(string(text), `{"schema":{"name":"small"`) {
 		t.Errorf("%s is written (%v)", text, err)
 	}
@@ -147,7 +168,7 @@ func TestEqual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if other.Equal(small) || other.Classes().Equal(small.Classes()) || small.Equal(small.Classes()) || small.Classes().Equal(small) || small.Equal(nil) || zoo.Equal(small) {
+	if other.Equal(small) || other.Classes().Equal(small.Classes()) || small.Equal(small.Classes()) || small.Classes().Equal(small) || small.Equal(nil) || zoo.Equal(small) || counts.Equal(small) {
 		t.Error("different schemas are equal")
 	}
 }
@@ -163,8 +184,7 @@ func TestSchemaIsItsOwn(t *testing.T) {
 	q := s.Questions()
 	q[0].Answers[0].Name, q[2].After[0], q[2].AfterColumns[0] = "x", "x", 7
 	s.Columns()[0] = "x"
-	s.LastColumns()[0] = 0
-	if !s.Equal(small) || !slices.Equal(s.Columns(), small.Columns()) || !slices.Equal(s.LastColumns(), small.LastColumns()) {
+	if !s.Equal(small) || !slices.Equal(s.Columns(), small.Columns()) {
 		t.Error("a caller has changed it")
 	}
 }
@@ -189,7 +209,7 @@ func TestLargest(t *testing.T) {
 
 // Whatever a file holds, there is a schema that can be used or an error.
 func FuzzUnmarshal(f *testing.F) {
-	for _, s := range labelstest.Schemas() {
+	for _, s := range append(labelstest.Schemas(), counts) {
 		text, err := json.Marshal(s)
 		if err != nil {
 			f.Fatal(err)
@@ -201,6 +221,13 @@ func FuzzUnmarshal(f *testing.F) {
 		if json.Unmarshal(text, s) != nil {
 			return
 		}
+		use(t, s)
+	})
+}
+
+// use calls what takes a row of labels.
+func use(t *testing.T, s *labels.Schema) {
+	for _, s := range []*labels.Schema{s, s.Predicted()} {
 		row := evenRow(s)
 		if err := s.Project(row); err != nil {
 			t.Error(err)
@@ -211,5 +238,8 @@ func FuzzUnmarshal(f *testing.F) {
 		if s.Classes().Has(row) {
 			s.Classes().Label(make([]float32, s.Classes().Width()), row)
 		}
-	})
+		s.ClassScores(make([]float32, s.Classes().Width()), row)
+		s.Conditional(slices.Clone(row), row)
+		s.OfAll(row, row)
+	}
 }

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
-	"github.com/xrash/smetrics"
 
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/train"
 )
 
@@ -110,15 +110,13 @@ func tomlText(x any) (string, error) {
 
 // nearest is the name of the setting that is most like name.
 func nearest(name string) string {
-	return slices.MaxFunc(settings, func(a, b setting) int {
-		likeness := func(s setting) float64 {
-			if !s.inPlan() {
-				return 0
-			}
-			return smetrics.JaroWinkler(strings.ReplaceAll(strings.ToLower(name), "_", "-"), s.name, 0.7, 4)
+	var names []string
+	for i := range settings {
+		if settings[i].inPlan() {
+			names = append(names, settings[i].name)
 		}
-		return int(1e6 * (likeness(a) - likeness(b)))
-	}).name
+	}
+	return usage.Nearest(strings.ReplaceAll(name, "_", "-"), names)
 }
 
 // printed reports whether the setting is one that c's run has: of a length, the one that is given.

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/xrash/smetrics"
 )
 
 // Error is a mistake in the user's settings. Nothing was started.
@@ -164,4 +166,16 @@ func OneOf[T ~string](names []T) string {
 		text.WriteString(string(name))
 	}
 	return text.String()
+}
+
+// Nearest returns the one of names that is most like a misspelt name, "" if there are none.
+func Nearest(name string, names []string) string {
+	like := func(s string) float64 { return smetrics.JaroWinkler(strings.ToLower(name), strings.ToLower(s), 0.7, 4) }
+	best := ""
+	for _, s := range names {
+		if best == "" || like(s) > like(best) {
+			best = s
+		}
+	}
+	return best
 }

@@ -15,7 +15,12 @@ import (
 // questions.
 func Small() *labels.Schema { return small }
 
-var small = func() *labels.Schema {
+// SmallCounts returns the same questions as Small, with rows of counts.
+func SmallCounts() *labels.Schema { return smallCounts }
+
+var small, smallCounts = define(labels.Fractions), define(labels.Counts)
+
+func define(values labels.Values) *labels.Schema {
 	answers := func(names string) (all []labels.Answer) {
 		for _, name := range strings.Fields(names) {
 			all = append(all, labels.Answer{Name: name, Text: strings.ReplaceAll(name, "-", " ")})
@@ -23,7 +28,7 @@ var small = func() *labels.Schema {
 		return all
 	}
 	s, err := labels.New(labels.Definition{
-		Name: "small",
+		Name: "small", Values: values,
 		Questions: []labels.Question{
 			{Text: "What is it?", Answers: answers("smooth featured artifact")},
 			{Text: "Is it seen edge-on?", Answers: answers("edge-on face-on"), After: []string{"featured"}},
@@ -38,17 +43,24 @@ var small = func() *labels.Schema {
 		panic(err)
 	}
 	return s
-}()
+}
 
-// Schemas are the built-in ones and Small: what a test of code that takes a schema ranges
-// over.
-func Schemas() []*labels.Schema { return append(labels.Builtin(), Small()) }
+// Schemas are one that is built in and Small, both of fractions: what a test of code that takes
+// such a schema ranges over.
+func Schemas() []*labels.Schema { return []*labels.Schema{labels.GalaxyZoo(), Small()} }
 
-// Rows returns n rows of vote fractions that satisfy the schema's sum rules, float32
-// [n, Width], always the same ones for a seed. Some of them have a class.
+// Rows returns n rows of labels that satisfy the schema's rules, float32 [n, Width], always the
+// same ones for a seed. Some of them have a class. Counts are of 5 to 80 volunteers, of whom
+// some leave early.
 func Rows(s *labels.Schema, n int, seed uint64) []float32 {
 	random := rand.New(rand.NewPCG(seed, seed))
 	rows := make([]float32, n*s.Width())
+	if s.Values() == labels.Counts {
+		for row := range slices.Chunk(rows, s.Width()) {
+			vote(s, row, random)
+		}
+		return rows
+	}
 	for i := range rows {
 		// Most fractions are small, as in a catalogue.
 		rows[i] = float32(random.ExpFloat64())
@@ -60,4 +72,28 @@ func Rows(s *labels.Schema, n int, seed uint64) []float32 {
 		}
 	}
 	return rows
+}
+
+// vote fills a row of counts.
+func vote(s *labels.Schema, row []float32, random *rand.Rand) {
+	volunteers := 5 + random.IntN(76)
+	for _, q := range s.Questions() {
+		asked := volunteers
+		if len(q.After) > 0 {
+			asked = 0
+		}
+		for _, column := range q.AfterColumns {
+			asked += int(row[column])
+		}
+		favourite := random.IntN(len(q.Answers))
+		for range asked {
+			switch {
+			case random.IntN(20) == 0: // leaves
+			case random.IntN(3) > 0:
+				row[q.First+favourite]++
+			default:
+				row[q.First+random.IntN(len(q.Answers))]++
+			}
+		}
+	}
 }

@@ -11,20 +11,13 @@ type target struct {
 	width  int
 	// questions is nil for classes, which have no metrics by question.
 	questions []labels.Question
-	// classes are the names of the classes; deciding holds each class's column. The
-	// predicted class is the one with the largest deciding column.
-	classes  []string
-	deciding []int
+	classes   []string // their names
 }
 
 func newTarget(schema *labels.Schema) *target {
 	t := &target{schema: schema, width: schema.Width(), classes: schema.Classes().Columns()}
-	if schema.Derived() {
-		for j := range t.classes {
-			t.deciding = append(t.deciding, j)
-		}
-	} else {
-		t.questions, t.deciding = schema.Questions(), schema.LastColumns()
+	if !schema.Derived() {
+		t.questions = schema.Questions()
 	}
 	return t
 }
@@ -36,10 +29,13 @@ type choices struct {
 	// class is the clean class, or none; confidence is its fraction of their sum.
 	class      int
 	confidence float64
+	scores     []float32 // of the classes: labels.Schema.ClassScores
 }
 
-// newChoices returns choices with room for every question.
-func (t *target) newChoices() choices { return choices{question: make([]int, len(t.questions))} }
+// newChoices returns choices with room for every question and class.
+func (t *target) newChoices() choices {
+	return choices{question: make([]int, len(t.questions)), scores: make([]float32, len(t.classes))}
+}
 
 // readTruth fills in the choices of a row of labels.
 func (t *target) readTruth(c *choices, row []float32) {
@@ -49,8 +45,8 @@ func (t *target) readTruth(c *choices, row []float32) {
 	}
 }
 
-// readAnswer fills in the choices of a row of predictions. Its class is the one whose deciding
-// column is the largest.
+// readAnswer fills in the choices of a row of predictions. Its class is the one with the largest
+// score.
 func (t *target) readAnswer(c *choices, row []float32) {
 	c.column = labels.Largest(row)
 	for i := range t.questions {
@@ -59,8 +55,8 @@ func (t *target) readAnswer(c *choices, row []float32) {
 	}
 	c.class = none
 	sum, largest := 0.0, float32(0)
-	for k, column := range t.deciding {
-		v := row[column]
+	t.schema.ClassScores(c.scores, row)
+	for k, v := range c.scores {
 		if c.class == none || v > largest {
 			c.class, largest = k, v
 		}
@@ -69,6 +65,6 @@ func (t *target) readAnswer(c *choices, row []float32) {
 	if sum > 0 {
 		c.confidence = max(float64(largest), 0) / sum
 	} else {
-		c.confidence = 1 / float64(len(t.deciding))
+		c.confidence = 1 / float64(len(c.scores))
 	}
 }

@@ -40,7 +40,7 @@
 // labels.GalaxyZoo has five. They are computed on the examples that have a clean
 // class (Schema.ClassOf of the labels). The predicted class is the class with the
 // largest deciding column, the column that ends the class's path
-// (Schema.LastColumns): in labels.GalaxyZoo 7.1 round, 7.2 in between, 7.3 cigar, 2.1
+// (Schema.ClassScores): in labels.GalaxyZoo 7.1 round, 7.2 in between, 7.3 cigar, 2.1
 // edge-on, 4.1 spiral. Each column is the fraction of all volunteers who followed the
 // path to that answer, so they can be compared. On the votes themselves the rule is
 // always right: if a class's thresholds are reached, at least half of the volunteers

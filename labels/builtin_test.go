@@ -10,7 +10,52 @@ import (
 	"galaxy/labels/labelstest"
 )
 
-var zoo, small = labels.GalaxyZoo(), labelstest.Small()
+var zoo, small, counts = labels.GalaxyZoo(), labelstest.Small(), labelstest.SmallCounts()
+
+// The campaigns have the questions and answers of the public metadata: so many of each, and
+// where they begin.
+func TestBuiltin(t *testing.T) {
+	var got []string
+	for _, b := range labels.Builtin() {
+		s := b.Schema
+		got = append(got, fmt.Sprintf("%s %v %d %d %s", b.Key, s.Values(), len(s.Questions()), s.Width(), s.Columns()[0]))
+		if named, ok := labels.Named(b.Key); !ok || named.Schema != s {
+			t.Errorf("%s is not found by its key", b.Key)
+		}
+		if len(b.About) < 20 || !strings.HasPrefix(b.Text, "# "+b.About+"\n") {
+			t.Errorf("%s is about %q", b.Key, b.About)
+		}
+		if read, err := labels.Read(strings.NewReader(b.Text)); err != nil || !read.Equal(s) {
+			t.Errorf("%s is read as another schema (%v)", b.Key, err)
+		}
+		for _, q := range s.Questions() {
+			if q.Text == "" || slices.ContainsFunc(q.Answers, func(a labels.Answer) bool { return a.Text == "" }) {
+				t.Errorf("%s: question %d lacks a text", b.Key, q.Number)
+			}
+		}
+	}
+	want := []string{
+		"candels counts 11 32 smooth-or-featured-candels_smooth",
+		"challenge fractions 11 37 Class1.1",
+		"cosmic-dawn counts 13 45 smooth-or-featured-cd_smooth",
+		"decals-dr12 counts 10 30 smooth-or-featured-dr12_smooth",
+		"decals-dr5 counts 10 34 smooth-or-featured-dr5_smooth",
+		"decals-dr8 counts 10 34 smooth-or-featured-dr8_smooth",
+		"desi counts 10 34 smooth-or-featured_smooth",
+		"euclid counts 13 46 smooth-or-featured-euclid_smooth",
+		"gz2 counts 10 30 smooth-or-featured-gz2_smooth",
+		"hubble counts 12 34 smooth-or-featured-hubble_smooth",
+		"jwst counts 12 39 smooth-or-featured-jwst_smooth",
+		"rings counts 1 2 ring_yes",
+		"ukidss counts 10 30 smooth-or-featured-ukidss_smooth",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("built in are\n%s\nexpected\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if _, ok := labels.Named("gz3"); ok {
+		t.Error("gz3 is built in")
+	}
+}
 
 func TestGalaxyZoo(t *testing.T) {
 	want := "Class1.1,Class1.2,Class1.3,Class2.1,Class2.2,Class3.1,Class3.2,Class4.1,Class4.2," +
@@ -54,12 +99,13 @@ func TestGalaxyZoo(t *testing.T) {
 	if got := zoo.Classes().Columns(); !slices.Equal(got, []string{"round", "in-between", "cigar", "edge-on", "spiral"}) {
 		t.Errorf("classes are %q", got)
 	}
-	var last []string
-	for _, column := range zoo.LastColumns() {
-		last = append(last, zoo.Columns()[column])
+	// What stands for the classes.
+	scores, row := make([]float32, 5), make([]float32, zoo.Width())
+	for i := range row {
+		row[i] = float32(i)
 	}
-	if want := []string{"Class7.1", "Class7.2", "Class7.3", "Class2.1", "Class4.1"}; !slices.Equal(last, want) {
-		t.Errorf("columns that stand for the classes are %q, want %q", last, want)
+	if zoo.ClassScores(scores, row); !slices.Equal(scores, []float32{15, 16, 17, 3, 7}) { // 7.1, 7.2, 7.3, 2.1 and 4.1
+		t.Errorf("the classes' columns are %v", scores)
 	}
 }
 
