@@ -143,7 +143,7 @@ func (c *Cache) readExamples(name string) error {
 	c.keys = make([]int64, n)
 	c.sums = make([]uint64, n)
 	c.labels = make([]float32, n*width)
-	columns := c.Schema().Columns()
+	columns, values := c.Schema().Columns(), c.Schema().Values()
 	for i := range n {
 		r := b[i*record : (i+1)*record]
 		c.keys[i] = int64(binary.LittleEndian.Uint64(r[recordID:]))
@@ -158,8 +158,8 @@ func (c *Cache) readExamples(name string) error {
 		c.indices[s], c.indices[All] = append(c.indices[s], i), append(c.indices[All], i)
 		for j := range width {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(r[recordLabels+4*j:]))
-			if !(v >= 0 && v <= 1) {
-				return fmt.Errorf("galaxy %d: %s is %v; expected 0 to 1; %w", c.keys[i], columns[j], v, errAgain)
+			if !values.Holds(v) {
+				return fmt.Errorf("galaxy %d: %s is %v; expected a number %s; %w", c.keys[i], columns[j], v, values.Range(), errAgain)
 			}
 			c.labels[i*width+j] = v
 		}
@@ -260,7 +260,7 @@ func (c *Cache) ID(i int) ID {
 // Schema returns what the columns of the labels are.
 func (c *Cache) Schema() *labels.Schema { return c.manifest.Schema }
 
-// Labels returns the vote fractions of example i, float32 [Schema.Width], a view not to
+// Labels returns the vote fractions or counts of example i, float32 [Schema.Width], a view not to
 // be changed.
 func (c *Cache) Labels(i int) []float32 {
 	width := c.Schema().Width()

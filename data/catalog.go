@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"path"
 	"strings"
 
@@ -15,10 +14,6 @@ import (
 )
 
 const (
-	// rangeTolerance is how far outside [0, 1] rounding may push a fraction.
-	// Within it values are moved to the border.
-	rangeTolerance = 1e-5
-
 	// IDColumn is the name of the column of ids in Kaggle's tables, and the default elsewhere.
 	IDColumn = "GalaxyID"
 )
@@ -30,12 +25,12 @@ type Catalog struct {
 	IDs    []ID     // in file order, each once
 	Images []string // paths of their images below the folder, or in the zip; nil without a column of them
 	Schema *labels.Schema
-	Labels []float32 // [len(IDs), Schema.Width()] vote fractions in [0, 1]
+	Labels []float32 // [len(IDs), Schema.Width()] vote fractions in [0, 1], or counts
 
 	checksum uint64 // xxh3 of the table's bytes
 }
 
-// Row returns the vote fractions of IDs[i], a view.
+// Row returns the labels of IDs[i], a view.
 func (c *Catalog) Row(i int) []float32 {
 	width := c.Schema.Width()
 	return c.Labels[i*width : (i+1)*width : (i+1)*width]
@@ -131,6 +126,7 @@ type catalogReader struct {
 	table    *table.Table
 	columns  []string // of the labels
 	labels   int      // index of their first cell
+	totals   []int    // questions that have one; the cells follow the labels
 	id, path int      // indices of cells, or -1
 }
 
@@ -153,8 +149,14 @@ func newCatalogReader(t *table.Table, schema *labels.Schema, keys KeyColumns) (c
 		return r, usage.Errorf("%w; name the column of ids with {id_column}, or the column of the images' paths with {path_column}", err)
 	}
 	r.labels = len(names)
-	if err := t.Select(append(names, r.columns...)...); err != nil {
-		return r, fmt.Errorf("%w; the labels must have the columns of the %v", err, schema)
+	names = append(names, r.columns...)
+	for i, q := range schema.Questions() {
+		if q.Total != "" {
+			r.totals, names = append(r.totals, i), append(names, q.Total)
+		}
+	}
+	if err := t.Select(names...); err != nil {
+		return r, fmt.Errorf("%w; the labels must have the columns of the schema %v (galaxy schema infer shows those of a table)", err, schema)
 	}
 	return r, nil
 }
@@ -182,13 +184,22 @@ func (r catalogReader) add(c *Catalog) (ID, error) {
 	for i, column := range r.columns {
 		v, err := r.table.Number(r.labels + i)
 		if err != nil {
-			return "", fmt.Errorf("galaxy %s: %w from 0 to 1", id, err)
+			return "", fmt.Errorf("galaxy %s: %w %s", id, err, c.Schema.Values().Range())
 		}
-		// Written so that a NaN fails.
-		if !(v >= -rangeTolerance && v <= 1+rangeTolerance) {
-			return "", fmt.Errorf("galaxy %s: %s is %v; a vote fraction lies from 0 to 1: correct the row or delete it", id, column, v)
+		label, err := c.Schema.Value(v)
+		if err != nil {
+			return "", fmt.Errorf("galaxy %s: %s is %v; %w", id, column, v, err)
 		}
-		c.Labels = append(c.Labels, float32(math.Max(0, math.Min(1, v))))
+		c.Labels = append(c.Labels, label)
+	}
+	for k, question := range r.totals {
+		total, err := r.table.Number(r.labels + len(r.columns) + k)
+		if err == nil {
+			err = c.Schema.CheckTotal(c.Row(len(c.IDs)-1), question, total)
+		}
+		if err != nil {
+			return "", fmt.Errorf("galaxy %s: %w; correct the row or delete it", id, err)
+		}
 	}
 	return ID(id), nil
 }

@@ -10,12 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"galaxy/labels"
-	"galaxy/labels/labelstest"
 )
 
 func TestReadCatalog(t *testing.T) {
-	for _, schema := range labelstest.Schemas() {
-		t.Run(schema.Name(), func(t *testing.T) { testReadCatalog(t, schema) })
+	for _, schema := range schemas() {
+		t.Run(schema.Name()+" "+schema.Values().String(), func(t *testing.T) { testReadCatalog(t, schema) })
 	}
 }
 

@@ -119,8 +119,14 @@ type source struct {
 // on the schema both.
 var zoo, small = labels.GalaxyZoo(), labelstest.Small()
 
+// schemas are what tests of code that takes a schema range over.
+func schemas() []*labels.Schema { return append(labelstest.Schemas(), labelstest.SmallCounts()) }
+
 // labelsOf makes a row that obeys the sum rules and belongs to no other id.
 func labelsOf(schema *labels.Schema, id int64) []float32 {
+	if schema.Values() == labels.Counts {
+		return labelstest.Rows(schema, 1, uint64(id))
+	}
 	row := make([]float32, schema.Width())
 	for _, q := range schema.Questions() {
 		left := 1.0

@@ -16,7 +16,6 @@ import (
 	"pgregory.net/rapid"
 
 	"galaxy/labels"
-	"galaxy/labels/labelstest"
 )
 
 // copyOf keeps what a batch holds beyond the next call of Next.
@@ -76,8 +75,8 @@ func sameBatch(t interface {
 // From any position on the stream is the same, and the one that the comments
 // promise.
 func TestLoaderResumesAnywhere(t *testing.T) {
-	for _, schema := range labelstest.Schemas() {
-		t.Run(schema.Name(), func(t *testing.T) { testLoaderResumesAnywhere(t, schema) })
+	for _, schema := range schemas() {
+		t.Run(schema.Name()+" "+schema.Values().String(), func(t *testing.T) { testLoaderResumesAnywhere(t, schema) })
 	}
 }
 

@@ -52,7 +52,7 @@ type Manifest struct {
 
 	ChannelMean [3]float64 `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
 	ChannelStd  [3]float64 `json:"channel_std"`  // population standard deviation, same scale
-	ColumnMeans []float64  `json:"column_means"` // mean vote fractions of the train split, by column: the constant predictor
+	ColumnMeans []float64  `json:"column_means"` // mean labels of the train split, by column: of fractions, the constant predictor
 
 	Broken           []Broken `json:"broken"`             // skipped images, by ascending id
 	ImagesWithoutRow int      `json:"images_without_row"` // skipped, by permission (AllowMissing)

@@ -124,7 +124,7 @@ func (c *PrepareConfig) Validate() error {
 //   - an image that the machine failed to read (ErrUnread);
 //   - no good image at all, or no image of the train split;
 //   - unless AllowMissing, an image without a row or a row without an image;
-//   - labels that all break the sum rules of the schema, because these are not labels.
+//   - labels that all break the rules of the schema (Schema.CheckSums), because these are not labels.
 //     Single rows that break them are kept and counted in the manifest.
 func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manifest, error) {
 	if decoder == nil {
@@ -290,7 +290,7 @@ func (p *preparer) match() error {
 	return p.checkLabels()
 }
 
-// checkLabels returns an error for labels that cannot be vote fractions, such as a benchmark
+// checkLabels returns an error for labels that cannot be votes, such as a benchmark
 // file with the right ids and columns. Single rows may break the rules.
 func (p *preparer) checkLabels() error {
 	var first error
@@ -302,6 +302,10 @@ func (p *preparer) checkLabels() error {
 		if first == nil {
 			first = fmt.Errorf("galaxy %s: %w", p.catalog.IDs[row], err)
 		}
+	}
+	if p.config.Schema.Values() == labels.Counts {
+		return fmt.Errorf("%s does not hold the votes of the schema %v: all of its %s with an image contradict it (%w); correct what its questions are asked after (galaxy schema check names the rows)",
+			p.catalog.Path, p.config.Schema, count(len(p.todo), "row"), first)
 	}
 	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission",
 		p.catalog.Path, count(len(p.todo), "row"), first)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,8 +60,8 @@ func onlyEntries(t *testing.T, dir string, want ...string) {
 }
 
 func TestPrepareWhole(t *testing.T) {
-	for _, schema := range labelstest.Schemas() {
-		t.Run(schema.Name(), func(t *testing.T) { testPrepareWhole(t, schema) })
+	for _, schema := range schemas() {
+		t.Run(schema.Name()+" "+schema.Values().String(), func(t *testing.T) { testPrepareWhole(t, schema) })
 	}
 }
 
@@ -490,6 +491,47 @@ func TestPrepareCountsSumRuleBreaks(t *testing.T) {
 	if m.SumRuleBreaks != 1 {
 		t.Errorf("%d rows break the sum rules, want 1", m.SumRuleBreaks)
 	}
+}
+
+// Counts are stored as they are, and checked as counts.
+func TestPrepareCounts(t *testing.T) {
+	schema := labelstest.SmallCounts()
+	s := sourceOf(t, schema, 20)
+	text, err := os.ReadFile(s.labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	write := func(change func(fields []string)) PrepareConfig {
+		changed := slices.Clone(lines)
+		for i := range changed[1:] {
+			fields := strings.Split(changed[i+1], ",")
+			change(fields)
+			changed[i+1] = strings.Join(fields, ",")
+		}
+		writeFile(t, s.labels, []byte(strings.Join(changed, "\n")))
+		return s.config(filepath.Join(t.TempDir(), "cache"))
+	}
+	few := write(func(fields []string) {
+		if fields[0] == strconv.FormatInt(s.ids[3], 10) {
+			fields[4] = "1000" // edge-on, where fewer than that saw features
+		}
+	})
+	m, err := Prepare(context.Background(), few, hashDecoder{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.SumRuleBreaks != 1 || m.Schema.Values() != labels.Counts {
+		t.Errorf("%d rows contradict the schema, expected 1; values are %v", m.SumRuleBreaks, m.Schema.Values())
+	}
+	_, err = Prepare(context.Background(), write(func(fields []string) { fields[4] = "1000" }), hashDecoder{})
+	wantError(t, err, s.labels, "20 rows", "question 2 has", "galaxy schema check")
+	for _, wrong := range []string{"18.5", "-1", "NaN", "1e30"} {
+		_, err = Prepare(context.Background(), write(func(fields []string) { fields[2] = wrong }), hashDecoder{})
+		wantError(t, err, s.labels, "line 2: galaxy ", "featured is ", "a count of votes is a whole number")
+	}
+	_, err = Prepare(context.Background(), write(func(fields []string) { fields[2] = "" }), hashDecoder{})
+	wantError(t, err, s.labels, "line 2: galaxy ", `featured is ""; expected a whole number of votes`)
 }
 
 // A table with Kaggle's ids and columns that does not hold labels.

@@ -22,7 +22,7 @@ type ClassSummary struct {
 type ColumnSummary struct {
 	Name    string  `json:"name"`    // "Class7.2"
 	Text    string  `json:"text"`    // "in between"
-	Mean    float64 `json:"mean"`    // of the vote fraction
+	Mean    float64 `json:"mean"`    // of the labels
 	Std     float64 `json:"std"`     // its population standard deviation
 	Largest int     `json:"largest"` // examples of which it is the largest of all columns
 }

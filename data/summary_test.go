@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"galaxy/labels"
-	"galaxy/labels/labelstest"
 )
 
 // The published classes of the real sample, worked out by others.
@@ -54,8 +53,8 @@ func TestCleanClassOfRealSample(t *testing.T) {
 }
 
 func TestSummary(t *testing.T) {
-	for _, schema := range labelstest.Schemas() {
-		t.Run(schema.Name(), func(t *testing.T) { testSummary(t, schema) })
+	for _, schema := range schemas() {
+		t.Run(schema.Name()+" "+schema.Values().String(), func(t *testing.T) { testSummary(t, schema) })
 	}
 }
 

@@ -34,18 +34,26 @@ func (v Values) String() string {
 	return string(v)
 }
 
-// Expected describes one value, for messages.
-func (v Values) Expected() string {
+// Range describes the numbers for messages, after "expected a number".
+func (v Values) Range() string {
 	if v == Counts {
-		return "a whole number of votes"
+		return "of votes, 0 or more and whole"
 	}
-	return "a number from 0 to 1"
+	return "from 0 to 1"
 }
 
 var (
 	errFraction = errors.New("a vote fraction lies from 0 to 1: correct the row or delete it")
 	errCount    = fmt.Errorf("a count of votes is a whole number from 0 to %d: correct the row or delete it, or use columns of unweighted votes", maxCount)
 )
+
+// Holds reports whether a row can hold x: a fraction from 0 to 1, or a whole number up to 2²⁴.
+func (v Values) Holds(x float32) bool {
+	if v == Counts {
+		return x >= 0 && x <= maxCount && x == float32(int32(x))
+	}
+	return x >= 0 && x <= 1
+}
 
 // Value returns v, read from a table, as a row of the schema holds it. A fraction that rounding
 // has pushed out of [0, 1] by up to 1e-5 is moved to the border. Anything else that is no

@@ -41,6 +41,9 @@ func TestValue(t *testing.T) {
 		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%v of %v: %v, %v; expected %v, %s", c.schema.Values(), c.in, got, err, c.want, c.err)
 		}
+		if values := c.schema.Values(); !values.Holds(got) || err != nil && values.Holds(float32(c.in)) && c.in != 1<<24+1 { // which float32 rounds
+			t.Errorf("whether a row of %v can hold %v and %v", values, got, c.in)
+		}
 	}
 }
 
