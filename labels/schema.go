@@ -141,10 +141,8 @@ func (s *Schema) build() error {
 	}
 	s.predicted = s
 	if d.Values == Counts {
-		fractions := *d
-		fractions.Values = Fractions
 		var err error
-		if s.predicted, err = New(fractions); err != nil {
+		if s.predicted, err = s.With(Fractions); err != nil {
 			return err
 		}
 	}
@@ -236,6 +234,14 @@ func (s *Schema) Name() string { return s.definition.Name }
 
 // Values returns the kind of number that the schema's rows hold.
 func (s *Schema) Values() Values { return s.definition.Values }
+
+// With returns the schema of the same questions with rows of other values. A schema of fractions
+// that is made of one of counts has fractions of those who were asked.
+func (s *Schema) With(values Values) (*Schema, error) {
+	d := s.definition
+	d.Values = values
+	return New(d)
+}
 
 // String returns Name.
 func (s *Schema) String() string { return s.Name() }

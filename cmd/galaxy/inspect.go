@@ -102,7 +102,11 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, s
 		}
 	}
 
-	fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, labels.SumTolerance)
+	if m.Schema.Values() == labels.Counts {
+		fmt.Fprintf(w, "\n%d rows %s\n", m.SumRuleBreaks, brokenRule(m.Schema))
+	} else {
+		fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, labels.SumTolerance)
+	}
 	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
 	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
 	printBroken(w, m.Broken, dir)

@@ -161,21 +161,16 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		Version:              galaxyVersion + " (TensorFlow " + session.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
-			synthCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(), doctorCommand(), healthCommand(),
+			synthCommand(), schemaCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), predictCommand(), exportCommand(), doctorCommand(), healthCommand(),
 		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
 	}
 	app.OnUsageError = onUsageError
 	for _, c := range app.Commands {
-		c.OnUsageError = onUsageError
-		c.HideHelpCommand = true
-		c.Before = before
-		c.Flags = append(c.Flags,
-			&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; everything else goes to stderr"},
-			&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"})
-		for _, f := range c.Flags {
-			addVariable(f, "GALAXY_"+strings.ToUpper(c.Name+"_"+strings.ReplaceAll(f.Names()[0], "-", "_")))
+		finish(c, c.Name, before)
+		for _, sub := range c.Subcommands {
+			finish(sub, c.Name+"_"+sub.Name, before)
 		}
 	}
 	app.Action = func(c *cli.Context) error {
@@ -185,6 +180,22 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		return cli.ShowAppHelp(c)
 	}
 	return app
+}
+
+// finish adds what all commands have. name is for environment variables.
+func finish(c *cli.Command, name string, before cli.BeforeFunc) {
+	c.OnUsageError = onUsageError
+	c.HideHelpCommand = true
+	if c.Subcommands != nil {
+		return // which have the rest
+	}
+	c.Before = before
+	c.Flags = append(c.Flags,
+		&cli.BoolFlag{Name: "json", EnvVars: []string{"GALAXY_JSON"}, Usage: "print the result as one JSON object on stdout; everything else goes to stderr"},
+		&cli.BoolFlag{Name: "verbose", EnvVars: []string{"GALAXY_VERBOSE"}, Usage: "show TensorFlow's own log as well"})
+	for _, f := range c.Flags {
+		addVariable(f, "GALAXY_"+strings.ToUpper(name+"_"+strings.ReplaceAll(f.Names()[0], "-", "_")))
+	}
 }
 
 // addVariable lets an environment variable set a flag that the command line does
@@ -226,7 +237,7 @@ func commandPrefix(c *cli.Context) string {
 	if c.Command == nil || c.Command.Name == "" || c.Command.Name == c.App.Name {
 		return ""
 	}
-	return c.Command.Name + " "
+	return strings.TrimPrefix(c.Command.HelpName, c.App.HelpName+" ") + " "
 }
 
 // checkArguments refuses a command without the flags it needs, and words after the flags.

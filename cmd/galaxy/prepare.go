@@ -12,6 +12,7 @@ import (
 	"galaxy/data"
 	"galaxy/graph/images"
 	"galaxy/internal/usage"
+	"galaxy/labels"
 )
 
 // brokenShown is how many broken images are named on the terminal.
@@ -26,6 +27,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
 			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of JPEG files, <id>.jpg of 424×424 unless --path-column names them (Kaggle's outer zip too)"},
+			&cli.StringFlag{Name: "schema", Category: catInput, Usage: "what the columns of the labels are: the `NAME|FILE` of a schema (galaxy schema list); by default the Galaxy Zoo challenge's"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre to keep, in `PX`"},
@@ -45,8 +47,7 @@ type prepared struct {
 	Examples int           `json:"examples"`
 	Counts   data.Counts   `json:"counts"`
 	Broken   []data.Broken `json:"broken"`
-	// Skipped by --allow-missing, and rows whose fractions break the question tree's
-	// sum rules.
+	// Skipped by --allow-missing, and rows that break the rules of the schema.
 	ImagesWithoutRow int     `json:"images_without_row"`
 	RowsWithoutImage int     `json:"rows_without_image"`
 	SumRuleBreaks    int     `json:"sum_rule_breaks"`
@@ -63,6 +64,11 @@ func prepareAction(c *cli.Context) (err error) {
 		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column")},
 		Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
 		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
+	}
+	if name := c.String("schema"); name != "" {
+		if cfg.Schema, _, err = readSchema(name); err != nil {
+			return err
+		}
 	}
 	if err := cfg.Validate(); err != nil {
 		return usage.Error{Err: err}
@@ -86,10 +92,10 @@ func prepareAction(c *cli.Context) (err error) {
 		cfg.Out, m.Size, m.Examples, m.Counts, m.Broken,
 		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, bar.rate(),
 	}
-	return report(c, result, func(w io.Writer) { printPrepared(w, result) })
+	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
 }
 
-func printPrepared(w io.Writer, r prepared) {
+func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	n := r.Counts
 	fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
 		r.Examples, r.Size, r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
@@ -103,12 +109,20 @@ func printPrepared(w io.Writer, r prepared) {
 	}{
 		{r.ImagesWithoutRow, "images left out that have no row"},
 		{r.RowsWithoutImage, "rows left out that have no image"},
-		{r.SumRuleBreaks, "rows kept whose fractions break the question tree's sum rules"},
+		{r.SumRuleBreaks, "rows kept " + brokenRule(s)},
 	} {
 		if q.n > 0 {
 			fmt.Fprintf(w, "%d %s\n", q.n, q.what)
 		}
 	}
+}
+
+// brokenRule describes the rows that Manifest.SumRuleBreaks counts.
+func brokenRule(s *labels.Schema) string {
+	if s.Values() == labels.Counts {
+		return "that have more votes for a question than for the answers that lead to it"
+	}
+	return "whose fractions break the question tree's sum rules"
 }
 
 // printBroken names the broken images of a cache.

@@ -49,7 +49,7 @@ var (
 var sample = sync.OnceValue(func() [][]float64 {
 	rows := make([][]float64, 20_000)
 	for i := range rows {
-		rows[i] = vote(newGalaxy(1, i), newStream(1, i, streamVotes))
+		rows[i] = challenge.vote(newGalaxy(1, i), newStream(1, i, streamVotes))
 	}
 	return rows
 })
@@ -167,7 +167,7 @@ func TestFeaturesFade(t *testing.T) {
 		change(g)
 		const turns = 40
 		for k := range turns {
-			r := vote(g, newStream(9, k, streamVotes))
+			r := challenge.vote(g, newStream(9, k, streamVotes))
 			features += r[q1+1] / turns
 			arms += r[q4] / turns
 		}
@@ -225,7 +225,7 @@ func TestThumbnailsAreNotEnough(t *testing.T) {
 			p := newPainter()
 			for i := first; i < n; i += workers {
 				g := newGalaxy(1, i)
-				y.SetRow(i, vote(g, newStream(1, i, streamVotes)))
+				y.SetRow(i, challenge.vote(g, newStream(1, i, streamVotes)))
 				x.SetRow(i, append(thumbnail(p.paint(g, newStream(1, i, streamSky)), side), 1))
 			}
 		})

@@ -3,6 +3,7 @@ package synth
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +17,17 @@ import (
 
 	"galaxy/data"
 	"galaxy/internal/durable"
+	"galaxy/labels"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// The two names inside a data set's folder, as Kaggle ships them.
+// The names inside a data set's folder, as Kaggle ships them.
 const (
 	ImagesDir  = "images_training_rev1"
 	LabelsFile = "training_solutions_rev1.csv"
+	// SchemaFile is the schema of a data set that is not about labels.GalaxyZoo.
+	SchemaFile = "schema.toml"
 )
 
 // maxCount bounds Config.Count: far above any use, and far below the number
@@ -40,6 +44,9 @@ type Config struct {
 	// Seed selects the data set. Galaxy i depends only on (Seed, i), so a
 	// larger Count adds galaxies and leaves the others unchanged.
 	Seed int64
+	// Schema is what the volunteers are asked; nil is labels.GalaxyZoo. A schema of counts has
+	// their votes as labels.
+	Schema *labels.Schema
 	// Workers is the number of galaxies drawn at the same time; 0 means one
 	// for each processor Go may use. It never changes the result.
 	Workers int
@@ -63,8 +70,9 @@ func (c Config) Validate() error {
 
 // Generate writes a data set of cfg.Count galaxies in Kaggle's layout:
 // cfg.Out/images_training_rev1/<GalaxyID>.jpg (424×424 RGB baseline JPEG) and
-// cfg.Out/training_solutions_rev1.csv (GalaxyID and 37 vote fractions, sorted
-// by GalaxyID).
+// cfg.Out/training_solutions_rev1.csv (GalaxyID and the schema's columns: fractions, or counts of 20 to
+// 80 volunteers; sorted by GalaxyID). Beside them is cfg.Out/schema.toml, unless the schema is
+// labels.GalaxyZoo.
 //
 // Everything is written into a temporary folder next to cfg.Out, which is renamed at
 // the very end. When ctx is cancelled or something fails, the temporary folder is
@@ -82,13 +90,22 @@ func Generate(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		return writeLabels(filepath.Join(dir, LabelsFile), rows)
+		if err := writeLabels(filepath.Join(dir, LabelsFile), cfg.schema(), rows); err != nil || cfg.schema().IsZero() {
+			return err
+		}
+		var text bytes.Buffer
+		if err := labels.Write(&text, cfg.schema()); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, SchemaFile), text.Bytes(), 0o666)
 	})
 	if err != nil {
 		return fmt.Errorf("synthesise galaxies: %w", err)
 	}
 	return nil
 }
+
+func (c Config) schema() *labels.Schema { return cmp.Or(c.Schema, labels.GalaxyZoo()) }
 
 // row is one line of the labels file.
 type row struct {
@@ -107,6 +124,7 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 	var next atomic.Int64
 	var mu sync.Mutex // guards done, and keeps Progress calls apart
 	done := 0
+	asked := newSurvey(cfg.schema())
 	g, drawing := errgroup.WithContext(ctx)
 	for range min(workers, cfg.Count) {
 		g.Go(func() error {
@@ -118,7 +136,7 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 				if i >= cfg.Count {
 					return nil
 				}
-				r, err := drawOne(p, cfg.Seed, i, images)
+				r, err := drawOne(p, asked, cfg.Seed, i, images)
 				if err != nil {
 					return err
 				}
@@ -148,9 +166,9 @@ func imageFile(images string, id int64) string {
 }
 
 // drawOne simulates galaxy i, writes its image and returns its labels.
-func drawOne(p *painter, seed int64, i int, images string) (row, error) {
+func drawOne(p *painter, asked *survey, seed int64, i int, images string) (row, error) {
 	g := newGalaxy(seed, i)
-	r := row{id: galaxyID(seed, i), labels: vote(g, newStream(seed, i, streamVotes))}
+	r := row{id: galaxyID(seed, i), labels: asked.vote(g, newStream(seed, i, streamVotes))}
 	img := p.paint(g, newStream(seed, i, streamSky))
 	p.file.Reset()
 	if err := jpeg.Encode(&p.file, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
@@ -164,7 +182,7 @@ func drawOne(p *painter, seed int64, i int, images string) (row, error) {
 }
 
 // writeLabels writes the rows, sorted by id, as the labels file at path.
-func writeLabels(path string, rows []row) (err error) {
+func writeLabels(path string, schema *labels.Schema, rows []row) (err error) {
 	sort.Slice(rows, func(a, b int) bool { return rows[a].id < rows[b].id })
 	f, err := os.Create(path)
 	if err != nil {
@@ -176,6 +194,11 @@ func writeLabels(path string, rows []row) (err error) {
 		}
 	}()
 	w := bufio.NewWriter(f)
+	// Nine decimals: each sum rule of fractions then holds to a few 1e-9.
+	decimals := 9
+	if schema.Values() == labels.Counts {
+		decimals = 0
+	}
 	var line bytes.Buffer
 	line.WriteString("GalaxyID")
 	for _, c := range schema.Columns() {
@@ -186,8 +209,7 @@ func writeLabels(path string, rows []row) (err error) {
 		line.WriteString(strconv.FormatInt(rows[i].id, 10))
 		for _, v := range rows[i].labels {
 			line.WriteByte(',')
-			// Nine decimals: each sum rule then holds to a few 1e-9.
-			line.WriteString(strconv.FormatFloat(v, 'f', 9, 64))
+			line.WriteString(strconv.FormatFloat(v, 'f', decimals, 64))
 		}
 		line.WriteByte('\n')
 		if _, err := w.Write(line.Bytes()); err != nil {

@@ -319,7 +319,7 @@ func TestAnyGalaxy(t *testing.T) {
 		seed := rapid.Int64().Draw(t, "seed")
 		i := rapid.IntRange(0, maxCount).Draw(t, "i")
 		g := newGalaxy(seed, i)
-		labels := vote(g, newStream(seed, i, streamVotes))
+		labels := challenge.vote(g, newStream(seed, i, streamVotes))
 		checkRow(t, labels)
 		img := p.paint(g, newStream(seed, i, streamSky))
 		if img.Bounds().Dx() != data.ImageSide || img.Bounds().Dy() != data.ImageSide {
@@ -349,7 +349,7 @@ func TestNobodyReachesQuestion6(t *testing.T) {
 	for i := range 200 {
 		g := newGalaxy(1, i)
 		g.spoiled = 3
-		labels := vote(g, newStream(1, i, streamVotes))
+		labels := challenge.vote(g, newStream(1, i, streamVotes))
 		checkRow(t, labels)
 		if labels[2] == 1 {
 			found = true

@@ -2,18 +2,15 @@ package synth
 
 import (
 	"math"
-	"slices"
 
 	"galaxy/labels"
 )
 
 var (
-	// schema is what the volunteers are asked. believe knows each of its questions.
+	// schema is what the volunteers of the challenge are asked. believe knows each of its
+	// questions.
 	schema    = labels.GalaxyZoo()
 	questions = schema.Questions()
-	// walk is the order in which a volunteer comes to the questions, by number. Each is
-	// asked of those who gave one of the answers that it is asked after.
-	walk = []int{1, 2, 9, 3, 4, 10, 11, 5, 7, 6, 8}
 
 	// First columns of the questions, to write beliefs readably.
 	q1, q2, q3, q4, q5 = first(1), first(2), first(3), first(4), first(5)
@@ -195,69 +192,6 @@ func ordered(logits []float64, x float64, centres []float64, width float64) {
 		d := (x - centres[k]) / width
 		logits[k] = -d * d / 2
 	}
-}
-
-// vote asks volunteers the questions of the schema and returns its columns.
-func vote(g *galaxy, s stream) []float64 {
-	l := g.believe()
-	voters := 32 + s.IntN(25)
-	count := make([]float64, schema.Width())
-	given := make([]bool, schema.Width()) // of one volunteer
-	reached6 := 0.0
-	for range voters {
-		eager := s.normal(0, 0.6) // sees features where others do not
-		odd := s.normal(0, 0.7)   // finds many things odd
-		skill := s.in(0.75, 1.25) // sharpens or blurs every judgement
-		slip := s.chance(0.02)    // clicks without looking
-		clear(given)
-		for _, at := range walk {
-			question := &questions[at-1]
-			after := question.AfterColumns
-			if len(after) > 0 && !slices.ContainsFunc(after, func(column int) bool { return given[column] }) {
-				continue
-			}
-			if at == 6 {
-				reached6++
-			}
-			var p [8]float64
-			n := len(question.Answers)
-			for k := range n {
-				x := l[question.First+k] * skill
-				if k == 1 && at == 1 || k == 0 && (at == 3 || at == 4) {
-					x += eager
-				}
-				if k == 0 && at == 6 {
-					x += odd
-				}
-				if slip {
-					x *= 0.2
-				}
-				p[k] = math.Exp(x)
-			}
-			k := choose(p[:n], s.Float64())
-			count[question.First+k]++
-			given[question.First+k] = true
-		}
-	}
-	out := make([]float64, schema.Width())
-	for i := range questions {
-		question := &questions[i]
-		// Kaggle's columns are fractions of everybody, except for questions 6 and
-		// 8, which are fractions of those who came to question 6.
-		of := float64(voters)
-		if question.Number == 6 || question.Number == 8 {
-			of = reached6
-		}
-		for k := range question.Answers {
-			if of > 0 {
-				out[question.First+k] = count[question.First+k] / of
-			}
-		}
-	}
-	if reached6 == 0 {
-		out[q6+1] = 1 // nobody reached question 6
-	}
-	return out
 }
 
 // choose returns the index that the uniform number u picks from weights p.

@@ -75,7 +75,7 @@ func (c Config) given() map[string]float64 {
 }
 
 // Validate checks each field, and that the fields fit together, for labels of a schema of vote
-// fractions. Its errors are usage.Fields.
+// fractions. Its errors are usage.Fields. Of counts only the classes can be predicted.
 func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
@@ -88,6 +88,9 @@ func (c Config) Validate(schema *labels.Schema) error {
 	target := c.Head.Target(schema)
 	if target.Width() == 0 {
 		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("another head, because this one predicts classes, and the label schema %v has none", schema), Try: fmt.Sprintf("use {head=%s}", Independent)}
+	}
+	if target.Values() == labels.Counts {
+		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("labels that are fractions; those of the schema %v are counts of votes, which no loss learns from", schema), Try: fmt.Sprintf("prepare fractions, or, if the schema has classes, use {head=%s}", Five)}
 	}
 	var errs []error
 	if loss.categorical == nil && !independent(head.groups(target)) {

@@ -1,0 +1,171 @@
+package synth
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"galaxy/data"
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
+
+	"gonum.org/v1/gonum/stat"
+	"pgregory.net/rapid"
+)
+
+// surveyed are the schemas that volunteers are asked in tests.
+func surveyed(t interface{ Fatal(...any) }) []*labels.Schema {
+	counts, err := schema.With(labels.Counts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []*labels.Schema{counts, labelstest.Small(), labelstest.SmallCounts(), labelstest.SmallCounts().Predicted()}
+	for _, b := range labels.Builtin() {
+		all = append(all, b.Schema)
+	}
+	return all
+}
+
+// Any galaxy under any schema has labels that satisfy its rules: counts of 20 to 80 volunteers
+// who all answer what they are asked, or fractions.
+func TestAnySurvey(t *testing.T) {
+	var surveys []*survey
+	for _, s := range surveyed(t) {
+		surveys = append(surveys, newSurvey(s))
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		y := rapid.SampledFrom(surveys).Draw(t, "survey")
+		seed, i := rapid.Int64().Draw(t, "seed"), rapid.IntRange(0, maxCount).Draw(t, "i")
+		row := make([]float32, y.schema.Width())
+		for j, v := range y.vote(newGalaxy(seed, i), newStream(seed, i, streamVotes)) {
+			if row[j] = float32(v); !y.schema.Values().Holds(row[j]) {
+				t.Fatalf("column %d is %v", j, v)
+			}
+		}
+		if err := y.schema.CheckSums(row, 1e-6); err != nil {
+			t.Fatal(err)
+		}
+		if y.schema.Values() == labels.Fractions {
+			return
+		}
+		voters := y.schema.Votes(row, 0)
+		if voters < 20 || voters > 80 {
+			t.Errorf("%v volunteers", voters)
+		}
+		for i, q := range y.questions {
+			asked := 0.0
+			for _, column := range q.AfterColumns {
+				asked += float64(row[column])
+			}
+			if len(q.AfterColumns) == 0 {
+				asked = voters
+			}
+			if got := y.schema.Votes(row, i); got != asked {
+				t.Errorf("question %d has %v votes of %v", q.Number, got, asked)
+			}
+		}
+	})
+}
+
+// The campaigns' questions are known by their names, except a few; one with an answer that is
+// not known is unknown as a whole.
+func TestKnownQuestions(t *testing.T) {
+	for _, b := range labels.Builtin() {
+		if b.Schema == schema {
+			continue
+		}
+		for _, q := range b.Schema.Questions() {
+			rare := strings.Contains(q.Answers[0].Name, "symmetrical") ||
+				strings.HasPrefix(q.Answers[0].Name, "problem") || strings.HasPrefix(q.Answers[0].Name, "artifact")
+			var names []string
+			for _, a := range q.Answers {
+				names = append(names, a.Name[strings.LastIndexByte(a.Name, '_')+1:])
+			}
+			question, _, _ := strings.Cut(q.Answers[0].Name, "_")
+			if got := knownOdds(question, names) != nil; got == rare {
+				t.Errorf("%s: question %q is known: %v", b.Key, q.Text, got)
+			}
+		}
+	}
+	if knownOdds("bar", []string{"yes", "perhaps"}) != nil {
+		t.Error("an answer that is not known has odds")
+	}
+	// The challenge's own are known by their texts, except which oddity it is.
+	for i, q := range questions {
+		var texts []string
+		for _, a := range q.Answers {
+			texts = append(texts, a.Text)
+		}
+		odds := knownOdds(q.Text, texts)
+		if (odds == nil) != (q.Number == 8) {
+			t.Errorf("question %d is known: %v", q.Number, odds != nil)
+		}
+		for k, o := range odds {
+			if o.column != questions[i].First+k {
+				t.Errorf("%s is like %s", q.Answers[k].Name, schema.Columns()[o.column])
+			}
+		}
+	}
+}
+
+// A campaign's answers agree with the challenge's about the same galaxies, and an unknown question's
+// differ from galaxy to galaxy.
+func TestSurveysAgree(t *testing.T) {
+	const galaxies = 300
+	gz2, _ := labels.Named("gz2")
+	hubble, _ := labels.Named("hubble")
+	campaign, other := newSurvey(gz2.Schema), newSurvey(hubble.Schema)
+	symmetrical := slices.Index(other.schema.Columns(), "galaxy-symmetrical-hubble_yes")
+	var a, b, odds []float64
+	for i := range galaxies {
+		g := newGalaxy(3, i)
+		row := campaign.vote(g, newStream(3, i, streamVotes))
+		a = append(a, row[0]/(row[0]+row[1]+row[2]))
+		b = append(b, challenge.vote(g, newStream(4, i, streamVotes))[0])
+		l := other.believe(g)
+		odds = append(odds, l[symmetrical]-l[symmetrical+1])
+	}
+	if r := stat.Correlation(a, b, nil); r < 0.9 {
+		t.Errorf("smooth of gz2 and of the challenge have the correlation %.2f", r)
+	}
+	if sd := stat.StdDev(odds, nil); sd < 0.3 || sd > 4 {
+		t.Errorf("the log odds of an unknown question spread by %.2f", sd)
+	}
+}
+
+// A data set of counts has whole numbers and its schema, the same bytes on any number of workers, and
+// can be read.
+func TestGenerateCounts(t *testing.T) {
+	gz2, _ := labels.Named("gz2")
+	first := ""
+	for _, workers := range []int{1, 3} {
+		out := filepath.Join(t.TempDir(), "set")
+		if err := Generate(context.Background(), Config{Out: out, Count: 6, Seed: 5, Workers: workers, Schema: gz2.Schema}); err != nil {
+			t.Fatal(err)
+		}
+		wantEntries(t, out, ImagesDir, SchemaFile, LabelsFile)
+		text, err := os.ReadFile(filepath.Join(out, SchemaFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := labels.Read(strings.NewReader(string(text))); err != nil || !s.Equal(gz2.Schema) {
+			t.Errorf("another schema was written (%v)", err)
+		}
+		catalog, err := data.ReadCatalog(filepath.Join(out, LabelsFile), gz2.Schema)
+		if err != nil || len(catalog.IDs) != 6 {
+			t.Fatal(err)
+		}
+		rows, err := os.ReadFile(filepath.Join(out, LabelsFile))
+		if err != nil || strings.Contains(string(rows), ".") {
+			t.Errorf("a count has a fraction (%v)", err)
+		}
+		if got := fingerprint(t, out); first == "" {
+			first = got
+		} else if got != first {
+			t.Error("3 workers write other bytes than 1")
+		}
+	}
+}
