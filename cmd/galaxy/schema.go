@@ -36,6 +36,8 @@ func schemaCommand() *cli.Command {
 				ArgsUsage: "NAME|FILE",
 				Action:    schemaShow,
 			},
+			schemaCheckCommand(),
+			schemaInferCommand(),
 		},
 		Action: func(c *cli.Context) error {
 			if name := c.Args().First(); name != "" {
