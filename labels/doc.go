@@ -5,23 +5,29 @@
 // a column. From that follow the number of columns, the sum rules, the heads of a
 // network and the scores; no other package knows how many questions there are.
 //
-//	schema := labels.GalaxyZoo()          // the built-in one
+//	schema := labels.GalaxyZoo()          // or Named("gz2"), or Read(file)
 //	err := schema.CheckSums(row, labels.SumTolerance)
 //	err = schema.Project(row)             // makes a prediction satisfy the sum rules
 //	classes := schema.Classes()           // the schema derived from it by rules
 //
 // # Adding a schema
 //
-// Write its Definition in a file of this package, as galaxyzoo.go does; the tests of all
-// packages find it by Builtin. Give it to data.Prepare. The cache's manifest, the run's config.json and the
+// A schema file (docs/schemas.md) is read by Read; one in the folder builtin comes with galaxy.
+// Give the schema to data.Prepare. The cache's manifest, the run's config.json and the
 // SavedModel's metadata then hold it as JSON; files without one are about GalaxyZoo.
 //
 // # Rows
 //
-// A row is float32 [Width]: the fraction of the volunteers who gave each answer, from
-// 0 to 1, already multiplied down the path that leads to the question. The answers of
-// a question sum to the sum of the columns that it is asked after (Question.Parents),
-// or to 1.
+// A row is float32 [Width]. Of Fractions, it holds the fraction of the volunteers who gave each
+// answer, from 0 to 1, already multiplied down the path that leads to the question. The answers
+// of a question sum to the sum of the columns that it is asked after (Question.Parents),
+// or to 1; they always sum to 1 if they are fractions of those who were asked (Question.OfAsked).
+//
+// Of Counts, a row holds the number of volunteers who gave each answer. A question that nobody
+// answered has N = 0 votes: nothing is known of its fractions, which are NaN (Conditional),
+// and it has no weight in a loss or a score. Volunteers may leave before a question, so N may be smaller than
+// the votes for the answers that lead to it, but not larger (CheckSums). A network predicts
+// fractions, also of counts: Predicted is the schema of its outputs.
 //
 // # Classes
 //
@@ -29,6 +35,7 @@
 // their votes. Schema.Classes is a Schema with one question; Schema.Label turns a row
 // of the first into a row of the second, 1 for the galaxy's class and 0 for the others.
 //
-// A Schema never changes and is safe for concurrent use. The package imports no
-// other package of galaxy.
+// FromClasses makes a schema of a catalogue that has a class for each galaxy and no votes.
+//
+// A Schema never changes and is safe for concurrent use.
 package labels

@@ -65,6 +65,20 @@ func ExampleRead() {
 	// unclear
 }
 
+// The example of the documentation is a schema file.
+func TestDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../docs/schemas.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```toml\n")
+	text, _, found := strings.Cut(text, "```")
+	s, err := read(text)
+	if err != nil || !found || s.Classes().Width() != 2 || s.Values() != labels.Counts {
+		t.Errorf("%v (%v) was read from\n%s", s, err, text)
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	for _, c := range []struct{ name, old, now, want string }{
 		{"no TOML", "values = ", "values ", "label schema: toml: line 3"},
