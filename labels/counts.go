@@ -56,15 +56,15 @@ func (v Values) Holds(x float32) bool {
 }
 
 // Value returns v, read from a table, as a row of the schema holds it. A fraction that rounding
-// has pushed out of [0, 1] by up to 1e-5 is moved to the border. Anything else that is no
-// fraction, and a count that is negative, not whole (18.5), not a number or above 2²⁴, is an error. Its text
-// does not hold v, so equal mistakes have equal texts.
+// has pushed out of [0, 1] by up to 1e-5 is moved to the border. Anything else that a row cannot hold is
+// an error: a fraction out of range, a count that is negative, not whole (18.5) or above 2²⁴, NaN. Its
+// text does not hold v, so equal mistakes have equal texts.
 func (s *Schema) Value(v float64) (float32, error) {
 	if s.Values() == Counts {
-		if !(v >= 0 && v <= maxCount && v == math.Trunc(v)) {
-			return 0, errCount
+		if x := float32(v); Counts.Holds(x) && float64(x) == v {
+			return x, nil
 		}
-		return float32(v), nil
+		return 0, errCount
 	}
 	// Written so that a NaN fails.
 	if !(v >= -rangeTolerance && v <= 1+rangeTolerance) {

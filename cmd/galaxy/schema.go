@@ -17,9 +17,6 @@ import (
 	"galaxy/labels"
 )
 
-// maxSchemaFile bounds a schema file; labels.Read has its own bound.
-const maxSchemaFile = 1 << 20
-
 func schemaCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "schema",
@@ -53,7 +50,7 @@ func readSchema(name string) (*labels.Schema, string, error) {
 	if b, ok := labels.Named(name); ok {
 		return b.Schema, b.Text, nil
 	}
-	text, err := durable.ReadFile(name, maxSchemaFile)
+	text, err := durable.ReadFile(name, durable.MaxText)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		var keys []string

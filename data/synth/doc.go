@@ -44,6 +44,9 @@
 // those who reached question 6, which volunteers who see a star or an artifact
 // do not. All eleven sum rules hold to rounding.
 //
+// Asked another schema's questions (survey.go), volunteers answer by the same evidence: a question
+// of a Galaxy Zoo campaign is known by its name, and any other has made-up odds.
+//
 // The numbers in the model are fitted to the real catalogue: means and spreads
 // of the 37 columns, fraction of the largest column, size, brightness, noise and
 // colours of the images. docs/synth.md has the comparison.
