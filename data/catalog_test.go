@@ -205,6 +205,37 @@ func FuzzReadCatalog(f *testing.F) {
 	})
 }
 
+// A column of totals is read if the schema names it, and compared with the answers.
+func TestReadCatalogTotals(t *testing.T) {
+	schema, err := labels.Read(strings.NewReader(`
+name = "rings"
+values = "counts"
+[[questions]]
+text = "Is there a ring?"
+total = "n"
+answers = [{column = "yes", text = "yes"}, {column = "no", text = "no"}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "rings.csv")
+	for _, c := range []struct{ table, want string }{
+		{"GalaxyID,yes,no,n\n1,3,4,7\n2,0,0,5\n", ""},
+		{"GalaxyID,yes,no,n\n1,3,4,7\n2,3,4,6\n", "line 3: galaxy 2: question 1 has the total 6: expected at least 7, the sum of its answers; correct the row"},
+		{"GalaxyID,yes,no,n\n1,3,4,\n", "line 2: galaxy 1: n is \"\"; expected a number"},
+		{"GalaxyID,yes,no\n1,3,4\n", `no column has the name "n"`},
+	} {
+		writeFile(t, path, []byte(c.table))
+		_, err := ReadCatalog(path, schema, KeyColumns{})
+		if c.want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		wantError(t, err, path, c.want)
+	}
+}
+
 // TestReadCatalogKeys is about the columns that name galaxies and images.
 func TestReadCatalogKeys(t *testing.T) {
 	_, cells, _ := strings.Cut(strings.Split(catalogCSV(small, []int64{1}), "\n")[1], ",")

@@ -531,7 +531,7 @@ func TestPrepareCounts(t *testing.T) {
 		wantError(t, err, s.labels, "line 2: galaxy ", "featured is ", "a count of votes is a whole number")
 	}
 	_, err = Prepare(context.Background(), write(func(fields []string) { fields[2] = "" }), hashDecoder{})
-	wantError(t, err, s.labels, "line 2: galaxy ", `featured is ""; expected a whole number of votes`)
+	wantError(t, err, s.labels, "line 2: galaxy ", `featured is ""; expected a number of votes, 0 or more and whole`)
 }
 
 // A table with Kaggle's ids and columns that does not hold labels.

@@ -191,7 +191,7 @@ func (r *checkedSchema) cells(s *labels.Schema, t *tables.Table, row []float32) 
 		} else if v, err = t.Number(j); err != nil {
 			what = "cells that are no numbers"
 		} else if row[j], err = s.Value(v); err != nil {
-			what, err = fmt.Sprintf("numbers that are not %s", s.Values().Expected()), fmt.Errorf("%s is %v", name, v)
+			what, err = fmt.Sprintf("numbers that are no %s", s.Values()), fmt.Errorf("%s is %v", name, v)
 		}
 		if err != nil {
 			r.found(t, what, err, true)
@@ -219,7 +219,7 @@ func (r *checkedSchema) row(s *labels.Schema, t *tables.Table, row []float32, to
 			err = s.CheckTotal(row, i, total)
 		}
 		if err != nil {
-			r.found(t, "totals that contradict their answers", err, false)
+			r.found(t, "totals that contradict their answers", err, true)
 		}
 	}
 	if nothing {

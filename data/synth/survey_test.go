@@ -154,7 +154,7 @@ func TestGenerateCounts(t *testing.T) {
 		if s, err := labels.Read(strings.NewReader(string(text))); err != nil || !s.Equal(gz2.Schema) {
 			t.Errorf("another schema was written (%v)", err)
 		}
-		catalog, err := data.ReadCatalog(filepath.Join(out, LabelsFile), gz2.Schema)
+		catalog, err := data.ReadCatalog(filepath.Join(out, LabelsFile), gz2.Schema, data.KeyColumns{})
 		if err != nil || len(catalog.IDs) != 6 {
 			t.Fatal(err)
 		}
