@@ -87,7 +87,7 @@ func TestReadRefuses(t *testing.T) {
 		{"a text for a number", "0.8", `"most"`, "classes.at_least.fraction"},
 		{"an unknown key", "values =", "valeus =", `there is no key "valeus": did you mean values?`},
 		{"an unknown key of a question", "after =", "afterwards =", `there is no key "questions.afterwards": did you mean after?`},
-		{"an unknown key of an answer", `{column = "merger_no"`, `{collumn = "merger_no"`, `there is no key "questions.answers.collumn": did you mean column?`},
+		{"an unknown key of an answer", `{column = "merger_no"`, `{colum = "merger_no"`, `there is no key "questions.answers.colum": did you mean column?`},
 		{"an unknown key of a class", "at_least = [{column = \"merger", "at_most = [{column = \"merger", `there is no key "classes.at_most": did you mean at_least?`},
 		{"an unknown key of a threshold", "fraction = 0.8", "share = 0.8", `there is no key "classes.at_least.share": did you mean`},
 		{"a key twice", `name = "mergers"`, "name = \"mergers\"\nname = \"x\"", "label schema: toml: line 3"},

@@ -522,6 +522,21 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// No loss learns counts, but the classes that follow from them can be predicted.
+func TestCounts(t *testing.T) {
+	counts := labelstest.SmallCounts()
+	for _, head := range Heads() {
+		_, err := New(Config{Head: head, Loss: CrossEntropy}, counts)
+		if head == Five {
+			if err != nil {
+				t.Error(err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), "expected labels that are fractions; those of the schema small are counts of votes") {
+			t.Errorf("%s head: %v", head, err)
+		}
+	}
+}
+
 func TestRefusesTensors(t *testing.T) {
 	o, err := New(Config{Head: Tree, Loss: CrossEntropy}, zoo)
 	if err != nil {
