@@ -20,7 +20,7 @@ var imports = []struct{ name, may string }{
 	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
-	{"data/table", ""},
+	{"data/table", "data/fits"},
 	{"data", "data/table internal/ahead internal/durable internal/usage labels"},
 	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
 	{"graph/graphtest", ""},

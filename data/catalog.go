@@ -175,7 +175,9 @@ func (r catalogReader) add(c *Catalog) (ID, error) {
 		id, err = r.table.ID(r.id)
 	} else {
 		id = idOfFile(image)
-		err = table.CheckID(id)
+		if err = table.CheckID(id); err != nil {
+			err = fmt.Errorf("the path %q names no galaxy: %w", clip(image), err)
+		}
 	}
 	if err != nil {
 		return "", err
@@ -209,6 +211,9 @@ func (r catalogReader) add(c *Catalog) (ID, error) {
 // from anywhere.
 func imagePath(s string) (string, error) {
 	p := strings.ReplaceAll(strings.TrimSpace(s), `\`, "/")
+	if p == "" {
+		return "", nil // which no image has
+	}
 	if strings.HasPrefix(p, "/") || len(p) > 1 && p[1] == ':' {
 		return "", usage.Errorf("the path %q starts at the root of a disk; expected one below {images}: remove the first part of the paths, or name a column of ids with {id_column} to find images by their names", clip(s))
 	}

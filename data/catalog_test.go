@@ -258,13 +258,13 @@ func TestReadCatalogKeys(t *testing.T) {
 	}{
 		{"ids", ids, []string{"1237648721210769659 a.jpg", "J0004.1+02.0 b.jpg"}, []ID{"1237648721210769659", "J0004.1+02.0"}, nil, nil},
 		{"paths", paths, []string{`1 x\y\J0004.1.jpg`, "2 ./b.jpg", "3 x/../c.d/e"}, []ID{"J0004.1", "b", "e"}, []string{"x/y/J0004.1.jpg", "b.jpg", "c.d/e"}, nil},
-		{"both", both, []string{"1 x/1.jpg", "2 "}, []ID{"1", "2"}, []string{"x/1.jpg", "."}, nil},
+		{"both", both, []string{"1 x/1.jpg", "2 "}, []ID{"1", "2"}, []string{"x/1.jpg", ""}, nil},
 		{"up", both, []string{"1 a.jpg", "2 x/../../b.jpg"}, nil, nil, []string{"line 3", `"x/../../b.jpg" leaves the folder`, "below images"}},
 		{"up as on Windows", both, []string{`1 ..\b.jpg`}, nil, nil, []string{"line 2", "leaves the folder"}},
 		{"absolute", both, []string{"1 /data/a.jpg"}, nil, nil, []string{"line 2", "/data/a.jpg", "root of a disk", "id_column"}},
 		{"drive", both, []string{`1 D:\data\a.jpg`}, nil, nil, []string{"line 2", "root of a disk"}},
 		{"one name twice", paths, []string{"1 a/x.jpg", "2 b/x.jpg"}, nil, nil, []string{"line 3", "two images have the name x", "line 2", "id_column"}},
-		{"no file name", paths, []string{"1 .jpg"}, nil, nil, []string{"line 2", "id is empty"}},
+		{"no file name", paths, []string{"1 .jpg"}, nil, nil, []string{"line 2", `the path ".jpg" names no galaxy`, "id is empty"}},
 		{"no such column", KeyColumns{ID: "objID"}, []string{"1 a"}, nil, nil, []string{"line 1", `did you mean "objid"`, "id_column"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

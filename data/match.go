@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 		key := c.image(row)
 		i, ok := images.Find(key)
 		if !ok {
-			noImage = append(noImage, key)
+			noImage = append(noImage, cmp.Or(key, string(c.IDs[row])))
 			continue
 		}
 		if rows[i] > 0 {

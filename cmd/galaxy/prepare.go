@@ -23,7 +23,7 @@ func prepareCommand() *cli.Command {
 		Name:  "prepare",
 		Usage: "decode, crop and downscale labelled images into a packed cache",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
+			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet, FITS and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
 			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of JPEG files, <id>.jpg of 424×424 unless --path-column names them (Kaggle's outer zip too)"},

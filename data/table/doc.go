@@ -11,11 +11,13 @@
 //     with # are comments. Lines without any cell are skipped.
 //   - Parquet: columns of text, integers, floats and booleans. Other columns (nested ones, bytes
 //     such as images, dates) are listed by Skipped and cannot be read.
+//   - FITS: a binary table, with columns as package fits reads them. If the file has several, the path
+//     goes on with the name or number of one: "catalogue.fits/VOTES".
 //   - Any of these compressed with gzip, bzip2, zstd or lz4, or in a zip. A path may go on inside
 //     of a zip that holds several tables: "votes.zip/votes/gz2.csv".
 //
-// The first line of a text that is not a comment names the columns. If it holds numbers
-// instead, the comment before it is used, as in "# id ra dec", if it has as many names.
+// The first line of a text that is not a comment names the columns. If it has numbers in it, and the
+// comment before it has as many names, as in "# id ra dec", these are the names.
 //
 // # Use
 //
@@ -44,7 +46,7 @@
 // # Limits
 //
 // A row of text has at most MaxRow bytes. A table has at most MaxColumns columns. A compressed file
-// unpacks to at most MaxUnpacked bytes. A compressed Parquet file and a zip in a zip are unpacked to
+// unpacks to at most MaxUnpacked bytes. Compressed Parquet and FITS files, and a zip in a zip, are unpacked to
 // a nameless file in the system's folder for temporary files (TMPDIR) until Close; text is
 // unpacked while it is read.
 package table

@@ -20,6 +20,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
+	"github.com/zeebo/xxh3"
 )
 
 // sampleBytes is how much of a file decides what it is.
@@ -88,6 +89,13 @@ type stream struct {
 	size int64       // if at is set
 }
 
+// checksum returns the xxh3 of a stream that has at.
+func (s stream) checksum() uint64 {
+	h := xxh3.New()
+	_, _ = io.Copy(h, io.NewSectionReader(s.at, 0, s.size)) // a file that cannot be read has failed before
+	return h.Sum64()
+}
+
 // An unpacker opens layer after layer until it has a table.
 type unpacker struct {
 	table  *Table
@@ -141,8 +149,13 @@ func (u *unpacker) layer(s stream) error {
 		return u.layer(stream{r: unpacked{packed, u}})
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")):
 		return u.zip(s)
+	case bytes.HasPrefix(head, []byte("SIMPLE  =")):
+		if s, err = u.seekable(s); err != nil {
+			return err
+		}
+		return u.table.openFITS(s, u.member)
 	case u.member != "":
-		return fmt.Errorf("%s is looked for in it, but it is not a zip", clip(u.member))
+		return fmt.Errorf("%s is looked for in it, but it is neither a zip nor a FITS file", clip(u.member))
 	case bytes.HasPrefix(head, []byte("PAR1")) && bytes.IndexByte(head, 0) >= 0:
 		if s, err = u.seekable(s); err != nil {
 			return err
@@ -260,7 +273,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // Names of tables end with these, the surest first. Of a zip, a table of an earlier row
 // is taken before those of a later one: a list of labels comes with a read-me in .txt.
 var extensions = [][]string{
-	{".csv", ".tsv", ".parquet"},
+	{".csv", ".tsv", ".parquet", ".fits", ".fit"},
 	{".txt", ".dat", ".tab"},
 }
 
@@ -311,7 +324,7 @@ func (u *unpacker) choose(z *zip.Reader) (*zip.File, error) {
 	if len(files) == 0 {
 		return nil, errors.New("the zip holds no files; expected a table, such as a CSV")
 	}
-	return nil, fmt.Errorf("the zip holds no table that could be told by its name (….csv, .tsv, .parquet, .txt, .dat, .tab), but %s", memberNames(files))
+	return nil, fmt.Errorf("the zip holds no table that could be told by its name (….csv, .tsv, .parquet, .fits, .txt, .dat, .tab), but %s", memberNames(files))
 }
 
 // base returns the last element of a member's name. Zips made on Windows may have backslashes
@@ -370,7 +383,6 @@ var signatures = []struct {
 	{0, "SQLite format 3\x00", "an SQLite database", "write the table as CSV: sqlite3 -header -csv FILE 'select * from …'"},
 	{0, "ARROW1\x00\x00", "an Arrow (Feather) file", "write the table as Parquet (pandas: read_feather(…).to_parquet(…))"},
 	{0, "Obj\x01", "an Avro file", "write the table as Parquet or CSV"},
-	{0, "SIMPLE  =", "a FITS file", "write the table as Parquet or CSV"},
 	{0, "\xff\xfe\x00\x00", "text in UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"},
 }
 
@@ -393,7 +405,7 @@ func otherFormat(head []byte, s stream) error {
 		if lastPart(s) {
 			return fmt.Errorf("the file is the last part of a split zip; %s", joinParts)
 		}
-		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like) or Parquet")
+		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like), Parquet or FITS")
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
-	"github.com/zeebo/xxh3"
 )
 
 // blockRows is how many rows of a Parquet file are decoded at a time.
@@ -65,12 +64,7 @@ func (t *Table) openParquet(s stream) (err error) {
 		t.columns = append(t.columns, c.Name())
 		x.columns = append(x.columns, parquetColumn{leaf: c.Index(), kind: k, unsigned: unsigned})
 	}
-	t.rows = x
-	t.checksum = func() uint64 {
-		h := xxh3.New()
-		_, _ = io.Copy(h, io.NewSectionReader(s.at, 0, s.size)) // a file that cannot be read has failed before
-		return h.Sum64()
-	}
+	t.rows, t.checksum = x, s.checksum
 	return nil
 }
 
@@ -226,10 +220,7 @@ func (x *parquetRows) cell(column int) cell {
 	case text:
 		return cell{kind: text, text: string(v.ByteArray())}
 	case boolean:
-		if v.Boolean() {
-			return cell{kind: boolean, i: 1}
-		}
-		return cell{kind: boolean}
+		return truth(v.Boolean())
 	case float:
 		return cell{kind: float, f: v.Double()}
 	case float32s:
@@ -245,8 +236,8 @@ func (x *parquetRows) integer(c *parquetColumn, v *parquet.Value) cell {
 		return cell{kind: integer, i: int64(v.Uint32())}
 	case v.Kind() == parquet.Int32:
 		return cell{kind: integer, i: int64(v.Int32())}
-	case c.unsigned && v.Int64() < 0: // above the largest int64
-		return cell{kind: text, text: fmt.Sprint(v.Uint64())}
+	case c.unsigned:
+		return unsigned(v.Uint64())
 	default:
 		return cell{kind: integer, i: v.Int64()}
 	}

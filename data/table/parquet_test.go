@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -221,25 +222,47 @@ func FuzzParquet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { fuzz(t, dir, body) })
 }
 
-// BenchmarkParquet reads 300,000 rows of 40 columns as numbers: ids, and floats and integers with
-// compression as pandas writes them.
-func BenchmarkParquet(b *testing.B) {
+// BenchmarkRead reads 300,000 rows of 40 columns as numbers: ids, paths and fractions.
+func BenchmarkRead(b *testing.B) {
 	const rows = 300_000
-	fields := []field{{"id", make([]int64, rows)}, {"path", make([]string, rows)}}
+	ids, paths := make([]int64, rows), make([]string, rows)
+	fields := []field{{"id", ids}, {"path", paths}}
+	for i := range rows {
+		ids[i], paths[i] = int64(i), fmt.Sprintf("%d.jpg", i%1000)
+	}
 	for c := range 38 {
-		fields = append(fields, field{fmt.Sprintf("c%d", c), make([]float64, rows)})
-		for i := range rows {
-			fields[0].values.([]int64)[i] = int64(i)
-			fields[1].values.([]string)[i] = fmt.Sprintf("images/%d.jpg", i)
-			fields[2+c].values.([]float64)[i] = float64(i*(c+7)%40) / 40
+		values := make([]float64, rows)
+		for i := range values {
+			values[i] = float64(i*(c+7)%40) / 40
 		}
+		fields = append(fields, field{fmt.Sprintf("c%d", c), values})
 	}
-	path := filepath.Join(b.TempDir(), "x.parquet")
-	if err := os.WriteFile(path, parquetOf(b, fields), 0o666); err != nil {
-		b.Fatal(err)
+	text := func() []byte {
+		var out []byte
+		for _, f := range fields {
+			out = append(append(out, f.name...), ',')
+		}
+		out = out[:len(out)-1]
+		for i := range rows {
+			out = fmt.Appendf(out, "\n%d,%s", ids[i], paths[i])
+			for _, f := range fields[2:] {
+				out = strconv.AppendFloat(append(out, ','), f.values.([]float64)[i], 'g', -1, 64)
+			}
+		}
+		return out
 	}
-	for b.Loop() {
-		readAll(b, path, rows)
+	for format, body := range map[string]func() []byte{
+		"Parquet": func() []byte { return parquetOf(b, fields) }, "FITS": func() []byte { return fitsOf(b, []string{""}, fields) }, "CSV": text,
+	} {
+		b.Run(format, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "labels")
+			if err := os.WriteFile(path, body(), 0o666); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				readAll(b, path, rows)
+			}
+		})
 	}
 }
 

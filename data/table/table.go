@@ -74,6 +74,21 @@ const (
 	boolean  // i is 0 or 1
 )
 
+// unsigned returns a number as a cell: as text above the largest int64.
+func unsigned(v uint64) cell {
+	if v > math.MaxInt64 {
+		return cell{kind: text, text: strconv.FormatUint(v, 10)}
+	}
+	return cell{kind: integer, i: int64(v)}
+}
+
+func truth(v bool) cell {
+	if v {
+		return cell{kind: boolean, i: 1}
+	}
+	return cell{kind: boolean}
+}
+
 // Name returns the path of the table. If it is in a zip, the path goes on inside of the zip.
 func (t *Table) Name() string { return t.name }
 
@@ -187,10 +202,15 @@ func (c cell) String() string {
 		return c.text
 	case integer:
 		return strconv.FormatInt(c.i, 10)
-	case float:
-		return strconv.FormatFloat(c.f, 'g', -1, 64)
-	case float32s:
-		return strconv.FormatFloat(c.f, 'g', -1, 32)
+	case float, float32s:
+		if c.f == math.Trunc(c.f) && math.Abs(c.f) < c.exact() {
+			return strconv.FormatFloat(c.f, 'f', -1, 64)
+		}
+		bits := 64
+		if c.kind == float32s {
+			bits = 32
+		}
+		return strconv.FormatFloat(c.f, 'g', -1, bits)
 	case boolean:
 		return strconv.FormatBool(c.i != 0)
 	default:
@@ -199,7 +219,7 @@ func (c cell) String() string {
 }
 
 // Empty reports whether cell i of the current row holds nothing, or blanks only. A NaN is
-// not empty.
+// not empty, except in a FITS table, where it means that.
 func (t *Table) Empty(i int) bool {
 	c := t.cell(i)
 	return c.kind == empty || c.kind == text && strings.TrimSpace(c.text) == ""

@@ -185,6 +185,7 @@ func TestCells(t *testing.T) {
 		"quoted blanks":            {"name v\n\"NGC 4660\" 1\nM51 2\n", [][]string{{"NGC 4660", "1"}, {"M51", "2"}}},
 		"a number sign in a cell":  {"a,b\nx#1,2\n", [][]string{{"x#1", "2"}}},
 		"another alphabet":         {"a,b\nгалактика,é\n", [][]string{{"галактика", "é"}}},
+		"numbered rows":            {"#,name,type\n1,NGC 1300,E\n2,M 51,Sa\n", [][]string{{"1", "NGC 1300", "E"}, {"2", "M 51", "Sa"}}},
 		"commented header, commas": {"# a,b\n1,2.5\n3,4\n", [][]string{{"1", "2.5"}, {"3", "4"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -370,7 +371,7 @@ func TestMembers(t *testing.T) {
 		{path + "/d.csv", "", `x.zip: the zip holds no "d.csv"`},
 		{path, "", "3 tables (a.csv, in/b.csv, votes_2.csv); say which, as in x.zip/a.csv"},
 		{path, "x", "say which"},
-		{file(t, "y.csv", []byte("a,b\n1,2\n")) + "/a.csv", "", "y.csv: a.csv is looked for in it, but it is not a zip"},
+		{file(t, "y.csv", []byte("a,b\n1,2\n")) + "/a.csv", "", "y.csv: a.csv is looked for in it, but it is neither a zip nor a FITS file"},
 	} {
 		_, _, err := read(c.path, c.prefer)
 		wantError(t, err, c.want)

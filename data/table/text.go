@@ -155,11 +155,11 @@ func otherText(sample string) error {
 	case has("<votable") || has("<?xml") && strings.Contains(start, "<votable"):
 		return errors.New("the file is a VOTable; convert it to CSV or Parquet (astropy: Table.read(FILE).write('labels.csv'))")
 	case has("<?xml", "<svg"):
-		return errors.New("the file is XML; expected text (CSV and the like) or Parquet")
+		return errors.New("the file is XML; expected text (CSV and the like), Parquet or FITS")
 	case has("{", "[{", "[\n", "[["):
 		return errors.New("the file is JSON; convert it to CSV or Parquet (pandas: read_json(FILE).to_csv('labels.csv', index=False))")
 	case strings.ContainsAny(start, "\x00\x01\x02\x03\x04\x05\x06\x07\x08"):
-		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like) or Parquet")
+		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like), Parquet or FITS")
 	}
 	return nil
 }
@@ -301,11 +301,14 @@ func (x *textRows) header() ([]string, error) {
 		return nil, err
 	}
 	names := slices.Clone(x.record)
-	if looksLikeData(names) {
-		if names = x.form.split(x.form.comment); len(names) != len(x.record) || looksLikeData(names) {
-			return nil, fmt.Errorf("line %d: expected the names of the columns, but the line holds numbers (%s); put a line with the names above it", x.line, list(x.record, 4))
+	if n := numbers(names); n > 0 {
+		commented := x.form.split(x.form.comment)
+		switch {
+		case len(commented) == len(names) && numbers(commented) == 0:
+			names, x.again = commented, true
+		case 2*n >= len(names):
+			return nil, fmt.Errorf("line %d: expected the names of the columns, but the line holds numbers (%s); put a line with the names above it", x.line, list(names, 4))
 		}
-		x.again = true
 	}
 	for i, n := range names {
 		names[i] = strings.TrimSpace(n)
@@ -330,15 +333,14 @@ func (f form) split(line string) []string {
 	return r
 }
 
-// looksLikeData reports whether at least half of the names are numbers.
-func looksLikeData(names []string) bool {
-	numbers := 0
-	for _, n := range names {
-		if _, err := strconv.ParseFloat(strings.TrimSpace(n), 64); err == nil {
-			numbers++
+// numbers returns how many of the fields are numbers.
+func numbers(fields []string) (n int) {
+	for _, f := range fields {
+		if _, err := strconv.ParseFloat(strings.TrimSpace(f), 64); err == nil {
+			n++
 		}
 	}
-	return 2*numbers >= len(names) && numbers > 0
+	return n
 }
 
 // advance reads the next record that is neither a comment nor empty.
