@@ -85,20 +85,28 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, s
 		dir, m.Examples, m.Size, m.Crop, m.SplitSeed, m.Checksum)
 	fmt.Fprintf(w, "made from %s and %s by %s\n\n", m.Sources.Labels, m.Sources.Images, m.Decoder)
 
-	fmt.Fprintf(w, "%-12s %8s %10s %8s %8s\n", "clean class", "train", "validation", "test", "all")
+	what, classes := "clean class", s.Classes
+	if m.Schema.Classes().Width() == 0 {
+		what, classes = "", nil
+	}
+	fmt.Fprintf(w, "%-12s %8s %10s %8s %8s\n", what, "train", "validation", "test", "all")
 	row := func(name string, n data.Counts) {
 		fmt.Fprintf(w, "%-12s %8d %10d %8d %8d\n", name, n.Train, n.Validation, n.Test, n.Train+n.Validation+n.Test)
 	}
-	for _, class := range s.Classes {
+	for _, class := range classes {
 		row(class.Name, class.Counts)
 	}
 	row("all", m.Counts)
 
-	fmt.Fprintf(w, "\n%-10s %-18s %7s %7s %14s\n", "column", "answer", "mean", "std", fmt.Sprintf("largest of %d", len(s.Columns)))
+	name, text := len("column")+4, len("answer")+12
+	for _, column := range s.Columns {
+		name, text = max(name, len(column.Name)), max(text, len(column.Text))
+	}
+	fmt.Fprintf(w, "\n%-*s %-*s %7s %7s %14s\n", name, "column", text, "answer", "mean", "std", fmt.Sprintf("largest of %d", len(s.Columns)))
 	for _, q := range m.Schema.Questions() {
 		fmt.Fprintf(w, "%s\n", q.Text)
 		for _, column := range s.Columns[q.First : q.First+len(q.Answers)] {
-			fmt.Fprintf(w, "%-10s %-18s %7.4f %7.4f %14d\n", column.Name, column.Text, column.Mean, column.Std, column.Largest)
+			fmt.Fprintf(w, "%-*s %-*s %7.4f %7.4f %14d\n", name, column.Name, text, column.Text, column.Mean, column.Std, column.Largest)
 		}
 	}
 
@@ -120,24 +128,40 @@ const (
 	sheetColumns = 8   // galaxies of each class
 	tileSide     = 128 // side of a drawn galaxy
 	tileGap      = 8
-	lineHeight   = 14 // of the font, 13 high and 7 wide
+	lineHeight   = 14 // of the font, which is 13 high
+	fontWidth    = 7
 	sheetMargin  = 84 // left of the galaxies, for the class's name
 	captionLines = 2
 )
 
-// contactSheet returns a PNG with a row of galaxies of every clean class in the
-// cache, spread evenly over the class, each with its GalaxyID and its largest
-// vote fraction.
+// sheetRows returns the names of a contact sheet's rows, and a function that gives a galaxy's: the
+// clean classes or, for a schema without any, the answers to the first question by most votes.
+func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) int) {
+	if names = schema.Classes().Columns(); len(names) > 0 {
+		names = append(names, labels.Unclear)
+		return names, func(row []float32) int {
+			if class := schema.ClassOf(row); class != labels.NoClass {
+				return class
+			}
+			return len(names) - 1
+		}
+	}
+	first := schema.Questions()[0]
+	for _, a := range first.Answers {
+		names = append(names, a.Text)
+	}
+	return names, func(row []float32) int { return labels.Largest(row[:len(names)]) }
+}
+
+// contactSheet returns a PNG with galaxies of every row of sheetRows, spread evenly over
+// those in the cache, each with its id and its largest vote fraction or count.
 func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
 	schema := cache.Schema()
-	classes := append(schema.Classes().Columns(), labels.Unclear)
-	members := make([][]int, len(classes))
+	names, of := sheetRows(schema)
+	members := make([][]int, len(names))
 	for i := range cache.Len() {
-		class := schema.ClassOf(cache.Labels(i))
-		if class == labels.NoClass {
-			class = len(classes) - 1
-		}
-		members[class] = append(members[class], i)
+		row := of(cache.Labels(i))
+		members[row] = append(members[row], i)
 	}
 	rowHeight := tileSide + captionLines*lineHeight + tileGap
 	sheet := image.NewRGBA(image.Rect(0, 0, sheetMargin+sheetColumns*(tileSide+tileGap), tileGap+len(members)*rowHeight))
@@ -145,9 +169,9 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 
 	size := cache.Size()
 	pixels := make([]byte, size*size*3)
-	for class, all := range members {
-		top := tileGap + class*rowHeight
-		write(sheet, tileGap, top+lineHeight, classes[class])
+	for r, all := range members {
+		top := tileGap + r*rowHeight
+		write(sheet, tileGap, top+lineHeight, clipText(names[r], (sheetMargin-tileGap)/fontWidth))
 		write(sheet, tileGap, top+2*lineHeight, fmt.Sprint(len(all)))
 		n := min(len(all), sheetColumns)
 		for k := range n {
@@ -158,11 +182,8 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 			left := sheetMargin + k*(tileSide+tileGap)
 			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), rgb(pixels, size), image.Rect(0, 0, size, size), draw.Src, nil)
 			row := cache.Labels(i)
-			largest := labels.Largest(row)
-			answer := columns[largest]
-			write(sheet, left, top+tileSide+lineHeight-2, fmt.Sprint(cache.ID(i)))
-			// The name without its "Class", so that it fits.
-			write(sheet, left, top+tileSide+2*lineHeight-2, fmt.Sprintf("%s %s %.2f", strings.TrimPrefix(answer.Name, "Class"), clipText(answer.Text, 9), row[largest]))
+			write(sheet, left, top+tileSide+lineHeight-2, clipText(fmt.Sprint(cache.ID(i)), tileSide/fontWidth))
+			write(sheet, left, top+tileSide+2*lineHeight-2, caption(schema, columns, row))
 		}
 	}
 	var out bytes.Buffer
@@ -170,6 +191,20 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 		return nil, fmt.Errorf("draw contact sheet: %w", err)
 	}
 	return out.Bytes(), nil
+}
+
+// caption names the answer with most votes: as "7.2 in between 0.62", or "smooth 17" for counts.
+func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32) string {
+	largest := labels.Largest(row)
+	answer := columns[largest]
+	text, value := answer.Text, fmt.Sprintf(" %.2f", row[largest])
+	if schema.Values() == labels.Counts {
+		value = fmt.Sprintf(" %.0f", row[largest])
+	}
+	if number, ok := strings.CutPrefix(answer.Name, "Class"); ok {
+		text = number + " " + text
+	}
+	return clipText(text, tileSide/fontWidth-len(value)) + value
 }
 
 func clipText(s string, most int) string { return strings.TrimSpace(s[:min(len(s), most)]) }
