@@ -11,14 +11,36 @@ import (
 // fraction of volunteers who are asked it.) The column yⱼ already is the fraction of all
 // volunteers who gave answer j, so the log of the product p would count every question again for
 // each question after it, and its minimum would not be at the vote fractions.
+//
+// For counts it is the cross-entropy weighted by votes, −Σⱼ kⱼ·log qⱼ: the negative logarithm of
+// the multinomial probability.
 const CrossEntropy Loss = "crossentropy"
 
 func init() {
 	register(CrossEntropy, lossRow{
 		binary:      func(Config) binary { return binaryCrossEntropy{} },
 		categorical: func(Config) categorical { return categoricalCrossEntropy{} },
+		votes:       func(Config) likelihood { return multinomial{} },
 	})
 }
+
+type multinomial struct{ properCategorical }
+
+// Log multiplies no logarithm of 0: in float64 a log-softmax of float32 logits is finite.
+func (multinomial) Log(s *op.Scope, logits, votes tf.Output) tf.Output {
+	at := s.SubScope
+	return sumColumns(at("sum"), op.Mul(at("weighted"), votes, op.LogSoftmax(at("log_softmax"), logits)))
+}
+
+func (multinomial) LogOf(logits, votes []float64) float64 {
+	logSum, total := logSumExp(logits), 0.0
+	for k, x := range logits {
+		total += votes[k] * (x - logSum)
+	}
+	return total
+}
+
+func (multinomial) Spread([]float64) float64 { return 0 }
 
 type binaryCrossEntropy struct{ properBinary }
 

@@ -2,6 +2,7 @@ package objective
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -11,15 +12,19 @@ import (
 )
 
 // Loss adds the loss of a batch to the graph and returns it: a float32 scalar, the
-// mean over every element of logits and labels, both float32 [N, Outputs]. Other
-// dtypes and shapes are errors in the scope; a label outside [0, 1] by more than 1e-3,
-// for example if logits and labels are swapped, makes the loss NaN.
+// mean over every element of logits and labels, both float32 [N, Outputs], or, for counts,
+// the mean over examples of the sum over questions. Other dtypes and shapes are errors in the
+// scope; a label outside [0, 1] by more than 1e-3, or one that is no count, for example if logits
+// and labels are swapped, makes the loss NaN.
 func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	if !o.check(s, "logits", logits) || !o.check(s, "labels", labels) {
 		return tf.Output{}
 	}
 	s = s.SubScope("objective")
 	at := s.SubScope // op.Scope makes scope names unique, but not op names
+	if o.likelihood != nil {
+		return op.Mean(at("mean"), o.minusLog(s, logits, labels), op.Const(at("axis"), int32(0)))
+	}
 	labels = focal.CheckedLabels(at("labels"), labels)
 	smooth := o.smoothOp(at("smooth"), labels)
 	var element tf.Output
@@ -42,6 +47,41 @@ func (o *Objective) Loss(s *op.Scope, logits, labels tf.Output) tf.Output {
 	return op.Mean(at("mean"), flat, op.Const(at("axis"), int32(0)))
 }
 
+// minusLog adds the negative logarithm of the probability of each example's votes, weighted by question: float32 [N].
+//
+// The logarithms of Γ of thousands of votes are large and their sum is small. In float32 the sum
+// would be rounding errors, so all of it is float64: a few thousand numbers in a step.
+func (o *Objective) minusLog(s *op.Scope, logits, labels tf.Output) tf.Output {
+	at := s.SubScope
+	x, k := op.Cast(at("logits_64"), logits, tf.Double), op.Cast(at("votes_64"), checkedCounts(at("votes"), labels), tf.Double)
+	logFactorial := func(s *op.Scope, n tf.Output) tf.Output {
+		return op.Lgamma(s, op.AddV2(s.SubScope("next"), n, op.Const(s.SubScope("one"), 1.0)))
+	}
+	logs := o.perGroup(at("questions"), x, func(s *op.Scope, x tf.Output, g group) tf.Output {
+		at := s.SubScope
+		k := column(at("votes"), k, g.first, g.count)
+		orders := op.Sub(at("orders"), logFactorial(at("all"), sumColumns(at("volunteers"), k)), sumColumns(at("each"), logFactorial(at("factorials"), k)))
+		return op.AddV2(at("log"), o.likelihood.Log(at("likelihood"), x, k), orders)
+	})
+	if o.config.Weights != nil && s.Err() == nil {
+		logs = op.Mul(at("weighted"), logs, op.Const(at("weights"), o.config.Weights))
+	}
+	if s.Err() != nil {
+		return tf.Output{}
+	}
+	sum := op.Sum(at("sum"), logs, op.Const(at("columns"), int32(1)))
+	return op.Cast(at("minus_log"), op.Neg(at("neg"), sum), tf.Float)
+}
+
+// checkedCounts returns labels, float32 of any shape, with NaN in place of what is no count.
+func checkedCounts(s *op.Scope, labels tf.Output) tf.Output {
+	at := s.SubScope
+	whole := op.LogicalAnd(at("is_count"),
+		op.GreaterEqual(at("from_0"), labels, op.Const(at("low"), float32(0))),
+		op.Equal(at("is_whole"), labels, op.Floor(at("floor"), labels)))
+	return op.Select(at("checked"), whole, labels, op.AddV2(at("nan"), labels, op.Const(at("not_a_number"), float32(math.NaN()))))
+}
+
 // Posterior adds to the graph the probabilities that logits represent after
 // training with Loss, float32 [N, Outputs], and returns them. logits is float32
 // [N, Outputs]; another dtype or shape is an error in the scope.
@@ -54,7 +94,7 @@ func (o *Objective) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 		return sharpen(s.SubScope("sharpen"), o.binary.Posterior(s, logits), groupOfOne, o.config.Smoothing)
 	}
 	return o.products(s.SubScope("fractions"), logits, func(s *op.Scope, x tf.Output, g group) tf.Output {
-		return sharpen(s.SubScope("sharpen"), o.categorical.Posterior(s, x), g, o.config.Smoothing)
+		return sharpen(s.SubScope("sharpen"), o.ofQuestion.Posterior(s, x), g, o.config.Smoothing)
 	})
 }
 
@@ -103,7 +143,7 @@ func sharpen(s *op.Scope, p tf.Output, g group, smoothing float64) tf.Output {
 		return op.ClipByValue(s.SubScope("clip"), p, number("zero", 0), number("one", 1))
 	}
 	p = op.Relu(s.SubScope("clip"), p)
-	return op.Div(s.SubScope("normalise"), p, op.Sum(s.SubScope("sum"), p, op.Const(s.SubScope("columns"), int32(1)), op.SumKeepDims(true)))
+	return op.Div(s.SubScope("normalise"), p, sumColumns(s.SubScope("sum"), p))
 }
 
 var groupOfOne = group{count: 1}

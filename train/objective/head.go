@@ -33,7 +33,7 @@ type headRow struct {
 	// weights names what the class weights apply to: each group or, if byClass, each class;
 	// an example then has the weight of its class.
 	weights func(target *labels.Schema) string
-	// loss is the default loss.
+	// loss is the default loss for fractions and classes.
 	loss Loss
 }
 
@@ -71,11 +71,25 @@ func Heads() []Head { return slices.Sorted(maps.Keys(heads)) }
 // About returns a few words for the help text; "" if there is no such head.
 func (h Head) About() string { return heads[h].about }
 
-// DefaultLoss returns the loss of a run that does not name one.
-func (h Head) DefaultLoss() Loss { return heads[h].loss }
+// DefaultHead returns the head of a run that does not name one: Tree for a schema of counts, Independent
+// for one of fractions.
+func DefaultHead(schema *labels.Schema) Head {
+	if schema.Values() == labels.Counts {
+		return Tree
+	}
+	return Independent
+}
 
-// Target returns what the head predicts of a schema of vote fractions: the schema itself or its
-// classes.
+// DefaultLoss returns the loss of a run that does not name one.
+func (h Head) DefaultLoss(schema *labels.Schema) Loss {
+	if h.Target(schema).Values() == labels.Counts {
+		return Dirichlet
+	}
+	return heads[h].loss
+}
+
+// Target returns the schema of the labels that the head learns: the given one or its classes. What is
+// predicted of it are the same columns, of counts as fractions (labels.Schema.Predicted).
 func (h Head) Target(schema *labels.Schema) *labels.Schema {
 	if heads[h].byClass {
 		return schema.Classes()

@@ -11,6 +11,7 @@ import (
 
 	"galaxy/focal"
 	"galaxy/internal/usage"
+	"galaxy/labels"
 )
 
 // Loss names what training minimizes.
@@ -24,10 +25,12 @@ type lossRow struct {
 	// binary is the loss of columns that are independent of each other. It may read
 	// only the constants of c.
 	binary func(c Config) binary
-	// categorical is the loss of columns of which every volunteer picks one. It is nil if
-	// the loss has no such form; then onlyBinary gives the reason.
+	// categorical is the loss of columns of which every volunteer picks one.
 	categorical func(c Config) categorical
-	onlyBinary  string
+	// votes is the loss of counts of votes for such columns.
+	votes func(c Config) likelihood
+	// A form that the loss does not have is nil; then lacks gives the reason.
+	lacks string
 	// noSmoothing is the reason that labels cannot be smoothed; "" if they can.
 	noSmoothing string
 }
@@ -49,20 +52,50 @@ type binary interface {
 	LogitFor(label float64) float64
 }
 
+// has reports whether the loss has the form for labels of target, which is predicted in groups.
+func (row lossRow) has(target *labels.Schema, groups []group) bool {
+	switch {
+	case target.Values() == labels.Counts:
+		return row.votes != nil
+	case independent(groups):
+		return row.binary != nil
+	}
+	return row.categorical != nil
+}
+
 // A categorical is a loss of columns that are answers to questions: every volunteer who is asked
-// a question picks one.
+// a question picks one. Labels are fractions.
 type categorical interface {
+	ofQuestion
 	// Elements adds the loss of each element to the graph: float32 [N, Outputs], as labels.
 	Elements(s *op.Scope, x outputs, labels tf.Output) tf.Output
+	// LossAt computes the same for one element, in float64.
+	LossAt(x output, label float64) float64
+}
+
+// A likelihood is a loss of counts of votes: the probability of a question's votes, up to the number of
+// orders in which volunteers may give them, which is the same for all networks.
+type likelihood interface {
+	ofQuestion
+	// Log adds the logarithm of the probability of the votes to the graph: float64 [N, 1], of
+	// logits and votes, both float64 [N, answers]. It is exactly 0 without votes.
+	Log(s *op.Scope, logits, votes tf.Output) tf.Output
+	// LogOf computes the same in float64.
+	LogOf(logits, votes []float64) float64
+	// Spread is that of the distribution of the votes of one question (votes.Distribution).
+	Spread(logits []float64) float64
+}
+
+// An ofQuestion turns the logits of one question into fractions and back.
+type ofQuestion interface {
 	// Posterior adds the fractions of those asked one question, float32 [N, answers], that its
 	// logits represent after training. They sum to 1.
 	Posterior(s *op.Scope, logits tf.Output) tf.Output
-	// LossAt and PosteriorOf compute the same in float64, for one element and for the logits
-	// of one question.
-	LossAt(x output, label float64) float64
+	// PosteriorOf computes the same for one example, in float64.
 	PosteriorOf(logits []float64) []float64
 	// LogitsFor is the inverse of PosteriorOf: logits that minimize the loss for the labels
-	// of one question, which may sum to less than 1. It need be finite only if all labels
+	// of one question, which may sum to less than 1. For counts the labels are concentrations, and
+	// the mean loss over votes drawn with them is minimized. It need be finite only if all labels
 	// are above 0.
 	LogitsFor(labels []float64) []float64
 }

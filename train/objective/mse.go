@@ -14,6 +14,7 @@ func init() {
 	register(MSE, lossRow{
 		binary:      func(Config) binary { return binarySquaredError{} },
 		categorical: func(Config) categorical { return categoricalSquaredError{} },
+		lacks:       "a squared error of fractions is no likelihood of votes",
 		noSmoothing: "it keeps logits from growing without end, which mse does not ask of them",
 	})
 }

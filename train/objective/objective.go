@@ -10,6 +10,7 @@ import (
 
 	"galaxy/internal/usage"
 	"galaxy/labels"
+	"galaxy/train/votes"
 )
 
 // Config is a head and a loss with their constants.
@@ -74,8 +75,8 @@ func (c Config) given() map[string]float64 {
 	return given
 }
 
-// Validate checks each field, and that the fields fit together, for labels of a schema of vote
-// fractions. Its errors are usage.Fields. Of counts only the classes can be predicted.
+// Validate checks each field, and that the fields fit together, for labels of a schema. Its errors
+// are usage.Fields.
 func (c Config) Validate(schema *labels.Schema) error {
 	head, ok := heads[c.Head]
 	if !ok {
@@ -89,15 +90,23 @@ func (c Config) Validate(schema *labels.Schema) error {
 	if target.Width() == 0 {
 		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("another head, because this one predicts classes, and the label schema %v has none", schema), Try: fmt.Sprintf("use {head=%s}", Independent)}
 	}
-	if target.Values() == labels.Counts {
-		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("labels that are fractions; those of the schema %v are counts of votes, which no loss learns from", schema), Try: fmt.Sprintf("prepare fractions, or, if the schema has classes, use {head=%s}", Five)}
+	groups, counts := head.groups(target), target.Values() == labels.Counts
+	if counts && independent(groups) {
+		return &usage.Field{Name: "head", Got: c.Head, Expected: fmt.Sprintf("a head that predicts questions, because the labels of the schema %v are counts of votes: every volunteer gives one answer to a question", schema), Try: fmt.Sprintf("use {head=%s}", Tree)}
 	}
 	var errs []error
-	if loss.categorical == nil && !independent(head.groups(target)) {
-		errs = append(errs, &usage.Field{
-			Name: "loss", Got: c.Loss, Expected: fmt.Sprintf("another loss with {head:%s}: %s", c.Head, loss.onlyBinary),
-			Try: fmt.Sprintf("use {head=%s} or {loss=%s}", Independent, head.loss),
-		})
+	if !loss.has(target, groups) {
+		wrong := &usage.Field{
+			Name: "loss", Got: c.Loss, Expected: fmt.Sprintf("another loss with {head:%s}: %s", c.Head, loss.lacks),
+			Try: fmt.Sprintf("use {loss=%s}", c.Head.DefaultLoss(schema)),
+		}
+		switch {
+		case counts:
+			wrong.Expected = fmt.Sprintf("another loss with labels that are counts of votes: %s", loss.lacks)
+		case loss.binary != nil && !independent(groups):
+			wrong.Try = fmt.Sprintf("use {head=%s} or {loss=%s}", Independent, head.loss)
+		}
+		errs = append(errs, wrong)
 	}
 	errs = append(errs, c.validateConstants(loss.constants))
 	if n, takes := len(c.Weights), c.Head.ClassWeights(schema); n != 0 && n != takes {
@@ -109,6 +118,8 @@ func (c Config) Validate(schema *labels.Schema) error {
 	switch {
 	case !(c.Smoothing >= 0 && c.Smoothing < 1):
 		errs = append(errs, &usage.Field{Name: "label_smoothing", Got: c.Smoothing, Expected: "0 ≤ fraction < 1"})
+	case c.Smoothing > 0 && counts:
+		errs = append(errs, &usage.Field{Name: "label_smoothing", Got: c.Smoothing, Expected: "0 with labels that are counts of votes: how far few votes can be trusted is in their likelihood", Try: "leave it out"})
 	case c.Smoothing > 0 && loss.noSmoothing != "":
 		errs = append(errs, &usage.Field{Name: "label_smoothing", Got: c.Smoothing, Expected: fmt.Sprintf("0 with {loss:%s}: %s", c.Loss, loss.noSmoothing), Try: fmt.Sprintf("leave it out, or use {loss=%s}", CrossEntropy)})
 	}
@@ -162,22 +173,30 @@ type Objective struct {
 	target  *labels.Schema
 	groups  []group
 	weights []float64 // of the columns, or of the classes (head.byClass); nil is equal weights
-	// One of the two is nil: binary for a head with groups of several columns.
+	// The form of the loss is one of these: binary for a head of independent columns, categorical
+	// for a head with groups of several columns, likelihood for labels that are counts.
 	binary      binary
 	categorical categorical
+	likelihood  likelihood
+	ofQuestion  ofQuestion // categorical or likelihood
 }
 
-// New checks c, for labels of a schema of vote fractions.
+// New checks c, for labels of a schema.
 func New(c Config, schema *labels.Schema) (*Objective, error) {
 	if err := c.Validate(schema); err != nil {
 		return nil, err
 	}
 	o := &Objective{config: c, head: heads[c.Head], target: c.Head.Target(schema), weights: c.Weights}
 	o.groups = o.head.groups(o.target)
-	if loss := losses[c.Loss]; independent(o.groups) {
+	switch loss := losses[c.Loss]; {
+	case o.target.Values() == labels.Counts:
+		o.likelihood = loss.votes(c)
+		o.ofQuestion = o.likelihood
+	case independent(o.groups):
 		o.binary = loss.binary(c)
-	} else {
+	default:
 		o.categorical = loss.categorical(c)
+		o.ofQuestion = o.categorical
 	}
 	if c.Weights != nil && !o.head.byClass {
 		o.weights = nil
@@ -191,7 +210,7 @@ func New(c Config, schema *labels.Schema) (*Objective, error) {
 // Config returns the Config of o.
 func (o *Objective) Config() Config { return o.config }
 
-// Target returns the schema of the predictions: vote fractions or classes.
+// Target returns the schema of the labels: fractions, counts or classes (see Head.Target).
 func (o *Objective) Target() *labels.Schema { return o.target }
 
 // Outputs returns the number of logits and of probabilities.
@@ -215,10 +234,30 @@ func BalancedWeights(classes *labels.Schema, counts []int) ([]float64, error) {
 	return weights, nil
 }
 
+// Spread returns the spread of the distribution of each question's votes, float64 [questions], that
+// the logits of one example stand for (votes.Distribution); nil if the labels are no counts.
+func (o *Objective) Spread(logits []float32) []float64 {
+	if o.likelihood == nil {
+		return nil
+	}
+	var all []float64
+	for _, g := range o.groups {
+		all = append(all, o.likelihood.Spread(float64s(logits[g.first:g.first+g.count])))
+	}
+	return all
+}
+
 // LossOf returns the loss of one example in float64: logits and labels have
-// Outputs values, labels in [0, 1].
+// Outputs values, labels in [0, 1] or counts.
 func (o *Objective) LossOf(logits, labels []float32) float64 {
 	total := 0.0
+	if o.likelihood != nil {
+		for _, g := range o.groups {
+			x, k := logits[g.first:g.first+g.count], labels[g.first:g.first+g.count]
+			total -= o.weight(g.first) * (o.likelihood.LogOf(float64s(x), float64s(k)) + votes.LogOrders(k))
+		}
+		return total
+	}
 	smooth := o.smooth(float64s(labels))
 	if o.binary != nil {
 		for j, y := range smooth {
@@ -262,7 +301,7 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 		if o.binary != nil {
 			p[0] = o.binary.PosteriorAt(x[0])
 		} else {
-			copy(p, o.categorical.PosteriorOf(x))
+			copy(p, o.ofQuestion.PosteriorOf(x))
 		}
 		if smoothing := o.config.Smoothing; smoothing > 0 {
 			sum := 0.0
@@ -287,7 +326,8 @@ func (o *Objective) PosteriorOf(logits []float32) []float32 {
 }
 
 // LogitsFor returns the logits that minimize the mean loss over examples whose
-// labels have the given means, all inside (0, 1).
+// labels have the given means, all inside (0, 1). For counts means are concentrations, and
+// the examples' votes are drawn with them.
 func (o *Objective) LogitsFor(means []float64) []float64 {
 	if o.head.byClass {
 		sum := 0.0
@@ -307,7 +347,7 @@ func (o *Objective) LogitsFor(means []float64) []float64 {
 		if o.binary != nil {
 			of[0] = o.binary.LogitFor(of[0])
 		} else {
-			copy(of, o.categorical.LogitsFor(of))
+			copy(of, o.ofQuestion.LogitsFor(of))
 		}
 	}
 	return logits

@@ -42,6 +42,7 @@ func init() {
 		},
 		binary:      func(c Config) binary { return binaryPoly1{c.Constant("poly_epsilon")} },
 		categorical: func(c Config) categorical { return categoricalPoly1{c.Constant("poly_epsilon")} },
+		lacks:       "its second term is no likelihood of votes",
 	})
 }
 
@@ -113,7 +114,7 @@ func (l categoricalPoly1) Posterior(s *op.Scope, logits tf.Output) tf.Output {
 	at := s.SubScope
 	q := op.Softmax(at("softmax"), logits)
 	y := op.Div(at("part"), q, op.AddV2(at("turned_down"), constant(at("one"), 1), op.Mul(at("scaled"), constant(at("epsilon"), l.epsilon), q)))
-	return op.Div(at("fraction"), y, op.Sum(at("sum"), y, op.Const(at("columns"), int32(1)), op.SumKeepDims(true)))
+	return op.Div(at("fraction"), y, sumColumns(at("sum"), y))
 }
 
 func (l categoricalPoly1) PosteriorOf(logits []float64) []float64 {

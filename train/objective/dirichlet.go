@@ -1,0 +1,110 @@
+package objective
+
+import (
+	"math"
+
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
+)
+
+// Dirichlet is the negative logarithm of the Dirichlet-multinomial probability of a question's
+// votes (Walmsley et al. 2022, MNRAS 509, 3966, equation 4; see package votes), with the concentrations
+//
+//	αⱼ = 1 + 100·σ(xⱼ)
+//
+// from 1 to 101, where σ is the sigmoid. The expected fractions are αⱼ/Σα. Σα says how much galaxies
+// that look alike differ in them: the larger, the less.
+const Dirichlet Loss = "dirichlet"
+
+const (
+	leastConcentration = 1
+	concentrationRange = 100
+)
+
+func init() {
+	register(Dirichlet, lossRow{
+		votes: func(Config) likelihood { return dirichlet{} },
+		lacks: "it is a likelihood of counts of votes, and a fraction does not say of how many votes it is",
+	})
+}
+
+type dirichlet struct{}
+
+func (dirichlet) Log(s *op.Scope, logits, votes tf.Output) tf.Output {
+	at := s.SubScope
+	alpha := concentrations(at("concentrations"), logits)
+	all, n := sumColumns(at("all"), alpha), sumColumns(at("volunteers"), votes)
+	return op.Sub(at("log"), sumColumns(at("sum"), logRising(at("answers"), alpha, votes)), logRising(at("question"), all, n))
+}
+
+func (dirichlet) LogOf(logits, votes []float64) float64 {
+	rising := func(a, n float64) float64 {
+		up, _ := math.Lgamma(a + n)
+		from, _ := math.Lgamma(a)
+		return up - from
+	}
+	alpha, all := concentrationsOf(logits)
+	n, sum := 0.0, 0.0
+	for j, k := range votes {
+		n += k
+		sum += rising(alpha[j], k)
+	}
+	return sum - rising(all, n)
+}
+
+// logRising is log Γ(a+n)/Γ(a), exactly 0 for n = 0.
+func logRising(s *op.Scope, a, n tf.Output) tf.Output {
+	at := s.SubScope
+	return op.Sub(s, op.Lgamma(at("up_to"), op.AddV2(at("sum"), a, n)), op.Lgamma(at("from"), a))
+}
+
+// concentrations has the shape and the dtype of logits.
+func concentrations(s *op.Scope, logits tf.Output) tf.Output {
+	at := s.SubScope
+	number := func(name string, x float64) tf.Output {
+		return op.Cast(at(name), op.Const(at(name+"_constant"), x), logits.DataType())
+	}
+	return op.AddV2(s, op.Mul(at("scaled"), op.Sigmoid(at("sigmoid"), logits), number("range", concentrationRange)), number("least", leastConcentration))
+}
+
+func concentrationsOf(logits []float64) (alpha []float64, sum float64) {
+	for _, x := range logits {
+		a := leastConcentration + concentrationRange*sigmoid.PosteriorAt(x)
+		alpha, sum = append(alpha, a), sum+a
+	}
+	return alpha, sum
+}
+
+func (dirichlet) Posterior(s *op.Scope, logits tf.Output) tf.Output {
+	alpha := concentrations(s.SubScope("concentrations"), logits)
+	return op.Div(s.SubScope("fraction"), alpha, sumColumns(s.SubScope("all"), alpha))
+}
+
+func (dirichlet) PosteriorOf(logits []float64) []float64 {
+	alpha, sum := concentrationsOf(logits)
+	for j := range alpha {
+		alpha[j] /= sum
+	}
+	return alpha
+}
+
+func (dirichlet) Spread(logits []float64) float64 {
+	_, sum := concentrationsOf(logits)
+	return 1 / sum
+}
+
+// LogitsFor moves concentrations outside the range to its ends, up to 1e-6 of it.
+func (dirichlet) LogitsFor(alpha []float64) []float64 {
+	const end = 1e-6
+	logits := make([]float64, len(alpha))
+	for j, a := range alpha {
+		share := (a - leastConcentration) / concentrationRange
+		logits[j] = sigmoid.LogitFor(min(max(share, end), 1-end))
+	}
+	return logits
+}
+
+// sumColumns is the sum over the columns of x, [N, count]: [N, 1].
+func sumColumns(s *op.Scope, x tf.Output) tf.Output {
+	return op.Sum(s, x, op.Const(s.SubScope("columns"), int32(1)), op.SumKeepDims(true))
+}

@@ -1,0 +1,121 @@
+package objective
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"galaxy/labels/labelstest"
+	"galaxy/train/votes"
+)
+
+// By hand: at logits of 0 all concentrations are 51, and the questions of Small have 3, 2 and 3 answers.
+func TestDirichletByHand(t *testing.T) {
+	logits, ln := make([]float32, 8), math.Log
+	for _, test := range []struct {
+		votes []float32
+		want  float64
+	}{
+		{make([]float32, 8), 0},
+		{[]float32{1, 0, 0, 0, 0, 0, 0, 0}, ln(3)},
+		// Of two, both alike: 51·52/(153·154); one each: 2·51·51/(102·103).
+		{[]float32{2, 0, 0, 1, 1, 0, 0, 0}, -ln(51.*52/(153*154)) - ln(2*51.*51/(102*103))},
+		{[]float32{0, 0, 0, 0, 0, 0, 0, 1}, ln(3)},
+	} {
+		b := build(t, job{Config{Head: Tree, Loss: Dirichlet}, labelstest.SmallCounts()})
+		if got := b.LossOf(logits, test.votes); !(math.Abs(got-test.want) <= 1e-12) {
+			t.Errorf("%v: loss %v, want %v", test.votes, got, test.want)
+		}
+		if got, _ := b.run(t, logits, test.votes); !(math.Abs(got-test.want) <= 1e-6) {
+			t.Errorf("%v: the graph's loss %v, want %v", test.votes, got, test.want)
+		}
+	}
+	// Concentrations 1 + 100·(1/2, 3/4, 1/4), and the questions' own sum to 1 whatever leads to them.
+	ln3 := float32(ln(3))
+	b := build(t, job{Config{Head: Tree, Loss: Dirichlet}, labelstest.SmallCounts()})
+	_, p := b.run(t, []float32{0, ln3, -ln3, 0, 0, 0, 0, 0}, make([]float32, 8))
+	if want := []float64{51. / 153, 76. / 153, 26. / 153, 0.5, 0.5, 1. / 3, 1. / 3, 1. / 3}; !near(p, want, 1e-6) {
+		t.Errorf("fractions %v, want %v", p, want)
+	}
+	if got, want := b.Spread(make([]float32, 8)), []float64{1. / 153, 1. / 102, 1. / 153}; !near(got, want, 1e-15) {
+		t.Errorf("spread %v, want %v", got, want)
+	}
+}
+
+// A question that nobody answered costs nothing and moves no logit, to the last bit, whatever the
+// others are.
+func TestNoVotes(t *testing.T) {
+	for _, loss := range []Loss{Dirichlet, CrossEntropy} {
+		b := build(t, job{Config{Head: Tree, Loss: loss}, zooCounts})
+		rapid.Check(t, func(r *rapid.T) {
+			logits := drawLogits(r, b.Outputs(), 1e4)
+			votes := b.drawLabels(r, 1)
+			none := rapid.IntRange(0, len(b.groups)-1).Draw(r, "question")
+			g := b.groups[none]
+			clear(votes[g.first : g.first+g.count])
+			for j, slope := range b.slopes(t, logits, votes)[g.first : g.first+g.count] {
+				if slope != 0 {
+					r.Fatalf("%s: question %d has no votes, and its answer %d the gradient %v", loss, none, j, slope)
+				}
+			}
+			clear(votes)
+			if got, _ := b.run(t, logits, votes); got != 0 || b.LossOf(logits, votes) != 0 {
+				r.Fatalf("%s: no votes at all cost %v, in float64 %v", loss, got, b.LossOf(logits, votes))
+			}
+		})
+	}
+}
+
+// LogitsFor gives logits of the concentrations, and of votes that are drawn with them, all
+// other logits cost more on average.
+func TestLikelihoodMinimum(t *testing.T) {
+	for _, name := range Losses() {
+		if losses[name].votes == nil {
+			continue
+		}
+		l := losses[name].votes(Config{})
+		of := func(logits []float64) votes.Distribution {
+			return votes.Distribution{Fractions: l.PosteriorOf(logits), Spread: l.Spread(logits)}
+		}
+		rapid.Check(t, func(r *rapid.T) {
+			alpha := rapid.SliceOfN(rapid.Float64Range(1.1, 100), 3, 3).Draw(r, "concentrations")
+			volunteers := rapid.IntRange(1, 6).Draw(r, "volunteers")
+			best := l.LogitsFor(alpha)
+			truth := of(best)
+			for j, p := range truth.Fractions {
+				if want := alpha[j] / (alpha[0] + alpha[1] + alpha[2]); !(math.Abs(p-want) <= 1e-12) {
+					r.Fatalf("%s: fraction %v of the concentrations %v", name, p, alpha)
+				}
+			}
+			mean := func(logits []float64) float64 {
+				total, d := 0.0, of(logits)
+				for a := range volunteers + 1 {
+					for b := range volunteers + 1 - a {
+						k := []float32{float32(a), float32(b), float32(volunteers - a - b)}
+						total -= math.Exp(truth.LogProbability(k)) * d.LogProbability(k)
+					}
+				}
+				return total
+			}
+			k := []float32{float32(volunteers), 2, 0}
+			if got, want := l.LogOf(best, float64s(k))+votes.LogOrders(k), truth.LogProbability(k); !(math.Abs(got-want) <= 1e-10) {
+				r.Fatalf("%s: the logarithm of the probability of %v is %v, the distribution's %v", name, k, got, want)
+			}
+			least := mean(best)
+			best[rapid.IntRange(0, 2).Draw(r, "answer")] += rapid.SampledFrom([]float64{-1, -0.1, 0.1, 1}).Draw(r, "step")
+			if got := mean(best); !(got > least) {
+				r.Fatalf("%s: the mean loss is %v at the best logits and %v away from them", name, least, got)
+			}
+		})
+	}
+}
+
+// Concentrations outside the range get finite logits.
+func TestDirichletLogitsForIsFinite(t *testing.T) {
+	for _, a := range []float64{0, 1e-9, 1, 101, 1e9} {
+		if x := (dirichlet{}).LogitsFor([]float64{a}); math.IsInf(x[0], 0) || math.IsNaN(x[0]) {
+			t.Errorf("the concentration %v has the logit %v", a, x[0])
+		}
+	}
+}

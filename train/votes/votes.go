@@ -1,0 +1,105 @@
+// Package votes has the distribution of the votes for the answers to a question.
+//
+// N volunteers answer a question. Each picks one of its answers. If all galaxies that look alike
+// had the same fractions p, the votes k of such galaxies would be multinomial. The fractions differ,
+// and the Dirichlet-multinomial distribution has one number more, which says by how much (Walmsley et
+// al. 2022, MNRAS 509, 3966). With concentrations αⱼ > 0 and A = Σ αⱼ its
+// probability is
+//
+//	N!/Π kⱼ! · Γ(A)/Γ(N+A) · Π Γ(kⱼ+αⱼ)/Γ(αⱼ)
+//
+// With p = α/A and the spread s = 1/A this is
+//
+//	N!/Π kⱼ! · Π_j Π_{i<kⱼ} (pⱼ + i·s) / Π_{i<N} (1 + i·s)
+//
+// which at s = 0 is the multinomial distribution: one formula for both. The votes for one answer
+// have the same formula with two answers, this one and all others (beta-binomial).
+package votes
+
+import "math"
+
+// A Distribution is that of the votes for the answers to one question.
+type Distribution struct {
+	// Fractions are the expected fractions p of those who answer the question, each
+	// at least 0; their sum is 1.
+	Fractions []float64
+	// Spread is s = 1/Σα, at least 0; 0 is multinomial.
+	Spread float64
+}
+
+// LogProbability returns the natural logarithm of the probability of votes, whole numbers, one for each
+// of Fractions: 0 for no votes at all. An answer of fraction 0 with votes is taken for one of
+// the smallest normal float32 number, 1.2e-38, so that the result is finite.
+func (d Distribution) LogProbability(votes []float32) float64 {
+	n, sum := 0.0, LogOrders(votes)
+	for j, v := range votes {
+		n += float64(v)
+		sum += d.rising(d.Fractions[j], float64(v))
+	}
+	return sum - d.rising(1, n)
+}
+
+// LogOrders returns log N!/Π kⱼ!, the logarithm of the number of orders in which volunteers may
+// give the votes.
+func LogOrders(votes []float32) float64 {
+	n, sum := 0.0, 0.0
+	for _, v := range votes {
+		n += float64(v)
+		sum += lgamma(float64(v) + 1)
+	}
+	return lgamma(n+1) - sum
+}
+
+const smallest = 0x1p-126
+
+// rising returns log Π_{i<n} (p + i·s).
+func (d Distribution) rising(p, n float64) float64 {
+	if p = max(p, smallest); d.Spread == 0 {
+		return n * math.Log(p)
+	}
+	// Where p/s is large, both logarithms of Γ are, and their difference loses its digits.
+	if a := p / d.Spread; a < 1e4 {
+		return n*math.Log(d.Spread) + lgamma(a+n) - lgamma(a)
+	}
+	sum := 0.0
+	for i := range int(n) {
+		sum += math.Log(p + float64(i)*d.Spread)
+	}
+	return sum
+}
+
+// Within returns how far the votes k of n for answer j are inside the central interval of the answer's
+// distribution that has the probability mass, from 0 (outside) to 1 (inside).
+//
+// Votes are whole numbers, so that no interval has exactly that probability: "from the quantile
+// of 5 % to that of 95 %" has more, and with few votes much more. So k stands for all
+// numbers between F(k−1) and F(k), where F is the cumulative distribution, evenly (Czado, Gneiting & Held 2009,
+// "Predictive Model Assessment for Count Data", Biometrics 65, 1254), and Within is the fraction of them that
+// lies from (1−mass)/2 to (1+mass)/2. If votes are drawn from d, the mean of Within is mass.
+func (d Distribution) Within(j int, k, n, mass float64) float64 {
+	p := math.Min(math.Max(d.Fractions[j], 0), 1)
+	one := Distribution{Fractions: []float64{p, 1 - p}, Spread: d.Spread}
+	// Sum over the shorter side: the interval is central.
+	if k > n-k {
+		one.Fractions[0], one.Fractions[1], k = 1-p, p, n-k
+	}
+	below, at := 0.0, 0.0
+	for i := 0.0; i <= k; i++ {
+		below += at
+		at = math.Exp(one.LogProbability([]float32{float32(i), float32(n - i)}))
+	}
+	low, high := (1-mass)/2, (1+mass)/2
+	inside := math.Min(below+at, high) - math.Max(below, low)
+	switch {
+	case inside <= 0:
+		return 0
+	case at <= inside:
+		return 1
+	}
+	return inside / at
+}
+
+func lgamma(x float64) float64 {
+	y, _ := math.Lgamma(x)
+	return y
+}
