@@ -10,9 +10,10 @@ import (
 )
 
 // DefaultPlan returns the default settings of a run, without Data and a length. Some defaults
-// depend on other choices, which like holds: its recipe, optimizer, schedule, head and loss, and
-// whether it has a plateau. The zero Plan leaves these to the recipe or to their own defaults.
-// Constants that do not apply, such as AdamW's momentum, are 0.
+// depend on other choices, which like holds: its recipe, optimizer, schedule, head and loss,
+// whether it has a plateau, and the schema of its cache (counts have another head and loss). The
+// zero Plan leaves these to the recipe or to their own defaults. Constants that do not apply, such
+// as AdamW's momentum, are 0.
 func DefaultPlan(like Plan) Plan {
 	chosen, c := defaults(like).Config, &like.Config
 	c.Objective.Head = cmp.Or(c.Objective.Head, chosen.Objective.Head)
@@ -25,17 +26,20 @@ func DefaultPlan(like Plan) Plan {
 // defaults is DefaultPlan for a like that makes the recipe's choices.
 func defaults(like Plan) Plan {
 	c := like.Config
-	head := cmp.Or(c.Objective.Head, objective.Independent)
+	head := cmp.Or(c.Objective.Head, objective.DefaultHead(c.Schema()))
+	loss := head.DefaultLoss(c.Schema())
 	p := Plan{
 		Recipe: like.Recipe,
 		Config: Config{
 			Model:     network.Config{Arch: network.Default, Precision: network.Auto, Dropout: 0.2},
-			Objective: defaultObjective(head, cmp.Or(c.Objective.Loss, head.DefaultLoss())),
+			Objective: objective.Default(head, cmp.Or(c.Objective.Loss, loss)),
+			Cache:     CacheRef{Schema: c.Cache.Schema},
 			Seed:      1, OnNonFinite: StopRun, LogEvery: 1, Devices: session.AutoDevices, Accumulate: 1,
 		},
 		Batch: 32, Images: OnHost, Warmup: Duration{5, Percent},
 		EvalEvery: Duration{1, Epochs}, CheckpointEvery: Every{Steps: Duration{1, Epochs}},
 	}
+	p.Config.Objective.Loss = loss // with the constants of the one that will be used
 	p.Config.Optimizer, p.Config.Schedule.Rate = DefaultOptimizer(cmp.Or(c.Optimizer.Kind, graph.AdamW))
 	s := &p.Config.Schedule
 	s.Kind = Cosine
@@ -51,14 +55,6 @@ func defaults(like Plan) Plan {
 		}
 	}
 	return p
-}
-
-// defaultObjective returns a head with its default loss, and the default constants of loss, the loss
-// that will be used.
-func defaultObjective(head objective.Head, loss objective.Loss) objective.Config {
-	o := objective.Default(head, loss)
-	o.Loss = head.DefaultLoss()
-	return o
 }
 
 // DefaultOptimizer returns the constants of a kind of optimizer, and its peak learning rate.

@@ -5,6 +5,7 @@ import (
 
 	"galaxy/graph"
 	"galaxy/internal/usage"
+	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -60,12 +61,15 @@ func (n *RecipeName) UnmarshalText(text []byte) error {
 }
 
 // apply sets r's defaults in p, given the choices in like. r's rate and weight decay apply
-// only with r's optimizer, and its loss only with its head.
+// only with r's optimizer, and its loss only with its head. Its head and loss are for fractions.
 func (r Recipe) apply(p *Plan, like Config) {
 	plain := p.Config
 	r.Set(p)
 	if k := like.Optimizer.Kind; k != "" && k != p.Config.Optimizer.Kind {
 		p.Config.Schedule.Rate, p.Config.Optimizer.WeightDecay = plain.Schedule.Rate, plain.Optimizer.WeightDecay
+	}
+	if like.Schema().Values() == labels.Counts {
+		p.Config.Objective.Head, p.Config.Objective.Loss = plain.Objective.Head, plain.Objective.Loss
 	}
 	if h := like.Objective.Head; h != "" && h != p.Config.Objective.Head {
 		p.Config.Objective.Loss = plain.Objective.Loss

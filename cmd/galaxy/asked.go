@@ -14,6 +14,7 @@ import (
 
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
+	"galaxy/labels"
 	"galaxy/train"
 )
 
@@ -87,11 +88,12 @@ func ask(c *cli.Context) (asked, error) {
 	return a, nil
 }
 
-// over returns the request of what was asked for: beside the defaults, or beside the configuration
-// of a run to resume. There the environment counts only for what may change, because a variable
+// over returns the request of what was asked for: beside the defaults for labels of a schema (nil if
+// that is not known yet), or beside the configuration of a run to resume. There the environment counts only for what may change, because a variable
 // of a shell or a container is no request to change the run.
-func (a asked) over(begun *train.Config) (*request, error) {
+func (a asked) over(begun *train.Config, schema *labels.Schema) (*request, error) {
 	var like request
+	like.plan.Config.Cache.Schema = schema
 	if begun != nil {
 		like.plan = train.PlanOf(*begun)
 	}

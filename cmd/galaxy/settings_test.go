@@ -32,7 +32,7 @@ func requested(t testing.TB, begun *train.Config, args ...string) (r *request, e
 	command.Action = func(c *cli.Context) error {
 		a, err := ask(c)
 		if err == nil {
-			r, err = a.over(begun)
+			r, err = a.over(begun, nil)
 		}
 		if err == nil {
 			err = r.refuse()

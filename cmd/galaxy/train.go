@@ -16,6 +16,7 @@ import (
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/internal/usage"
+	"galaxy/labels"
 	"galaxy/train"
 )
 
@@ -48,7 +49,7 @@ type trainCall struct {
 func trainAction(c *cli.Context) (err error) {
 	t := &trainCall{cli: c, began: time.Now()}
 	if t.asked, err = ask(c); err == nil {
-		t.request, err = t.asked.over(nil)
+		t.request, err = t.asked.over(nil, nil)
 	}
 	if err != nil {
 		return usage.Error{Err: err}
@@ -152,7 +153,11 @@ func (t *trainCall) checkNeeded() error {
 // settle finds the settings beside the run to resume, and refuses those that are of no use.
 func (t *trainCall) settle() error {
 	first := t.request
-	settled, err := t.asked.over(t.run)
+	var schema *labels.Schema
+	if t.cache != nil {
+		schema = t.cache.Schema()
+	}
+	settled, err := t.asked.over(t.run, schema)
 	if err == nil {
 		err = settled.refuse()
 	}
@@ -174,7 +179,15 @@ func (t *trainCall) openCache() (err error) {
 	if _, given := t.given["data"]; errors.Is(err, fs.ErrNotExist) && t.run != nil && !given {
 		err = fmt.Errorf("%w; if the run's cache has moved, give its folder with --data", err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if t.cache.Schema().Values() == labels.Counts { // for which other settings are usual
+		if err := t.settle(); err != nil {
+			return errors.Join(err, t.cache.Close())
+		}
+	}
+	return nil
 }
 
 // rehearse finds mistakes in the settings of a new run.

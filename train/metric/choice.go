@@ -5,17 +5,22 @@ import "galaxy/labels"
 // none means no class.
 const none = labels.NoClass
 
-// target is a schema prepared for scoring: of vote fractions, or of classes.
+// target is a schema prepared for scoring: of vote fractions, of counts, or of classes.
 type target struct {
-	schema *labels.Schema
-	width  int
+	schema    *labels.Schema // of the labels
+	predicted *labels.Schema // of the predictions
+	counts    bool
+	width     int
 	// questions is nil for classes, which have no metrics by question.
 	questions []labels.Question
 	classes   []string // their names
 }
 
 func newTarget(schema *labels.Schema) *target {
-	t := &target{schema: schema, width: schema.Width(), classes: schema.Classes().Columns()}
+	t := &target{
+		schema: schema, predicted: schema.Predicted(), counts: schema.Values() == labels.Counts,
+		width: schema.Width(), classes: schema.Classes().Columns(),
+	}
 	if !schema.Derived() {
 		t.questions = schema.Questions()
 	}
@@ -30,32 +35,44 @@ type choices struct {
 	class      int
 	confidence float64
 	scores     []float32 // of the classes: labels.Schema.ClassScores
+	all        []float32 // for labels.Schema.OfAll
 }
 
 // newChoices returns choices with room for every question and class.
 func (t *target) newChoices() choices {
-	return choices{question: make([]int, len(t.questions)), scores: make([]float32, len(t.classes))}
+	return choices{question: make([]int, len(t.questions)), scores: make([]float32, len(t.classes)), all: make([]float32, t.width)}
+}
+
+// readColumns fills in the largest columns of a row of a schema. Counts, and fractions of those who were
+// asked each question, become comparable as fractions of all volunteers.
+func (t *target) readColumns(c *choices, of *labels.Schema, row []float32) {
+	if c.column = labels.Largest(row); t.counts {
+		of.OfAll(c.all, row)
+		c.column = labels.Largest(c.all)
+	}
+	for i := range t.questions {
+		q := &t.questions[i]
+		c.question[i] = q.First + labels.Largest(row[q.First:q.First+len(q.Answers)])
+	}
 }
 
 // readTruth fills in the choices of a row of labels.
 func (t *target) readTruth(c *choices, row []float32) {
-	t.readAnswer(c, row)
-	if !t.schema.Derived() {
-		c.class = t.schema.ClassOf(row)
+	if t.schema.Derived() {
+		t.readAnswer(c, row)
+		return
 	}
+	t.readColumns(c, t.schema, row)
+	c.class = t.schema.ClassOf(row)
 }
 
 // readAnswer fills in the choices of a row of predictions. Its class is the one with the largest
 // score.
 func (t *target) readAnswer(c *choices, row []float32) {
-	c.column = labels.Largest(row)
-	for i := range t.questions {
-		q := &t.questions[i]
-		c.question[i] = q.First + labels.Largest(row[q.First:q.First+len(q.Answers)])
-	}
+	t.readColumns(c, t.predicted, row)
 	c.class = none
 	sum, largest := 0.0, float32(0)
-	t.schema.ClassScores(c.scores, row)
+	t.predicted.ClassScores(c.scores, row)
 	for k, v := range c.scores {
 		if c.class == none || v > largest {
 			c.class, largest = k, v

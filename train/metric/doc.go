@@ -1,5 +1,5 @@
-// Package metric compares predicted vote fractions with the catalogue's, and
-// predicted clean classes with the clean classes that follow from the catalogue.
+// Package metric compares predicted vote fractions with the catalogue's, or with its counts of
+// votes, and predicted clean classes with the clean classes that follow from the catalogue.
 //
 //	constant, err := metric.FitConstant(schema, trainRows) // the baseline
 //	e := metric.New(schema, loss, constant)
@@ -9,8 +9,8 @@
 //
 // All arrays are float32, row-major [n, schema.Width()]: vote fractions, or their clean
 // classes (see package labels). Sums are float64 and run in the order in which examples
-// were added, so results do not depend on the batch size. Memory is 160 bytes per
-// example plus 24 per example and question.
+// were added, so results do not depend on the batch size. Memory is 176 bytes per
+// example plus 24 per example and question, with counts 80.
 //
 // # The scores
 //
@@ -33,6 +33,33 @@
 //     and (1 − Class1.3)·Class6.1 for question 8. Each question also has its own accuracy.
 //   - loss: the mean of the training loss over all examples, in float64 from the
 //     logits; undefined without a loss.
+//
+// # Counts of votes
+//
+// Of counts k of the N votes for a question, p are the fractions of those who answer it, and y = k/N.
+// A question without votes has no weight:
+//
+//   - rmse = √(Σ N·(p − y)² / Σ N), over examples and columns, and that of a question over its own:
+//     the mean over votes, of all questions. The constant with the smallest is the fraction of all votes.
+//   - fraction_calibration.ece is over the pairs of p and y with N > 0.
+//   - The accuracies are as above, weighted by N over the largest N of a question that everybody is
+//     asked. For accuracy_argmax37 p and y are multiplied down the path that leads to their question
+//     (Schema.OfAll); a galaxy without votes is no hit.
+//   - votes.log_likelihood: the mean over examples of log P(k), summed over questions; that of a question has its own
+//     term. P is the Dirichlet-multinomial distribution with the predicted
+//     concentrations, or the multinomial one with the predicted fractions if the loss has no
+//     concentrations (package votes).
+//   - votes.coverage_50, votes.coverage_90: of the pairs of k and N with N > 0, the fraction inside the central
+//     interval of that probability of the predicted distribution of k, which is beta-binomial or
+//     binomial. A count that the interval's end cuts is inside in part, so that the figure is 0.5 and 0.9 if
+//     the prediction is right, also for few votes (votes.Distribution.Within).
+//   - votes.noise_rmse: the noise ceiling, which is the expected rmse of a predictor that knows the fractions from which the
+//     votes were drawn: √(Σ p(1−p) / Σ N), as N votes have the variance p(1−p)/N. p(1−p) is estimated by
+//     y(1−y)·N/(N−1) where N > 1, and taken for that of these examples where N = 1.
+//
+// The constant predictor has the fractions of all votes of the train split, and for the likelihood
+// and the intervals the spread of a Dirichlet-multinomial distribution that the variance of its counts
+// gives (method of moments).
 //
 // # Classes
 //

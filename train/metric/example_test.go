@@ -22,6 +22,9 @@ func (crossEntropy) LossOf(logits, labels []float32) float64 {
 	return sum / float64(len(labels))
 }
 
+// Spread is of losses of counts.
+func (crossEntropy) Spread([]float32) []float64 { return nil }
+
 func (crossEntropy) LogitsFor(means []float64) (logits []float64) {
 	for _, y := range means {
 		logits = append(logits, math.Log(y/(1-y)))

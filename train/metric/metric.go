@@ -4,18 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"galaxy/labels"
+	"galaxy/train/votes"
 )
 
 // Loss is the loss a network was trained with. objective.Objective is one.
 type Loss interface {
-	// LossOf returns the loss of one example, the mean over its columns, of
-	// logits against labels in [0, 1].
+	// LossOf returns the loss of one example, of
+	// logits against labels in [0, 1] or counts.
 	LossOf(logits, labels []float32) float64
+	// Spread returns the spread of the predicted distribution of each question's votes
+	// (votes.Distribution), float64 [questions]; nil for none.
+	Spread(logits []float32) []float64
 	// LogitsFor returns the logits that minimize the mean loss over examples
 	// whose labels have these means. It need be finite only if all means are
-	// inside (0, 1).
+	// inside (0, 1). For counts they are concentrations, with which the votes are drawn.
 	LogitsFor(means []float64) []float64
 }
 
@@ -31,13 +36,14 @@ type Evaluation struct {
 	truth, answer choices
 	// The constant's prediction, as add takes it.
 	logits, means []float32
+	distributions []votes.Distribution
 	model, base   scored
 }
 
 // New returns an empty evaluation of predictions of the schema's columns: of vote
-// fractions, or of classes. loss may be nil: then the loss is undefined. constant may
-// be nil: then Result has no baseline. constant must have been fitted to labels of the
-// same schema.
+// fractions, of counts (whose predictions are fractions, schema.Predicted), or of classes.
+// loss may be nil: then the loss is undefined. constant may be nil: then Result has no baseline.
+// constant must have been fitted to labels of the same schema.
 func New(schema *labels.Schema, loss Loss, constant *Constant) *Evaluation {
 	t := newTarget(schema)
 	return &Evaluation{
@@ -72,6 +78,7 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 	}
 	if e.constant != nil && e.means == nil {
 		e.logits, e.means = e.constant.predict(e.loss)
+		e.distributions = e.constant.distributions()
 	}
 	for i := 0; i < len(labels); i += width {
 		p, y := probabilities[i:i+width], labels[i:i+width]
@@ -80,6 +87,17 @@ func (e *Evaluation) Add(logits, probabilities, labels []float32) error {
 		e.model.add(p, y, &e.truth, &e.answer, e.lossOf(logits, i, y))
 		if e.constant != nil {
 			e.base.add(e.means, y, &e.truth, &e.constant.choices, e.lossOf(e.logits, 0, y))
+		}
+		if !e.target.counts {
+			continue
+		}
+		var spread []float64
+		if e.loss != nil {
+			spread = e.loss.Spread(logits[i : i+width])
+		}
+		e.model.addVotes(e.target.distributions(p, spread), y)
+		if e.constant != nil {
+			e.base.addVotes(e.distributions, y)
 		}
 	}
 	return nil
@@ -96,22 +114,32 @@ func (e *Evaluation) lossOf(logits []float32, i int, labels []float32) float64 {
 // Scores returns the scores of all examples added so far, without intervals. No
 // examples is an error.
 func (e *Evaluation) Scores() (Scores, error) {
-	if len(e.model.examples) == 0 {
-		return Scores{}, errors.New("score examples: there are none")
+	if err := e.check(); err != nil {
+		return Scores{}, err
 	}
 	return e.model.scores(nil), nil
 }
 
-// Result returns the scores of all examples added so far, with intervals, and the
-// baseline. No examples is an error. traits divide the examples into slices that
-// are scored separately. It takes about 12 µs per example on 2 cores, 70 ms for
-// 6,158 (BenchmarkResult).
-func (e *Evaluation) Result(traits ...Trait) (Result, error) {
-	n := len(e.model.examples)
-	if n == 0 {
-		return Result{}, errors.New("score examples: there are none")
+// check returns an error if there is nothing to score.
+func (e *Evaluation) check() error {
+	if len(e.model.examples) == 0 {
+		return errors.New("score examples: there are none")
 	}
-	s, err := cut(traits, n)
+	if !slices.ContainsFunc(e.model.examples, func(x example) bool { return x.weight > 0 }) {
+		return fmt.Errorf("score examples: none of the %d has a vote", len(e.model.examples))
+	}
+	return nil
+}
+
+// Result returns the scores of all examples added so far, with intervals, and the
+// baseline. No examples is an error, and so are counts without a vote. traits divide the
+// examples into slices that are scored separately. It takes about 12 µs per example on 2
+// cores, 70 ms for 6,158 (BenchmarkResult).
+func (e *Evaluation) Result(traits ...Trait) (Result, error) {
+	if err := e.check(); err != nil {
+		return Result{}, err
+	}
+	s, err := cut(traits, len(e.model.examples))
 	if err != nil {
 		return Result{}, fmt.Errorf("score examples: %w", err)
 	}

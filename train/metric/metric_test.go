@@ -16,8 +16,13 @@ import (
 
 var zoo, small = labels.GalaxyZoo(), labelstest.Small()
 
+// ofFractions is embedded by losses that are none of counts.
+type ofFractions struct{}
+
+func (ofFractions) Spread([]float32) []float64 { return nil }
+
 // quadratic is a loss whose minimiser is known: (x − y)² at x = y.
-type quadratic struct{}
+type quadratic struct{ ofFractions }
 
 func (quadratic) LossOf(logits, labels []float32) float64 {
 	return mean(logits, labels, func(x, y float64) float64 { return (x - y) * (x - y) })
@@ -25,7 +30,7 @@ func (quadratic) LossOf(logits, labels []float32) float64 {
 func (quadratic) LogitsFor(means []float64) []float64 { return means }
 
 // entropy is binary cross-entropy, whose logit is infinite at 0 and 1.
-type entropy struct{}
+type entropy struct{ ofFractions }
 
 func (entropy) LossOf(logits, labels []float32) float64 { return mean(logits, labels, entropyAt) }
 func (entropy) LogitsFor(means []float64) (logits []float64) {
@@ -136,7 +141,7 @@ func TestByHand(t *testing.T) {
 	for i, q := range result.Questions {
 		near("accuracy of a question", q.Accuracy, want[i].accuracy)
 		near("share that reached it", Value(q.Reached), want[i].reached)
-		near("rmse of a question", Value(q.RMSE), want[i].rmse)
+		near("rmse of a question", q.RMSE, want[i].rmse)
 		if q.Question != i+1 {
 			t.Errorf("question %d at %d", q.Question, i)
 		}
@@ -244,8 +249,8 @@ func (schema written) againstDirectForms(t *rapid.T) {
 		score := got.Questions[q]
 		nearly(t, "accuracy of a question", float64(score.Accuracy), right/weight)
 		nearly(t, "share that reached it", score.Reached, weight/float64(n))
-		nearly(t, "rmse of a question", score.RMSE, math.Sqrt(squares/float64(n*(last-first))))
-		weighted += float64(last-first) * score.RMSE * score.RMSE
+		nearly(t, "rmse of a question", float64(score.RMSE), math.Sqrt(squares/float64(n*(last-first))))
+		weighted += float64(last-first) * float64(score.RMSE*score.RMSE)
 		weights, rights = weights+weight, rights+right
 	}
 	nearly(t, "rmse", got.RMSE, math.Sqrt(square/float64(width*n)))

@@ -43,6 +43,8 @@ type Scores struct {
 	// FractionCalibration and Questions exist for vote fractions only.
 	FractionCalibration *Calibration    `json:"fraction_calibration,omitempty"`
 	Questions           []QuestionScore `json:"questions,omitempty"`
+	// Votes exists for counts only.
+	Votes *VoteScores `json:"votes,omitempty"`
 	// CleanClasses is nil if no galaxy has a clean class.
 	CleanClasses *CleanClassScores `json:"five_class,omitempty"`
 	Slices       []SliceScores     `json:"slices,omitempty"`
@@ -54,8 +56,10 @@ type QuestionScore struct {
 	Reached          float64   `json:"reached"`  // mean fraction of volunteers who reached it
 	Accuracy         Value     `json:"accuracy"` // weighted by the fraction who reached it
 	AccuracyInterval *Interval `json:"accuracy_interval,omitempty"`
-	RMSE             float64   `json:"rmse"` // over its columns
+	RMSE             Value     `json:"rmse"` // over its columns
 	RMSEInterval     *Interval `json:"rmse_interval,omitempty"`
+	// Votes exists for counts only.
+	Votes *VoteScores `json:"votes,omitempty"`
 }
 
 // Calibration compares predicted fractions with the outcomes.
@@ -179,6 +183,7 @@ func (s *Scores) figures() []figure {
 		add("question_accuracy", s.QuestionAccuracy, &s.QuestionAccuracyInterval)
 	}
 	add("loss", s.Loss, &s.LossInterval)
+	s.Votes.figures("", add)
 	if c := s.FractionCalibration; c != nil {
 		add("fraction_calibration.ece", c.Error, &c.ErrorInterval)
 	}
@@ -186,7 +191,8 @@ func (s *Scores) figures() []figure {
 		q := &s.Questions[i]
 		name := "question." + strconv.Itoa(q.Question)
 		add(name+".accuracy", q.Accuracy, &q.AccuracyInterval)
-		add(name+".rmse", Value(q.RMSE), &q.RMSEInterval)
+		add(name+".rmse", q.RMSE, &q.RMSEInterval)
+		q.Votes.figures(name+".", add)
 	}
 	if f := s.CleanClasses; f != nil {
 		add("five_class.accuracy", f.Accuracy, &f.AccuracyInterval)

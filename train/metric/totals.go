@@ -3,6 +3,8 @@ package metric
 import (
 	"math"
 	"slices"
+
+	"galaxy/train/votes"
 )
 
 // bins is the number of equal-width bins of calibration, as in Guo et al. 2017.
@@ -10,7 +12,9 @@ const bins = 15
 
 // example is an example's contribution to the totals, in addition to its questionParts.
 type example struct {
-	square float64       // sum of squared errors over all columns
+	square float64       // sum of squared errors over all columns; for counts weighted by votes
+	weight float64       // sum of the columns' weights
+	pairs  float64       // number of columns with a label; for counts those of questions with votes
 	hit    float64       // 1 if the largest column of all is right
 	loss   float64       // NaN for none
 	gaps   [bins]float64 // sums of prediction − label over the columns predicted in the bin
@@ -21,7 +25,7 @@ type example struct {
 
 // questionPart is an example's contribution to the totals of a question.
 type questionPart struct {
-	square float64 // sum of squared errors over the question's columns
+	square float64 // sum of squared errors over the question's columns; for counts weighted by votes
 	asked  float64 // fraction of volunteers who reached it
 	right  float64 // in an example 1 if the largest column is right; in totals, weighted by asked
 }
@@ -34,21 +38,30 @@ type totals struct {
 	// drawn or not.
 	occurs []bool
 
-	n, square, hits, loss float64
-	questions             []questionPart
-	gaps                  [bins]float64
-	confusion             []float64     // [truth, answer]
-	classGaps             [bins]float64 // sums of confidence − hit
-	slices                []sliceTotals
+	sliceTotals // of all
+	pairs, loss float64
+	questions   []questionPart
+	votes       []votePart // of counts
+	gaps        [bins]float64
+	confusion   []float64     // [truth, answer]
+	classGaps   [bins]float64 // sums of confidence − hit
+	slices      []sliceTotals
 }
 
-type sliceTotals struct{ n, square, hits float64 }
+// sliceTotals are those of some examples.
+type sliceTotals struct{ n, square, weight, hits float64 }
+
+func (t *sliceTotals) add(e *example, times float64) {
+	t.n += times
+	t.square += times * e.square
+	t.weight += times * e.weight
+	t.hits += times * e.hit
+}
 
 // add adds an example and its part of every question.
 func (t *totals) add(e *example, parts []questionPart, times float64) {
-	t.n += times
-	t.square += times * e.square
-	t.hits += times * e.hit
+	t.sliceTotals.add(e, times)
+	t.pairs += times * e.pairs
 	t.loss += times * e.loss
 	if len(parts) > 0 {
 		questions := t.questions[:len(parts)]
@@ -82,6 +95,7 @@ type scored struct {
 	occurs    []bool // by class
 	examples  []example
 	questions []questionPart // [example, question]
+	votes     []votePart     // [example, question], for counts
 	// The calibration tables.
 	fractions, classes [bins]ReliabilityBin
 }
@@ -95,13 +109,21 @@ func (s *scored) add(probabilities, labels []float32, truth, answer *choices, lo
 	}
 	if s.target.questions != nil {
 		for i := range s.target.questions {
-			q, part := &s.target.questions[i], questionPart{asked: s.target.schema.Reached(labels, i)}
-			for j := q.First; j < q.First+len(q.Answers); j++ {
-				p, y := float64(probabilities[j]), float64(labels[j])
-				part.square += (p - y) * (p - y)
-				e.gaps[bin(p)] += p - y
-				s.fractions[bin(p)].add(p, y)
+			q, part, weight, total := &s.target.questions[i], questionPart{asked: s.target.schema.Reached(labels, i)}, 1.0, 1.0
+			if s.target.counts {
+				weight = s.target.schema.Votes(labels, i)
+				total = weight
 			}
+			if weight > 0 {
+				for j := q.First; j < q.First+len(q.Answers); j++ {
+					p, y := float64(probabilities[j]), float64(labels[j])/total
+					part.square += weight * ((p - y) * (p - y))
+					e.gaps[bin(p)] += p - y
+					s.fractions[bin(p)].add(p, y)
+				}
+				e.pairs += float64(len(q.Answers))
+			}
+			e.weight += weight * float64(len(q.Answers))
 			e.square += part.square
 			if truth.question[i] == answer.question[i] {
 				part.right = 1
@@ -109,6 +131,7 @@ func (s *scored) add(probabilities, labels []float32, truth, answer *choices, lo
 			s.questions = append(s.questions, part)
 		}
 	} else {
+		e.weight, e.pairs = float64(len(labels)), float64(len(labels))
 		for j, y := range labels {
 			d := float64(probabilities[j]) - float64(y)
 			e.square += d * d
@@ -125,12 +148,24 @@ func (s *scored) add(probabilities, labels []float32, truth, answer *choices, lo
 	s.examples = append(s.examples, e)
 }
 
+// addVotes adds to the example that was added last what only counts have. of are the predicted
+// distributions of each question's votes.
+func (s *scored) addVotes(of []votes.Distribution, counts []float32) {
+	for i := range s.target.questions {
+		q := &s.target.questions[i]
+		s.votes = append(s.votes, newVotePart(of[i], counts[q.First:q.First+len(q.Answers)]))
+	}
+}
+
 // totals adds up the examples, each times[i] times, or once if times is nil.
 func (s *scored) totals(by *sliced, times []int32) *totals {
 	classes, questions := len(s.occurs), len(s.target.questions)
 	t := &totals{target: s.target, occurs: s.occurs, questions: make([]questionPart, questions), confusion: make([]float64, classes*classes)}
 	if by != nil {
 		t.slices = make([]sliceTotals, len(by.names))
+	}
+	if s.target.counts {
+		t.votes = make([]votePart, questions)
 	}
 	for i := range s.examples {
 		e, w := &s.examples[i], 1.0
@@ -141,14 +176,14 @@ func (s *scored) totals(by *sliced, times []int32) *totals {
 			w = float64(times[i])
 		}
 		t.add(e, s.questions[i*questions:(i+1)*questions], w)
+		for q := range t.votes {
+			t.votes[q].add(&s.votes[i*questions+q], w)
+		}
 		if by == nil {
 			continue
 		}
 		for _, of := range by.of {
-			part := &t.slices[of[i]]
-			part.n += w
-			part.square += w * e.square
-			part.hits += w * e.hit
+			t.slices[of[i]].add(e, w)
 		}
 	}
 	return t
@@ -173,10 +208,9 @@ func (s *scored) scores(by *sliced) Scores {
 
 // scores returns the metrics computed from the totals.
 func (t *totals) scores() Scores {
-	width := float64(t.target.width)
 	out := Scores{
 		Examples:       int(t.n),
-		RMSE:           math.Sqrt(t.square / (t.n * width)),
+		RMSE:           math.Sqrt(t.square / t.weight),
 		AccuracyArgmax: Value(math.NaN()), QuestionAccuracy: Value(math.NaN()),
 		Loss: Value(t.loss / t.n),
 	}
@@ -184,24 +218,29 @@ func (t *totals) scores() Scores {
 		out.AccuracyArgmax = Value(t.hits / t.n)
 		var asked, right float64
 		for i, total := range t.questions {
-			q := &t.target.questions[i]
-			out.Questions = append(out.Questions, QuestionScore{
-				Question: q.Number, Reached: total.asked / t.n,
-				Accuracy: Value(total.right / total.asked),
-				RMSE:     math.Sqrt(total.square / (t.n * float64(len(q.Answers)))),
-			})
+			q, weight := &t.target.questions[i], t.n
+			score := QuestionScore{Question: q.Number, Reached: total.asked / t.n, Accuracy: Value(total.right / total.asked)}
+			if t.votes != nil {
+				weight = t.votes[i].votes
+				score.Votes = voteScores(t.votes[i:i+1], t.target.questions[i:i+1], t.n)
+			}
+			score.RMSE = Value(math.Sqrt(total.square / (weight * float64(len(q.Answers)))))
+			out.Questions = append(out.Questions, score)
 			asked += total.asked
 			right += total.right
 		}
-		// Everybody is asked question 1, so asked is at least n.
+		// Everybody is asked question 1, so asked is at least n, or, of counts, above 0.
 		out.QuestionAccuracy = Value(right / asked)
-		out.FractionCalibration = &Calibration{Error: Value(absolute(t.gaps) / (t.n * width))}
+		out.FractionCalibration = &Calibration{Error: Value(absolute(t.gaps) / t.pairs)}
+		if t.votes != nil {
+			out.Votes = voteScores(t.votes, t.target.questions, t.n)
+		}
 	}
 	if slices.Contains(t.occurs, true) {
 		out.CleanClasses = t.cleanClasses()
 	}
 	for _, s := range t.slices {
-		out.Slices = append(out.Slices, SliceScores{RMSE: Value(math.Sqrt(s.square / (s.n * width))), Accuracy: Value(s.hits / s.n)})
+		out.Slices = append(out.Slices, SliceScores{RMSE: Value(math.Sqrt(s.square / s.weight)), Accuracy: Value(s.hits / s.n)})
 	}
 	return out
 }
