@@ -68,6 +68,9 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	if r.Questions != nil {
 		printQuestions(w, r, figures)
 	}
+	if r.Votes != nil {
+		printVotes(w, r, figures)
+	}
 	if r.CleanClasses != nil {
 		printClasses(w, r.CleanClasses, figures)
 	}
@@ -107,6 +110,10 @@ func printMain(w io.Writer, figures map[string]metric.Figure, schema *labels.Sch
 		{"RMSE", "rmse"},
 		{fmt.Sprintf("accuracy, largest of %d", schema.Width()), "accuracy_argmax37"},
 		{"accuracy over questions", "question_accuracy"},
+		{"RMSE of the votes' noise alone", "votes.noise_rmse"},
+		{"log-likelihood of the votes", "votes.log_likelihood"},
+		{"votes inside the 50 % intervals", "votes.coverage_50"},
+		{"votes inside the 90 % intervals", "votes.coverage_90"},
 		{"calibration error of the fractions", "fraction_calibration.ece"},
 		{"loss", "loss"},
 		{"clean classes: accuracy", "five_class.accuracy"},
@@ -130,6 +137,19 @@ func printQuestions(w io.Writer, r evaluated, figures map[string]metric.Figure) 
 		line = append(line, cells(figures[name+".accuracy"], 3)...)
 		line = append(line, cells(figures[name+".rmse"], 4)...)
 		fmt.Fprintln(t, strings.Join(line, "\t")+"\t  "+questions[i].Text)
+	}
+	t.Flush()
+}
+
+func printVotes(w io.Writer, r evaluated, figures map[string]metric.Figure) {
+	t := newTable(w)
+	t.row("question", "votes", "RMSE of noise", "log-likelihood", "95 % interval", "constant", "inside 50 %", "inside 90 %", "95 % interval", "constant")
+	for _, q := range r.Questions {
+		name := "question." + strconv.Itoa(q.Question) + ".votes."
+		line := []string{strconv.Itoa(q.Question), fmt.Sprintf("%.1f", q.Votes.Votes), cells(figures[name+"noise_rmse"], 4)[0]}
+		line = append(line, cells(figures[name+"log_likelihood"], 3)...)
+		line = append(line, cells(figures[name+"coverage_50"], 3)[0])
+		t.row(append(line, cells(figures[name+"coverage_90"], 3)...)...)
 	}
 	t.Flush()
 }

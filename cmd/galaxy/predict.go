@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,6 +18,7 @@ import (
 	"galaxy/labels"
 	"galaxy/predict"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
 func predictCommand() *cli.Command {
@@ -85,6 +87,7 @@ func predictAction(c *cli.Context) (err error) {
 	if model.warning != "" {
 		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
 	}
+	columns, predictor := model.table()
 	crop, project, err := fitPredict(c, model)
 	if err != nil {
 		return usage.Error{Err: err}
@@ -103,7 +106,7 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: files, Order: matching.Images, Columns: model.target().Columns(), Size: model.size,
+		Out: out, Images: files, Order: matching.Images, Columns: columns, Size: model.size,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any    `json:"model"`
@@ -113,7 +116,7 @@ func predictAction(c *cli.Context) (err error) {
 		}{identity, decoder.String(), crop, c.Int("tta")},
 		Progress: bar.resume,
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
-	}, decoder, train.Views{Predictor: model, Size: model.size, N: c.Int("tta")})
+	}, decoder, train.Views{Predictor: predictor, Size: model.size, N: c.Int("tta")})
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, predict.PartialFolder(out))
 	} else if err != nil {
@@ -176,7 +179,8 @@ func fitPredict(c *cli.Context, model opened) (crop int, project *labels.Schema,
 	case crop > data.ImageSide && !c.Bool("paths"):
 		return 0, nil, fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)
 	}
-	if !c.Bool("raw") && !target.Derived() {
+	// The fractions of a model of counts satisfy the sum rules.
+	if !c.Bool("raw") && !target.Derived() && target.Values() != labels.Counts {
 		project = target
 	}
 	return crop, project, nil
@@ -224,4 +228,49 @@ func printPredicted(w io.Writer, r predicted) {
 		}
 		fmt.Fprintf(w, "given the mean answer: %v\n", b)
 	}
+}
+
+// table returns the columns of a table of the model's predictions, and the Predictor whose
+// probabilities they are. For counts these are the fractions and, if the model has them, the
+// concentrations, by the names that the catalogue of Euclid's Q1 release gives them (Zenodo 15106473).
+func (n opened) table() (columns []string, _ train.Predictor) {
+	all := n.target().Columns()
+	if n.target().Values() != labels.Counts {
+		return all, n.Predictor
+	}
+	for _, name := range all {
+		columns = append(columns, name+"_fraction")
+	}
+	if slices.Contains(n.trained.Spread(make([]float32, len(all))), 0) {
+		return columns, n.Predictor
+	}
+	for _, name := range all {
+		columns = append(columns, name+"_dirichlet")
+	}
+	return columns, concentrated{n.Predictor, n.trained}
+}
+
+// concentrated is a Predictor that puts the concentrations of each image after its fractions.
+type concentrated struct {
+	train.Predictor
+	trained *objective.Objective
+}
+
+func (p concentrated) Predict(images []byte) (logits, both []float32, err error) {
+	logits, fractions, err := p.Predictor.Predict(images)
+	if err != nil {
+		return nil, nil, err
+	}
+	width, questions := p.trained.Outputs(), p.trained.Target().Questions()
+	for i := 0; i < len(fractions); i += width {
+		row := fractions[i : i+width]
+		both = append(both, row...)
+		for k, spread := range p.trained.Spread(logits[i : i+width]) {
+			q := &questions[k]
+			for _, f := range row[q.First : q.First+len(q.Answers)] {
+				both = append(both, float32(float64(f)/spread))
+			}
+		}
+	}
+	return logits, both, nil
 }

@@ -43,7 +43,7 @@ func FitConstant(schema *labels.Schema, rows iter.Seq[[]float32]) (*Constant, er
 		}
 		for j, y := range row {
 			if v := schema.Values(); !v.Holds(y) {
-				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; expected %s", examples, y, schema.Columns()[j], v.Expected())
+				return nil, fmt.Errorf("fit constant predictor: row %d has the label %v in %s; expected a number %s", examples, y, schema.Columns()[j], v.Range())
 			}
 			c.Means[j] += float64(y)
 		}
