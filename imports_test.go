@@ -31,8 +31,9 @@ var imports = []struct{ name, may string }{
 	{"focal", "internal/usage"},
 	{"train/checkpoint", "internal/durable internal/usage"},
 	{"train/events", "internal/durable"},
-	{"train/metric", "labels"},
-	{"train/objective", "focal internal/usage labels"},
+	{"train/votes", ""},
+	{"train/metric", "labels train/votes"},
+	{"train/objective", "focal internal/usage labels train/votes"},
 	{"train", "data graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
 	{"savedmodel", "graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
 	{"predict", "data internal/ahead internal/durable internal/usage labels"},
@@ -42,7 +43,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data/fits", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "predict"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,6 +87,66 @@ func TestSmallSchema(t *testing.T) {
 			t.Errorf("a run of another schema than its cache's: %v", err)
 		}
 	})
+}
+
+// Counts of votes go the whole way with each of their losses.
+func TestVoteCounts(t *testing.T) {
+	schema := labelstest.SmallCounts()
+	galaxy := 0.0
+	cache := testCacheOf(t, schema, 60, func(y float64) map[string]float64 {
+		galaxy++
+		n := 1 + math.Mod(7*galaxy, 20) // volunteers
+		smooth := math.Round(n * y)
+		return map[string]float64{"smooth": smooth, "featured": n - smooth, "edge-on": math.Floor((n - smooth) / 2), "alone": math.Floor(smooth / 2)}
+	})
+	for _, loss := range []objective.Loss{objective.Dirichlet, objective.CrossEntropy} {
+		t.Run(string(loss), func(t *testing.T) {
+			cfg := testConfig(cache, 4)
+			cfg.Objective = objective.Config{Head: objective.Tree, Loss: loss}
+			cfg.Model.Outputs = schema.Width()
+			run := filepath.Join(t.TempDir(), "run")
+			if _, err := train.Run(t.Context(), train.Options{Dir: run, Cache: cache, Config: cfg}); err != nil {
+				t.Fatal(err)
+			}
+			read, err := train.ReadConfig(run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			model := exported(t, run, read)
+			o, err := objective.New(model.Metadata().Objective, model.Metadata().Schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scores, err := train.Evaluate(t.Context(), model, train.Evaluation{Cache: cache, Split: data.Train, Target: o.Target(), Loss: o, Full: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, loss := scores.Votes, float64(scores.Loss)
+			if v == nil || scores.Baseline.Votes == nil || !(v.Coverage90 > v.Coverage50) || !(scores.RMSE > float64(v.NoiseRMSE)) {
+				t.Fatalf("scores %+v", scores.Scores)
+			}
+			// Both are of the same probabilities, but for float32.
+			if !(math.Abs(loss+float64(v.LogLikelihood)) <= 1e-4*loss) {
+				t.Errorf("the loss is %v, the log-likelihood %v", loss, v.LogLikelihood)
+			}
+			predicts(t, model, schema.Predicted(), schema.Columns())
+		})
+	}
+}
+
+// A run of a schema of counts that names no head and no loss has theirs, beside each recipe too.
+func TestDefaultsOfCounts(t *testing.T) {
+	for _, recipe := range append(train.RecipeNames(), "") {
+		var like train.Plan
+		like.Recipe, like.Config.Cache.Schema = train.RecipeName(recipe), labelstest.SmallCounts()
+		if got := train.DefaultPlan(like).Config.Objective; got.Head != objective.Tree || got.Loss != objective.Dirichlet {
+			t.Errorf("recipe %q: %v", recipe, got)
+		}
+		like.Config.Objective.Head = objective.Five
+		if got := train.DefaultPlan(like).Config.Objective; got.Loss != objective.CrossEntropy {
+			t.Errorf("recipe %q: %v", recipe, got)
+		}
+	}
 }
 
 // exported returns a run's SavedModel.
