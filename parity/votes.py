@@ -49,7 +49,8 @@ def judge(job, firsts):
                 marginals = [stats.betabinom(n, q, alpha.sum() - q) for q in alpha]
             for j, m in enumerate(marginals if n else []):
                 low, high = m.cdf(k[j] - 1), m.cdf(k[j])
-                inside[i, a + j] = max(0, min(high, 0.95) - max(low, 0.05)) / m.pmf(k[j])
+                part = max(0, min(high, 0.95) - max(low, 0.05))
+                inside[i, a + j] = part and part / m.pmf(k[j])  # far outside the probability is 0
     return {"loss": float(loss) / len(votes), "gradient": tape.gradient(value, x).numpy().tolist(),
             "inside": [[None if np.isnan(v) else float(v) for v in row] for row in inside]}
 

@@ -84,7 +84,7 @@ func TestVotes(t *testing.T) {
 		for row := range j.Votes {
 			worst = max(worst, insideApart(t, o, schema, j.Logits[row], j.Votes[row], want.Inside[row]))
 		}
-		if !(worst <= 1e-6) {
+		if !(worst <= 1e-5) { // the fractions are float32
 			t.Errorf("%s: a count is inside by %.2g more or less than SciPy's intervals say", j.Loss, worst)
 		}
 		t.Logf("%s: gradient apart by %.2g, inside by %.2g", j.Loss, apart/largest(flat(want.Gradient)), worst)
