@@ -89,8 +89,9 @@ func ask(c *cli.Context) (asked, error) {
 }
 
 // over returns the request of what was asked for: beside the defaults for labels of a schema (nil if
-// that is not known yet), or beside the configuration of a run to resume. There the environment counts only for what may change, because a variable
-// of a shell or a container is no request to change the run.
+// that is not known yet), or beside the configuration of a run to resume. There the environment
+// counts only for what may change, because a variable of a shell or a container is no request to
+// change the run.
 func (a asked) over(begun *train.Config, schema *labels.Schema) (*request, error) {
 	var like request
 	like.plan.Config.Cache.Schema = schema

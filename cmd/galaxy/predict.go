@@ -258,6 +258,9 @@ type concentrated struct {
 
 func (p concentrated) Predict(images []byte) (logits, both []float32, err error) {
 	logits, fractions, err := p.Predictor.Predict(images)
+	if err == nil && len(logits) != len(fractions) {
+		err = errors.New("the model gives no logits, from which the concentrations follow")
+	}
 	if err != nil {
 		return nil, nil, err
 	}

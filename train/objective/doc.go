@@ -24,8 +24,13 @@
 //
 // # Losses
 //
-// Each loss is a file: [CrossEntropy], [Focal], [MSE], [Poly1]. With y the labels, the
-// loss of an example is the mean of the loss's formula over the columns.
+// Each loss is a file: [CrossEntropy], [Dirichlet], [Focal], [MSE], [Poly1]. With y the labels,
+// the loss of an example is the mean of the loss's formula over the columns.
+//
+// For counts of votes k a loss is the negative logarithm of a probability of the votes, with all
+// factorials, and the loss of an example is the sum over the questions: the natural unit of a
+// likelihood, which also weights a question by its votes. A question without votes has the loss
+// 0 and the gradient 0. The tree head then predicts fractions of those who answer each question.
 //
 // Cross-entropy and mse are proper scores: their minimum is at p = y (Gneiting &
 // Raftery 2007, "Strictly Proper Scoring Rules, Prediction, and Estimation"). The
@@ -47,7 +52,8 @@
 // # A new loss
 //
 // Add a file that registers a row of the table: the loss's constants and its forms, binary
-// for independent columns and categorical for the answers to a question. Each form has the
+// for independent columns, categorical for the answers to a question, likelihood for counts of
+// votes. Each form has the
 // graph, the same in float64, and the inverse to vote fractions. The tests of this package,
 // and the tests against Keras in parity, cover every row of the table.
 package objective

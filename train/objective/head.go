@@ -88,8 +88,8 @@ func (h Head) DefaultLoss(schema *labels.Schema) Loss {
 	return heads[h].loss
 }
 
-// Target returns the schema of the labels that the head learns: the given one or its classes. What is
-// predicted of it are the same columns, of counts as fractions (labels.Schema.Predicted).
+// Target returns the schema of the labels that the head learns: schema or its classes. The network
+// predicts the same columns, for counts as fractions (labels.Schema.Predicted).
 func (h Head) Target(schema *labels.Schema) *labels.Schema {
 	if heads[h].byClass {
 		return schema.Classes()

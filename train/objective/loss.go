@@ -73,8 +73,9 @@ type categorical interface {
 	LossAt(x output, label float64) float64
 }
 
-// A likelihood is a loss of counts of votes: the probability of a question's votes, up to the number of
-// orders in which volunteers may give them, which is the same for all networks.
+// A likelihood is a loss of counts of votes: the negative logarithm of the probability of a
+// question's votes. The objective adds the number of orders in which volunteers may give them
+// (votes.LogOrders), which does not depend on the network.
 type likelihood interface {
 	ofQuestion
 	// Log adds the logarithm of the probability of the votes to the graph: float64 [N, 1], of
@@ -82,7 +83,7 @@ type likelihood interface {
 	Log(s *op.Scope, logits, votes tf.Output) tf.Output
 	// LogOf computes the same in float64.
 	LogOf(logits, votes []float64) float64
-	// Spread is that of the distribution of the votes of one question (votes.Distribution).
+	// Spread returns the spread of the votes of one question (votes.Distribution).
 	Spread(logits []float64) float64
 }
 

@@ -234,8 +234,8 @@ func BalancedWeights(classes *labels.Schema, counts []int) ([]float64, error) {
 	return weights, nil
 }
 
-// Spread returns the spread of the distribution of each question's votes, float64 [questions], that
-// the logits of one example stand for (votes.Distribution); nil if the labels are no counts.
+// Spread returns the spread of each question's votes (votes.Distribution), float64 [questions],
+// that the logits of one example represent; nil if the labels are not counts.
 func (o *Objective) Spread(logits []float32) []float64 {
 	if o.likelihood == nil {
 		return nil
