@@ -11,7 +11,6 @@ import (
 
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
-	"galaxy/train/votes"
 )
 
 var smallCounts = labelstest.SmallCounts()
@@ -243,7 +242,7 @@ func TestDistributions(t *testing.T) {
 			sum += p
 		}
 		if !(math.Abs(sum-1) <= 1e-12) || d.Spread != float64(i+1) {
-			t.Errorf("question %d: %+v", i+1, votes.Distribution(d))
+			t.Errorf("question %d: %+v", i+1, d)
 		}
 	}
 }
