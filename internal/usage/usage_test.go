@@ -52,3 +52,15 @@ func TestText(t *testing.T) {
 		t.Error("Errorf does not wrap")
 	}
 }
+
+func TestNearest(t *testing.T) {
+	names := []string{"values", "questions", "Classes"}
+	for name, want := range map[string]string{"valeus": "values", "question": "questions", "classes": "Classes"} {
+		if got := usage.Nearest(name, names); got != want {
+			t.Errorf("%s: %q, expected %q", name, got, want)
+		}
+	}
+	if got := usage.Nearest("x", nil); got != "" {
+		t.Errorf("the nearest of no names is %q", got)
+	}
+}
