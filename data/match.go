@@ -56,10 +56,25 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 			count(len(noImage), "row"), c.Path, images.Path(), some(noImage, ", ")))
 	}
 	if len(m.Rows) == 0 {
+		if folder, ok := above(c, images); ok {
+			return m, usage.Errorf("the paths in %s start with %s/, which %s does not hold; give the folder above it as {images}", c.Path, folder, images.Path())
+		}
 		return m, fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
 	}
 	if len(problems) > 0 && !allowMissing {
 		return m, usage.Errorf("%s; complete the files, or skip these with {allow_missing}", strings.Join(problems, " and "))
 	}
 	return m, nil
+}
+
+// above reports whether the images of a catalogue would be found in the folder above, and returns
+// the name that their paths start with.
+func above(c *Catalog, images *Images) (folder string, ok bool) {
+	for _, p := range c.Images {
+		folder, rest, _ := strings.Cut(p, "/")
+		if _, ok := images.Find(rest); ok {
+			return folder, true
+		}
+	}
+	return "", false
 }

@@ -55,6 +55,8 @@ func TestMatch(t *testing.T) {
 	twice := &Catalog{Path: "sample.csv", IDs: []ID{"a", "b", "c"}, Images: []string{"5.jpg", "none.jpg", "5.jpg"}}
 	_, err = Match(twice, paths, true)
 	wantError(t, err, "sample.csv", "two rows for the image 5.jpg", "galaxies a and c")
+	_, err = Match(&Catalog{Path: "sample.csv", IDs: []ID{"a", "b"}, Images: []string{"none.jpg", "x/5.jpg"}}, paths, true)
+	wantError(t, err, "sample.csv start with x/", dir, "folder above", "images")
 	twice.Images[2] = "11.jpg"
 	got, err := Match(twice, paths, true)
 	if err != nil || !cmp.Equal(got, Matching{Rows: []int{0, 2}, Images: []int{1, 0}, RowsWithoutImage: 1, ImagesWithoutRow: 2}) {

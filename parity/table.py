@@ -1,10 +1,10 @@
-"""pandas and pyarrow on tables of labels: writes them in many forms, and tells what is in them.
+"""pandas, pyarrow and astropy on tables of labels: writes them in many forms, and tells what is in them.
 
 In: {"folder": where to write, "rows": number}
 Out: [{"file", "columns": [name, ...], "skipped": [name, ...], "cells": [[[kind, text], ...], ...]}]
 
 The kinds of cells are s (text), i (integer, in decimal), f (float, in hexadecimal), b (boolean) and
-n (null). Texts are read back from the files that were written, by pandas or pyarrow.
+n (null). Texts are read back from the files that were written, by pandas, pyarrow or astropy.
 """
 
 import csv
@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from astropy.io import fits
+from astropy.table import Table
 
 
 def catalogue(rng, rows):
@@ -103,12 +105,35 @@ def parquets(folder, frame, rng):
     yield {"file": name, "columns": table.drop_columns(skipped).column_names, "skipped": skipped, "cells": []}
 
 
+def binary_tables(folder, frame):
+    """FITS files, and their cells as astropy reads them."""
+    frame = frame.drop(columns="type")  # which is not ASCII
+    for name in ("table.fits", "table.fits.gz"):
+        name = os.path.join(folder, name)
+        Table.from_pandas(frame).write(name)
+        with fits.open(name) as hdus:
+            data = hdus[1].data
+            names = data.columns.names
+            rows = [[of_fits(data[c][i]) for c in names] for i in range(len(data))]
+        yield {"file": name, "columns": names, "skipped": [], "cells": rows}
+
+
+def of_fits(value):
+    if isinstance(value, (bool, np.bool_)):
+        return ["b", str(bool(value)).lower()]
+    if isinstance(value, np.integer):
+        return ["i", str(value)]
+    if isinstance(value, np.floating):
+        return ["n", ""] if np.isnan(value) else ["f", float(value).hex()]
+    return ["s", str(value)]
+
+
 def main():
     with open(sys.argv[1]) as f:
         spec = json.load(f)
     rng = np.random.default_rng(5)
     frame = catalogue(rng, spec["rows"])
-    json.dump([*texts(spec["folder"], frame), *parquets(spec["folder"], frame, rng)], sys.stdout)
+    json.dump([*texts(spec["folder"], frame), *parquets(spec["folder"], frame, rng), *binary_tables(spec["folder"], frame)], sys.stdout)
 
 
 if __name__ == "__main__":

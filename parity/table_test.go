@@ -14,7 +14,7 @@ import (
 	"galaxy/data/table"
 )
 
-// TestTables reads tables of labels that pandas and pyarrow have written in all the forms that
+// TestTables reads tables of labels that pandas, pyarrow and astropy have written in all the forms that
 // they know: the same columns, texts, integers digit by digit and floats bit by bit.
 func TestTables(t *testing.T) {
 	var files []struct {
