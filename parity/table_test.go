@@ -22,7 +22,7 @@ func TestTables(t *testing.T) {
 		Columns, Skipped []string
 		Cells            [][][2]string
 	}
-	ask(t, "table.py", map[string]any{"folder": t.TempDir(), "rows": 1500}, &files)
+	ask(t, "table.py", map[string]any{"folder": t.TempDir(), "rows": 1100}, &files)
 	cells := 0
 	for _, f := range files {
 		tb, err := table.Open(f.File, "")
