@@ -20,12 +20,13 @@ var imports = []struct{ name, may string }{
 	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
+	{"data/imagefile", ""},
 	{"data/table", "data/fits"},
-	{"data", "data/table internal/ahead internal/durable internal/usage labels"},
+	{"data", "data/imagefile data/table internal/ahead internal/durable internal/usage labels"},
 	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
 	{"graph/graphtest", ""},
 	{"graph/session", "internal/durable internal/usage"},
-	{"graph/images", "graph/session internal/usage"},
+	{"graph/images", "data/imagefile graph/session internal/usage"},
 	{"graph/network", "graph/images graph/session internal/kernels internal/usage"},
 	{"graph", "graph/images graph/network graph/session internal/usage"},
 	{"focal", "internal/usage"},
@@ -34,8 +35,8 @@ var imports = []struct{ name, may string }{
 	{"train/votes", ""},
 	{"train/metric", "labels train/votes"},
 	{"train/objective", "focal internal/usage labels train/votes"},
-	{"train", "data graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
-	{"savedmodel", "graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
+	{"train", "data data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
+	{"savedmodel", "data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
 	{"predict", "data internal/ahead internal/durable internal/usage labels"},
 }
 
@@ -43,7 +44,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data/fits", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {

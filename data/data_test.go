@@ -18,6 +18,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/imagefile"
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
 )
@@ -66,8 +67,8 @@ func encodeJPEG(m image.Image) []byte {
 // fast, and a mix-up of two images shows.
 type hashDecoder struct{}
 
-func (hashDecoder) Decode(dst, jpeg []byte) error {
-	state := xxh3.Hash(jpeg)
+func (hashDecoder) Decode(dst []byte, file imagefile.File) error {
+	state := xxh3.Hash(file.Encoded)
 	for i := range dst {
 		if i%8 == 0 {
 			state = mix(state)
@@ -82,8 +83,8 @@ func (hashDecoder) Decode(dst, jpeg []byte) error {
 // multiple of size).
 type boxDecoder struct{ crop, size int }
 
-func (d boxDecoder) Decode(dst, file []byte) error {
-	m, err := jpeg.Decode(bytes.NewReader(file))
+func (d boxDecoder) Decode(dst []byte, file imagefile.File) error {
+	m, err := jpeg.Decode(bytes.NewReader(file.Encoded))
 	if err != nil {
 		return err
 	}

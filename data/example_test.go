@@ -16,22 +16,29 @@ import (
 	"strings"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/labels"
 )
 
 // centre is a Decoder in plain Go that keeps single pixels of the centre of an
 // image. Real ones average; galaxy's uses TensorFlow's kernels.
-type centre struct{ crop, size int }
+type centre struct {
+	crop imagefile.Crop
+	size int
+}
 
-func (d centre) Decode(dst, file []byte) error {
-	m, err := jpeg.Decode(bytes.NewReader(file))
+func (d centre) Decode(dst []byte, file imagefile.File) error {
+	m, err := jpeg.Decode(bytes.NewReader(file.Encoded))
 	if err != nil {
 		return err
 	}
-	first := (data.ImageSide - d.crop) / 2
+	square, err := d.crop.Square(file.Width, file.Height)
+	if err != nil {
+		return err
+	}
 	for y := range d.size {
 		for x := range d.size {
-			r, g, b, _ := m.At(first+x*d.crop/d.size, first+y*d.crop/d.size).RGBA()
+			r, g, b, _ := m.At(square.Min.X+x*square.Dx()/d.size, square.Min.Y+y*square.Dy()/d.size).RGBA()
 			copy(dst[(y*d.size+x)*3:], []byte{byte(r >> 8), byte(g >> 8), byte(b >> 8)})
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
+
+	"galaxy/data/imagefile"
 )
 
 func TestIDs(t *testing.T) {
@@ -121,7 +123,7 @@ func TestPrepareIDs(t *testing.T) {
 		if !slices.Contains(c.Indices(SplitOf(id, 0)), i) {
 			t.Errorf("%q is not in %v", id, SplitOf(id, 0))
 		}
-		if err := (hashDecoder{}).Decode(want, galaxyJPEG(int64(slices.Index(ids, id)))); err != nil {
+		if err := (hashDecoder{}).Decode(want, imagefile.File{Encoded: galaxyJPEG(int64(slices.Index(ids, id)))}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := imageOf(c, i); err != nil || !slices.Equal(got, want) {
@@ -196,12 +198,12 @@ func TestPrepareMissingPaths(t *testing.T) {
 	if err := os.Remove(filepath.Join(config.Images, "x", "7.jpg")); err != nil { // of row 1
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(config.Images, "x", "14.jpg"), []byte("not a JPEG")) // of row 2
+	writeFile(t, filepath.Join(config.Images, "x", "14.jpg"), []byte("the file is a text file")) // of row 2
 	_, err := Prepare(context.Background(), config, hashDecoder{})
 	wantError(t, err, "1 row in", "without an image", "x/7.jpg", "allow_missing")
 	config.AllowMissing = true
 	_, err = Prepare(context.Background(), config, hashDecoder{})
-	wantError(t, err, "1 broken image", string(ids[2])+": not a JPEG")
+	wantError(t, err, "1 broken image", string(ids[2])+": the file is a text file")
 	config.MaxBroken = 1
 	m, err := Prepare(context.Background(), config, hashDecoder{})
 	if err != nil {

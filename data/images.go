@@ -18,20 +18,31 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/imagefile"
 	"galaxy/data/table"
 	"galaxy/internal/durable"
 )
 
-// maxImageBytes bounds one image file. Kaggle's are 10 to 30 kB, and a 424×424
-// image without any compression is 540 kB.
-const maxImageBytes = 4 << 20
+// DefaultMaxBytes bounds one image file if nothing else is asked for. Kaggle's are 10 to 30 kB;
+// 3,000×3,000 pixels of 16 bits in colour, without any compression, are 54 MB.
+const DefaultMaxBytes = 64 << 20
 
-// Images is a set of JPEG files: a folder, or a zip read in place. Close it when
+// ImageSide is the width and height in pixels of every image of the challenge.
+const ImageSide = 424
+
+// Images is a set of image files: a folder, a zip read in place, or one file. Close it when
 // done. Methods are safe for concurrent use, Close excepted.
 type Images struct {
+	// MaxBytes is the size of the largest file that is read; larger ones are broken. 0 is
+	// DefaultMaxBytes.
+	MaxBytes int
+	// Side is the height and width in pixels that every image must have, 0 for any.
+	Side int
+
 	path  string
 	files []imageFile // by ascending id, or by name if they have no ids
 	ids   []ID        // of files; nil for OpenImagesByPath
+	other PassedOver
 	close io.Closer
 }
 
@@ -50,10 +61,11 @@ const (
 	TestImages     = "images_test"
 )
 
-// OpenImages lists a folder or a zip of files named <id>.jpg, which may
-// be one folder deeper, as in Kaggle's zips; it reads no image. Files that are
-// not .jpg or .jpeg are ignored, and so are hidden files and the __MACOSX folder
-// of zips made on a Mac. It is an error when two files have the same id, when there is
+// OpenImages lists a folder or a zip of images named <id>.jpg, .png and so on, which may
+// be one folder deeper, as in Kaggle's zips; or path is one image. It reads no image that has an
+// image's extension. Of other files the first bytes decide whether they are images (package
+// imagefile). It passes over those that are not, hidden files and the __MACOSX folder of zips
+// made on a Mac (PassedOver). It is an error when two files have the same id, when there is
 // no image at all, or when a zip holds an absolute path or one with "..".
 //
 // A zip without images may be Kaggle's outer zip. Then OpenImages lists the images of the
@@ -70,7 +82,7 @@ func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(p
 func openImages(path, inner string, anyName bool) (*Images, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; give the folder of images, or the zip that holds them", err)
+		err = fmt.Errorf("%w; give the folder of images, the zip that holds them, or one image", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open images: %w", err)
@@ -80,7 +92,7 @@ func openImages(path, inner string, anyName bool) (*Images, error) {
 	case info.IsDir():
 		m, err = openFolder(path, anyName)
 	case info.Mode().IsRegular():
-		m, err = openZip(path, inner)
+		m, err = openFile(path, inner)
 	default:
 		err = errors.New("neither a folder nor a file")
 	}
@@ -130,19 +142,63 @@ func (m *Images) compare(a, b string) int {
 	return CompareIDs(ID(a), ID(b))
 }
 
-// Path returns the folder or zip given to OpenImages.
+// Path returns the folder, zip or image given to OpenImages.
 func (m *Images) Path() string { return m.path }
 
+// PassedOver returns the files that are no images.
+func (m *Images) PassedOver() PassedOver { return m.other }
+
+// PassedOver counts files that are no images, by what they are, in the order in which they were
+// met.
+type PassedOver []PassedOverKind
+
+// PassedOverKind is a row of PassedOver.
+type PassedOverKind struct {
+	Kind  string `json:"kind"`  // with an article: "a text file"
+	Files int    `json:"files"` // how many
+	First string `json:"first"` // the path of one of them
+}
+
+func (p *PassedOver) add(kind, name string) {
+	i := slices.IndexFunc(*p, func(k PassedOverKind) bool { return k.Kind == kind })
+	if i < 0 {
+		i = len(*p)
+		*p = append(*p, PassedOverKind{Kind: kind, First: name})
+	}
+	(*p)[i].Files++
+}
+
+// String returns a part of a sentence: "3 files that are no images: a text file (2, such as
+// notes.txt), a FITS file (m31.fits)".
+func (p PassedOver) String() string {
+	total := 0
+	var kinds []string
+	for _, k := range p {
+		total += k.Files
+		example := clip(k.First)
+		if k.Files > 1 {
+			example = fmt.Sprintf("%d, such as %s", k.Files, example)
+		}
+		kinds = append(kinds, fmt.Sprintf("%s (%s)", k.Kind, example))
+	}
+	files := count(total, "file") + " that are no images"
+	if total == 1 {
+		files = "1 file that is no image"
+	}
+	return files + ": " + strings.Join(kinds, ", ")
+}
+
 // Read returns the bytes of the file of image i, in buf if it is large enough,
-// otherwise in a new buffer. A file above 4 MiB is an error. An error wraps ErrUnread
+// otherwise in a new buffer. A file above MaxBytes is an error. An error wraps ErrUnread
 // unless it is about the contents of the file; then it does not repeat the name.
 func (m *Images) Read(i int, buf []byte) ([]byte, error) {
-	read := func() ([]byte, error) { return readFile(m.files[i].disk, buf) }
-	if f := m.files[i]; f.member != nil {
-		read = func() ([]byte, error) { return readMember(f.member, buf) }
+	f, most := m.files[i], cmp.Or(m.MaxBytes, DefaultMaxBytes)
+	if f.member != nil {
+		buf, err := readMember(f.member, buf, most)
+		return buf, unread(f.name, err)
 	}
-	file, err := read()
-	return file, unread(m.files[i].name, err)
+	buf, err := readFile(f.disk, buf, most)
+	return buf, unread(f.name, err)
 }
 
 // ErrUnread is an error of the machine (a limit, a disk, a network) in reading or decoding
@@ -157,19 +213,23 @@ func unread(name string, err error) error {
 	return err
 }
 
-// Decode reads image i, checks that it is a complete colour JPEG (of 424×424 pixels
-// if it has an id) and decodes it into dst. The error is the
+// Decode reads image i, checks its header (imagefile.Open) and its size, if Side is set, and
+// decodes it into dst. The error is the
 // reason why the image is broken, unless it wraps ErrUnread. Decode uses buf for the
 // file's bytes, and returns it, or a larger one, for the next call.
 func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte, error) {
-	jpeg, err := m.Read(i, buf)
+	encoded, err := m.Read(i, buf)
 	if err != nil {
 		return buf, err
 	}
-	if err := checkImage(jpeg, m.ids != nil); err != nil {
-		return jpeg, err
+	file, err := imagefile.Open(encoded)
+	if err != nil {
+		return encoded, err
 	}
-	return jpeg, unread(m.files[i].name, decoder.Decode(dst, jpeg))
+	if m.Side != 0 && (file.Width != m.Side || file.Height != m.Side) {
+		return encoded, fmt.Errorf("%d×%d pixels; expected the challenge's %d×%d: for images of other sizes set a crop, such as 100%%", file.Width, file.Height, m.Side, m.Side)
+	}
+	return encoded, unread(m.files[i].name, decoder.Decode(dst, file))
 }
 
 // Checksum returns the xxh3 of the id and size (both int64, little-endian) of
@@ -227,25 +287,74 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 				}
 				continue
 			}
-			if !isImage(e.Name()) {
-				continue
+			if err := m.consider(e, disk, name); err != nil {
+				return err
 			}
-			// Reading a pipe that happens to be named 1.jpg would wait for ever.
-			if !e.Type().IsRegular() {
-				if info, err := os.Stat(disk); err != nil {
-					return fmt.Errorf("%w: fix the link or remove it", err)
-				} else if !info.Mode().IsRegular() {
-					return fmt.Errorf("%s is not a regular file", disk)
-				}
-			}
-			m.files = append(m.files, imageFile{name: name, disk: disk})
 		}
 		return nil
 	}
 	return m, list(root, "")
 }
 
-func openZip(name, inner string) (*Images, error) {
+// consider adds a file of a folder to m's, or to those passed over.
+func (m *Images) consider(e fs.DirEntry, disk, name string) error {
+	if isJunk(e.Name()) {
+		m.other.add("a hidden file", name)
+		return nil
+	}
+	known := hasExtension(name)
+	// Reading a pipe that happens to be named 1.jpg would wait for ever.
+	if !e.Type().IsRegular() {
+		info, err := os.Stat(disk)
+		switch {
+		case known && err != nil:
+			return fmt.Errorf("%w: fix the link or remove it", err)
+		case known && !info.Mode().IsRegular():
+			return fmt.Errorf("%s is not a regular file", disk)
+		case err != nil || !info.Mode().IsRegular():
+			m.other.add("a link to a folder, a broken link or a device", name)
+			return nil
+		}
+	}
+	if !known {
+		kind, err := sniffFile(disk)
+		if errors.Is(err, fs.ErrPermission) {
+			m.other.add("a file without permission to read it", name)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !kind.Readable() {
+			m.other.add(kind.Name, name)
+			return nil
+		}
+	}
+	m.files = append(m.files, imageFile{name: name, disk: disk})
+	return nil
+}
+
+// sniffFile returns what a file is.
+func sniffFile(name string) (imagefile.Kind, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return imagefile.Kind{}, err
+	}
+	defer f.Close()
+	return sniff(f)
+}
+
+func sniff(r io.Reader) (imagefile.Kind, error) {
+	head := make([]byte, imagefile.HeadBytes)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return imagefile.Kind{}, err
+	}
+	return imagefile.Sniff(head[:n]), nil
+}
+
+// openFile opens one image, or a zip of images.
+func openFile(name, inner string) (*Images, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -253,6 +362,11 @@ func openZip(name, inner string) (*Images, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
+	}
+	kind, err := sniff(f)
+	if err != nil || kind.Readable() {
+		m := &Images{files: []imageFile{{name: filepath.Base(name), disk: name}}}
+		return m, errors.Join(err, f.Close())
 	}
 	m, err := newZipImages(f, info.Size(), inner)
 	if err != nil {
@@ -339,7 +453,11 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 func readZip(r io.ReaderAt, size int64) (*zip.Reader, error) {
 	z, err := zip.NewReader(r, size)
 	if errors.Is(err, zip.ErrFormat) {
-		return nil, errors.New("not a zip file, or a truncated one: give the folder of images or Kaggle's zip, and compare its size with Kaggle's")
+		kind, err := sniff(io.NewSectionReader(r, 0, size))
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("not a zip file, or a truncated one (it is %s): give a folder of images, a zip of them or one image; if it is a zip from elsewhere, compare its size with the original's", kind.Name)
 	}
 	return z, err
 }
@@ -359,25 +477,62 @@ func zipImages(z *zip.Reader) (*Images, error) {
 		if err := checkMemberName(f.Name); err != nil {
 			return nil, err
 		}
-		if isJunk(f.Name) || !isImage(path.Base(f.Name)) {
+		if strings.HasSuffix(f.Name, "/") {
 			continue
 		}
-		if !f.Mode().IsRegular() {
+		if isJunk(f.Name) {
+			m.other.add("a hidden file", f.Name)
+			continue
+		}
+		known := hasExtension(f.Name)
+		if known && !f.Mode().IsRegular() {
 			return nil, fmt.Errorf("%s is not a regular file", clip(f.Name))
+		}
+		if !known {
+			kind, err := sniffMember(f)
+			if err != nil {
+				return nil, err
+			}
+			if !kind.Readable() {
+				m.other.add(kind.Name, f.Name)
+				continue
+			}
 		}
 		m.files = append(m.files, imageFile{name: f.Name, member: f})
 	}
 	return m, nil
 }
 
+// sniffMember returns what a member of a zip is. The error is one of the machine.
+func sniffMember(f *zip.File) (imagefile.Kind, error) {
+	if f.Flags&1 != 0 {
+		return imagefile.Kind{Name: "an encrypted file"}, nil
+	}
+	r, err := f.Open()
+	if err == nil {
+		defer r.Close()
+		var kind imagefile.Kind
+		if kind, err = sniff(r); err == nil {
+			return kind, nil
+		}
+	}
+	if durable.IsSystem(err) {
+		return imagefile.Kind{}, fmt.Errorf("read %s: %w", clip(f.Name), err)
+	}
+	return imagefile.Kind{Name: "a file that cannot be unpacked"}, nil
+}
+
 // index sorts the files and finds their ids.
 func (m *Images) index(anyName bool) error {
 	if len(m.files) == 0 {
-		want := "<id>.jpg, such as 100008.jpg"
+		want := "named <id>.jpg, such as 100008.jpg, or .png and so on"
 		if anyName {
-			want = "….jpg"
+			want = "of JPEG, PNG, TIFF, WebP or BMP"
 		}
-		return fmt.Errorf("no images in it; expected files named %s", want)
+		if len(m.other) > 0 {
+			return fmt.Errorf("no images in it, only %v; expected files %s", m.other, want)
+		}
+		return fmt.Errorf("no images in it; expected files %s", want)
 	}
 	if anyName {
 		slices.SortFunc(m.files, func(a, b imageFile) int { return strings.Compare(a.name, b.name) })
@@ -411,10 +566,13 @@ func (m *Images) index(anyName bool) error {
 	return nil
 }
 
-// isImage reports whether a file with this base name is an image.
-func isImage(base string) bool {
-	ext := path.Ext(base)
-	return !isJunk(base) && (strings.EqualFold(ext, ".jpg") || strings.EqualFold(ext, ".jpeg"))
+// extensions are those of the formats of package imagefile.
+var extensions = []string{".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+
+// hasExtension reports whether a file's name has the extension of an image. Then it counts as an
+// image whatever it holds: if it is something else, the image is broken.
+func hasExtension(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(path.Ext(name)))
 }
 
 var errNoMember = errors.New("no such file in the zip")
@@ -459,7 +617,7 @@ func checkMemberName(name string) error {
 	return nil
 }
 
-func readFile(name string, buf []byte) ([]byte, error) {
+func readFile(name string, buf []byte, most int) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -469,7 +627,7 @@ func readFile(name string, buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkImageBytes(uint64(info.Size())); err != nil {
+	if err := checkImageBytes(uint64(info.Size()), most); err != nil {
 		return nil, err
 	}
 	buf = grow(buf, int(info.Size()))
@@ -481,8 +639,8 @@ func readFile(name string, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-func readMember(f *zip.File, buf []byte) ([]byte, error) {
-	if err := checkImageBytes(f.UncompressedSize64); err != nil {
+func readMember(f *zip.File, buf []byte, most int) ([]byte, error) {
+	if err := checkImageBytes(f.UncompressedSize64, most); err != nil {
 		return nil, err
 	}
 	if f.Flags&1 != 0 {
@@ -506,9 +664,9 @@ func readMember(f *zip.File, buf []byte) ([]byte, error) {
 	return body, nil
 }
 
-func checkImageBytes(n uint64) error {
-	if n > maxImageBytes {
-		return fmt.Errorf("%d bytes is too large for a Galaxy Zoo image (at most %d)", n, maxImageBytes)
+func checkImageBytes(n uint64, most int) error {
+	if n > uint64(most) {
+		return fmt.Errorf("the file is too large: %d bytes, the limit is set to %d", n, most)
 	}
 	return nil
 }

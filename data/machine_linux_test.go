@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"galaxy/data/imagefile"
 )
 
 // machineVariable tells the test binary what to do, under strace: "prepare", or the cache
@@ -224,7 +226,7 @@ func TestDecoderWithoutMemory(t *testing.T) {
 
 type decoderError struct{ error }
 
-func (d decoderError) Decode(_, _ []byte) error { return d.error }
+func (d decoderError) Decode([]byte, imagefile.File) error { return d.error }
 
 // A cache that cannot be mapped is read.
 func TestCacheWithoutMapping(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
 	"galaxy/labels"
 )
@@ -43,12 +44,12 @@ type Manifest struct {
 	// a file without one is about labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero"`
 
-	Size      int    `json:"size"`       // width and height of the stored images, pixels
-	Crop      int    `json:"crop"`       // side of the centre of the original that was kept, pixels
-	Decoder   string `json:"decoder"`    // name of the code that decoded and resized, from PrepareConfig
-	SplitSeed int64  `json:"split_seed"` // the seed of SplitOf
-	Examples  int    `json:"examples"`   // images stored
-	Counts    Counts `json:"counts"`     // the same, by split
+	Size      int            `json:"size"`       // width and height of the stored images, pixels
+	Crop      imagefile.Crop `json:"crop"`       // the centre of the original that was kept
+	Decoder   string         `json:"decoder"`    // name of the code that decoded and resized, from PrepareConfig
+	SplitSeed int64          `json:"split_seed"` // the seed of SplitOf
+	Examples  int            `json:"examples"`   // images stored
+	Counts    Counts         `json:"counts"`     // the same, by split
 
 	ChannelMean [3]float64 `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
 	ChannelStd  [3]float64 `json:"channel_std"`  // population standard deviation, same scale

@@ -14,7 +14,8 @@ import "math"
 // Brightness orders galaxies by their mean surface brightness; no constant turns
 // it into magnitudes. Compare them within one cache.
 type Photometry struct {
-	// Radius is the half-light radius in pixels of the original image:
+	// Radius is the half-light radius in pixels of the original image, of the challenge's size
+	// (ImageSide) if the crop is a fraction:
 	// √(A/π), where A is the area of the brightest pixels that together give
 	// half of the galaxy's light. For an ellipse it is the geometric mean of its
 	// half axes.
@@ -47,7 +48,7 @@ type Photometer struct {
 func NewPhotometer(m Manifest) *Photometer {
 	n := m.Size * m.Size
 	return &Photometer{
-		size: m.Size, scale: float64(m.Crop) / float64(m.Size),
+		size: m.Size, scale: float64(m.Crop.Side(ImageSide, ImageSide)) / float64(m.Size),
 		grey: make([]uint16, n), seen: make([]bool, n), object: make([]int, 0, n),
 	}
 }

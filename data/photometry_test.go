@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"galaxy/data/imagefile"
 )
 
 // drawn is a picture of light on a noisy sky, uint8 [size, size, 3]: the level
@@ -26,7 +28,7 @@ func drawn(size int, sky, noise float64, of func(x, y float64) float64) []byte {
 }
 
 func photometer(size, crop int) *Photometer {
-	return NewPhotometer(Manifest{Size: size, Crop: crop})
+	return NewPhotometer(Manifest{Size: size, Crop: imagefile.Crop(crop)})
 }
 
 // A disk of one level has its half-light area by hand: half of its pixels.

@@ -20,26 +20,27 @@ import (
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
+	"galaxy/data/imagefile"
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
-// A Decoder turns one JPEG into the pixels that are stored. It is passed in so
+// A Decoder turns one image file into the pixels that are stored. It is passed in so
 // that this package does not depend on TensorFlow.
 type Decoder interface {
-	// Decode decodes a JPEG of 424×424 pixels, keeps its centre, resizes that
+	// Decode decodes an image, keeps its centre, resizes that
 	// and fills dst, uint8 [Size, Size, 3] in row-major order, RGB. Prepare
-	// calls it from several goroutines at once and reuses both slices. The
+	// calls it from several goroutines at once and reuses dst and the file's bytes. The
 	// error is the reason recorded for a broken image, unless it wraps a syscall.Errno,
 	// such as ENOMEM: then it is an error of the machine.
-	Decode(dst, jpeg []byte) error
+	Decode(dst []byte, file imagefile.File) error
 }
 
 const (
-	// DefaultCrop is the side in pixels of the centre that is kept. A galaxy
-	// fills about the middle 207 of 424 pixels; the rest is sky and neighbours.
+	// DefaultCrop is the side in pixels of the centre that is kept of the challenge's images. A
+	// galaxy fills about the middle 207 of 424 pixels; the rest is sky and neighbours.
 	DefaultCrop = 224
 
 	minSize = 8
@@ -49,15 +50,20 @@ const (
 // PrepareConfig holds the inputs, the output and the settings of Prepare.
 type PrepareConfig struct {
 	Labels string // table of labels, in any format of package table
-	Images string // folder or zip of JPEGs
+	Images string // folder or zip of images
 	Out    string // cache folder to make; must not exist
 
 	Schema *labels.Schema // describes the columns of Labels; nil is labels.GalaxyZoo
 	Keys   KeyColumns     // the columns of Labels that say which galaxy a row is about
 
-	Size      int   // width and height of the stored images, pixels, 8 to 424
-	Crop      int   // side of the centre the Decoder keeps, pixels, 8 to 424; 0 is DefaultCrop
+	Size int // width and height of the stored images, pixels, 8 to 424
+	// Crop is the centre the Decoder keeps. 0 is DefaultCrop for the challenge's schema, whose
+	// images must be 424×424 then, and otherwise 1, the largest square.
+	Crop      imagefile.Crop
 	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
+	MaxBytes  int   // largest image file that is read; 0 is DefaultMaxBytes
+
+	side int // height and width in pixels that every image must have, 0 for any
 
 	// Decoder describes the Decoder in the manifest: its library, version and
 	// resize method. Caches of the same settings and decoder have the same
@@ -86,8 +92,12 @@ func DefaultWorkers() int { return 2 * runtime.GOMAXPROCS(0) }
 // not read the files.
 func (c *PrepareConfig) Validate() error {
 	c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
-	if c.Crop == 0 {
-		c.Crop = DefaultCrop
+	switch {
+	case c.Crop != 0:
+	case c.Schema.Equal(labels.GalaxyZoo()):
+		c.Crop, c.side = DefaultCrop, ImageSide
+	default:
+		c.Crop = 1
 	}
 	if c.Workers == 0 {
 		c.Workers = DefaultWorkers()
@@ -97,14 +107,14 @@ func (c *PrepareConfig) Validate() error {
 		return errors.New("no output folder given")
 	case c.Size < minSize || c.Size > maxSize:
 		return fmt.Errorf("size is %d pixels; expected %d to %d", c.Size, minSize, maxSize)
-	case c.Crop < minSize || c.Crop > ImageSide:
-		return fmt.Errorf("crop is %d pixels; expected %d to %d", c.Crop, minSize, ImageSide)
+	case c.MaxBytes < 0:
+		return fmt.Errorf("max bytes is %d; expected 1 or more, or 0 for %d", c.MaxBytes, DefaultMaxBytes)
 	case c.Workers < 0 || c.Workers > 1024:
 		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for two per processor", c.Workers)
 	case c.MaxBroken < 0:
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
 	}
-	return nil
+	return c.Crop.Validate()
 }
 
 // Prepare reads a catalogue and its images, decodes every image once and
@@ -116,7 +126,7 @@ func (c *PrepareConfig) Validate() error {
 // starts again from scratch. If Out exists and was made in the same way, Prepare does
 // nothing.
 //
-// A broken image (truncated, not a JPEG, not 424×424, not colour, rejected by the decoder)
+// A broken image (truncated, not an image, smaller than the crop, rejected by the decoder)
 // is skipped and listed in the manifest, up to MaxBroken of them. These are errors:
 //
 //   - more broken images; the error names the first ids and the file that lists all,
@@ -149,6 +159,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	defer images.Close()
+	images.MaxBytes, images.Side = config.MaxBytes, config.side
 	listing, err := images.Checksum()
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
@@ -175,6 +186,9 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			ImageFiles:     images.Len(),
 			ImagesChecksum: hex(listing),
 		},
+	}
+	if other := images.PassedOver(); len(other) > 0 {
+		p.notice("passed over %v", other)
 	}
 	if err := p.match(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)

@@ -20,6 +20,7 @@ import (
 	"github.com/zeebo/xxh3"
 	"pgregory.net/rapid"
 
+	"galaxy/data/imagefile"
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
 )
@@ -110,7 +111,7 @@ func testPrepareWhole(t *testing.T, schema *labels.Schema) {
 		if c.ID(i) != numbered(id) {
 			t.Fatalf("example %d is galaxy %s, want %d", i, c.ID(i), id)
 		}
-		if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
+		if err := (hashDecoder{}).Decode(pixels, imagefile.File{Encoded: galaxyJPEG(id)}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := imageOf(c, i)
@@ -320,7 +321,7 @@ func TestPrepareAnyBroken(t *testing.T) {
 				k++
 				continue
 			}
-			if err := (hashDecoder{}).Decode(pixels, galaxyJPEG(id)); err != nil {
+			if err := (hashDecoder{}).Decode(pixels, imagefile.File{Encoded: galaxyJPEG(id)}); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := imageOf(cache, i); cache.ID(i) != numbered(id) || err != nil || !bytes.Equal(got, pixels) {
@@ -345,11 +346,11 @@ func sumsOf(ids map[int64]bool) map[uint64]bool {
 	return out
 }
 
-func (r refuse) Decode(dst, jpeg []byte) error {
-	if r.files[xxh3.Hash(jpeg)] {
+func (r refuse) Decode(dst []byte, file imagefile.File) error {
+	if r.files[xxh3.Hash(file.Encoded)] {
 		return errors.New("refused")
 	}
-	return hashDecoder{}.Decode(dst, jpeg)
+	return hashDecoder{}.Decode(dst, file)
 }
 
 func TestPrepareErrors(t *testing.T) {
@@ -364,7 +365,7 @@ func TestPrepareErrors(t *testing.T) {
 		{"no output", func(c *PrepareConfig) { c.Out = "" }, nil, []string{"no output folder"}},
 		{"size", func(c *PrepareConfig) { c.Size = 0 }, nil, []string{"size is 0 pixels", "8 to 424"}},
 		{"large size", func(c *PrepareConfig) { c.Size = 425 }, nil, []string{"size is 425 pixels"}},
-		{"crop", func(c *PrepareConfig) { c.Crop = 500 }, nil, []string{"crop is 500"}},
+		{"crop", func(c *PrepareConfig) { c.Crop = 1.5 }, nil, []string{"crop is 1.5"}},
 		{"workers", func(c *PrepareConfig) { c.Workers = -1 }, nil, []string{"workers is -1"}},
 		{"max broken", func(c *PrepareConfig) { c.MaxBroken = -1 }, nil, []string{"max broken is -1"}},
 		{"no labels", func(c *PrepareConfig) { c.Labels += "x" }, nil, []string{"catalog", "no such file"}},
@@ -556,11 +557,11 @@ type countingDecoder struct {
 	at     func()
 }
 
-func (d *countingDecoder) Decode(dst, jpeg []byte) error {
+func (d *countingDecoder) Decode(dst []byte, file imagefile.File) error {
 	if d.images.Add(1) == d.n {
 		d.at()
 	}
-	return hashDecoder{}.Decode(dst, jpeg)
+	return hashDecoder{}.Decode(dst, file)
 }
 
 // However often and wherever it is stopped, the cache ends with the same bytes,
@@ -782,7 +783,7 @@ func BenchmarkAddChannels(b *testing.B) {
 // freeDecoder costs nothing, so that what is left is this package's own work.
 type freeDecoder struct{}
 
-func (freeDecoder) Decode(dst, _ []byte) error { return nil }
+func (freeDecoder) Decode(dst []byte, _ imagefile.File) error { return nil }
 
 // BenchmarkPrepare measures everything but the decoding, at 128 px, from a
 // folder and from a zip. The goal is far above 4,500 images/s.

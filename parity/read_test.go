@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/graph/images"
@@ -145,7 +146,7 @@ func TestSavedModels(t *testing.T) {
 
 // encodeJPEGs writes count JPEGs of the challenge's format and returns their
 // paths and what the decoder of prepare makes of them.
-func encodeJPEGs(t *testing.T, rng *rand.Rand, count, crop, size int) (files []string, decoded []byte) {
+func encodeJPEGs(t *testing.T, rng *rand.Rand, count int, crop imagefile.Crop, size int) (files []string, decoded []byte) {
 	t.Helper()
 	decoder, err := images.NewDecoder(crop, size)
 	must(t, err)
@@ -161,7 +162,9 @@ func encodeJPEGs(t *testing.T, rng *rand.Rand, count, crop, size int) (files []s
 		must(t, jpeg.Encode(&encoded, picture, &jpeg.Options{Quality: 90}))
 		files = append(files, writeFile(t, encoded.Bytes()))
 		one := make([]byte, size*size*3)
-		must(t, decoder.Decode(one, encoded.Bytes()))
+		file, err := imagefile.Open(encoded.Bytes())
+		must(t, err)
+		must(t, decoder.Decode(one, file))
 		decoded = append(decoded, one...)
 	}
 	return files, decoded

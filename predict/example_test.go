@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/predict"
 )
 
@@ -17,8 +18,8 @@ import (
 // images.Decoder.
 type last struct{}
 
-func (last) Decode(dst, jpeg []byte) error {
-	dst[0] = jpeg[len(jpeg)-1]
+func (last) Decode(dst []byte, file imagefile.File) error {
+	dst[0] = file.Encoded[len(file.Encoded)-1]
 	return nil
 }
 

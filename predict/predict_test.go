@@ -23,6 +23,7 @@ import (
 	"pgregory.net/rapid"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
@@ -50,9 +51,9 @@ var basePicture = sync.OnceValue(func() []byte {
 // images.
 type hashDecoder struct{ decoded atomic.Int64 }
 
-func (d *hashDecoder) Decode(dst, file []byte) error {
+func (d *hashDecoder) Decode(dst []byte, file imagefile.File) error {
 	d.decoded.Add(1)
-	h := xxh3.Hash(file)
+	h := xxh3.Hash(file.Encoded)
 	for i := range dst {
 		dst[i] = byte(h >> (i % 8 * 8))
 	}
@@ -129,7 +130,7 @@ func configOf(t testing.TB, images *data.Images, schema *labels.Schema) Config {
 // want is the row that an image must get, with a schema projected onto its sum rules.
 func want(t testing.TB, file []byte, schema *labels.Schema, columns int) []float32 {
 	img := make([]byte, testSize*testSize*3)
-	_ = new(hashDecoder).Decode(img, file)
+	_ = new(hashDecoder).Decode(img, imagefile.File{Encoded: file})
 	row := answer(img, columns)
 	if schema != nil {
 		if err := schema.Project(row); err != nil {
@@ -463,7 +464,7 @@ func TestRunBroken(t *testing.T) {
 	cfg := config(t, open(t, dir))
 	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
 	list := filepath.Join(PartialFolder(cfg.Out), listName)
-	wantError(t, err, "broken images: 3 of 10", dir, "108: not a JPEG", "max_broken 3", list)
+	wantError(t, err, "broken images: 3 of 10", dir, "108: the file is an HTML page", "max_broken 3", list)
 	if text := read(t, list); !strings.HasPrefix(text, "GalaxyID,reason\n108,") || strings.Count(text, "\n") != 4 {
 		t.Errorf("list\n%s", text)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	"google.golang.org/protobuf/proto"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
@@ -58,9 +59,9 @@ type Config struct {
 	Model network.Config
 	// Posterior turns logits into probabilities.
 	Posterior graph.Posterior
-	// Crop is the height and width in pixels of the centre of a JPEG, which is downscaled
-	// to Model.Size; at least Model.Size.
-	Crop int
+	// Crop is the central square of a JPEG that is downscaled to Model.Size; at least Model.Size
+	// if it is in pixels.
+	Crop imagefile.Crop
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
 	// Calibration holds images, uint8 [N, Size, Size, 3], for a frozen model with blocks in

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
@@ -43,10 +44,10 @@ type Metadata struct {
 	Schema *labels.Schema `json:"schema,omitzero"`
 	// Arch is the name of the network; models of older versions, without it, are resnet34.
 	Arch string `json:"arch,omitempty"`
-	// Size is the height and width of the images, and Crop the height and width of the
-	// centre of a JPEG that is downscaled to it, both in pixels.
-	Size int `json:"size"`
-	Crop int `json:"crop"`
+	// Size is the height and width of the images in pixels, and Crop the central square of a
+	// JPEG that is downscaled to it.
+	Size int            `json:"size"`
+	Crop imagefile.Crop `json:"crop"`
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.

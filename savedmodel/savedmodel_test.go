@@ -28,6 +28,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
+	"galaxy/data/imagefile"
 	"galaxy/focal"
 	"galaxy/graph"
 	"galaxy/graph/images"
@@ -187,7 +188,11 @@ func photos(t testing.TB, n int) (encoded []string, pixels []byte) {
 		}
 		encoded = append(encoded, buf.String())
 		pixels = append(pixels, make([]byte, size*size*3)...)
-		if err := d.Decode(pixels[i*size*size*3:], buf.Bytes()); err != nil {
+		file, err := imagefile.Open(buf.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Decode(pixels[i*size*size*3:], file); err != nil {
 			t.Fatal(err)
 		}
 	}

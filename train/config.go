@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
@@ -143,9 +144,9 @@ type CacheRef struct {
 	// SplitSeed is the seed of the cache's split: under another one, galaxies
 	// of the train split would be in the test split.
 	SplitSeed int64 `json:"split_seed"`
-	// Crop is the side of the centre of an original image that the cache keeps,
-	// pixels: an exported model uses the same crop.
-	Crop int `json:"crop"`
+	// Crop is the centre of an original image that the cache keeps: an exported model uses
+	// the same crop.
+	Crop imagefile.Crop `json:"crop"`
 	// Schema describes the columns of the cache's labels; nil is labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero" resume:"is in the checksum" workers:"is in the checksum"`
 }

@@ -217,7 +217,7 @@ func (n opened) fits(dir string, m data.Manifest, other external) error {
 		fmt.Fprintf(os.Stderr, "%s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
 			"%s, and whether it was trained on these galaxies is not known\n", what, known)
 	case m.Crop != n.crop:
-		return fmt.Errorf("%s was trained on the middle %d px of the images, the cache has the middle %d px: prepare one with --crop %d", what, n.crop, m.Crop, n.crop)
+		return fmt.Errorf("%s was trained on %s of the images, the cache has %s: prepare one with --crop %v", what, n.crop.Middle(), m.Crop.Middle(), n.crop)
 	case m.SplitSeed != n.splitSeed:
 		return fmt.Errorf("%s was trained on the split of seed %d, the cache has that of seed %d, so some of its galaxies were trained on: prepare one with --split-seed %d",
 			what, n.splitSeed, m.SplitSeed, n.splitSeed)

@@ -81,8 +81,8 @@ func inspectAction(c *cli.Context) (err error) {
 }
 
 func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, sheet string) {
-	fmt.Fprintf(w, "%s: %d galaxies of %d px (the middle %d px of each image), split seed %d, checksum %s\n",
-		dir, m.Examples, m.Size, m.Crop, m.SplitSeed, m.Checksum)
+	fmt.Fprintf(w, "%s: %d galaxies of %d px (%s of each image), split seed %d, checksum %s\n",
+		dir, m.Examples, m.Size, m.Crop.Middle(), m.SplitSeed, m.Checksum)
 	fmt.Fprintf(w, "made from %s and %s by %s\n\n", m.Sources.Labels, m.Sources.Images, m.Decoder)
 
 	what, classes := "clean class", s.Classes

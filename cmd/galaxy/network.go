@@ -12,6 +12,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
@@ -26,9 +27,9 @@ import (
 // opened is a model to predict with: a run's checkpoint or a SavedModel.
 type opened struct {
 	train.Predictor
-	size       int   // height and width of its images, pixels
-	crop       int   // side of the centre that they show, pixels; 0 if the model does not record it
-	splitSeed  int64 // split seed of its training cache
+	size       int            // height and width of its images, pixels
+	crop       imagefile.Crop // the centre that they show; 0 if the model does not record it
+	splitSeed  int64          // split seed of its training cache
 	step       int64
 	warning    string // message for the user about how it runs here
 	served     bool   // a SavedModel

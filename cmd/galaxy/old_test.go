@@ -38,7 +38,7 @@ func TestOldFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.Schedule.Total != 4 || cfg.EMA != .9 || cfg.Cache.Crop != 224 {
-		t.Errorf("config.json: %d steps, EMA %v, crop %d", cfg.Schedule.Total, cfg.EMA, cfg.Cache.Crop)
+		t.Errorf("config.json: %d steps, EMA %v, crop %v", cfg.Schedule.Total, cfg.EMA, cfg.Cache.Crop)
 	}
 	if err := train.WithBest(b.path("run"), cfg, func(c *checkpoint.Checkpoint) error {
 		if c.State.Step == 0 || c.State.Best == nil || c.State.Files["metrics.csv"].Size == 0 {

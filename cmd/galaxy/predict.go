@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
@@ -27,10 +29,11 @@ func predictCommand() *cli.Command {
 		Usage: "write predictions for unlabelled images as a table, such as a Kaggle submission",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: use only models you trust"},
-			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of <GalaxyID>.jpg files, 424×424 (Kaggle's outer zip too)"},
-			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "accept files of any name, depth and size; the table has their paths instead of GalaxyIDs"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP|FILE`: images named <GalaxyID>.jpg, .png and so on (Kaggle's outer zip too), or one image"},
+			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "accept files of any name and depth; the table has their paths instead of GalaxyIDs"},
 			&cli.StringFlag{Name: "sample", Category: catInput, Usage: "all_zeros_benchmark as `CSV`, or the zip that holds it: sets the order of the rows", DefaultText: "rows by ascending GalaxyID"},
-			&cli.IntFlag{Name: "crop", Category: catInput, Usage: "side of the centre to predict, in `PX`", DefaultText: "as the model was trained"},
+			&cli.StringFlag{Name: "crop", Category: catInput, Usage: "the centre to predict: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "as the model was trained"},
+			maxFileFlag(),
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images that are not in the sample and its rows without an image"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all other rows; more are an error"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; resumes an interrupted one"},
@@ -52,6 +55,8 @@ type predicted struct {
 	Model string `json:"model"`
 	Step  int64  `json:"step"`
 	predict.Result
+	// Files that are no images.
+	PassedOver data.PassedOver `json:"passed_over"`
 	// Skipped by --allow-missing.
 	ImagesWithoutRow int     `json:"images_without_row"`
 	RowsWithoutImage int     `json:"rows_without_image"`
@@ -64,7 +69,8 @@ func predictAction(c *cli.Context) (err error) {
 		return err
 	}
 	session, precision, err := checkPredict(c)
-	if err != nil {
+	crop, cropErr := cropOf(c)
+	if err := errors.Join(err, cropErr); err != nil {
 		return usage.Error{Err: err}
 	}
 	other, err := externalFlags(c)
@@ -88,7 +94,7 @@ func predictAction(c *cli.Context) (err error) {
 		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
 	}
 	columns, predictor := model.table()
-	crop, project, err := fitPredict(c, model)
+	crop, project, err := fitPredict(c, model, crop)
 	if err != nil {
 		return usage.Error{Err: err}
 	}
@@ -109,10 +115,10 @@ func predictAction(c *cli.Context) (err error) {
 		Out: out, Images: files, Order: matching.Images, Columns: columns, Size: model.size,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
-			Model   any    `json:"model"`
-			Decoder string `json:"decoder"`
-			Crop    int    `json:"crop"`
-			Views   int    `json:"views"`
+			Model   any            `json:"model"`
+			Decoder string         `json:"decoder"`
+			Crop    imagefile.Crop `json:"crop"`
+			Views   int            `json:"views"`
 		}{identity, decoder.String(), crop, c.Int("tta")},
 		Progress: bar.resume,
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
@@ -123,7 +129,7 @@ func predictAction(c *cli.Context) (err error) {
 		return err
 	}
 	result := predicted{
-		Out: out, Model: c.String("model"), Step: model.step, Result: done,
+		Out: out, Model: c.String("model"), Step: model.step, Result: done, PassedOver: append(data.PassedOver{}, files.PassedOver()...),
 		ImagesWithoutRow: matching.ImagesWithoutRow, RowsWithoutImage: matching.RowsWithoutImage,
 		Seconds: time.Since(begin).Seconds(), ImagesPerSecond: bar.rate(),
 	}
@@ -159,14 +165,12 @@ func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 	return session, precision, errors.Join(errs...)
 }
 
-// fitPredict checks the flags that depend on the model. It returns the side of the centre
-// to predict, in pixels of the image files, and the schema whose sum rules the answers are
+// fitPredict checks the flags that depend on the model. asked is --crop, 0 if it is not set.
+// It returns the centre of the images to predict, and the schema whose sum rules the answers are
 // made to satisfy, nil if they are written as they are.
-func fitPredict(c *cli.Context, model opened) (crop int, project *labels.Schema, err error) {
+func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagefile.Crop, project *labels.Schema, err error) {
 	name, target := c.String("model"), model.target()
-	if crop = model.crop; c.IsSet("crop") {
-		crop = c.Int("crop")
-	}
+	crop = cmp.Or(asked, model.crop)
 	switch {
 	case c.IsSet("sample") && !target.Equal(labels.GalaxyZoo()):
 		return 0, nil, fmt.Errorf("--sample has the %d columns of the %v, %s answers %d: leave it out", labels.GalaxyZoo().Width(), labels.GalaxyZoo(), name, target.Width())
@@ -174,10 +178,8 @@ func fitPredict(c *cli.Context, model opened) (crop int, project *labels.Schema,
 		return 0, nil, fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", name, target)
 	case model.served && c.IsSet("precision"):
 		return 0, nil, fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", name)
-	case crop == 0 && !c.IsSet("crop"):
+	case crop == 0:
 		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
-	case crop > data.ImageSide && !c.Bool("paths"):
-		return 0, nil, fmt.Errorf("--crop %d: expected up to the %d px of the images", crop, data.ImageSide)
 	}
 	// The fractions of a model of counts satisfy the sum rules.
 	if !c.Bool("raw") && !target.Derived() && target.Values() != labels.Counts {
@@ -196,6 +198,7 @@ func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
 	if err != nil {
 		return nil, data.Matching{}, err
 	}
+	images.MaxBytes = c.Int("max-file") << 20
 	var matching data.Matching
 	if !c.IsSet("sample") {
 		for i := range images.Len() {
@@ -203,6 +206,7 @@ func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
 		}
 		return images, matching, nil
 	}
+	images.Side = data.ImageSide // a sample is about the challenge's images
 	sample, err := data.ReadSample(c.String("sample"), labels.GalaxyZoo())
 	if err == nil {
 		matching, err = data.Match(sample, images, c.Bool("allow-missing"))
@@ -217,6 +221,9 @@ func printPredicted(w io.Writer, r predicted) {
 	fmt.Fprintf(w, "%d rows in %s (%.0f img/s)\n", r.Rows, r.Out, r.ImagesPerSecond)
 	if r.TakenOver > 0 {
 		fmt.Fprintf(w, "%d of them were done before\n", r.TakenOver)
+	}
+	if len(r.PassedOver) > 0 {
+		fmt.Fprintf(w, "passed over %v\n", r.PassedOver)
 	}
 	if r.ImagesWithoutRow+r.RowsWithoutImage > 0 {
 		fmt.Fprintf(w, "left out: %d images that the sample lacks, %d of its rows that have no image\n", r.ImagesWithoutRow, r.RowsWithoutImage)

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/graph/images"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -25,15 +26,16 @@ func prepareCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet, FITS and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
-			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg"},
-			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of JPEG files, <id>.jpg of 424×424 unless --path-column names them (Kaggle's outer zip too)"},
+			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg, .png and so on"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of images, named <id>.jpg, .png and so on unless --path-column names them (Kaggle's outer zip too)"},
 			&cli.StringFlag{Name: "schema", Category: catInput, Usage: "what the columns of the labels are: the `NAME|FILE` of a schema (galaxy schema list); by default the Galaxy Zoo challenge's"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
-			&cli.IntFlag{Name: "crop", Category: catOutput, Value: data.DefaultCrop, Usage: "side of the centre to keep, in `PX`"},
+			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "skip up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
+			maxFileFlag(),
 			&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
 		},
 		Action: prepareAction,
@@ -59,11 +61,15 @@ func prepareAction(c *cli.Context) (err error) {
 	if err := checkArguments(c, "labels", "images", "out"); err != nil {
 		return err
 	}
+	crop, err := cropOf(c)
+	if err != nil {
+		return usage.Error{Err: err}
+	}
 	cfg := data.PrepareConfig{
 		Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
 		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column")},
-		Size: c.Int("size"), Crop: c.Int("crop"), SplitSeed: c.Int64("split-seed"),
-		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"),
+		Size: c.Int("size"), Crop: crop, SplitSeed: c.Int64("split-seed"),
+		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"), MaxBytes: c.Int("max-file") << 20,
 	}
 	if name := c.String("schema"); name != "" {
 		if cfg.Schema, _, err = readSchema(name); err != nil {
@@ -123,6 +129,26 @@ func brokenRule(s *labels.Schema) string {
 		return "that have more votes for a question than for the answers that lead to it"
 	}
 	return "whose fractions break the question tree's sum rules"
+}
+
+// maxFileFlag is the flag of prepare and predict that bounds the size of an image file.
+func maxFileFlag() cli.Flag {
+	return &cli.IntFlag{Name: "max-file", Category: catInput, Value: data.DefaultMaxBytes >> 20, Usage: "largest image file to read, in `MIB`; a larger one is broken"}
+}
+
+// cropOf returns what --crop says, 0 if nothing. It checks --max-file too.
+func cropOf(c *cli.Context) (crop imagefile.Crop, err error) {
+	if n := c.Int("max-file"); n < 1 || n > 1<<12 {
+		err = fmt.Errorf("--max-file %d: expected 1 to %d MiB", n, 1<<12)
+	}
+	if !c.IsSet("crop") {
+		return 0, err
+	}
+	crop, cropErr := imagefile.ParseCrop(c.String("crop"))
+	if cropErr != nil {
+		cropErr = fmt.Errorf("--%w", cropErr)
+	}
+	return crop, errors.Join(err, cropErr)
 }
 
 // printBroken names the broken images of a cache.

@@ -3,10 +3,10 @@ package images
 import (
 	"bytes"
 	"fmt"
-	"image/jpeg"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -22,65 +22,70 @@ import (
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/session"
 )
 
-// validateCrop checks a crop and a size, both in pixels.
-func validateCrop(crop, size int) error {
-	if size < 1 || crop < size {
-		return fmt.Errorf("crop %d, size %d: expected 1 ≤ size ≤ crop pixels, since a crop is only ever made smaller; choose a larger crop or a smaller size", crop, size)
+// validateCrop checks a crop and a size in pixels.
+func validateCrop(crop imagefile.Crop, size int) error {
+	if err := crop.Validate(); err != nil {
+		return err
+	}
+	if size < 1 || crop > 1 && int(crop) < size {
+		return fmt.Errorf("crop %v, size %d: expected 1 ≤ size ≤ crop pixels, since a crop is only ever made smaller; choose a larger crop or a smaller size", crop, size)
 	}
 	return nil
 }
 
 // decodeRatio returns how much the decoder downscales the crop on its way to
-// size: 2 if that leaves enough pixels, otherwise 1.
-func decodeRatio(crop, size int) int {
-	if crop%2 == 0 && crop/2 >= size {
+// size: 2 if that leaves enough pixels, otherwise 1. It is 1 for a fraction: the graph
+// has to know it before the image.
+func decodeRatio(crop imagefile.Crop, size int) int {
+	if side := int(crop); crop > 1 && side%2 == 0 && side/2 >= size {
 		return 2
 	}
 	return 1
 }
 
 // DecodeJPEG adds the ops that turn one encoded JPEG, contents (string []),
-// into an image, uint8 [size, size, 3] RGB: decode the central crop×crop
-// pixels, downscale them, round to nearest (ties to even). Greyscale and CMYK
-// files become RGB. If height or width minus crop is odd, the window is half a
-// pixel up or left of the centre. The ops fail on bytes that are no JPEG and on
-// images smaller than the crop.
+// into an image, uint8 [size, size, 3] RGB: decode the central square that crop
+// describes, downscale it, round to nearest (ties to even). Greyscale and CMYK
+// files become RGB. If height or width minus the square's side is odd, the window is half a
+// pixel up or left of the centre. The ops fail on bytes that are no JPEG, on
+// images smaller than the crop, and on a square smaller than size.
 //
 // Only the rows of the crop are decoded, so a file cut off below them passes:
 // to know that a file is complete, check for its end marker.
 //
-// If crop is even and at least twice size, the decoder halves the resolution
+// If crop is in pixels, even and at least twice size, the decoder halves the resolution
 // itself: libjpeg's inverse transform of the low frequencies takes three
 // quarters of the time and differs from the average of all pixels by 0.6 of 255
-// levels (root mean square, real galaxies at 64 px). Then every output pixel is
-// the mean of the area it covers, with partly covered pixels weighted by the
-// covered fraction (ResizeArea). This is the exact antialiasing box filter;
-// TensorFlow's antialiased bilinear resize (ScaleAndTranslate) is as smooth and
-// takes longer.
-func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
+// levels (root mean square, real galaxies at 64 px). Then downscale makes the image.
+func DecodeJPEG(s *op.Scope, contents tf.Output, crop imagefile.Crop, size int) tf.Output {
 	if err := validateCrop(crop, size); err != nil {
 		s.UpdateErr("DecodeJPEG", err)
 		return tf.Output{}
 	}
 	ratio := decodeRatio(crop, size)
-	crop /= ratio
-	window := tg.Const(s, []int32{int32(crop), int32(crop)})
 	// Height and width, without the channels, of the decoder's output.
 	shape := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
-	var room tf.Output
+	var window, room tf.Output
+	if crop > 1 {
+		side := int32(int(crop) / ratio)
+		window = tg.Const(s, []int32{side, side})
+	} else {
+		window, room = fractionWindow(s.SubScope("Fraction"), shape, crop, size)
+	}
 	if ratio > 1 {
 		rs := s.SubScope("Room")
-		room = op.Sub(rs, shape, tg.Const(rs, []int32{int32(crop * ratio), int32(crop * ratio)}))
+		room = op.Sub(rs, shape, tg.Const(rs, []int32{int32(crop), int32(crop)}))
 		up := s.SubScope("RoundUp")
 		shape = op.FloorDiv(up, op.AddV2(up, shape, tg.Const(up, int32(ratio-1))), tg.Const(up.SubScope("ratio"), int32(ratio)))
 	}
 	offset := op.FloorDiv(s, op.Sub(s, shape, window), tg.Const(s, int32(2)))
-	if ratio > 1 {
-		// A crop that is one pixel too large would be rounded away; a negative offset makes
-		// the op fail.
+	if room.Op != nil {
+		// A crop that is one pixel too large would be rounded away, and a square smaller than
+		// size enlarged; a negative offset makes the op fail.
 		offset = op.Minimum(s.SubScope("Fits"), offset, room)
 	}
 	image := op.DecodeAndCropJpeg(s, contents,
@@ -88,46 +93,85 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop, size int) tf.Output {
 		op.DecodeAndCropJpegChannels(3), op.DecodeAndCropJpegRatio(int64(ratio)),
 		// By default the library may choose any transform.
 		op.DecodeAndCropJpegDctMethod("INTEGER_ACCURATE"))
-	if crop == size {
+	if crop > 1 && int(crop)/ratio == size {
 		return image
 	}
+	return downscale(s, image, size)
+}
+
+// fractionWindow computes Crop.Side in the graph: of shape, int32 [2], it returns the window,
+// int32 [2], and room, int32 [2]: below 0 if the window is smaller than size, otherwise above
+// every offset.
+func fractionWindow(s *op.Scope, shape tf.Output, crop imagefile.Crop, size int) (window, room tf.Output) {
+	short := op.Min(s, shape, tg.Const(s, int32(0)))
+	side := op.Mul(s, op.Cast(s, short, tf.Double), tg.Const(s.SubScope("crop"), float64(crop)))
+	side = op.Cast(s.SubScope("Side"), op.Round(s, side), tf.Int32)
+	window = op.Mul(s.SubScope("Window"), side, tg.Const(s.SubScope("both"), []int32{1, 1}))
+	rs := s.SubScope("Room")
+	room = op.Minimum(rs, op.Sub(rs, window, tg.Const(rs.SubScope("size"), int32(size))), tg.Const(rs.SubScope("zero"), int32(0)))
+	room = op.Mul(rs, room, tg.Const(rs.SubScope("scale"), int32(1<<16)))
+	return window, op.AddV2(rs, room, tg.Const(rs.SubScope("most"), int32(imagefile.MaxSide)))
+}
+
+// downscale adds the ops that resize one image, uint8 [height, width, 3], to uint8
+// [size, size, 3]. Every output pixel is the mean of the area it covers, with partly covered
+// pixels weighted by the covered fraction (ResizeArea). This is the exact antialiasing box filter;
+// TensorFlow's antialiased bilinear resize (ScaleAndTranslate) is as smooth and
+// takes longer.
+func downscale(s *op.Scope, image tf.Output, size int) tf.Output {
 	batch := op.ExpandDims(s, image, tg.Const(s, int32(0)))
 	small := op.ResizeArea(s, batch, tg.Const(s, []int32{int32(size), int32(size)}))
 	rounded := op.Cast(s, op.Round(s, small), tf.Uint8)
 	return op.Squeeze(s, rounded, op.SqueezeAxis([]int64{0}))
 }
 
-// A Decoder decodes, crops and downscales one JPEG at a time as DecodeJPEG does.
+// A Decoder decodes, crops and downscales one image file at a time: a JPEG as DecodeJPEG does, and
+// the pixels of any other file with the same resize. No image is made larger.
 // Its methods may be called concurrently, except Close.
 type Decoder struct {
-	crop, size      int
-	sess            *tf.Session
-	contents, image tf.Output
-	collector       session.Collector
+	crop      imagefile.Crop
+	size      int
+	sess      *tf.Session
+	jpeg      decoding
+	pixels    decoding
+	collector session.Collector
+	buffers   sync.Pool // *[]byte for pixels
 }
 
-// NewDecoder starts a Decoder for the central crop×crop pixels, downscaled to
+// decoding is one way from a file to an image: the input and the image.
+type decoding struct{ in, image tf.Output }
+
+// NewDecoder starts a Decoder for the central square that crop describes, downscaled to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
-func NewDecoder(crop, size int) (*Decoder, error) {
-	g, contents, image, err := decodeGraph(crop, size)
-	if err != nil {
+func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
+	d := &Decoder{crop: crop, size: size, buffers: sync.Pool{New: func() any { return new([]byte) }}}
+	// Checked first: the scope's own error carries a stack trace.
+	if err := validateCrop(crop, size); err != nil {
 		return nil, err
+	}
+	s := tg.NewRoot()
+	d.jpeg.in, d.jpeg.image = jpegNodes(s, crop, size)
+	d.pixels.in = op.Placeholder(s.SubScope("pixels"), tf.Uint8, op.PlaceholderShape(tf.MakeShape(-1, -1, 3)))
+	d.pixels.image = downscale(s.SubScope("downscale"), d.pixels.in, size)
+	g, err := s.Finalize()
+	if err != nil {
+		return nil, fmt.Errorf("build image decoder: %w", err)
 	}
 	// Everything runs in the calling thread: one image is too little work to split,
 	// and there are many callers. This saves about a tenth of the time. GPUs and
 	// their memory are left to other processes.
 	options, err := session.Encode(&pb.ConfigProto{IntraOpParallelismThreads: 1, InterOpParallelismThreads: -1, DeviceCount: map[string]int32{"GPU": 0}})
 	if err != nil {
-		return nil, fmt.Errorf("start jpeg decoder: %w", err)
+		return nil, fmt.Errorf("start image decoder: %w", err)
 	}
-	sess, err := tf.NewSession(g, options)
-	if err != nil {
-		return nil, fmt.Errorf("start jpeg decoder: %w", err)
+	if d.sess, err = tf.NewSession(g, options); err != nil {
+		return nil, fmt.Errorf("start image decoder: %w", err)
 	}
-	return &Decoder{crop: crop, size: size, sess: sess, contents: contents, image: image}, nil
+	return d, nil
 }
 
-// String describes how images are decoded, for a cache's manifest.
+// String describes how images are decoded, for a cache's manifest. Formats other than JPEG need no
+// description: they have only one decoding.
 func (d *Decoder) String() string {
 	half := ""
 	if decodeRatio(d.crop, d.size) == 2 {
@@ -136,35 +180,60 @@ func (d *Decoder) String() string {
 	return "TensorFlow " + session.TensorFlowVersion() + " DecodeAndCropJpeg" + half + ", ResizeArea"
 }
 
-// Decode writes the image of an encoded JPEG to dst, uint8 [size, size, 3] RGB in
+// Decode writes the image of a file to dst, uint8 [size, size, 3] RGB in
 // row-major order; len(dst) must be size·size·3. On an error dst is unchanged. If
 // memory ran out, the error wraps syscall.ENOMEM and says nothing about the file.
-func (d *Decoder) Decode(dst, encoded []byte) error {
+func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
 	if want := d.size * d.size * 3; len(dst) != want {
-		return fmt.Errorf("decode jpeg: expected a buffer of %d bytes, got %d", want, len(dst))
+		return fmt.Errorf("decode image: expected a buffer of %d bytes, got %d", want, len(dst))
 	}
-	d.collector.Fed(len(encoded) + len(dst))
-	contents, err := tf.NewTensor(string(encoded))
+	square, err := d.crop.Square(file.Width, file.Height)
 	if err != nil {
-		return fmt.Errorf("decode jpeg: make tensor: %w", err)
+		return err
 	}
-	out, err := d.sess.Run(map[tf.Output]*tf.Tensor{d.contents: contents}, []tf.Output{d.image}, nil)
+	if square.Dx() < d.size {
+		return fmt.Errorf("the image is %d×%d pixels, and a crop of %v keeps %d×%d, less than the %d×%d to make: images are never enlarged; choose a larger crop or a smaller size",
+			file.Width, file.Height, d.crop, square.Dx(), square.Dy(), d.size, d.size)
+	}
+	if file.JPEG() {
+		contents, err := tf.NewTensor(string(file.Encoded))
+		if err != nil {
+			return fmt.Errorf("decode jpeg: make tensor: %w", err)
+		}
+		d.collector.Fed(len(file.Encoded) + len(dst))
+		return d.run(dst, d.jpeg, contents)
+	}
+	buf := d.buffers.Get().(*[]byte)
+	defer d.buffers.Put(buf)
+	if *buf, err = file.RGB(*buf, square); err != nil {
+		return err
+	}
+	if square.Dx() == d.size {
+		copy(dst, *buf)
+		return nil
+	}
+	pixels, err := session.Uint8Tensor(*buf, int64(square.Dy()), int64(square.Dx()), 3)
 	if err != nil {
-		header, headerErr := jpeg.DecodeConfig(bytes.NewReader(encoded))
-		if headerErr == nil && min(header.Width, header.Height) < d.crop {
-			return fmt.Errorf("decode jpeg: the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop",
-				header.Width, header.Height, d.crop, d.crop)
-		}
-		if session.IsOutOfMemory(err) {
-			return fmt.Errorf("decode jpeg: %w", syscall.ENOMEM)
-		}
-		return fmt.Errorf("decode jpeg: %s", session.FirstLine(err))
+		return fmt.Errorf("decode image: make tensor: %w", err)
+	}
+	d.collector.Fed(len(*buf) + len(dst))
+	return d.run(dst, d.pixels, pixels)
+}
+
+// run writes the image to dst that one of the decodings makes of in.
+func (d *Decoder) run(dst []byte, by decoding, in *tf.Tensor) error {
+	out, err := d.sess.Run(map[tf.Output]*tf.Tensor{by.in: in}, []tf.Output{by.image}, nil)
+	if session.IsOutOfMemory(err) {
+		return fmt.Errorf("decode image: %w", syscall.ENOMEM)
+	}
+	if err != nil {
+		return fmt.Errorf("decode image: %s", session.FirstLine(err))
 	}
 	// The buffer's capacity is the tensor's size, so this writes to dst itself.
 	_, err = out[0].WriteContentsTo(bytes.NewBuffer(dst[:0]))
 	runtime.KeepAlive(out) // as in session.Floats
 	if err != nil {
-		return fmt.Errorf("decode jpeg: read image: %w", err)
+		return fmt.Errorf("decode image: read image: %w", err)
 	}
 	return nil
 }
@@ -173,25 +242,16 @@ func (d *Decoder) Decode(dst, encoded []byte) error {
 // again does nothing.
 func (d *Decoder) Close() error {
 	if err := d.sess.Close(); err != nil {
-		return fmt.Errorf("close jpeg decoder: %w", err)
+		return fmt.Errorf("close image decoder: %w", err)
 	}
 	return nil
 }
 
-// decodeGraph returns a new graph with the ops of DecodeJPEG: contents, string
-// [], is the input; image, uint8 [size, size, 3], the output.
-func decodeGraph(crop, size int) (g *tf.Graph, contents, image tf.Output, err error) {
-	// Checked first: the scope's own error carries a stack trace.
-	if err := validateCrop(crop, size); err != nil {
-		return nil, tf.Output{}, tf.Output{}, err
-	}
-	s := tg.NewRoot()
+// jpegNodes adds a placeholder of a file, string [], and the ops of DecodeJPEG, which make its
+// image, uint8 [size, size, 3].
+func jpegNodes(s *op.Scope, crop imagefile.Crop, size int) (contents, image tf.Output) {
 	contents = op.Placeholder(s.SubScope("contents"), tf.String, op.PlaceholderShape(tf.ScalarShape()))
-	image = DecodeJPEG(s.SubScope("decode"), contents, crop, size)
-	if g, err = s.Finalize(); err != nil {
-		return nil, tf.Output{}, tf.Output{}, fmt.Errorf("build jpeg decoder: %w", err)
-	}
-	return g, contents, image, nil
+	return contents, DecodeJPEG(s.SubScope("decode"), contents, crop, size)
 }
 
 // DecodeJPEGs adds to g, with names under prefix, the ops of DecodeJPEG mapped
@@ -200,11 +260,17 @@ func decodeGraph(crop, size int) (g *tf.Graph, contents, image tf.Output, err er
 //
 // The map is a MapDefun node, whose body is a function of the graph's library.
 // The bindings cannot write functions, so the nodes come in as a GraphDef.
-func DecodeJPEGs(g *tf.Graph, prefix string, crop, size int) (jpegs, images tf.Output, err error) {
+func DecodeJPEGs(g *tf.Graph, prefix string, crop imagefile.Crop, size int) (jpegs, images tf.Output, err error) {
 	fail := func(err error) (tf.Output, tf.Output, error) {
 		return tf.Output{}, tf.Output{}, fmt.Errorf("build jpeg decoder of a batch: %w", err)
 	}
-	body, contents, image, err := decodeGraph(crop, size)
+	// Checked first: the scope's own error carries a stack trace.
+	if err := validateCrop(crop, size); err != nil {
+		return fail(err)
+	}
+	s := tg.NewRoot()
+	contents, image := jpegNodes(s, crop, size)
+	body, err := s.Finalize()
 	if err != nil {
 		return fail(err)
 	}
@@ -263,7 +329,9 @@ var outputArgs = map[string]string{
 	"ExpandDims":        "output",
 	"ExtractJpegShape":  "image_shape",
 	"FloorDiv":          "z",
+	"Min":               "output",
 	"Minimum":           "z",
+	"Mul":               "z",
 	"ResizeArea":        "resized_images",
 	"Round":             "y",
 	"Slice":             "output",

@@ -1,13 +1,10 @@
-package data
+package imagefile
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 )
-
-// ImageSide is the width and height in pixels of every Galaxy Zoo image.
-const ImageSide = 424
 
 // JPEG markers (ITU-T T.81, table B.1), the second byte after 0xFF.
 const (
@@ -39,10 +36,7 @@ type jpegHeader struct {
 // end-of-image marker are ignored. The error is a reason that can follow a
 // file name.
 func scanJPEG(jpeg []byte) (h jpegHeader, err error) {
-	switch {
-	case len(jpeg) == 0:
-		return h, errors.New("the file is empty")
-	case len(jpeg) < 2 || jpeg[0] != 0xff || jpeg[1] != markerSOI:
+	if len(jpeg) < 2 || jpeg[0] != 0xff || jpeg[1] != markerSOI {
 		return h, errors.New("not a JPEG file")
 	}
 	framed, scanned := false, false
@@ -162,25 +156,13 @@ func frameHeader(marker byte, body []byte) (jpegHeader, error) {
 	}, nil
 }
 
-// checkImage returns why a file is not a complete colour JPEG, of Galaxy Zoo's size if
-// fixed is set.
-func checkImage(jpeg []byte, fixed bool) error {
-	h, err := scanJPEG(jpeg)
-	if err != nil {
-		return err
+// check returns an error for a JPEG that is not decoded: with colours other than grey and RGB.
+func (h jpegHeader) check() error {
+	switch h.Components {
+	case 1, 3:
+		return nil
+	case 4:
+		return errors.New("a CMYK image; expected grey or colour (RGB)")
 	}
-	if fixed && (h.Width != ImageSide || h.Height != ImageSide) {
-		return fmt.Errorf("%d×%d pixels; expected %d×%d", h.Width, h.Height, ImageSide, ImageSide)
-	}
-	if h.Components != 3 {
-		kind := fmt.Sprintf("%d components", h.Components)
-		switch h.Components {
-		case 1:
-			kind = "greyscale"
-		case 4:
-			kind = "CMYK"
-		}
-		return fmt.Errorf("%s; expected colour (3 components)", kind)
-	}
-	return nil
+	return fmt.Errorf("%d components; expected 1 (grey) or 3 (colour)", h.Components)
 }

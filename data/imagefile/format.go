@@ -1,0 +1,198 @@
+package imagefile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/tiff"
+	"golang.org/x/image/webp"
+)
+
+const (
+	// MaxPixels is the largest image that is decoded, 8,192 × 8,192 pixels. Decoding takes up to
+	// 8 bytes per pixel, for each image decoded at the same time.
+	MaxPixels = 1 << 26
+	// MaxSide is the largest side in pixels of any format.
+	MaxSide = 1<<16 - 1
+	// HeadBytes is how much of a file Sniff looks at.
+	HeadBytes = 512
+)
+
+// A Kind is what a file is by its first bytes.
+type Kind struct {
+	Name string // with an article: "a PNG image", "an HTML page"
+	todo string // what to do about a file that is not read
+
+	config func(io.Reader) (image.Config, error)
+	decode func(io.Reader) (image.Image, error)
+	jpeg   bool
+}
+
+// Readable reports whether files of this kind are images that Open reads.
+func (k Kind) Readable() bool { return k.jpeg || k.decode != nil }
+
+const convert = "save it as PNG or TIFF"
+
+// signatures are the kinds that a fixed sequence of bytes shows, at a fixed place. A longer one
+// comes before its own prefix. FITS: standard 4.0, section 4.4.1; the others as in the formats'
+// specifications.
+var signatures = []struct {
+	at    int
+	bytes string
+	kind  Kind
+}{
+	{0, "\xff\xd8", Kind{Name: "a JPEG image", jpeg: true}},
+	{0, "\x89PNG\r\n\x1a\n", Kind{Name: "a PNG image", config: png.DecodeConfig, decode: png.Decode}},
+	{0, "II*\x00", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
+	{0, "MM\x00*", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
+	{8, "WEBPVP8", Kind{Name: "a WebP image", config: webp.DecodeConfig, decode: webp.Decode}},
+	{6, "\x00\x00\x00\x00", Kind{Name: "a BMP image", config: bmp.DecodeConfig, decode: bmp.Decode}}, // after "BM"
+	{0, "II+\x00", Kind{Name: "a BigTIFF image", todo: convert}},
+	{0, "MM\x00+", Kind{Name: "a BigTIFF image", todo: convert}},
+	{0, "GIF8", Kind{Name: "a GIF image", todo: convert}},
+	{0, "SIMPLE  =", Kind{Name: "a FITS file", todo: "this command does not read FITS yet"}},
+	{4, "ftypavif", Kind{Name: "an AVIF image", todo: convert}},
+	{4, "ftyphei", Kind{Name: "a HEIC image", todo: convert}},
+	{0, "\xff\x0a", Kind{Name: "a JPEG XL image", todo: convert}},
+	{4, "JXL \r\n", Kind{Name: "a JPEG XL image", todo: convert}},
+	{4, "jP  \r\n", Kind{Name: "a JPEG 2000 image", todo: convert}},
+	{0, "version https://git-lfs.github.com/spec/", Kind{Name: "a Git LFS pointer", todo: "git lfs pull fetches the file that it stands for"}},
+	{0, "\x1f\x8b", Kind{Name: "a gzip file", todo: "unpack it"}},
+	{0, "BZh", Kind{Name: "a bzip2 file", todo: "unpack it"}},
+	{0, "PK\x03\x04", Kind{Name: "a zip file"}},
+	{0, "PK\x05\x06", Kind{Name: "a zip file"}},
+	{0, "%PDF", Kind{Name: "a PDF file"}},
+	{0, "\x93NUMPY", Kind{Name: "a NumPy file", todo: convert}},
+	{0, "\x89HDF\r\n\x1a\n", Kind{Name: "an HDF5 file"}},
+	{0, "PAR1", Kind{Name: "a Parquet file"}},
+	{0, "\x7fELF", Kind{Name: "a program"}},
+}
+
+// again is what to do about a file that a website or a disk has replaced by something else.
+const again = "get the file again"
+
+// Sniff returns what a file is by its first HeadBytes bytes, or by all of a shorter file.
+func Sniff(head []byte) Kind {
+	head = head[:min(len(head), HeadBytes)]
+	if len(head) == 0 {
+		return Kind{Name: "an empty file", todo: again}
+	}
+	for _, s := range signatures {
+		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.bytes)) && containerFits(head, s.kind) {
+			return s.kind
+		}
+	}
+	text := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(head), "\ufeff"), " \t\r\n"))
+	switch {
+	case strings.HasPrefix(text, "<!doctype html"), strings.HasPrefix(text, "<html"):
+		return Kind{Name: "an HTML page", todo: "it is probably a website's message: " + again}
+	case strings.HasPrefix(text, "<svg"), strings.HasPrefix(text, "<?xml"):
+		return Kind{Name: "an XML file"}
+	case isText(head):
+		return Kind{Name: "a text file"}
+	case len(bytes.Trim(head, "\x00")) == 0:
+		return Kind{Name: "a file of zeros", todo: again}
+	}
+	return Kind{Name: "a file of an unknown format"}
+}
+
+// containerFits checks the first bytes of the kinds whose signature comes later.
+func containerFits(head []byte, k Kind) bool {
+	switch k.Name {
+	case "a WebP image":
+		return bytes.HasPrefix(head, []byte("RIFF"))
+	case "a BMP image":
+		return bytes.HasPrefix(head, []byte("BM"))
+	}
+	return true
+}
+
+// isText reports whether head is UTF-8, up to a character that its end may cut, without control
+// characters other than white space.
+func isText(head []byte) bool {
+	for len(head) > 0 {
+		r, n := utf8.DecodeRune(head)
+		if r == utf8.RuneError && n == 1 {
+			return !utf8.FullRune(head)
+		}
+		if r < ' ' && !strings.ContainsRune("\t\r\n\f", r) {
+			return false
+		}
+		head = head[n:]
+	}
+	return true
+}
+
+// A File is an encoded image whose header has been read.
+type File struct {
+	Kind          Kind
+	Width, Height int    // pixels
+	Encoded       []byte // the file
+}
+
+// Open reads the header of an image file and checks that it may be decoded: that it has at most
+// MaxPixels, and, of a JPEG, that it is complete, since decoding a JPEG does not show that.
+// It decodes nothing. The File refers to encoded.
+func Open(encoded []byte) (File, error) {
+	f := File{Kind: Sniff(encoded), Encoded: encoded}
+	switch {
+	case len(encoded) == 0:
+		return File{}, errors.New("the file is empty")
+	case f.Kind.jpeg:
+		h, err := scanJPEG(encoded)
+		if err == nil {
+			err = h.check()
+		}
+		if err != nil {
+			return File{}, err
+		}
+		f.Width, f.Height = h.Width, h.Height
+	case f.Kind.config != nil:
+		var c image.Config
+		err := f.guard(func() (err error) {
+			c, err = f.Kind.config(bytes.NewReader(encoded))
+			return err
+		})
+		if err != nil {
+			return File{}, err
+		}
+		f.Width, f.Height = c.Width, c.Height
+	case f.Kind.todo != "":
+		return File{}, fmt.Errorf("the file is %s: %s", f.Kind.Name, f.Kind.todo)
+	default:
+		return File{}, fmt.Errorf("the file is %s; expected an image: JPEG, PNG, TIFF, WebP or BMP", f.Kind.Name)
+	}
+	if f.Width < 1 || f.Height < 1 {
+		return File{}, fmt.Errorf("the image has no pixels (%d×%d)", f.Width, f.Height)
+	}
+	// Each side first: their product may be larger than an int.
+	if max(f.Width, f.Height) > MaxPixels || f.Width*f.Height > MaxPixels {
+		return File{}, fmt.Errorf("the image is %d×%d pixels; expected at most %d, as many as 8192×8192: cut out the galaxy, or make the image smaller", f.Width, f.Height, MaxPixels)
+	}
+	return f, nil
+}
+
+// guard calls a decoder. Its errors are those of the file: it reads from memory. So are its panics:
+// the decoders are not made for bytes that were changed with intent.
+func (f File) guard(decode func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the file is damaged: decoding it as %s failed (%v)", f.Kind.Name, p)
+		}
+	}()
+	err = decode()
+	switch {
+	case err != nil && strings.Contains(err.Error(), "unsupported"):
+		return fmt.Errorf("%s of a variant that is not read (%w): %s", f.Kind.Name, err, convert)
+	case err != nil:
+		return fmt.Errorf("the file is truncated or damaged: %w", err)
+	}
+	return nil
+}
