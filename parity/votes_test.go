@@ -58,7 +58,7 @@ func TestVotes(t *testing.T) {
 	ask(t, "votes.py", question, &answer)
 	for i, j := range question.Jobs {
 		want := answer.Jobs[i]
-		o, err := objective.New(objective.Config{Head: objective.Tree, Loss: j.Loss}, schema)
+		o, err := objective.New(objective.Default(objective.Tree, j.Loss), schema)
 		must(t, err)
 		s := op.NewScope()
 		shape := []int64{int64(len(j.Logits)), int64(o.Outputs())}

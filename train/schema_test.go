@@ -102,7 +102,7 @@ func TestVoteCounts(t *testing.T) {
 	for _, loss := range []objective.Loss{objective.Dirichlet, objective.CrossEntropy} {
 		t.Run(string(loss), func(t *testing.T) {
 			cfg := testConfig(cache, 4)
-			cfg.Objective = objective.Config{Head: objective.Tree, Loss: loss}
+			cfg.Objective = objective.Default(objective.Tree, loss)
 			cfg.Model.Outputs = schema.Width()
 			run := filepath.Join(t.TempDir(), "run")
 			if _, err := train.Run(t.Context(), train.Options{Dir: run, Cache: cache, Config: cfg}); err != nil {

@@ -8,42 +8,44 @@ import (
 )
 
 // Dirichlet is the negative logarithm of the Dirichlet-multinomial probability of a question's
-// votes (Walmsley et al. 2022, MNRAS 509, 3966, equation 4; see package votes), with the concentrations
+// votes (Walmsley et al. 2022, MNRAS 509, 3966; see package votes), with the concentrations
 //
-//	αⱼ = 1 + 100·σ(xⱼ)
+//	αⱼ = least + 100·σ(xⱼ)
 //
-// from 1 to 101, where σ is the sigmoid. The expected fractions are αⱼ/Σα. Σα says how much galaxies
+// where σ is the sigmoid, and least is 1 in the paper. The expected fractions are αⱼ/Σα. Σα says how much galaxies
 // that look alike differ in them: the larger, the less.
+//
+// With all αⱼ ≥ 1 the density of the fractions has one peak. It cannot say that either almost all volunteers
+// or almost none give an answer. A smaller least can.
 const Dirichlet Loss = "dirichlet"
 
-const (
-	leastConcentration = 1
-	concentrationRange = 100
-)
+const concentrationRange = 100
 
 func init() {
+	const least = "least_concentration"
 	register(Dirichlet, lossRow{
-		votes: func(Config) likelihood { return dirichlet{} },
-		lacks: "it is a likelihood of counts of votes, and a fraction does not say of how many votes it is",
+		constants: []Constant{{Name: least, Usage: "smallest concentration of an answer", Default: 1, Low: 0, High: 10, Open: true}},
+		votes:     func(c Config) likelihood { return dirichlet{c.Constant(least)} },
+		lacks:     "it is a likelihood of counts of votes, and a fraction does not say of how many votes it is",
 	})
 }
 
-type dirichlet struct{}
+type dirichlet struct{ least float64 }
 
-func (dirichlet) Log(s *op.Scope, logits, votes tf.Output) tf.Output {
+func (l dirichlet) Log(s *op.Scope, logits, votes tf.Output) tf.Output {
 	at := s.SubScope
-	alpha := concentrations(at("concentrations"), logits)
+	alpha := l.concentrations(at("concentrations"), logits)
 	all, n := sumColumns(at("all"), alpha), sumColumns(at("volunteers"), votes)
 	return op.Sub(at("log"), sumColumns(at("sum"), logRising(at("answers"), alpha, votes)), logRising(at("question"), all, n))
 }
 
-func (dirichlet) LogOf(logits, votes []float64) float64 {
+func (l dirichlet) LogOf(logits, votes []float64) float64 {
 	rising := func(a, n float64) float64 {
 		up, _ := math.Lgamma(a + n)
 		from, _ := math.Lgamma(a)
 		return up - from
 	}
-	alpha, all := concentrationsOf(logits)
+	alpha, all := l.concentrationsOf(logits)
 	n, sum := 0.0, 0.0
 	for j, k := range votes {
 		n += k
@@ -59,46 +61,46 @@ func logRising(s *op.Scope, a, n tf.Output) tf.Output {
 }
 
 // concentrations has the shape and the dtype of logits.
-func concentrations(s *op.Scope, logits tf.Output) tf.Output {
+func (l dirichlet) concentrations(s *op.Scope, logits tf.Output) tf.Output {
 	at := s.SubScope
 	number := func(name string, x float64) tf.Output {
 		return op.Cast(at(name), op.Const(at(name+"_constant"), x), logits.DataType())
 	}
-	return op.AddV2(s, op.Mul(at("scaled"), op.Sigmoid(at("sigmoid"), logits), number("range", concentrationRange)), number("least", leastConcentration))
+	return op.AddV2(s, op.Mul(at("scaled"), op.Sigmoid(at("sigmoid"), logits), number("range", concentrationRange)), number("least", l.least))
 }
 
-func concentrationsOf(logits []float64) (alpha []float64, sum float64) {
+func (l dirichlet) concentrationsOf(logits []float64) (alpha []float64, sum float64) {
 	for _, x := range logits {
-		a := leastConcentration + concentrationRange*sigmoid.PosteriorAt(x)
+		a := l.least + concentrationRange*sigmoid.PosteriorAt(x)
 		alpha, sum = append(alpha, a), sum+a
 	}
 	return alpha, sum
 }
 
-func (dirichlet) Posterior(s *op.Scope, logits tf.Output) tf.Output {
-	alpha := concentrations(s.SubScope("concentrations"), logits)
+func (l dirichlet) Posterior(s *op.Scope, logits tf.Output) tf.Output {
+	alpha := l.concentrations(s.SubScope("concentrations"), logits)
 	return op.Div(s.SubScope("fraction"), alpha, sumColumns(s.SubScope("all"), alpha))
 }
 
-func (dirichlet) PosteriorOf(logits []float64) []float64 {
-	alpha, sum := concentrationsOf(logits)
+func (l dirichlet) PosteriorOf(logits []float64) []float64 {
+	alpha, sum := l.concentrationsOf(logits)
 	for j := range alpha {
 		alpha[j] /= sum
 	}
 	return alpha
 }
 
-func (dirichlet) Spread(logits []float64) float64 {
-	_, sum := concentrationsOf(logits)
+func (l dirichlet) Spread(logits []float64) float64 {
+	_, sum := l.concentrationsOf(logits)
 	return 1 / sum
 }
 
 // LogitsFor moves concentrations outside the range to its ends, up to 1e-6 of it.
-func (dirichlet) LogitsFor(alpha []float64) []float64 {
+func (l dirichlet) LogitsFor(alpha []float64) []float64 {
 	const end = 1e-6
 	logits := make([]float64, len(alpha))
 	for j, a := range alpha {
-		share := (a - leastConcentration) / concentrationRange
+		share := (a - l.least) / concentrationRange
 		logits[j] = sigmoid.LogitFor(min(max(share, end), 1-end))
 	}
 	return logits

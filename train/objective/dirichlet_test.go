@@ -23,7 +23,7 @@ func TestDirichletByHand(t *testing.T) {
 		{[]float32{2, 0, 0, 1, 1, 0, 0, 0}, -ln(51.*52/(153*154)) - ln(2*51.*51/(102*103))},
 		{[]float32{0, 0, 0, 0, 0, 0, 0, 1}, ln(3)},
 	} {
-		b := build(t, job{Config{Head: Tree, Loss: Dirichlet}, labelstest.SmallCounts()})
+		b := build(t, job{Default(Tree, Dirichlet), labelstest.SmallCounts()})
 		if got := b.LossOf(logits, test.votes); !(math.Abs(got-test.want) <= 1e-12) {
 			t.Errorf("%v: loss %v, want %v", test.votes, got, test.want)
 		}
@@ -33,7 +33,7 @@ func TestDirichletByHand(t *testing.T) {
 	}
 	// Concentrations 1 + 100·(1/2, 3/4, 1/4), and the questions' own sum to 1 whatever leads to them.
 	ln3 := float32(ln(3))
-	b := build(t, job{Config{Head: Tree, Loss: Dirichlet}, labelstest.SmallCounts()})
+	b := build(t, job{Default(Tree, Dirichlet), labelstest.SmallCounts()})
 	_, p := b.run(t, []float32{0, ln3, -ln3, 0, 0, 0, 0, 0}, make([]float32, 8))
 	if want := []float64{51. / 153, 76. / 153, 26. / 153, 0.5, 0.5, 1. / 3, 1. / 3, 1. / 3}; !near(p, want, 1e-6) {
 		t.Errorf("fractions %v, want %v", p, want)
@@ -47,7 +47,7 @@ func TestDirichletByHand(t *testing.T) {
 // others are.
 func TestNoVotes(t *testing.T) {
 	for _, loss := range []Loss{Dirichlet, CrossEntropy} {
-		b := build(t, job{Config{Head: Tree, Loss: loss}, zooCounts})
+		b := build(t, job{Default(Tree, loss), zooCounts})
 		rapid.Check(t, func(r *rapid.T) {
 			logits := drawLogits(r, b.Outputs(), 1e4)
 			votes := b.drawLabels(r, 1)
@@ -74,7 +74,7 @@ func TestLikelihoodMinimum(t *testing.T) {
 		if losses[name].votes == nil {
 			continue
 		}
-		l := losses[name].votes(Config{})
+		l := losses[name].votes(Default(Tree, name))
 		of := func(logits []float64) votes.Distribution {
 			return votes.Distribution{Fractions: l.PosteriorOf(logits), Spread: l.Spread(logits)}
 		}
@@ -114,7 +114,7 @@ func TestLikelihoodMinimum(t *testing.T) {
 // Concentrations outside the range get finite logits.
 func TestDirichletLogitsForIsFinite(t *testing.T) {
 	for _, a := range []float64{0, 1e-9, 1, 101, 1e9} {
-		if x := (dirichlet{}).LogitsFor([]float64{a}); math.IsInf(x[0], 0) || math.IsNaN(x[0]) {
+		if x := (dirichlet{1}).LogitsFor([]float64{a}); math.IsInf(x[0], 0) || math.IsNaN(x[0]) {
 			t.Errorf("the concentration %v has the logit %v", a, x[0])
 		}
 	}

@@ -498,7 +498,7 @@ func TestRefusesOtherSchemas(t *testing.T) {
 		{Config{Head: Five, Loss: Dirichlet}, zooCounts, "use loss crossentropy"},
 		{Config{Head: Tree, Loss: Dirichlet}, zoo, "a fraction does not say of how many votes it is; use loss crossentropy"},
 		{Config{Head: Independent, Loss: Dirichlet}, zoo, "use loss focal"},
-		{Config{Head: Tree, Loss: Dirichlet, Smoothing: 0.1}, zooCounts, "label_smoothing 0.1: expected 0 with labels that are counts"},
+		{Config{Head: Tree, Loss: Dirichlet, Smoothing: 0.1, Constants: map[string]float64{"least_concentration": 1}}, zooCounts, "label_smoothing 0.1: expected 0 with labels that are counts"},
 		{Config{Head: Tree, Loss: Dirichlet, Weights: make([]float64, 5)}, zooCounts, "expected 11 numbers"},
 	} {
 		if _, err := New(test.config, test.schema); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -511,21 +511,24 @@ func TestRefusesOtherSchemas(t *testing.T) {
 // read from JSON, is not.
 func TestConstants(t *testing.T) {
 	for _, k := range Constants() {
-		c := Default(Independent, k.Loss)
+		c, schema := Default(Independent, k.Loss), zoo
+		if losses[k.Loss].binary == nil {
+			c, schema = Default(Tree, k.Loss), zooCounts
+		}
 		raw, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var read Config
-		if err := json.Unmarshal(raw, &read); err != nil || read.Validate(zoo) != nil || read.Constant(k.Name) != k.Default {
-			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(zoo), k.Default)
+		if err := json.Unmarshal(raw, &read); err != nil || read.Validate(schema) != nil || read.Constant(k.Name) != k.Default {
+			t.Errorf("%s: %v, %v, want a default of %v", raw, err, read.Validate(schema), k.Default)
 		}
 		if text := c.String(); !strings.Contains(text, fmt.Sprintf("%s %v", k.Name, k.Default)) {
 			t.Errorf("%q does not tell %s", text, k.Name)
 		}
 		for _, value := range []float64{k.Low - 1, k.High + 1, math.NaN()} {
 			bad := c
-			if bad.SetConstant(k.Name, value); bad.Validate(zoo) == nil {
+			if bad.SetConstant(k.Name, value); bad.Validate(schema) == nil {
 				t.Errorf("%v is accepted", bad)
 			}
 		}
@@ -537,7 +540,7 @@ func TestConstants(t *testing.T) {
 				}
 			}
 		}
-		if err := c.Validate(zoo); err != nil {
+		if err := c.Validate(schema); err != nil {
 			t.Errorf("setting a copy's constants changed %v: %v", c, err)
 		}
 	}
