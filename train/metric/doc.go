@@ -36,30 +36,33 @@
 //
 // # Counts of votes
 //
-// Of counts k of the N votes for a question, p are the fractions of those who answer it, and y = k/N.
-// A question without votes has no weight:
+// With k of the N votes for a question, p are the fractions of those who answer it, and
+// y = k/N. A question without votes has no weight:
 //
-//   - rmse = √(Σ N·(p − y)² / Σ N), over examples and columns, and that of a question over its own:
-//     the mean over votes, of all questions. The constant with the smallest is the fraction of all votes.
+//   - rmse = √(Σ N·(p − y)² / Σ N), over examples and columns; a question's rmse is over its
+//     own columns. The constant with the smallest rmse is the fraction of all votes.
 //   - fraction_calibration.ece is over the pairs of p and y with N > 0.
-//   - The accuracies are as above, weighted by N over the largest N of a question that everybody is
-//     asked. For accuracy_argmax37 p and y are multiplied down the path that leads to their question
-//     (Schema.OfAll); a galaxy without votes is no hit.
-//   - votes.log_likelihood: the mean over examples of log P(k), summed over questions; that of a question has its own
-//     term. P is the Dirichlet-multinomial distribution with the predicted
-//     concentrations, or the multinomial one with the predicted fractions if the loss has no
-//     concentrations (package votes).
-//   - votes.coverage_50, votes.coverage_90: of the pairs of k and N with N > 0, the fraction inside the central
-//     interval of that probability of the predicted distribution of k, which is beta-binomial or
-//     binomial. A count that the interval's end cuts is inside in part, so that the figure is 0.5 and 0.9 if
-//     the prediction is right, also for few votes (votes.Distribution.Within).
-//   - votes.noise_rmse: the noise ceiling, which is the expected rmse of a predictor that knows the fractions from which the
-//     votes were drawn: √(Σ p(1−p) / Σ N), as N votes have the variance p(1−p)/N. p(1−p) is estimated by
-//     y(1−y)·N/(N−1) where N > 1, and taken for that of these examples where N = 1.
+//   - The accuracies have the same definition, with the weight N divided by the largest N of a
+//     question that everybody is asked (Schema.Reached). For accuracy_argmax37, p and y are
+//     multiplied down the path that leads to their question (Schema.OfAll). A galaxy without
+//     votes counts as wrong.
+//   - votes.log_likelihood: the mean over examples of log P(k), in nats, summed over
+//     questions; a question's own is its term. P is the Dirichlet-multinomial distribution of the
+//     predicted concentrations or, if the loss has no concentrations, the multinomial
+//     distribution of the predicted fractions (package votes).
+//   - votes.coverage_50, votes.coverage_90: the fraction of the counts k with N > 0 that are
+//     inside the central interval of 50 or 90 % of the predicted distribution of k, which
+//     is beta-binomial or binomial. A count at the end of an interval is inside in part, so that
+//     the value is 0.5 or 0.9 if the prediction is right, for few votes too
+//     (votes.Distribution.Within).
+//   - votes.noise_rmse: the noise ceiling, the expected rmse of a predictor that knows the
+//     fractions from which the votes were drawn. It is √(Σ p(1−p) / Σ N), because the fraction of
+//     N votes has the variance p(1−p)/N. y(1−y)·N/(N−1) estimates p(1−p) if N > 1; examples
+//     with N = 1 get the mean of the others.
 //
-// The constant predictor has the fractions of all votes of the train split, and for the likelihood
-// and the intervals the spread of a Dirichlet-multinomial distribution that the variance of its counts
-// gives (method of moments).
+// The constant predictor has the fractions of all votes of the train split. For the
+// likelihood and the intervals it also has the spread at which Dirichlet-multinomial votes vary as
+// the counts of the train split do (method of moments).
 //
 // # Classes
 //

@@ -12,11 +12,11 @@ import (
 //
 //	αⱼ = least + 100·σ(xⱼ)
 //
-// where σ is the sigmoid, and least is 1 in the paper. The expected fractions are αⱼ/Σα. Σα says how much galaxies
-// that look alike differ in them: the larger, the less.
+// where σ is the sigmoid, and least is 1 in the paper. The expected fractions are αⱼ/Σα. The
+// larger Σα is, the less do the fractions of galaxies that look alike differ.
 //
-// With all αⱼ ≥ 1 the density of the fractions has one peak. It cannot say that either almost all volunteers
-// or almost none give an answer. A smaller least can.
+// With all αⱼ ≥ 1 the density of the fractions has one peak. It cannot mean that either almost
+// all volunteers or almost none give an answer. With a smaller least it can.
 const Dirichlet Loss = "dirichlet"
 
 const concentrationRange = 100
