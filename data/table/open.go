@@ -225,7 +225,7 @@ func (u *unpacker) zip(s stream) error {
 	}
 	z, err := zip.NewReader(s.at, s.size)
 	if errors.Is(err, zip.ErrFormat) {
-		return errors.New("the zip is truncated or damaged: compare its size with the original's, and get it again (if it is one of several parts, join them first: zip -s 0 PART.zip --out whole.zip)")
+		return errors.New("the zip is truncated or damaged: compare its size with the original's, and get it again (if it is one of several parts, join them first: zip -s 0 PART.zip -O whole.zip)")
 	}
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // nothing is unpacked to such a path
 		return fmt.Errorf("read the zip: %w", err)
@@ -388,7 +388,7 @@ var signatures = []struct {
 
 const (
 	giveTable = "give the table of labels"
-	joinParts = "put the parts into one folder and join them: zip -s 0 FILE.zip --out whole.zip"
+	joinParts = "put the parts into one folder and join them: zip -s 0 FILE.zip -O whole.zip"
 )
 
 // otherFormat returns an error that names the format of a binary file which is no table.
