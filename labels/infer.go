@@ -103,15 +103,15 @@ func Infer(columns []Column) (*Inferred, error) {
 // inferBuiltIn returns the built-in schema whose columns the table has all; the widest of several.
 func inferBuiltIn(columns []Column) *Inferred {
 	var found *BuiltIn
-	for i := range builtin {
-		s := builtin[i].Schema
+	for _, b := range Builtin() {
+		s := b.Schema
 		missing := slices.ContainsFunc(s.columns, func(name string) bool {
 			return !slices.ContainsFunc(columns, func(c Column) bool {
 				return c.Name == name && (s.Values() == Counts && c.Whole || s.Values() == Fractions && c.Unit)
 			})
 		})
 		if !missing && (found == nil || s.Width() > found.Schema.Width()) {
-			found = &builtin[i]
+			found = &b
 		}
 	}
 	if found == nil {

@@ -345,7 +345,7 @@ func (s *Schema) volunteers(fractions []float32, n int) []float64 {
 
 // IsZero reports whether files leave s out: it is nil, or what a file without
 // a schema is about, GalaxyZoo.
-func (s *Schema) IsZero() bool { return s == nil || s.Equal(galaxyZoo) }
+func (s *Schema) IsZero() bool { return s == nil || s.Equal(GalaxyZoo()) }
 
 // MarshalJSON writes the definition.
 func (s *Schema) MarshalJSON() ([]byte, error) { return json.Marshal(s.definition) }
