@@ -109,7 +109,7 @@ func insideApart(t *testing.T, o *objective.Objective, schema *labels.Schema, lo
 			case (judged == nil) != (n == 0):
 				t.Errorf("question %d has %v votes, and SciPy's answer is %v", i+1, n, judged)
 			case judged != nil:
-				worst = max(worst, math.Abs(d.Within(j, counts[q.First+j], n, 0.9)-*judged))
+				worst = max(worst, math.Abs(d.Place(j, counts[q.First+j], n).Within(0.9)-*judged))
 			}
 		}
 	}

@@ -56,8 +56,9 @@ func newVotePart(d votes.Distribution, counts []float32) (p votePart) {
 	}
 	p.answered, p.log = 1, d.LogProbability(counts)
 	for j, k := range counts {
+		place := d.Place(j, float64(k), p.votes)
 		for i, level := range levels {
-			p.inside[i] += d.Within(j, float64(k), p.votes, level)
+			p.inside[i] += place.Within(level)
 		}
 	}
 	if p.votes > 1 {

@@ -67,19 +67,16 @@ func (d Distribution) rising(p, n float64) float64 {
 	return sum
 }
 
-// Within returns how far k of n votes for answer j are inside the central interval of the
-// answer's distribution that has the probability mass: from 0 (outside) to 1 (inside).
-//
-// Votes are whole numbers, so no interval has exactly that probability. The interval from the 5 %
-// to the 95 % quantile has more than 90 %, and with few votes much more. So k stands for all
-// numbers from F(k−1) to F(k), evenly, where F is the cumulative distribution (Czado, Gneiting &
-// Held 2009, "Predictive Model Assessment for Count Data", Biometrics 65, 1254). Within is the
-// fraction of them from (1−mass)/2 to (1+mass)/2. If votes are drawn from d, the mean of Within
-// is mass. It takes min(k, n−k) steps.
-func (d Distribution) Within(j int, k, n, mass float64) float64 {
+// A Place is where a number of votes for an answer lies in the answer's distribution.
+type Place struct {
+	below, at float64 // probability of fewer votes, and of so many
+}
+
+// Place returns the place of k of n votes for answer j. It takes min(k, n−k) steps, and the
+// distribution of the shorter side, which Within's central intervals do not tell apart.
+func (d Distribution) Place(j int, k, n float64) Place {
 	p, s := math.Min(math.Max(d.Fractions[j], smallest), 1), d.Spread
 	q := math.Max(1-p, smallest)
-	// Sum over the shorter side: the interval is central.
 	if k > n-k {
 		p, q, k = q, p, n-k
 	}
@@ -90,15 +87,28 @@ func (d Distribution) Within(j int, k, n, mass float64) float64 {
 		below += at
 		at = math.Exp(log)
 	}
+	return Place{below, at}
+}
+
+// Within returns how far the votes are inside the central interval of the distribution that has
+// the probability mass: from 0 (outside) to 1 (inside).
+//
+// Votes are whole numbers, so no interval has exactly that probability. The interval from the 5 %
+// to the 95 % quantile has more than 90 %, and with few votes much more. So k stands for all
+// numbers from F(k−1) to F(k), evenly, where F is the cumulative distribution (Czado, Gneiting &
+// Held 2009, "Predictive Model Assessment for Count Data", Biometrics 65, 1254). Within is the
+// fraction of them from (1−mass)/2 to (1+mass)/2. If votes are drawn from the distribution, the mean
+// of Within is mass.
+func (p Place) Within(mass float64) float64 {
 	low, high := (1-mass)/2, (1+mass)/2
-	inside := math.Min(below+at, high) - math.Max(below, low)
+	inside := math.Min(p.below+p.at, high) - math.Max(p.below, low)
 	switch {
 	case inside <= 0:
 		return 0
-	case at <= inside:
+	case p.at <= inside:
 		return 1
 	}
-	return inside / at
+	return inside / p.at
 }
 
 func lgamma(x float64) float64 {

@@ -109,7 +109,7 @@ func TestWithinIsExact(t *testing.T) {
 				if j == 1 {
 					votes[0], votes[1] = votes[1], votes[0]
 				}
-				in := d.Within(j, float64(k), float64(n), mass)
+				in := d.Place(j, float64(k), float64(n)).Within(mass)
 				mean += math.Exp(d.LogProbability(votes)) * in
 				if in < previous-1e-9 {
 					fell = true
@@ -130,7 +130,7 @@ func TestWithinIsExact(t *testing.T) {
 func TestWithinByHand(t *testing.T) {
 	d := Distribution{[]float64{0.5, 0.5}, 0}
 	for k, want := range []float64{0, 1. / 4, 1, 1. / 4, 0} {
-		if got := d.Within(0, float64(k), 4, 0.5); !(math.Abs(got-want) <= 1e-12) {
+		if got := d.Place(0, float64(k), 4).Within(0.5); !(math.Abs(got-want) <= 1e-12) {
 			t.Errorf("%d heads of 4: %v inside, want %v", k, got, want)
 		}
 	}
@@ -140,7 +140,7 @@ func ExampleDistribution() {
 	// Concentrations 6, 3 and 1; five volunteers.
 	d := Distribution{Fractions: []float64{0.6, 0.3, 0.1}, Spread: 0.1}
 	fmt.Printf("%.4f\n", math.Exp(d.LogProbability([]float32{3, 2, 0})))
-	fmt.Printf("%.2f\n", d.Within(0, 3, 5, 0.5))
+	fmt.Printf("%.2f\n", d.Place(0, 3, 5).Within(0.5))
 	// Output:
 	// 0.1678
 	// 1.00
