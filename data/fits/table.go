@@ -16,13 +16,25 @@ type TableReader struct {
 	// Columns are those that can be read. A column of several numbers is several columns: FLUX
 	// of 3 is FLUX_1, FLUX_2 and FLUX_3.
 	Columns []Column
-	// Skipped says for each other column which it is and why it cannot be read.
-	Skipped []string
+	// Skipped are the other columns.
+	Skipped []SkippedColumn
 
 	hdu      *HDU
 	rowBytes int
 	buffer   []byte // rows from first on
 	first    int
+}
+
+// SkippedColumn is a column that cannot be read.
+type SkippedColumn struct {
+	Name string // as Column's
+	Form string // the card that says what it holds: TFORM3 "1PE(9)"
+	Why  string
+}
+
+// String returns 'column NAME (FORM): WHY'.
+func (s SkippedColumn) String() string {
+	return fmt.Sprintf("column %s (%s): %s", s.Name, s.Form, s.Why)
 }
 
 // Column is a column of a table.
@@ -140,7 +152,7 @@ func (t *TableReader) add(f form) (err error) {
 	h := t.hdu
 	n := strconv.Itoa(f.number)
 	skip := func(why string) {
-		t.Skipped = append(t.Skipped, fmt.Sprintf("column %s (TFORM%s %q): %s", f.name, n, h.string("TFORM"+n), why))
+		t.Skipped = append(t.Skipped, SkippedColumn{f.name, fmt.Sprintf("TFORM%s %q", n, h.string("TFORM"+n)), why})
 	}
 	c := Column{Name: f.name, Unit: strings.TrimSpace(h.string("TUNIT" + n)), form: f.form, offset: f.offset, size: sizes[f.form]}
 	elements := f.repeat

@@ -45,9 +45,8 @@ func (t *Table) openFITS(s stream, member string) error {
 	if len(t.columns) > MaxColumns {
 		return fmt.Errorf("the table has %d columns; at most %d are read", len(t.columns), MaxColumns)
 	}
-	for _, why := range x.table.Skipped { // "column NAME (TFORM3 "PE()"): why"
-		name, why, _ := strings.Cut(strings.TrimPrefix(why, "column "), " (")
-		t.skipped = append(t.skipped, Skipped{name, "what this program does not read (" + why})
+	for _, s := range x.table.Skipped {
+		t.skipped = append(t.skipped, Skipped{s.Name, fmt.Sprintf("what this program does not read (%s): %s", s.Form, s.Why)})
 	}
 	x.cells = make([]cell, len(t.columns))
 	t.rows, t.checksum = x, s.checksum
@@ -74,8 +73,7 @@ func tableHDU(f *fits.File, member string) (*fits.HDU, error) {
 	}
 	switch {
 	case len(names) == 0:
-		h, err := f.First(fits.Table) // whose error lists what there is
-		return h, err
+		return f.First(fits.Table) // whose error lists what there is
 	case member != "":
 		return nil, fmt.Errorf("no table has the name or number %s; there are %s", quote(member), list(names, 8))
 	case len(names) > 1:

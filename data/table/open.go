@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/bzip2"
 	"compress/gzip"
 	"encoding/binary"
@@ -249,7 +250,7 @@ func (u *unpacker) zip(s stream) error {
 	r, err := f.Open()
 	if errors.Is(err, zip.ErrAlgorithm) {
 		how := map[uint16]string{methodDeflate64: "Deflate64", methodLZMA: "LZMA", methodXZ: "xz"}[f.Method]
-		return fmt.Errorf("it is compressed by %s (method %d of zips), which is not supported; unpack it with 7z x FILE.zip and give the table", orUnknown(how), f.Method)
+		return fmt.Errorf("it is compressed by %s (method %d of zips), which is not supported; unpack it with 7z x FILE.zip and give the table", cmp.Or(how, "an unknown method"), f.Method)
 	}
 	if err != nil {
 		return err
@@ -257,13 +258,6 @@ func (u *unpacker) zip(s stream) error {
 	u.table.closers = append(u.table.closers, r)
 	u.member = ""
 	return u.layer(stream{r: unpacked{r, u}})
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "an unknown method"
-	}
-	return s
 }
 
 type failing struct{ err error }
