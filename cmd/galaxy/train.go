@@ -182,10 +182,8 @@ func (t *trainCall) openCache() (err error) {
 	if err != nil {
 		return err
 	}
-	if t.cache.Schema().Values() == labels.Counts { // for which other settings are usual
-		if err := t.settle(); err != nil {
-			return errors.Join(err, t.cache.Close())
-		}
+	if err := t.settle(); err != nil { // again: defaults depend on the cache's schema
+		return errors.Join(err, t.cache.Close())
 	}
 	return nil
 }
