@@ -65,6 +65,9 @@ func evalAction(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := useNewest(c); err != nil {
+		return err
+	}
 	cache, err := data.Open(c.String("data"))
 	if err != nil {
 		return err

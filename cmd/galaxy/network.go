@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/urfave/cli/v2"
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data/imagefile"
@@ -44,6 +45,20 @@ type opened struct {
 }
 
 func (n opened) target() *labels.Schema { return n.trained.Target() }
+
+// useNewest makes --model name the newest version, if it names a folder of versions. Whatever
+// reports the model then names the version.
+func useNewest(c *cli.Context) error {
+	dir := c.String("model")
+	model, sentence, err := savedmodel.Newest(dir)
+	if err != nil {
+		return err
+	}
+	if sentence != "" {
+		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", dir, sentence)
+	}
+	return c.Set("model", model)
+}
 
 // openNetwork opens a run folder's best checkpoint or a SavedModel. A run uses its
 // training precision; with a precision given, its weights become constants and

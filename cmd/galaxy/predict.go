@@ -80,6 +80,9 @@ func predictAction(c *cli.Context) (err error) {
 	if c.IsSet("size") {
 		other.load.Size, other.names = c.Int("size"), append(other.names, "--size")
 	}
+	if err := useNewest(c); err != nil {
+		return err
+	}
 	files, matching, err := findImages(c)
 	if err != nil {
 		return err
