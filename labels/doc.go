@@ -35,7 +35,8 @@
 // their votes. Schema.Classes is a Schema with one question; Schema.Label turns a row
 // of the first into a row of the second, 1 for the galaxy's class and 0 for the others.
 //
-// FromClasses makes a schema of a catalogue that has a class for each galaxy and no votes.
+// FromClasses makes a schema of a catalogue that has a class for each galaxy and no votes,
+// Schema.WithClasses one with an order and texts of its own. Schema.OfClasses recognises both.
 //
 // A Schema never changes and is safe for concurrent use.
 package labels

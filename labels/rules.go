@@ -190,7 +190,49 @@ func FromClasses(names []string) (*Schema, error) {
 	d := Definition{Name: "classes", Questions: []Question{{Text: "Which class is it?"}}}
 	for _, name := range names {
 		d.Questions[0].Answers = append(d.Questions[0].Answers, Answer{Name: name, Text: name})
-		d.Classes = append(d.Classes, Class{name, []Threshold{{name, 0.5}}})
+	}
+	return newOfClasses(d)
+}
+
+// newOfClasses makes a schema of one question, with a class for each answer.
+func newOfClasses(d Definition) (*Schema, error) {
+	d.Classes = nil
+	for _, a := range d.Questions[0].Answers {
+		d.Classes = append(d.Classes, Class{a.Name, []Threshold{{a.Name, half}}})
 	}
 	return New(d)
+}
+
+// half of the votes make a class of FromClasses: rows have 1 and 0 only, and predictions are compared
+// by their largest value.
+const half = 0.5
+
+// WithClasses returns the schema of a catalogue that has one class for each galaxy, as FromClasses
+// does, with the texts and the order of s: each answer of its one question is a class, called as
+// the answer's column. Counts, several questions and other classes are errors.
+func (s *Schema) WithClasses() (*Schema, error) {
+	switch d := s.definition; {
+	case s.OfClasses():
+		return s, nil
+	case s.Derived() || d.Values != Fractions || len(d.Questions) != 1:
+		return nil, fmt.Errorf("the schema %v has %d questions with %s: expected one question with fractions, whose answers are the classes", s, len(d.Questions), d.Values)
+	case len(d.Classes) > 0:
+		return nil, fmt.Errorf("the schema %v has rules for classes: expected none, because its answers are the classes", s)
+	}
+	return newOfClasses(s.definition)
+}
+
+// OfClasses reports whether the rows of s are those of FromClasses: 1 for the galaxy's class and 0 for the
+// others. Its one question of fractions has a class for each answer, in their order.
+func (s *Schema) OfClasses() bool {
+	d := s.definition
+	if d.Values != Fractions || len(d.Questions) != 1 || len(d.Classes) != len(d.Questions[0].Answers) {
+		return false
+	}
+	for k, a := range d.Questions[0].Answers {
+		if c := d.Classes[k]; c.Name != a.Name || !slices.Equal(c.AtLeast, []Threshold{{a.Name, half}}) {
+			return false
+		}
+	}
+	return true
 }

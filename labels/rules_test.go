@@ -1,6 +1,7 @@
 package labels_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +119,51 @@ func TestFromClasses(t *testing.T) {
 		if _, err := labels.FromClasses(names); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, expected an error with %q", names, err, want)
 		}
+	}
+}
+
+// A user's schema of one question is one of classes, and keeps its order and texts.
+func TestWithClasses(t *testing.T) {
+	galaxy10 := `
+name = "galaxy10"
+[[questions]]
+text = "What is it?"
+answers = [{column = "9", text = "edge-on"}, {column = "0", text = "disturbed"}]
+`
+	s, err := read(galaxy10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.WithClasses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.OfClasses() || !c.OfClasses() || !slices.Equal(c.Classes().Columns(), []string{"9", "0"}) || c.Questions()[0].Answers[0].Text != "edge-on" {
+		t.Errorf("the classes are %q of %+v", c.Classes().Columns(), c.Questions())
+	}
+	if again, err := c.WithClasses(); err != nil || again != c {
+		t.Errorf("with classes twice: %v", err)
+	}
+	plain, err := labels.FromClasses([]string{"9", "0"})
+	if err != nil || !plain.OfClasses() || plain.Classes().OfClasses() || zoo.OfClasses() || small.OfClasses() {
+		t.Errorf("schemas of classes are not recognised: %v", err)
+	}
+	rule := "[[classes]]\nname = %q\nat_least = [{column = %q, fraction = %v}]\n"
+	for want, text := range map[string]string{
+		"expected one question with fractions": galaxy10 + "[[questions]]\ntext = \"Again?\"\nanswers = [{column = \"yes\"}, {column = \"no\"}]\n",
+		"1 questions with counts":              "values = \"counts\"" + galaxy10,
+		"has rules for classes":                galaxy10 + fmt.Sprintf(rule, "a", "9", 0.5) + fmt.Sprintf(rule, "b", "0", 0.7),
+	} {
+		s, err := read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.WithClasses(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, expected an error with %q", err, want)
+		}
+	}
+	if _, err := zoo.Classes().WithClasses(); err == nil {
+		t.Error("derived classes are those of a catalogue")
 	}
 }
 
