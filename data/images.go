@@ -20,6 +20,7 @@ import (
 
 	"galaxy/data/imagefile"
 	"galaxy/data/table"
+	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
 )
 
@@ -66,10 +67,11 @@ const (
 // image's extension. Of other files the first bytes decide whether they are images (package
 // imagefile). It passes over those that are not, hidden files and the __MACOSX folder of zips
 // made on a Mac (PassedOver). It is an error when two files have the same id, when there is
-// no image at all, or when a zip holds an absolute path or one with "..".
+// no image at all.
 //
-// A zip without images may be Kaggle's outer zip. Then OpenImages lists the images of the
-// one inner zip whose name starts with inner (TrainingImages or TestImages). It reads an
+// A zip may hold another: Kaggle's outer zip, or a download of several files. OpenImages lists the
+// images of the one inner zip whose name starts with inner (TrainingImages or TestImages) or, of a
+// zip without images, of its only inner zip. It reads an
 // uncompressed inner zip in place. It unpacks a compressed one to a nameless file in the
 // system's folder for temporary files (TMPDIR), which takes the size of the inner zip until
 // Close.
@@ -188,6 +190,19 @@ func (p PassedOver) String() string {
 	return files + ": " + strings.Join(kinds, ", ")
 }
 
+// advice says how to get at images in files that were passed over.
+func (p PassedOver) advice() string {
+	for _, k := range p {
+		switch k.Kind {
+		case "a zip file":
+			return ": unpack the zip, or give it itself"
+		case "an encrypted file":
+			return ": unpack the zip with its password (7z x FILE.zip) and give the folder"
+		}
+	}
+	return ""
+}
+
 // Read returns the bytes of the file of image i, in buf if it is large enough,
 // otherwise in a new buffer. A file above MaxBytes is an error. An error wraps ErrUnread
 // unless it is about the contents of the file; then it does not repeat the name.
@@ -280,7 +295,7 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 		for _, e := range entries {
 			disk, name := filepath.Join(dir, e.Name()), prefix+e.Name()
 			if e.IsDir() {
-				if (anyDepth || prefix == "") && !isJunk(e.Name()) {
+				if (anyDepth || prefix == "") && !zipfile.Hidden(e.Name()) {
 					if err := list(disk, name+"/"); err != nil {
 						return err
 					}
@@ -298,7 +313,7 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 
 // consider adds a file of a folder to m's, or to those passed over.
 func (m *Images) consider(e fs.DirEntry, disk, name string) error {
-	if isJunk(e.Name()) {
+	if zipfile.Hidden(e.Name()) {
 		m.other.add("a hidden file", name)
 		return nil
 	}
@@ -379,25 +394,44 @@ func openFile(name, inner string) (*Images, error) {
 	return m, nil
 }
 
-// newZipImages lists the images of a zip, or of its inner zip whose name starts
-// with inner.
+// newZipImages lists the images of a zip, or of an inner zip (OpenImages).
 func newZipImages(r io.ReaderAt, size int64, inner string) (*Images, error) {
-	z, err := readZip(r, size)
+	files, err := readZip(r, size)
 	if err != nil {
 		return nil, err
 	}
-	member, err := findMember(z, inner, ".zip")
-	switch {
-	case errors.Is(err, errNoMember):
-		return zipImages(z)
-	case err != nil:
+	member, err := innerZip(files, inner)
+	if err != nil {
 		return nil, err
 	}
-	m, err := openInner(r, member)
-	if err != nil {
+	var m *Images
+	if member == nil {
+		if m, err = zipImages(files); err != nil || len(m.files) > 0 {
+			return m, err
+		}
+		if member, err = innerZip(files, ""); member == nil || err != nil {
+			return m, err
+		}
+	}
+	if m, err = openInner(r, member); err != nil {
 		return nil, fmt.Errorf("%s in it: %w", clip(member.Name), err)
 	}
 	return m, nil
+}
+
+// innerZip finds the one zip among files whose base name starts with prefix, nil if there is none.
+func innerZip(files []*zip.File, prefix string) (found *zip.File, err error) {
+	for _, f := range files {
+		base := path.Base(f.Name)
+		if zipfile.Hidden(f.Name) || !strings.HasPrefix(base, prefix) || !strings.EqualFold(path.Ext(base), ".zip") {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("the zip holds several zips (%s, %s): unpack it and give one of them", clip(found.Name), clip(f.Name))
+		}
+		found = f
+	}
+	return found, nil
 }
 
 // Limits of unpacking from an outer zip. Kaggle's inner zips are 1 GB, and JPEGs hardly
@@ -409,6 +443,9 @@ const (
 
 // openInner opens a zip of images that is a member of the zip outer.
 func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
+	if err := zipfile.Check(member); err != nil {
+		return nil, err
+	}
 	size := int64(min(member.UncompressedSize64, math.MaxInt64))
 	if member.Method == zip.Store {
 		at, err := member.DataOffset()
@@ -418,7 +455,7 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 		return listZip(io.NewSectionReader(outer, at, size), size)
 	}
 	if size > maxInnerBytes || member.UncompressedSize64/innerRatio > member.CompressedSize64 {
-		return nil, fmt.Errorf("it would unpack from %d to %d bytes, which no zip of Galaxy Zoo images does: do not use it", member.CompressedSize64, size)
+		return nil, fmt.Errorf("it would unpack from %d to %d bytes, far more than zips of images do: if you trust it, unpack the outer zip and give the inner one", member.CompressedSize64, size)
 	}
 	spool, err := os.CreateTemp("", "galaxy-zip-")
 	if err != nil {
@@ -433,7 +470,7 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 	if err := os.Remove(spool.Name()); err != nil {
 		return nil, err
 	}
-	r, err := member.Open()
+	r, err := zipfile.Open(member)
 	if err != nil {
 		return nil, err
 	}
@@ -450,43 +487,40 @@ func openInner(outer io.ReaderAt, member *zip.File) (_ *Images, err error) {
 	return m, nil
 }
 
-func readZip(r io.ReaderAt, size int64) (*zip.Reader, error) {
-	z, err := zip.NewReader(r, size)
-	if errors.Is(err, zip.ErrFormat) {
+func readZip(r io.ReaderAt, size int64) ([]*zip.File, error) {
+	files, err := zipfile.Read(r, size)
+	if errors.Is(err, zipfile.ErrNotZip) {
 		kind, err := sniff(io.NewSectionReader(r, 0, size))
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("not a zip file, or a truncated one (it is %s): give a folder of images, a zip of them or one image; if it is a zip from elsewhere, compare its size with the original's", kind.Name)
+		if kind.Name == "a zip file" {
+			return nil, fmt.Errorf("the zip has no end: it is truncated (compare its size with the original's), or the first of several parts: %s", zipfile.Split)
+		}
+		return nil, fmt.Errorf("not a zip file, or a truncated one (it is %s): give a folder of images, a zip of them or one image; if it is a zip from elsewhere, compare its size with the original's; if it is one of several parts, %s", kind.Name, zipfile.Split)
 	}
-	return z, err
+	return files, err
 }
 
 // listZip lists the images of a zip that is not an outer zip.
 func listZip(r io.ReaderAt, size int64) (*Images, error) {
-	z, err := readZip(r, size)
+	files, err := readZip(r, size)
 	if err != nil {
 		return nil, err
 	}
-	return zipImages(z)
+	return zipImages(files)
 }
 
-func zipImages(z *zip.Reader) (*Images, error) {
+func zipImages(files []*zip.File) (*Images, error) {
 	m := &Images{}
-	for _, f := range z.File {
-		if err := checkMemberName(f.Name); err != nil {
-			return nil, err
-		}
-		if strings.HasSuffix(f.Name, "/") {
-			continue
-		}
-		if isJunk(f.Name) {
+	for _, f := range files {
+		if zipfile.Hidden(f.Name) {
 			m.other.add("a hidden file", f.Name)
 			continue
 		}
 		known := hasExtension(f.Name)
 		if known && !f.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s is not a regular file", clip(f.Name))
+			return nil, fmt.Errorf("%s is a link or a device, without the image itself; make the zip again with the files that links point to", clip(f.Name))
 		}
 		if !known {
 			kind, err := sniffMember(f)
@@ -505,10 +539,10 @@ func zipImages(z *zip.Reader) (*Images, error) {
 
 // sniffMember returns what a member of a zip is. The error is one of the machine.
 func sniffMember(f *zip.File) (imagefile.Kind, error) {
-	if f.Flags&1 != 0 {
+	if zipfile.IsEncrypted(f) {
 		return imagefile.Kind{Name: "an encrypted file"}, nil
 	}
-	r, err := f.Open()
+	r, err := zipfile.Open(f)
 	if err == nil {
 		defer r.Close()
 		var kind imagefile.Kind
@@ -530,7 +564,7 @@ func (m *Images) index(anyName bool) error {
 			want = "of JPEG, PNG, TIFF, WebP or BMP"
 		}
 		if len(m.other) > 0 {
-			return fmt.Errorf("no images in it, only %v; expected files %s", m.other, want)
+			return fmt.Errorf("no images in it, only %v; expected files %s%s", m.other, want, m.other.advice())
 		}
 		return fmt.Errorf("no images in it; expected files %s", want)
 	}
@@ -575,48 +609,6 @@ func hasExtension(name string) bool {
 	return slices.Contains(extensions, strings.ToLower(path.Ext(name)))
 }
 
-var errNoMember = errors.New("no such file in the zip")
-
-// findMember finds the one file of a zip whose base name starts with prefix and
-// ends with ext. If there is none, it returns errNoMember.
-func findMember(z *zip.Reader, prefix, ext string) (*zip.File, error) {
-	var found *zip.File
-	for _, f := range z.File {
-		if err := checkMemberName(f.Name); err != nil {
-			return nil, err
-		}
-		base := path.Base(f.Name)
-		if isJunk(f.Name) || !strings.HasPrefix(base, prefix) || !strings.EqualFold(path.Ext(base), ext) {
-			continue
-		}
-		if found != nil {
-			return nil, fmt.Errorf("the zip holds two such files (%s, %s); unpack it and give the right one", clip(found.Name), clip(f.Name))
-		}
-		found = f
-	}
-	if found == nil {
-		return nil, errNoMember
-	}
-	return found, nil
-}
-
-// isJunk reports whether a member is a folder, hidden or in a hidden folder, or
-// one of the shadow files that a Mac adds to zips.
-func isJunk(name string) bool {
-	name = strings.TrimPrefix(name, "./")
-	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") || strings.Contains(name, "/.")
-}
-
-// checkMemberName returns an error for zip members that point out of the zip. Nothing is
-// ever unpacked here, but such a file was made to do harm.
-func checkMemberName(name string) error {
-	if name == "" || strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\\\x00") ||
-		len(name) > 1 && name[1] == ':' || slices.Contains(strings.Split(name, "/"), "..") {
-		return fmt.Errorf("the zip holds the unsafe path %q; it is not one of Kaggle's, do not use it", clip(name))
-	}
-	return nil
-}
-
 func readFile(name string, buf []byte, most int) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -643,10 +635,7 @@ func readMember(f *zip.File, buf []byte, most int) ([]byte, error) {
 	if err := checkImageBytes(f.UncompressedSize64, most); err != nil {
 		return nil, err
 	}
-	if f.Flags&1 != 0 {
-		return nil, errors.New("the file is encrypted in the zip")
-	}
-	r, err := f.Open()
+	r, err := zipfile.Open(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
 	}

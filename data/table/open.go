@@ -4,10 +4,8 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
-	"cmp"
 	"compress/bzip2"
 	"compress/gzip"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/zeebo/xxh3"
+
+	"galaxy/data/zipfile"
 )
 
 // sampleBytes is how much of a file decides what it is.
@@ -148,7 +148,7 @@ func (u *unpacker) layer(s stream) error {
 		return fmt.Errorf("it cannot be unpacked (%w): the file is damaged, get it again", err)
 	case packed != nil:
 		return u.layer(stream{r: unpacked{packed, u}})
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")):
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")) || bytes.HasPrefix(head, []byte("PK00PK\x03\x04")):
 		return u.zip(s)
 	case bytes.HasPrefix(head, []byte("SIMPLE  =")):
 		if s, err = u.seekable(s); err != nil {
@@ -210,59 +210,30 @@ func (u *unpacker) seekable(s stream) (stream, error) {
 	return stream{r: io.NewSectionReader(spool, 0, n), at: spool, size: n}, nil
 }
 
-// Compression methods of zips.
-const (
-	methodDeflate64 = 9
-	methodBzip2     = 12
-	methodLZMA      = 14
-	methodZstd      = 93
-	methodXZ        = 95
-)
-
 func (u *unpacker) zip(s stream) error {
 	s, err := u.seekable(s)
 	if err != nil {
 		return err
 	}
-	z, err := zip.NewReader(s.at, s.size)
-	if errors.Is(err, zip.ErrFormat) {
-		return errors.New("the zip is truncated or damaged: compare its size with the original's, and get it again (if it is one of several parts, join them first: zip -s 0 PART.zip -O whole.zip)")
+	files, err := zipfile.Read(s.at, s.size)
+	if errors.Is(err, zipfile.ErrNotZip) {
+		return errors.New("the zip is truncated or damaged: compare its size with the original's, and get it again; if it is one of several parts, " + zipfile.Split)
 	}
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // nothing is unpacked to such a path
+	if err != nil {
 		return fmt.Errorf("read the zip: %w", err)
 	}
-	f, err := u.choose(z)
+	f, err := u.choose(files)
 	if err != nil {
 		return err
 	}
 	u.table.name += "/" + f.Name
-	if f.Flags&1 != 0 {
-		return errors.New("it is encrypted; unpack the zip with its password (7z x FILE.zip) and give the table")
-	}
-	z.RegisterDecompressor(methodBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
-	z.RegisterDecompressor(methodZstd, func(r io.Reader) io.ReadCloser {
-		d, err := newZstd(r)
-		if err != nil {
-			d = failing{err}
-		}
-		return io.NopCloser(d)
-	})
-	r, err := f.Open()
-	if errors.Is(err, zip.ErrAlgorithm) {
-		how := map[uint16]string{methodDeflate64: "Deflate64", methodLZMA: "LZMA", methodXZ: "xz"}[f.Method]
-		return fmt.Errorf("it is compressed by %s (method %d of zips), which is not supported; unpack it with 7z x FILE.zip and give the table", cmp.Or(how, "an unknown method"), f.Method)
-	}
+	r, err := zipfile.Open(f)
 	if err != nil {
 		return err
 	}
 	u.table.closers = append(u.table.closers, r)
-	u.member = ""
 	return u.layer(stream{r: unpacked{r, u}})
 }
-
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // Names of tables end with these, the surest first. Of a zip, a table of an earlier row
 // is taken before those of a later one: a list of labels comes with a read-me in .txt.
@@ -271,14 +242,16 @@ var extensions = [][]string{
 	{".txt", ".dat", ".tab"},
 }
 
-// choose returns the member of a zip that is the table.
-func (u *unpacker) choose(z *zip.Reader) (*zip.File, error) {
+// choose returns the member of a zip that is the table, or has it in it. Then u.member becomes
+// the name in that member.
+func (u *unpacker) choose(all []*zip.File) (*zip.File, error) {
 	var files []*zip.File
-	for _, f := range z.File {
-		if u.member != "" && f.Name == u.member {
+	for _, f := range all {
+		if rest, ok := strings.CutPrefix(u.member, f.Name); ok && u.member != "" && (rest == "" || rest[0] == '/') {
+			u.member = strings.TrimPrefix(rest, "/")
 			return f, nil
 		}
-		if !hidden(f.Name) {
+		if !zipfile.Hidden(f.Name) {
 			files = append(files, f)
 		}
 		if f.Name == "xl/workbook.xml" {
@@ -290,7 +263,7 @@ func (u *unpacker) choose(z *zip.Reader) (*zip.File, error) {
 	}
 	match := func(prefix string, extensions ...string) (found []*zip.File) {
 		for _, f := range files {
-			name := base(f.Name)
+			name := path.Base(f.Name)
 			if strings.HasPrefix(name, prefix) && slices.Contains(extensions, ending(name)) {
 				found = append(found, f)
 			}
@@ -318,13 +291,7 @@ func (u *unpacker) choose(z *zip.Reader) (*zip.File, error) {
 	if len(files) == 0 {
 		return nil, errors.New("the zip holds no files; expected a table, such as a CSV")
 	}
-	return nil, fmt.Errorf("the zip holds no table that could be told by its name (….csv, .tsv, .parquet, .fits, .txt, .dat, .tab), but %s", memberNames(files))
-}
-
-// base returns the last element of a member's name. Zips made on Windows may have backslashes
-// for slashes.
-func base(name string) string {
-	return name[strings.LastIndexAny(name, `/\`)+1:]
+	return nil, fmt.Errorf("the zip holds no table that could be told by its name (….csv, .tsv, .parquet, .fits, .txt, .dat, .tab), but %s; if one of them is the table, give %s/NAME", memberNames(files), path.Base(filepath.ToSlash(u.table.name)))
 }
 
 // ending returns the extension of a name in lower case, without that of a compression.
@@ -334,13 +301,6 @@ func ending(name string) string {
 		name = strings.TrimSuffix(name, packed)
 	}
 	return path.Ext(name)
-}
-
-// hidden reports whether a member is a folder, hidden or in a hidden folder, or one of the shadow
-// files that a Mac adds to zips.
-func hidden(name string) bool {
-	name = strings.TrimPrefix(strings.ReplaceAll(name, `\`, "/"), "./")
-	return strings.HasPrefix(name, "__MACOSX") || strings.HasSuffix(name, "/") || strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "../") || strings.Contains(name, "/.")
 }
 
 func memberNames(files []*zip.File) string {
@@ -370,7 +330,7 @@ var signatures = []struct {
 	{0, "Rar!\x1a\x07", "a RAR archive", "unpack it: unrar x FILE"},
 	{257, "ustar", "a tar archive", "unpack it: tar xf FILE"},
 	{0, "\x1f\x9d", "compressed by compress", "unpack it: uncompress FILE"},
-	{0, "PK\x07\x08", "the first part of a split zip", joinParts},
+	{0, "PK\x07\x08", "the first part of a split zip", zipfile.Split},
 	{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "save the sheet as CSV and give that"},
 	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file", "write the table as Parquet or CSV (pandas: read_hdf(…).to_parquet(…))"},
 	{0, "\x93NUMPY", "a NumPy array", "write it as CSV with the names of the columns"},
@@ -380,10 +340,7 @@ var signatures = []struct {
 	{0, "\xff\xfe\x00\x00", "text in UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"},
 }
 
-const (
-	giveTable = "give the table of labels"
-	joinParts = "put the parts into one folder and join them: zip -s 0 FILE.zip -O whole.zip"
-)
+const giveTable = "give the table of labels"
 
 // otherFormat returns an error that names the format of a binary file which is no table.
 func otherFormat(head []byte, s stream) error {
@@ -396,25 +353,10 @@ func otherFormat(head []byte, s stream) error {
 		if bytes.HasPrefix(head, []byte("BM")) { // letters with which a text may start
 			return fmt.Errorf("the file is a BMP image; %s", giveTable)
 		}
-		if lastPart(s) {
-			return fmt.Errorf("the file is the last part of a split zip; %s", joinParts)
+		if s.at != nil && zipfile.IsLastPart(s.at, s.size) {
+			return fmt.Errorf("the file is the last part of a split zip; %s", zipfile.Split)
 		}
 		return errors.New("the file is binary and of an unknown format; expected text (CSV and the like), Parquet or FITS")
 	}
 	return nil
-}
-
-// lastPart reports whether a file ends as the last part of a split zip: with an end of the
-// central directory whose disk is not the first.
-func lastPart(s stream) bool {
-	if s.at == nil {
-		return false
-	}
-	const record = 22
-	tail := make([]byte, min(s.size, record+1<<16))
-	if _, err := s.at.ReadAt(tail, s.size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return false
-	}
-	at := bytes.LastIndex(tail, []byte("PK\x05\x06"))
-	return at >= 0 && len(tail) >= at+record && binary.LittleEndian.Uint16(tail[at+4:]) > 0
 }

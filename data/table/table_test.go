@@ -144,7 +144,7 @@ func TestText(t *testing.T) {
 		"gzip":               gzipped(t, []byte(plain)),
 		"gzip twice":         gzipped(t, gzipped(t, []byte(plain))),
 		"zip":                zipOf(t, member{"x/labels.csv", []byte(plain)}, member{"__MACOSX/x/._labels.csv", nil}, member{"x/", nil}),
-		"zip from Windows":   zipOf(t, member{`x\labels.csv`, []byte(plain)}),
+		"zip from Windows":   zipOf(t, member{`x\`, nil}, member{`x\labels.csv`, []byte(plain)}),
 		"zip, other name":    zipOf(t, member{"labels", []byte(plain)}),
 		"zip and a read-me":  zipOf(t, member{"README.txt", []byte("read me")}, member{"labels.tsv", []byte("id\tclass\n1\tE\n2\tSa\n")}),
 		"zip of gzip":        zipOf(t, member{"labels.csv.gz", gzipped(t, []byte(plain))}),
@@ -307,6 +307,8 @@ func TestOpenErrors(t *testing.T) {
 		"numbers only":       {[]byte("1,2\n3,4\n"), []string{"line 1", "names of the columns"}},
 		"uneven blanks":      {[]byte("a b c\n1 2 3\n1 3\n"), []string{"line 3", "2 columns", "3 on line 1", "commas or tabs"}},
 		"first part":         {[]byte("PK\x07\x08PK\x03\x04\x00"), []string{"split zip", "zip -s 0"}},
+		"part of 7-Zip":      {zipOf(t, member{"a.csv", csv})[:90], []string{"zip is truncated", "cat FILE.zip.* >whole.zip"}},
+		"several zips":       {zipOf(t, member{"a.zip", nil}, member{"b.zip", nil}), []string{"no table", "a.zip, b.zip; if one of them is the table, give x/NAME"}},
 		"last part":          {split, []string{"last part of a split zip", "zip -s 0"}},
 		"cut zip":            {zipOf(t, member{"a.csv", csv})[:60], []string{"zip is truncated"}},
 		"empty zip":          {zipOf(t), []string{"no files"}},
@@ -350,10 +352,13 @@ func TestMembers(t *testing.T) {
 	table := func(s string) []byte { return []byte("id,class\n1," + s + "\n") }
 	path := file(t, "x.zip", zipOf(t, member{"a.csv", table("a")}, member{"in/b.csv", table("b")}, member{"votes_2.csv", table("v")},
 		member{"more.zip", zipOf(t, member{"c.csv", table("c")})}, member{"votes.zip", zipOf(t, member{"votes_1.csv", table("w")})}))
+	windows := file(t, "w.zip", zipOf(t, member{`tables\a.csv`, table("a")}, member{`tables\b.csv`, table("b")}))
 	for _, c := range []struct{ path, prefer, want string }{
 		{path + "/a.csv", "", "a"},
 		{path + "/in/b.csv", "", "b"},
 		{path + "/more.zip", "", "c"},
+		{path + "/more.zip/c.csv", "", "c"},
+		{windows + "/tables/b.csv", "", "b"},
 		{path, "votes_2", "v"},
 		{path, "votes", "v"}, // before the zip
 		{path, "more", "c"},  // in the zip
@@ -369,6 +374,7 @@ func TestMembers(t *testing.T) {
 	}
 	for _, c := range []struct{ path, prefer, want string }{
 		{path + "/d.csv", "", `x.zip: the zip holds no "d.csv"`},
+		{path + "/more.zip/d.csv", "", `x.zip/more.zip: the zip holds no "d.csv"; there are c.csv`},
 		{path, "", "3 tables (a.csv, in/b.csv, votes_2.csv); say which, as in x.zip/a.csv"},
 		{path, "x", "say which"},
 		{file(t, "y.csv", []byte("a,b\n1,2\n")) + "/a.csv", "", "y.csv: a.csv is looked for in it, but it is neither a zip nor a FITS file"},
