@@ -513,6 +513,7 @@ func listZip(r io.ReaderAt, size int64) (*Images, error) {
 
 func zipImages(files []*zip.File) (*Images, error) {
 	m := &Images{}
+	readable := false
 	for _, f := range files {
 		if zipfile.Hidden(f.Name) {
 			m.other.add("a hidden file", f.Name)
@@ -533,6 +534,11 @@ func zipImages(files []*zip.File) (*Images, error) {
 			}
 		}
 		m.files = append(m.files, imageFile{name: f.Name, member: f})
+		readable = readable || zipfile.Check(f) == nil
+	}
+	if len(m.files) > 0 && !readable {
+		f := m.files[0]
+		return nil, fmt.Errorf("none of its images can be read, such as %s: %w", clip(f.name), zipfile.Check(f.member))
 	}
 	return m, nil
 }
@@ -637,18 +643,18 @@ func readMember(f *zip.File, buf []byte, most int) ([]byte, error) {
 	}
 	r, err := zipfile.Open(f)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
+		return nil, err
 	}
 	defer r.Close()
 	buf = grow(buf, int(f.UncompressedSize64)+1)
 	body, end := buf[:len(buf)-1], buf[len(buf)-1:]
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
+		return nil, fmt.Errorf("read it in the zip: %w", err)
 	}
 	// Only the read that reaches the end compares the checksum. The reader
 	// itself rejects a member that is longer than its declared size.
 	if _, err := io.ReadFull(r, end); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read %s: %w", clip(f.Name), err)
+		return nil, fmt.Errorf("read it in the zip: %w", err)
 	}
 	return body, nil
 }

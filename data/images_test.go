@@ -192,6 +192,9 @@ func TestOpenImagesErrors(t *testing.T) {
 	whole := zipBytes(t, zip.Store, member{"1.jpg", picture})
 	t.Setenv("TMPDIR", t.TempDir())
 	defer onlyEntries(t, os.Getenv("TMPDIR"))
+	encrypted := bytes.Clone(whole)
+	encrypted[6] |= 1
+	encrypted[bytes.LastIndex(encrypted, []byte("PK\x01\x02"))+8] |= 1
 	link := zipBytes(t, zip.Store, member{"1.jpg", []byte("2.jpg")})
 	central := bytes.LastIndex(link, []byte("PK\x01\x02"))
 	link[central+5], link[central+41] = 3, 0xa1 // Unix, the mode of a link
@@ -207,6 +210,7 @@ func TestOpenImagesErrors(t *testing.T) {
 		{"twice", zipBytes(t, zip.Store, member{"a/1.jpg", picture}, member{"b/1.jpg", picture}), []string{"galaxy 1 has two images"}},
 		{"same name", zipBytes(t, zip.Store, member{"1.jpg", picture}, member{"1.jpg", picture}), []string{"galaxy 1 has two images"}},
 		{"two zips", zipBytes(t, zip.Store, member{"a.zip", whole}, member{"b.zip", whole}), []string{"several zips (a.zip, b.zip): unpack it"}},
+		{"encrypted", encrypted, []string{"none of its images can be read, such as 1.jpg: it is encrypted; unpack the zip"}},
 		{"link", link, []string{"1.jpg is a link"}},
 		{"split", append([]byte("PK\x07\x08"), whole[:300]...), []string{"one of several parts", "zip -s 0 FILE.zip"}},
 		{"part", whole[:300], []string{"the first of several parts", "cat FILE.zip.* >whole.zip"}},
@@ -272,10 +276,10 @@ func TestImagesReadErrors(t *testing.T) {
 	giant := filepath.Join(dir, "giant.zip")
 	writeFile(t, giant, packed)
 
-	// A member that needs a password.
-	packed = zipBytes(t, zip.Store, member{"1.jpg", galaxyJPEG(1)})
+	// The first member needs a password.
+	packed = zipBytes(t, zip.Store, member{"1.jpg", galaxyJPEG(1)}, member{"2.jpg", galaxyJPEG(2)})
 	packed[6] |= 1
-	packed[bytes.LastIndex(packed, []byte("PK\x01\x02"))+8] |= 1
+	packed[bytes.Index(packed, []byte("PK\x01\x02"))+8] |= 1
 	encrypted := filepath.Join(dir, "encrypted.zip")
 	writeFile(t, encrypted, packed)
 
