@@ -54,7 +54,7 @@ func testQuantized(t *testing.T, arch string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := map[string]int{small: 2, bottlenecks: 2, network.Default: 16}[arch]
+	blocks := map[string]int{small: 2, bottlenecks: 2, published: 8}[arch]
 	// Each block has one range more, before its sum, and the stem has the range of the first
 	// block's input.
 	if want := len(convolutions) + blocks; len(ranges) != want {

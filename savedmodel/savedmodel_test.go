@@ -49,7 +49,7 @@ const (
 var params = focal.Params{Alpha: 0.3, Gamma: 1.5}
 
 func modelConfig(precision network.Precision) network.Config {
-	arch := network.Default
+	arch := "resnet18"
 	if testing.Short() {
 		arch = "resnet6"
 	}

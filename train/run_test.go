@@ -223,7 +223,7 @@ func TestResumeIsExact(t *testing.T) {
 	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
 	o.Config.Plateau, o.Config.PlateauFactor = 1, .9
 	if !testing.Short() {
-		o.Config.Model.Arch = network.Default
+		o.Config.Model.Arch = "resnet18"
 	}
 	uncut := o
 	uncut.Dir = filepath.Join(t.TempDir(), "run")
