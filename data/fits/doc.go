@@ -22,6 +22,8 @@
 // The reader has to stay open and unchanged meanwhile. HDUs may be read by several goroutines
 // at once; a Table by one.
 //
+// AppendImage writes images.
+//
 // # What is read
 //
 // Files as they are, and compressed by gzip or bzip2, which the first bytes show. Images of
