@@ -20,6 +20,7 @@ var imports = []struct{ name, may string }{
 	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
+	{"data/stretch", "internal/usage"},
 	{"data/imagefile", ""},
 	{"data/zipfile", ""},
 	{"data/table", "data/fits data/zipfile"},
@@ -45,7 +46,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data/fits", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {

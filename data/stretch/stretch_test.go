@@ -275,9 +275,9 @@ func ExampleParse() {
 
 func ExampleStretch_Apply() {
 	s, _ := Parse("sqrt,0..4")
-	pixels := make([]byte, 4)
-	err := s.Apply(pixels, [][]float32{{-1, 1, 9, float32(math.NaN())}}, nil)
-	fmt.Println(pixels, err)
+	levels := make([]byte, 4)
+	err := s.Apply(levels, [][]float32{{-1, 1, 9, float32(math.NaN())}}, nil)
+	fmt.Printf("%d %v\n", levels, err)
 	// Output: [1 128 255 0] <nil>
 }
 
