@@ -1,7 +1,7 @@
 """Likelihoods of vote counts judged: SciPy's distributions, and gradients by TensorFlow's own Python.
 
 In: {"questions": [number of answers of each], "jobs": [{"loss": "dirichlet" or "crossentropy",
-     "logits": [[...]], "votes": [[...]]}]}
+     "least": least concentration, "logits": [[...]], "votes": [[...]]}]}
 Out: {"jobs": [{"loss": mean over galaxies of -log p of all votes, "gradient": [[...]],
      "inside": [[...]] of each count, the fraction inside the central 90 % interval; NaN without votes}]}
 """
@@ -13,16 +13,16 @@ from scipy import stats
 import keras_resnet as kr
 
 
-def concentrations(x):
-    """Walmsley et al. 2022: 1 to 101."""
-    return 1 + 100 * tf.sigmoid(x)
+def concentrations(job, x):
+    """Walmsley et al. 2022, with a least of 1 there: 1 to 101."""
+    return job["least"] + 100 * tf.sigmoid(x)
 
 
-def minus_log(loss, x, k):
+def minus_log(job, x, k):
     """What depends on the logits, [N], for the gradient."""
-    if loss == "crossentropy":
+    if job["loss"] == "crossentropy":
         return -tf.reduce_sum(k * tf.nn.log_softmax(x), 1)
-    a, n = concentrations(x), tf.reduce_sum(k, 1)
+    a, n = concentrations(job, x), tf.reduce_sum(k, 1)
     total = tf.reduce_sum(a, 1)
     return (tf.math.lgamma(n + total) - tf.math.lgamma(total)
             - tf.reduce_sum(tf.math.lgamma(k + a) - tf.math.lgamma(a), 1))
@@ -32,7 +32,7 @@ def judge(job, firsts):
     x, votes = tf.constant(job["logits"], tf.float64), np.array(job["votes"])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        value = sum(tf.reduce_mean(minus_log(job["loss"], x[:, a:b], tf.constant(votes[:, a:b], tf.float64)))
+        value = sum(tf.reduce_mean(minus_log(job, x[:, a:b], tf.constant(votes[:, a:b], tf.float64)))
                     for a, b in zip(firsts, firsts[1:]))
     loss, inside = 0, np.full(votes.shape, np.nan)
     for a, b in zip(firsts, firsts[1:]):
@@ -44,7 +44,7 @@ def judge(job, firsts):
                 loss -= stats.multinomial.logpmf(k, n, p)
                 marginals = [stats.binom(n, q) for q in p]
             else:
-                alpha = concentrations(x[i, a:b]).numpy()
+                alpha = concentrations(job, x[i, a:b]).numpy()
                 loss -= stats.dirichlet_multinomial.logpmf(k, alpha, n)
                 marginals = [stats.betabinom(n, q, alpha.sum() - q) for q in alpha]
             for j, m in enumerate(marginals if n else []):

@@ -23,6 +23,7 @@ func TestVotes(t *testing.T) {
 	must(t, err)
 	type job struct {
 		Loss   objective.Loss `json:"loss"`
+		Least  float64        `json:"least"`
 		Logits [][]float64    `json:"logits"`
 		Votes  [][]float64    `json:"votes"`
 	}
@@ -34,9 +35,9 @@ func TestVotes(t *testing.T) {
 		question.Questions = append(question.Questions, len(q.Answers))
 	}
 	rng := rand.New(rand.NewPCG(12, 0))
-	for _, loss := range []objective.Loss{objective.Dirichlet, objective.CrossEntropy} {
+	for _, losses := range []job{{Loss: objective.Dirichlet, Least: 1}, {Loss: objective.Dirichlet, Least: 0.05}, {Loss: objective.CrossEntropy}} {
 		for _, most := range []int{1, 10, 80, 5000} {
-			j := job{Loss: loss}
+			j := losses
 			for range 5 {
 				var logits, row []float64
 				for range schema.Width() {
@@ -58,7 +59,11 @@ func TestVotes(t *testing.T) {
 	ask(t, "votes.py", question, &answer)
 	for i, j := range question.Jobs {
 		want := answer.Jobs[i]
-		o, err := objective.New(objective.Default(objective.Tree, j.Loss), schema)
+		config := objective.Default(objective.Tree, j.Loss)
+		if j.Least != 0 {
+			config.SetConstant("least_concentration", j.Least)
+		}
+		o, err := objective.New(config, schema)
 		must(t, err)
 		s := op.NewScope()
 		shape := []int64{int64(len(j.Logits)), int64(o.Outputs())}

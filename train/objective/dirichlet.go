@@ -12,11 +12,12 @@ import (
 //
 //	αⱼ = least + 100·σ(xⱼ)
 //
-// where σ is the sigmoid, and least is 1 in the paper. The expected fractions are αⱼ/Σα. The
+// where σ is the sigmoid. The expected fractions are αⱼ/Σα. The
 // larger Σα is, the less do the fractions of galaxies that look alike differ.
 //
-// With all αⱼ ≥ 1 the density of the fractions has one peak. It cannot mean that either almost
-// all volunteers or almost none give an answer. With a smaller least it can.
+// In the paper least is 1. With all αⱼ ≥ 1 the density of the fractions has one peak: it cannot
+// mean that either almost all volunteers or almost none give an answer. With the default, 0.05,
+// it can, and then the predicted intervals hold as many votes as they should (docs/votes.md).
 const Dirichlet Loss = "dirichlet"
 
 const concentrationRange = 100
@@ -24,7 +25,7 @@ const concentrationRange = 100
 func init() {
 	const least = "least_concentration"
 	register(Dirichlet, lossRow{
-		constants: []Constant{{Name: least, Usage: "smallest concentration of an answer", Default: 1, Low: 0, High: 10, Open: true}},
+		constants: []Constant{{Name: least, Usage: "smallest concentration of an answer", Default: 0.05, Low: 0, High: 10, Open: true}},
 		votes:     func(c Config) likelihood { return dirichlet{c.Constant(least)} },
 		lacks:     "it is a likelihood of counts of votes, and a fraction does not say of how many votes it is",
 	})

@@ -10,9 +10,11 @@ import (
 	"galaxy/train/votes"
 )
 
-// By hand: at logits of 0 all concentrations are 51, and the questions of Small have 3, 2 and 3 answers.
+// By hand, with the paper's least concentration: at logits of 0 all concentrations are 51, and the questions of Small have 3, 2 and 3 answers.
 func TestDirichletByHand(t *testing.T) {
 	logits, ln := make([]float32, 8), math.Log
+	paper := Default(Tree, Dirichlet)
+	paper.SetConstant("least_concentration", 1)
 	for _, test := range []struct {
 		votes []float32
 		want  float64
@@ -23,7 +25,7 @@ func TestDirichletByHand(t *testing.T) {
 		{[]float32{2, 0, 0, 1, 1, 0, 0, 0}, -ln(51.*52/(153*154)) - ln(2*51.*51/(102*103))},
 		{[]float32{0, 0, 0, 0, 0, 0, 0, 1}, ln(3)},
 	} {
-		b := build(t, job{Default(Tree, Dirichlet), labelstest.SmallCounts()})
+		b := build(t, job{paper, labelstest.SmallCounts()})
 		if got := b.LossOf(logits, test.votes); !(math.Abs(got-test.want) <= 1e-12) {
 			t.Errorf("%v: loss %v, want %v", test.votes, got, test.want)
 		}
@@ -33,7 +35,7 @@ func TestDirichletByHand(t *testing.T) {
 	}
 	// Concentrations 1 + 100·(1/2, 3/4, 1/4), and the questions' own sum to 1 whatever leads to them.
 	ln3 := float32(ln(3))
-	b := build(t, job{Default(Tree, Dirichlet), labelstest.SmallCounts()})
+	b := build(t, job{paper, labelstest.SmallCounts()})
 	_, p := b.run(t, []float32{0, ln3, -ln3, 0, 0, 0, 0, 0}, make([]float32, 8))
 	if want := []float64{51. / 153, 76. / 153, 26. / 153, 0.5, 0.5, 1. / 3, 1. / 3, 1. / 3}; !near(p, want, 1e-6) {
 		t.Errorf("fractions %v, want %v", p, want)
