@@ -32,6 +32,7 @@ const (
 	Unclear = "unclear"
 
 	classesName = "clean classes"
+	plainName   = "classes" // of catalogues in which no volunteer had to agree
 )
 
 // rule is what decides whether a row is of a class.
@@ -48,6 +49,9 @@ type least struct {
 // derive makes the schema of the definition's classes.
 func (s *Schema) derive() error {
 	c := &Schema{source: s, definition: Definition{Name: classesName}}
+	if s.OfClasses() {
+		c.definition.Name = plainName
+	}
 	c.classes, s.classes, c.predicted = c, c, c
 	for _, class := range s.definition.Classes {
 		r, err := s.rule(class)
@@ -178,8 +182,7 @@ func (s *Schema) Label(dst, row []float32) {
 // for the others.
 //
 // That is a row of fractions of one volunteer, so it is a schema of Fractions and no third kind
-// of values. A softmax over the one question with cross-entropy is the usual loss of a
-// classifier, and the tree head has that. RMSE, the constant predictor and calibration are what
+// of values; OfClasses recognises it. RMSE, the constant predictor and calibration are what
 // they are for fractions; the rules of the classes (at least half) give the scores by class. As
 // counts, with N = 1, the same numbers would only promise a spread of votes that one vote
 // does not have.
@@ -187,7 +190,7 @@ func (s *Schema) Label(dst, row []float32) {
 // Fewer than two names, an empty one, one that comes twice and "unclear", the name of no class,
 // are errors.
 func FromClasses(names []string) (*Schema, error) {
-	d := Definition{Name: "classes", Questions: []Question{{Text: "Which class is it?"}}}
+	d := Definition{Name: plainName, Questions: []Question{{Text: "Which class is it?"}}}
 	for _, name := range names {
 		d.Questions[0].Answers = append(d.Questions[0].Answers, Answer{Name: name, Text: name})
 	}

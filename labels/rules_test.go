@@ -167,6 +167,49 @@ answers = [{column = "9", text = "edge-on"}, {column = "0", text = "disturbed"}]
 	}
 }
 
+// OfClasses is true of FromClasses, whatever texts it has, and of no schema in which volunteers voted
+// or in which a class is not an answer from half on.
+func TestOfClasses(t *testing.T) {
+	plain := func(change func(d *labels.Definition)) bool {
+		t.Helper()
+		d := labels.Definition{Name: "radio", Questions: []labels.Question{{Text: "Which?", Answers: []labels.Answer{{"FRI", "one"}, {"FRII", "two"}}}},
+			Classes: []labels.Class{{"FRI", []labels.Threshold{{"FRI", 0.5}}}, {"FRII", []labels.Threshold{{"FRII", 0.5}}}}}
+		change(&d)
+		s, err := labels.New(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name := s.Classes().Name(); s.OfClasses() != (name == "classes") || s.Classes().OfClasses() {
+			t.Errorf("plain %v: the classes are called %s, and are plain %v", s.OfClasses(), name, s.Classes().OfClasses())
+		}
+		return s.OfClasses()
+	}
+	if s, err := labels.FromClasses([]string{"FRI", "FRII"}); err != nil || !s.OfClasses() || !plain(func(*labels.Definition) {}) {
+		t.Errorf("classes are not plain (%v)", err)
+	}
+	for name, change := range map[string]func(d *labels.Definition){
+		"counts":            func(d *labels.Definition) { d.Values = labels.Counts },
+		"no classes":        func(d *labels.Definition) { d.Classes = nil },
+		"other order":       func(d *labels.Definition) { slices.Reverse(d.Classes) },
+		"other names":       func(d *labels.Definition) { d.Classes[0].Name = "first" },
+		"another threshold": func(d *labels.Definition) { d.Classes[0].AtLeast[0].Fraction = 0.8 },
+		"a class is missing": func(d *labels.Definition) {
+			d.Questions[0].Answers = append(d.Questions[0].Answers, labels.Answer{Name: "Bent"})
+		},
+		"a class of another": func(d *labels.Definition) { d.Classes[0].AtLeast[0].Column = "FRII" },
+		"a question after it": func(d *labels.Definition) {
+			d.Questions = append(d.Questions, labels.Question{Answers: []labels.Answer{{Name: "a"}, {Name: "b"}}, After: []string{"FRI"}})
+		},
+	} {
+		if plain(change) {
+			t.Errorf("%s: plain classes", name)
+		}
+	}
+	if zoo.OfClasses() {
+		t.Error("the challenge has plain classes")
+	}
+}
+
 func TestLabel(t *testing.T) {
 	classes := zoo.Classes()
 	fractions := make([]float32, zoo.Width())

@@ -229,7 +229,7 @@ func (s *Schema) askedAfter(after []int) asked {
 	return a
 }
 
-// Name returns the definition's name, or "clean classes".
+// Name returns the definition's name; of Classes "clean classes", or "classes" of a schema OfClasses.
 func (s *Schema) Name() string { return s.definition.Name }
 
 // Values returns the kind of number that the schema's rows hold.

@@ -73,6 +73,12 @@ def categorical_crossentropy(y, logits, job):
     return -keras.ops.sum(y * keras.ops.log_softmax(logits, axis=1), axis=1)
 
 
+def categorical_focal(y, logits, job):
+    # As Keras' CategoricalFocalCrossentropy, which cuts probabilities off at 1e-7.
+    log_q = keras.ops.log_softmax(logits, axis=1)
+    return -job["alpha"] * keras.ops.sum(y * (-tf.math.expm1(log_q))**job.get("gamma", 0) * log_q, axis=1)
+
+
 def mse(y, p, job):
     return (p - y)**2
 
@@ -80,7 +86,7 @@ def mse(y, p, job):
 # The loss of every element from labels, logits and smoothing; that of a question, [N], from its
 # smoothed labels and logits; that of every element from labels and probabilities.
 BINARY = {"crossentropy": crossentropy, "focal": focal, "poly1": poly1}
-CATEGORICAL = {"crossentropy": categorical_crossentropy, "poly1": categorical_poly1}
+CATEGORICAL = {"crossentropy": categorical_crossentropy, "focal": categorical_focal, "poly1": categorical_poly1}
 OF_PROBABILITIES = {"mse": mse}
 IMPROPER = {"focal", "poly1"}  # smallest elsewhere than at the sigmoid or the softmax
 
@@ -126,7 +132,7 @@ def judge(job):
             weights = tf.constant(weights, tf.float64)
             if head == "tree":
                 weights = tf.repeat(weights, COUNTS)
-            if head == "five":
+            if head == "classes":
                 weights = tf.reduce_sum(weights * y, 1, keepdims=True)
             element = element * weights
         value = tf.reduce_mean(element)

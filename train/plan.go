@@ -228,9 +228,9 @@ func (w Weights) of(head objective.Head, cache *data.Cache) ([]float64, error) {
 	if !w.Balanced {
 		return w.Values, nil
 	}
-	if head != objective.Five {
+	if head != objective.Classes {
 		return nil, &usage.Field{Name: "objective.weights", Got: w, Expected: fmt.Sprintf("with {objective.head:%s} one number per column (answers) or question (tree)", head),
-			Try: "only {objective.head=five} has classes to balance"}
+			Try: "only {objective.head=classes} has classes to balance"}
 	}
 	classes := cache.Schema().Classes()
 	counts := make([]int, classes.Width())

@@ -26,8 +26,8 @@ func TestPlanOf(t *testing.T) {
 	for name, change := range map[string]func(c *train.Config){
 		"as it is": func(*train.Config) {},
 		"budget":   func(c *train.Config) { c.Budget.Seconds, c.Budget.Costs.Spent = 600, 3 },
-		"five": func(c *train.Config) {
-			c.Objective = objective.Config{Head: objective.Five, Loss: objective.CrossEntropy, Weights: []float64{1, 2, 3, 4, 5}}
+		"classes": func(c *train.Config) {
+			c.Objective = objective.Config{Head: objective.Classes, Loss: objective.CrossEntropy, Weights: []float64{1, 2, 3, 4, 5}}
 			c.Model.Outputs = 5
 		},
 		"step": func(c *train.Config) {

@@ -5,7 +5,6 @@ import (
 
 	"galaxy/graph"
 	"galaxy/internal/usage"
-	"galaxy/labels"
 	"galaxy/train/objective"
 )
 
@@ -61,14 +60,14 @@ func (n *RecipeName) UnmarshalText(text []byte) error {
 }
 
 // apply sets r's defaults in p, given the choices in like. r's rate and weight decay apply
-// only with r's optimizer, and its loss only with its head. Its head and loss are for fractions.
+// only with r's optimizer, and its loss only with its head. Its head and loss are for vote fractions.
 func (r Recipe) apply(p *Plan, like Config) {
 	plain := p.Config
 	r.Set(p)
 	if k := like.Optimizer.Kind; k != "" && k != p.Config.Optimizer.Kind {
 		p.Config.Schedule.Rate, p.Config.Optimizer.WeightDecay = plain.Schedule.Rate, plain.Optimizer.WeightDecay
 	}
-	if like.Schema().Values() == labels.Counts {
+	if objective.DefaultHead(like.Schema()) != objective.Independent { // counts, or plain classes
 		p.Config.Objective.Head, p.Config.Objective.Loss = plain.Objective.Head, plain.Objective.Loss
 	}
 	if h := like.Objective.Head; h != "" && h != p.Config.Objective.Head {

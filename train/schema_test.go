@@ -35,7 +35,7 @@ func TestSmallSchema(t *testing.T) {
 		head    objective.Head
 		columns []string
 	}{
-		{objective.Independent, small.Columns()}, {objective.Tree, small.Columns()}, {objective.Five, []string{"loner", "blade"}},
+		{objective.Independent, small.Columns()}, {objective.Tree, small.Columns()}, {objective.Classes, []string{"loner", "blade"}},
 	} {
 		t.Run(string(c.head), func(t *testing.T) {
 			cfg := testConfig(cache, 4)
@@ -72,7 +72,7 @@ func TestSmallSchema(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !(scores.RMSE > 0 && scores.RMSE < 1) || len(scores.CleanClasses.Classes) != 2 || c.head != objective.Five && len(scores.Questions) != 3 {
+			if !(scores.RMSE > 0 && scores.RMSE < 1) || len(scores.CleanClasses.Classes) != 2 || c.head != objective.Classes && len(scores.Questions) != 3 {
 				t.Errorf("scores %+v", scores.Scores)
 			}
 			predicts(t, model, o.Target(), c.columns)
@@ -142,7 +142,7 @@ func TestDefaultsOfCounts(t *testing.T) {
 		if got := train.DefaultPlan(like).Config.Objective; got.Head != objective.Tree || got.Loss != objective.Dirichlet {
 			t.Errorf("recipe %q: %v", recipe, got)
 		}
-		like.Config.Objective.Head = objective.Five
+		like.Config.Objective.Head = objective.Classes
 		if got := train.DefaultPlan(like).Config.Objective; got.Loss != objective.CrossEntropy {
 			t.Errorf("recipe %q: %v", recipe, got)
 		}

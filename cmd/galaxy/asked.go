@@ -147,7 +147,7 @@ func (a asked) find(s *setting, begun bool, like *request) (value, bool) {
 			continue
 		case ok && s.under != "":
 			parent := settingOf(s.under)
-			if beside, ok := a[layer][s.under]; ok && beside.text != parent.text(like) {
+			if beside, ok := a[layer][s.under]; ok && parent.canonical(beside.text) != parent.text(like) {
 				break
 			}
 			return v, true
@@ -285,6 +285,16 @@ func (s *setting) given(v value, text string) string {
 		shown += " (" + text + ")"
 	}
 	return shown
+}
+
+// canonical returns the text that stands for the same value in every source: a head may be given by
+// a former name. A text that cannot be read is returned as it is.
+func (s *setting) canonical(text string) string {
+	var c request
+	if parse(s.field(&c), text) != nil {
+		return text
+	}
+	return s.text(&c)
 }
 
 // text is the value of the setting in c, as a person types it.

@@ -36,7 +36,7 @@ type external struct {
 	load savedmodel.LoadConfig
 	// schema is the schema of its columns or classes.
 	schema *labels.Schema
-	// loss is the loss of the independent head; nil if unknown.
+	// loss is the loss, of any head; nil if unknown.
 	loss *objective.Config
 	// names and losses list the given flags.
 	names, losses []string
@@ -98,17 +98,18 @@ func (f external) tells(dir string, trained objective.Config) error {
 }
 
 // answers returns a predictor and an objective for a third-party SavedModel.
-// The objective, of independent columns or classes, is a guess unless the flags
+// The objective, of the schema's default head or of its classes, is a guess unless the flags
 // set it.
 func (f external) answers(dir string, loaded *savedmodel.Model) (train.Predictor, *objective.Objective, error) {
-	trained := objective.Config{Head: objective.Independent, Loss: objective.CrossEntropy}
+	trained := objective.Config{Loss: objective.CrossEntropy}
 	if f.loss != nil {
 		trained = *f.loss
 	}
+	trained.Head = objective.DefaultHead(f.schema)
 	switch loaded.Outputs {
 	case f.schema.Width():
 	case f.schema.Classes().Width():
-		trained.Head = objective.Five
+		trained.Head = objective.Classes
 	default:
 		return nil, nil, fmt.Errorf("SavedModel %s gives %d answers: expected the %d vote fractions of the label schema %v or the %d %v", dir, loaded.Outputs,
 			f.schema.Width(), f.schema, f.schema.Classes().Width(), f.schema.Classes())

@@ -118,7 +118,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Objective.Head }, choices: names(objective.Heads())},
 	{name: "loss", category: catObjective, usage: "loss to train with: " + usage.OneOf(names(objective.Losses())),
 		field: func(c *request) any { return &c.plan.Config.Objective.Loss }, choices: names(objective.Losses()), under: "head"},
-	{name: "class-weights", category: catObjective, usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (five); five: or balanced",
+	{name: "class-weights", category: catObjective, usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (classes), or balanced for classes: n/(K·n of the class)",
 		field: func(c *request) any { return &c.plan.Weights }, under: "head"},
 	{name: "label-smoothing", category: catObjective, usage: "`FRACTION` of the labels to spread evenly",
 		field: func(c *request) any { return &c.plan.Config.Objective.Smoothing }},

@@ -17,8 +17,9 @@
 //     where the parents are the answers whose columns the question's answers sum to
 //     (labels.Question.Parents), or pⱼ = qⱼ if there are none. All the sum rules of the
 //     schema hold by construction.
-//   - five: a softmax over the schema's clean classes (five in labels.GalaxyZoo); trained
-//     on the galaxies that have a clean class.
+//   - classes (formerly "five"): a softmax over the schema's classes; trained on the galaxies
+//     that have a class: all of a schema of plain classes (labels.Schema.OfClasses), and otherwise
+//     those on which the volunteers agree.
 //
 // The table of heads is in head.go.
 //
@@ -38,7 +39,7 @@
 // back into the labels.
 //
 // Weights multiply the terms of a column (independent), of a question (tree) or of a
-// class (five). Weights of columns and questions do not move the minimum. Weights of
+// class (classes). Weights of columns and questions do not move the minimum. Weights of
 // classes move it towards heavy classes, which is their purpose; the probabilities
 // are then not the classes' fractions.
 //

@@ -15,8 +15,21 @@ type Head string
 const (
 	Independent Head = "answers"
 	Tree        Head = "tree"
-	Five        Head = "five"
+	Classes     Head = "classes"
 )
+
+// formerHeads are former names of heads, which files and flags may still have.
+var formerHeads = map[string]Head{"five": Classes}
+
+// UnmarshalText reads a head from a flag or a file, by its name or a former one. Config.Validate
+// reports a name that no head has.
+func (h *Head) UnmarshalText(text []byte) error {
+	*h = Head(text)
+	if now, ok := formerHeads[string(text)]; ok {
+		*h = now
+	}
+	return nil
+}
 
 // A headRow describes a head. A new head is a row of the table below: validation and tests
 // cover every row.
@@ -56,8 +69,8 @@ var heads = map[Head]headRow{
 		weights: each("one per question"),
 		loss:    CrossEntropy,
 	},
-	Five: {
-		about:   "the clean classes",
+	Classes: {
+		about:   "the schema's classes",
 		byClass: true,
 		groups:  questions,
 		weights: func(target *labels.Schema) string { return strings.Join(target.Columns(), ", ") },
@@ -71,11 +84,14 @@ func Heads() []Head { return slices.Sorted(maps.Keys(heads)) }
 // About returns a few words for the help text; "" if there is no such head.
 func (h Head) About() string { return heads[h].about }
 
-// DefaultHead returns the head of a run that does not name one: Tree for a schema of counts, Independent
-// for one of fractions.
+// DefaultHead returns the head of a run that does not name one: Tree for a schema of counts, Classes
+// for one of plain classes, Independent for other fractions.
 func DefaultHead(schema *labels.Schema) Head {
-	if schema.Values() == labels.Counts {
+	switch {
+	case schema.Values() == labels.Counts:
 		return Tree
+	case schema.OfClasses():
+		return Classes
 	}
 	return Independent
 }

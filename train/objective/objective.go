@@ -24,7 +24,7 @@ type Config struct {
 	// 0.
 	Constants map[string]float64 `json:"constants,omitempty"`
 	// Weights are the weights of the columns (independent), the questions (tree) or the
-	// classes (five), each above 0; nil is equal weights.
+	// classes (classes), each above 0; nil is equal weights.
 	Weights []float64 `json:"weights,omitempty"`
 	// Smoothing is the fraction of the label that is spread evenly, in [0, 1); 0 is
 	// none.
@@ -100,11 +100,8 @@ func (c Config) Validate(schema *labels.Schema) error {
 			Name: "loss", Got: c.Loss, Expected: fmt.Sprintf("another loss with {head:%s}: %s", c.Head, loss.lacks),
 			Try: fmt.Sprintf("use {loss=%s}", c.Head.DefaultLoss(schema)),
 		}
-		switch {
-		case counts:
+		if counts {
 			wrong.Expected = fmt.Sprintf("another loss with labels that are counts of votes: %s", loss.lacks)
-		case loss.binary != nil && !independent(groups):
-			wrong.Try = fmt.Sprintf("use {head=%s} or {loss=%s}", Independent, head.loss)
 		}
 		errs = append(errs, wrong)
 	}
@@ -216,9 +213,10 @@ func (o *Objective) Target() *labels.Schema { return o.target }
 // Outputs returns the number of logits and of probabilities.
 func (o *Objective) Outputs() int { return o.target.Width() }
 
-// BalancedWeights returns class weights that make all classes count equally:
-// inversely proportional to counts, with a mean of 1 over the examples. A class
-// without examples is an error.
+// BalancedWeights returns class weights that make all classes count equally: n/(K·n_k) for the
+// n_k of n examples that are of class k of K (King & Zeng 2001, "Logistic Regression in Rare
+// Events Data"; scikit-learn's "balanced"). Their mean over the examples is 1. A class without
+// examples is an error.
 func BalancedWeights(classes *labels.Schema, counts []int) ([]float64, error) {
 	total := 0
 	for _, n := range counts {

@@ -456,16 +456,15 @@ func TestRefuses(t *testing.T) {
 	}{
 		{Config{Loss: Focal}, `head "": expected`},
 		{Config{Head: Independent}, `loss "": expected`},
-		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, "use head answers or loss crossentropy"},
-		{Config{Head: Five, Loss: Focal, Alpha: 0.25}, "use head answers or loss crossentropy"},
+		{Config{Head: "leaf", Loss: Focal}, `head leaf: expected`},
 		{Config{Head: Independent, Loss: Focal}, "alpha 0: expected a number above 0 and below 1, the constant of focal loss"},
 		{Config{Head: Independent, Loss: MSE, Gamma: 2}, "gamma 2: expected none with loss mse: it is a constant of focal loss"},
 		{Config{Head: Independent, Loss: MSE, Constants: map[string]float64{"gama": 2}}, "it is of no loss"},
 		{Config{Head: Independent, Loss: MSE, Weights: five}, "expected 37 numbers with head answers"},
 		{Config{Head: Tree, Loss: MSE, Weights: five}, "expected 11 numbers with head tree"},
-		{Config{Head: Five, Loss: MSE, Weights: five[1:]}, "round, in-between, cigar, edge-on, spiral"},
-		{Config{Head: Five, Loss: MSE, Weights: []float64{1, 1, 1, 1, 0}}, "above 0"},
-		{Config{Head: Five, Loss: MSE, Weights: []float64{1, 1, 1, 1, math.NaN()}}, "above 0"},
+		{Config{Head: Classes, Loss: MSE, Weights: five[1:]}, "round, in-between, cigar, edge-on, spiral"},
+		{Config{Head: Classes, Loss: MSE, Weights: []float64{1, 1, 1, 1, 0}}, "above 0"},
+		{Config{Head: Classes, Loss: MSE, Weights: []float64{1, 1, 1, 1, math.NaN()}}, "above 0"},
 		{Config{Head: Tree, Loss: CrossEntropy, Smoothing: 1}, "label_smoothing 1: expected"},
 		{Config{Head: Tree, Loss: MSE, Smoothing: 0.1}, "label_smoothing 0.1: expected 0 with loss mse"},
 	} {
@@ -475,7 +474,7 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// The number of weights must match the schema, and the five head needs a schema with
+// The number of weights must match the schema, and the head classes needs a schema with
 // classes.
 func TestRefusesOtherSchemas(t *testing.T) {
 	without, err := labels.New(labels.Definition{Name: "plain", Questions: small.Questions()})
@@ -489,13 +488,13 @@ func TestRefusesOtherSchemas(t *testing.T) {
 	}{
 		{Config{Head: Independent, Loss: MSE, Weights: make([]float64, 37)}, small, "expected 8 numbers"},
 		{Config{Head: Tree, Loss: MSE, Weights: make([]float64, 11)}, small, "expected 3 numbers"},
-		{Config{Head: Five, Loss: MSE, Weights: make([]float64, 5)}, small, "expected 2 numbers with head five (loner, blade)"},
-		{Config{Head: Five, Loss: MSE}, without, "the label schema plain has none; use head answers"},
+		{Config{Head: Classes, Loss: MSE, Weights: make([]float64, 5)}, small, "expected 2 numbers with head classes (loner, blade)"},
+		{Config{Head: Classes, Loss: MSE}, without, "the label schema plain has none; use head answers"},
 		{Config{Head: Independent, Loss: CrossEntropy}, zooCounts, "every volunteer gives one answer to a question; use head tree"},
 		{Config{Head: Tree, Loss: MSE}, zooCounts, "counts of votes: a squared error of fractions is no likelihood of votes; use loss dirichlet"},
 		{Config{Head: Tree, Loss: Poly1, Constants: map[string]float64{"poly_epsilon": 2}}, zooCounts, "use loss dirichlet"},
 		{Config{Head: Tree, Loss: Focal, Alpha: 0.25}, zooCounts, "use loss dirichlet"},
-		{Config{Head: Five, Loss: Dirichlet}, zooCounts, "use loss crossentropy"},
+		{Config{Head: Classes, Loss: Dirichlet}, zooCounts, "use loss crossentropy"},
 		{Config{Head: Tree, Loss: Dirichlet}, zoo, "a fraction does not say of how many votes it is; use loss crossentropy"},
 		{Config{Head: Independent, Loss: Dirichlet}, zoo, "use loss focal"},
 		{Config{Head: Tree, Loss: Dirichlet, Smoothing: 0.1, Constants: map[string]float64{"least_concentration": 1}}, zooCounts, "label_smoothing 0.1: expected 0 with labels that are counts"},
@@ -504,6 +503,43 @@ func TestRefusesOtherSchemas(t *testing.T) {
 		if _, err := New(test.config, test.schema); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want an error with %q", test.config, err, test.want)
 		}
+	}
+}
+
+// A head is read by its former name, and written by its name.
+func TestFormerHead(t *testing.T) {
+	var c Config
+	if err := json.Unmarshal([]byte(`{"head":"five","loss":"crossentropy"}`), &c); err != nil || c.Head != Classes {
+		t.Errorf("head %q (%v)", c.Head, err)
+	}
+	if text, err := json.Marshal(c); err != nil || string(text) != `{"head":"classes","loss":"crossentropy"}` {
+		t.Errorf("written as %s (%v)", text, err)
+	}
+	for _, head := range append(Heads(), "leaf", "") {
+		var read Head
+		if err := read.UnmarshalText([]byte(head)); err != nil || read != head {
+			t.Errorf("%q is read as %q (%v)", head, read, err)
+		}
+	}
+}
+
+// The head and the loss of a run that names none are those of its labels.
+func TestDefaults(t *testing.T) {
+	plain, err := labels.FromClasses([]string{"FRI", "FRII", "Bent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for schema, want := range map[*labels.Schema]Config{
+		zoo: {Head: Independent, Loss: Focal}, small: {Head: Independent, Loss: Focal}, zooCounts: {Head: Tree, Loss: Dirichlet},
+		plain: {Head: Classes, Loss: CrossEntropy},
+	} {
+		head := DefaultHead(schema)
+		if loss := head.DefaultLoss(schema); head != want.Head || loss != want.Loss {
+			t.Errorf("%v: head %s, loss %s", schema, head, loss)
+		}
+	}
+	if n := Classes.ClassWeights(plain); n != 3 {
+		t.Errorf("%d class weights of three classes", n)
 	}
 }
 
