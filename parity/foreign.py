@@ -1,20 +1,23 @@
 """Small Keras networks as their model.export writes them, and figures of their
-predictions by NumPy.
+predictions by NumPy and scikit-learn.
 
 In: {"networks": [{"dir", "pixels": "0..1" or "0..255", "activation": name or null,
      "outputs": 37 or 5}], "images": file of uint8 [n,px,px,3], "labels": file of
      float32 [n,37], "classes": file of float32 [n,5], rows of 0 where there is no
      class, "count": n, "size": px}
 Out: {"networks": [{"rmse", "accuracy", "question7_rmse", "ece", "precision",
-     "recall", "f1"}]}
+     "recall", "f1", "roc_auc", "balanced_accuracy", "macro_f1", "macro_roc_auc",
+     "log_loss", "confusion"}]}
 
 'accuracy' is of the largest column; 'ece' of all 37 columns, or of the largest of
-five; the last three are lists, with null where there is nothing to divide by. A
-network of five outputs is scored on the images that have a class.
+five; precision to roc_auc are lists, with null where there is nothing to divide by, and
+these and what follows are of classes. A network of five outputs is scored on the images
+that have a class.
 """
 
 import keras
 import numpy as np
+from sklearn import metrics
 
 import keras_resnet as kr
 
@@ -68,6 +71,18 @@ def figures(p, y):
         out["precision"].append(ratio(hits, answers))
         out["recall"].append(ratio(hits, truths))
         out["f1"].append(ratio(2 * hits, answers + truths))
+    classes = np.arange(p.shape[1])
+    occur = np.unique(truth)
+    area = {k: float(metrics.roc_auc_score(truth == k, p[:, k])) for k in occur}
+    out["roc_auc"] = [area.get(k) for k in classes]
+    out["macro_roc_auc"] = float(np.mean(list(area.values())))
+    if len(occur) == len(classes):  # which this function asks for
+        shared = p / p.sum(1, keepdims=True)
+        out["macro_roc_auc"] = float(metrics.roc_auc_score(truth, shared, multi_class="ovr", average="macro"))
+    out["balanced_accuracy"] = float(metrics.balanced_accuracy_score(truth, answer))
+    out["macro_f1"] = float(metrics.f1_score(truth, answer, average="macro", zero_division=0))
+    out["log_loss"] = float(metrics.log_loss(truth, (p / p.sum(1, keepdims=True)).astype(np.float32), labels=classes))
+    out["confusion"] = metrics.confusion_matrix(truth, answer, labels=classes).tolist()
     return out
 
 

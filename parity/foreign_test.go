@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"galaxy/data"
@@ -82,6 +83,12 @@ func TestForeignSavedModels(t *testing.T) {
 		Precision []*float64 `json:"precision"`
 		Recall    []*float64 `json:"recall"`
 		F1        []*float64 `json:"f1"`
+		ROCAUC    []*float64 `json:"roc_auc"`
+		Balanced  float64    `json:"balanced_accuracy"`
+		MacroF1   float64    `json:"macro_f1"`
+		MacroAUC  float64    `json:"macro_roc_auc"`
+		LogLoss   float64    `json:"log_loss"`
+		Confusion [][]int    `json:"confusion"`
 	}
 	var answer struct {
 		Networks []figures `json:"networks"`
@@ -99,12 +106,18 @@ func TestForeignSavedModels(t *testing.T) {
 		} `json:"questions"`
 		Loss      *float64    `json:"loss"`
 		Fractions calibration `json:"fraction_calibration"`
-		Five      struct {
-			Accuracy float64 `json:"accuracy"`
-			Classes  []struct {
+		Classes   struct {
+			Accuracy  float64 `json:"accuracy"`
+			Balanced  float64 `json:"balanced_accuracy"`
+			MacroF1   float64 `json:"macro_f1"`
+			MacroAUC  float64 `json:"roc_auc"`
+			LogLoss   float64 `json:"log_loss"`
+			Confusion [][]int `json:"confusion"`
+			Classes   []struct {
 				Precision *float64 `json:"precision"`
 				Recall    *float64 `json:"recall"`
 				F1        *float64 `json:"f1"`
+				ROCAUC    *float64 `json:"roc_auc"`
 			} `json:"classes"`
 			Calibration calibration `json:"calibration"`
 		} `json:"five_class"`
@@ -135,9 +148,17 @@ func TestForeignSavedModels(t *testing.T) {
 				near("rmse of question 7", &got.Questions[6].RMSE, &want.Question7)
 				near("calibration error", &got.Fractions.ECE, &want.ECE)
 			} else {
-				near("accuracy", &got.Five.Accuracy, &want.Accuracy)
-				near("calibration error", &got.Five.Calibration.ECE, &want.ECE)
-				for k, c := range got.Five.Classes {
+				near("accuracy", &got.Classes.Accuracy, &want.Accuracy)
+				near("balanced accuracy", &got.Classes.Balanced, &want.Balanced)
+				near("macro F1", &got.Classes.MacroF1, &want.MacroF1)
+				near("ROC-AUC", &got.Classes.MacroAUC, &want.MacroAUC)
+				near("log loss", &got.Classes.LogLoss, &want.LogLoss)
+				if !reflect.DeepEqual(got.Classes.Confusion, want.Confusion) {
+					t.Errorf("confusion %v, scikit-learn's %v", got.Classes.Confusion, want.Confusion)
+				}
+				near("calibration error", &got.Classes.Calibration.ECE, &want.ECE)
+				for k, c := range got.Classes.Classes {
+					near("ROC-AUC of a class", c.ROCAUC, want.ROCAUC[k])
 					near("precision", c.Precision, want.Precision[k])
 					near("recall", c.Recall, want.Recall[k])
 					near("F1", c.F1, want.F1[k])

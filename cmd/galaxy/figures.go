@@ -14,7 +14,6 @@ import (
 	"text/tabwriter"
 
 	"galaxy/data"
-	"galaxy/labels"
 	"galaxy/train/metric"
 )
 
@@ -61,11 +60,11 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	for _, f := range r.Figures() {
 		figures[f.Name] = f
 	}
-	printMain(w, figures, r.schema)
+	printMain(w, figures, r)
 	if brief {
 		return
 	}
-	if r.Questions != nil {
+	if r.Questions != nil && !r.schema.OfClasses() { // there the one question is the class
 		printQuestions(w, r, figures)
 	}
 	if r.Votes != nil {
@@ -103,12 +102,27 @@ func cells(f metric.Figure, digits int) []string {
 	return []string{number(f.Value), between, number(f.Constant)}
 }
 
-func printMain(w io.Writer, figures map[string]metric.Figure, schema *labels.Schema) {
-	t := newTable(w)
-	t.row("", "value", "95 % interval", "constant")
-	for _, line := range []struct{ text, name string }{
+// headline is a row of the first table: a metric, and what people call it.
+type headline struct{ text, name string }
+
+// headlinesOfClasses returns the rows of the classes' metrics; of says of which galaxies they are.
+func headlinesOfClasses(of string) []headline {
+	return []headline{
+		{of + "accuracy", "five_class.accuracy"},
+		{of + "balanced accuracy", "five_class.balanced_accuracy"},
+		{of + "macro F1", "five_class.macro_f1"},
+		{of + "ROC-AUC, mean of the classes", "five_class.roc_auc"},
+		{of + "log loss", "five_class.log_loss"},
+		{of + "calibration error", "five_class.calibration.ece"},
+	}
+}
+
+// printMain prints the main metrics. Of plain classes that is what people expect of a classifier, and the
+// RMSE by which a run chooses its best checkpoint.
+func printMain(w io.Writer, figures map[string]metric.Figure, r evaluated) {
+	lines := slices.Concat([]headline{
 		{"RMSE", "rmse"},
-		{fmt.Sprintf("accuracy, largest of %d", schema.Width()), "accuracy_argmax37"},
+		{fmt.Sprintf("accuracy, largest of %d", r.schema.Width()), "accuracy_argmax37"},
 		{"accuracy over questions", "question_accuracy"},
 		{"RMSE of the votes' noise alone", "votes.noise_rmse"},
 		{"log-likelihood of the votes", "votes.log_likelihood"},
@@ -116,10 +130,13 @@ func printMain(w io.Writer, figures map[string]metric.Figure, schema *labels.Sch
 		{"votes inside the 90 % intervals", "votes.coverage_90"},
 		{"calibration error of the fractions", "fraction_calibration.ece"},
 		{"loss", "loss"},
-		{"clean classes: accuracy", "five_class.accuracy"},
-		{"clean classes: macro F1", "five_class.macro_f1"},
-		{"clean classes: calibration error", "five_class.calibration.ece"},
-	} {
+	}, headlinesOfClasses("clean classes: "))
+	if r.schema.OfClasses() {
+		lines = append(headlinesOfClasses(""), headline{"RMSE of the probabilities", "rmse"}, headline{"training loss", "loss"})
+	}
+	t := newTable(w)
+	t.row("", "value", "95 % interval", "constant")
+	for _, line := range lines {
 		if f, ok := figures[line.name]; ok && !math.IsNaN(f.Value) {
 			t.row(append([]string{line.text}, cells(f, 4)...)...)
 		}
@@ -160,13 +177,13 @@ func printClasses(w io.Writer, f *metric.CleanClassScores, figures map[string]me
 	for _, c := range f.Classes {
 		head = append(head, c.Class)
 	}
-	t.row(append(head, "precision", "95 % interval", "recall", "95 % interval", "F1", "95 % interval")...)
+	t.row(append(head, "precision", "95 % interval", "recall", "95 % interval", "F1", "95 % interval", "ROC-AUC", "95 % interval")...)
 	for k, c := range f.Classes {
 		line := []string{c.Class}
 		for _, n := range f.Confusion[k] {
 			line = append(line, strconv.Itoa(n))
 		}
-		for _, figure := range []string{"precision", "recall", "f1"} {
+		for _, figure := range []string{"precision", "recall", "f1", "roc_auc"} {
 			line = append(line, cells(figures["five_class."+c.Class+"."+figure], 3)[:2]...)
 		}
 		t.row(line...)
@@ -180,7 +197,7 @@ func printReliability(w io.Writer, r evaluated) {
 	t := newTable(w)
 	head := []string{"predicted share"}
 	var tables [][]metric.ReliabilityBin
-	if c := r.FractionCalibration; c != nil {
+	if c := r.FractionCalibration; c != nil && !r.schema.OfClasses() {
 		head, tables = append(head, "fractions", "predicted", "observed"), append(tables, c.Bins)
 	}
 	if f := r.CleanClasses; f != nil {
@@ -212,13 +229,18 @@ func printSlices(w io.Writer, r evaluated, figures map[string]metric.Figure) {
 		return
 	}
 	t := newTable(w)
-	t.row("quarter of the galaxies by", "number", "RMSE", "95 % interval", "constant", "accuracy", "95 % interval", "constant")
+	head, rmse := []string{"quarter of the galaxies by", "number"}, !r.schema.OfClasses()
+	if rmse {
+		head = append(head, "RMSE", "95 % interval", "constant")
+	}
+	t.row(append(head, "accuracy", "95 % interval", "constant")...)
 	for _, s := range r.Slices {
 		name := fmt.Sprintf("slice.%s.%d", s.By, s.Quartile)
 		line := []string{fmt.Sprintf("%s, %.1f to %.1f %s", s.By, s.From, s.To, s.Unit), strconv.Itoa(s.Examples)}
-		line = append(line, cells(figures[name+".rmse"], 4)...)
-		line = append(line, cells(figures[name+".accuracy"], 3)...)
-		t.row(line...)
+		if rmse {
+			line = append(line, cells(figures[name+".rmse"], 4)...)
+		}
+		t.row(append(line, cells(figures[name+".accuracy"], 3)...)...)
 	}
 	t.Flush()
 }

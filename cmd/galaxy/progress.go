@@ -167,11 +167,11 @@ func (p *trainProgress) OnEvaluation(r train.EvaluationResult) error {
 	if r.Best {
 		best = " (best)"
 	}
-	accuracy := r.Scores.AccuracyArgmax
-	if f := r.Scores.CleanClasses; accuracy.IsZero() && f != nil {
-		accuracy = f.Accuracy
+	accuracy := fmt.Sprintf("%.3f", r.Scores.AccuracyArgmax)
+	if f := r.Scores.CleanClasses; r.Scores.AccuracyArgmax.IsZero() && f != nil {
+		accuracy = fmt.Sprintf("%.3f, balanced accuracy %.3f", f.Accuracy, f.BalancedAccuracy)
 	}
-	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %.3f%s",
+	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %s%s",
 		r.Step, r.Epoch+1, r.TrainLoss, r.Scores.Loss, r.Scores.RMSE, accuracy, best)
 	return nil
 }

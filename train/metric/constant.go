@@ -79,6 +79,9 @@ func FitConstant(schema *labels.Schema, rows iter.Seq[[]float32]) (*Constant, er
 	if clean > 0 {
 		c.choices.class = first(classes)
 		c.choices.confidence = classes[c.choices.class] / clean
+		for k, n := range classes { // like inside, so that a class that does not occur has no infinite loss
+			c.choices.scores[k] = float32(max(n, 0.5) / clean)
+		}
 	}
 	return c, nil
 }

@@ -1,5 +1,5 @@
 // Package metric compares predicted vote fractions with the catalogue's, or with its counts of
-// votes, and predicted clean classes with the clean classes that follow from the catalogue.
+// votes, and predicted classes with the classes that the catalogue gives or that follow from it.
 //
 //	constant, err := metric.FitConstant(schema, trainRows) // the baseline
 //	e := metric.New(schema, loss, constant)
@@ -9,8 +9,8 @@
 //
 // All arrays are float32, row-major [n, schema.Width()]: vote fractions, or their clean
 // classes (see package labels). Sums are float64 and run in the order in which examples
-// were added, so results do not depend on the batch size. Memory is 176 bytes per
-// example plus 24 per example and question, with counts 80.
+// were added, so results do not depend on the batch size. Memory is 184 bytes per
+// example plus 24 per example and question, with counts 80, and 8 per example and class.
 //
 // # The scores
 //
@@ -80,7 +80,19 @@
 //
 // From the confusion matrix, with TP, FP and FN of a class: precision
 // TP/(TP+FP), recall TP/(TP+FN), F1 = 2TP/(2TP+FP+FN); macro F1 is the mean over
-// the classes that occur or are predicted. 0/0 is undefined.
+// the classes that occur or are predicted. 0/0 is undefined. Balanced accuracy is the mean recall of
+// the classes that occur (Brodersen et al. 2010, "The Balanced Accuracy and Its Posterior
+// Distribution").
+//
+// From the columns themselves, whichever is the largest:
+//
+//   - roc_auc of a class, the area under the ROC curve of its column: of all pairs of an example of
+//     the class and one of another class, the fraction in which the former's column is larger, with
+//     ties as half (the Mann-Whitney statistic; Fawcett 2006, "An Introduction to ROC Analysis",
+//     Pattern Recognition Letters 27, 861). The mean over the classes that occur is roc_auc of all.
+//     It is undefined if all examples have one class.
+//   - log_loss: the mean of −log p, with p the fraction of the true class's column in the sum of the
+//     compared columns, at least 2⁻²³. Smaller is better.
 //
 // # Calibration
 //
@@ -115,7 +127,8 @@
 // image. [Constant] predicts the column means of the train split for rmse,
 // calibration of the fractions and loss; for the accuracies, the column that is
 // most often the largest there, which is not always the column with the largest
-// mean; and the most frequent clean class, with its fraction as the confidence.
+// mean; and the most frequent class, with the classes' fractions as the compared columns. So its
+// roc_auc is 0.5, and its balanced accuracy 1 divided by the number of classes.
 //
 // # Slices
 //

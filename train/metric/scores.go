@@ -85,21 +85,32 @@ func (b *ReliabilityBin) add(predicted, observed float64) {
 	b.Observed += observed
 }
 
-// CleanClassScores holds the scores of the galaxies that have a clean class.
+// CleanClassScores holds the scores of the galaxies that have a class.
 type CleanClassScores struct {
-	Examples         int          `json:"examples"`
-	Accuracy         Value        `json:"accuracy"`
-	AccuracyInterval *Interval    `json:"accuracy_interval,omitempty"`
-	MacroF1          Value        `json:"macro_f1"`
-	MacroF1Interval  *Interval    `json:"macro_f1_interval,omitempty"`
-	Classes          []ClassScore `json:"classes"`
+	Examples                 int       `json:"examples"`
+	Accuracy                 Value     `json:"accuracy"`
+	AccuracyInterval         *Interval `json:"accuracy_interval,omitempty"`
+	BalancedAccuracy         Value     `json:"balanced_accuracy"`
+	BalancedAccuracyInterval *Interval `json:"balanced_accuracy_interval,omitempty"`
+	MacroF1                  Value     `json:"macro_f1"`
+	MacroF1Interval          *Interval `json:"macro_f1_interval,omitempty"`
+	ProbabilityScores
+	Classes []ClassScore `json:"classes"`
 	// Confusion counts galaxies by their class (row) and the predicted class
 	// (column), both in the order of Classes.
 	Confusion   [][]int     `json:"confusion"`
 	Calibration Calibration `json:"calibration"` // of the confidence in the predicted class
 }
 
-// ClassScore holds the scores of one clean class.
+// ProbabilityScores holds the scores of the classes' probabilities, whichever class is the largest.
+type ProbabilityScores struct {
+	ROCAUC          Value     `json:"roc_auc"` // mean of the classes'
+	ROCAUCInterval  *Interval `json:"roc_auc_interval,omitempty"`
+	LogLoss         Value     `json:"log_loss"` // nats
+	LogLossInterval *Interval `json:"log_loss_interval,omitempty"`
+}
+
+// ClassScore holds the scores of one class.
 type ClassScore struct {
 	Class             string    `json:"class"`
 	Examples          int       `json:"examples"`  // galaxies of the class
@@ -110,6 +121,8 @@ type ClassScore struct {
 	RecallInterval    *Interval `json:"recall_interval,omitempty"`
 	F1                Value     `json:"f1"`
 	F1Interval        *Interval `json:"f1_interval,omitempty"`
+	ROCAUC            Value     `json:"roc_auc"` // of this class against the others
+	ROCAUCInterval    *Interval `json:"roc_auc_interval,omitempty"`
 }
 
 // SliceScores holds the scores of the examples in one quartile of a trait:
@@ -196,13 +209,17 @@ func (s *Scores) figures() []figure {
 	}
 	if f := s.CleanClasses; f != nil {
 		add("five_class.accuracy", f.Accuracy, &f.AccuracyInterval)
+		add("five_class.balanced_accuracy", f.BalancedAccuracy, &f.BalancedAccuracyInterval)
 		add("five_class.macro_f1", f.MacroF1, &f.MacroF1Interval)
+		add("five_class.roc_auc", f.ROCAUC, &f.ROCAUCInterval)
+		add("five_class.log_loss", f.LogLoss, &f.LogLossInterval)
 		for i := range f.Classes {
 			c := &f.Classes[i]
 			name := "five_class." + c.Class
 			add(name+".precision", c.Precision, &c.PrecisionInterval)
 			add(name+".recall", c.Recall, &c.RecallInterval)
 			add(name+".f1", c.F1, &c.F1Interval)
+			add(name+".roc_auc", c.ROCAUC, &c.ROCAUCInterval)
 		}
 		add("five_class.calibration.ece", f.Calibration.Error, &f.Calibration.ErrorInterval)
 	}

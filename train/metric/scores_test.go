@@ -71,6 +71,11 @@ func TestFiveClassesByHand(t *testing.T) {
 	}
 	nearly(t, "accuracy", float64(f.Accuracy), 0.7)
 	nearly(t, "macro F1", float64(f.MacroF1), (2.0/3+0.8+6.0/7+0+0)/5)
+	nearly(t, "balanced accuracy", float64(f.BalancedAccuracy), (2.0/3+1+0.75+0)/4) // edge-on does not occur
+	// Of the 21 pairs of a round galaxy and another one, 12 are right, 6 + 2 tied and 1 wrong.
+	nearly(t, "area of round", float64(f.Classes[0].ROCAUC), (12+4)/21.0)
+	nearly(t, "area of edge-on", float64(f.Classes[3].ROCAUC), undefined)
+	nearly(t, "log loss", float64(f.LogLoss), 0.3*23*math.Ln2)  // 0 for three, which are wrong
 	nearly(t, "calibration", float64(f.Calibration.Error), 0.3) // sure of all, right about 7
 	nearly(t, "rmse", got.RMSE, math.Sqrt(3*2.0/50))
 	nearly(t, "loss", float64(got.Loss), 3*2.0/50)
@@ -96,6 +101,10 @@ func TestFiveClassesByHand(t *testing.T) {
 	nearly(t, "constant's precision", float64(b.CleanClasses.Classes[2].Precision), 0.4)
 	nearly(t, "constant's recall", float64(b.CleanClasses.Classes[2].Recall), 1)
 	nearly(t, "constant's macro F1", float64(b.CleanClasses.MacroF1), 8.0/14/4)
+	nearly(t, "constant's balanced accuracy", float64(b.CleanClasses.BalancedAccuracy), 0.25)
+	nearly(t, "constant's area", float64(b.CleanClasses.ROCAUC), 0.5)
+	// 1/4, 3/4 and, for classes that do not occur, half a galaxy's 1/8, of a sum of 11/8.
+	nearly(t, "constant's log loss", float64(b.CleanClasses.LogLoss), math.Log(11.0/8)-(3*math.Log(0.25)+4*math.Log(0.75)+3*math.Log(0.125))/10)
 	// Means 1/4, 0, 3/4, 0, 0 against rows of one 1.
 	nearly(t, "constant's rmse", b.RMSE, math.Sqrt((3*(9.0/16+9.0/16)+4*(1.0/16+1.0/16)+3*(1+1.0/16+9.0/16))/50))
 }
@@ -434,8 +443,8 @@ func TestNames(t *testing.T) {
 		return true
 	}
 	figures := []string{"rmse", "accuracy_argmax37", "question_accuracy", "loss", "fraction_calibration.ece",
-		"questions.accuracy", "questions.rmse", "five_class.accuracy", "five_class.macro_f1", "five_class.calibration.ece",
-		"five_class.classes.precision", "five_class.classes.recall", "five_class.classes.f1", "slices.rmse", "slices.accuracy"}
+		"questions.accuracy", "questions.rmse", "five_class.accuracy", "five_class.balanced_accuracy", "five_class.macro_f1", "five_class.roc_auc", "five_class.log_loss", "five_class.calibration.ece",
+		"five_class.classes.precision", "five_class.classes.recall", "five_class.classes.f1", "five_class.classes.roc_auc", "slices.rmse", "slices.accuracy"}
 	for _, path := range figures {
 		if !has(path) || !has(path+"_interval") || !has("baseline."+path) || has("baseline."+path+"_interval") {
 			t.Errorf("%s: not a figure with an interval, and under baseline without", path)
@@ -462,9 +471,9 @@ func TestNames(t *testing.T) {
 	for q := range 11 {
 		want = append(want, fmt.Sprintf("question.%d.accuracy", q+1), fmt.Sprintf("question.%d.rmse", q+1))
 	}
-	want = append(want, "five_class.accuracy", "five_class.macro_f1")
+	want = append(want, "five_class.accuracy", "five_class.balanced_accuracy", "five_class.macro_f1", "five_class.roc_auc", "five_class.log_loss")
 	for _, class := range zoo.Classes().Columns() {
-		want = append(want, "five_class."+class+".precision", "five_class."+class+".recall", "five_class."+class+".f1")
+		want = append(want, "five_class."+class+".precision", "five_class."+class+".recall", "five_class."+class+".f1", "five_class."+class+".roc_auc")
 	}
 	want = append(want, "five_class.calibration.ece")
 	for q := range 4 {
@@ -489,12 +498,12 @@ func TestUndefinedInJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, part := range []string{`"loss":null`, `{"class":"cigar","examples":0,"predicted":0,"precision":null,"recall":null,"f1":null}`} {
+	for _, part := range []string{`"loss":null`, `{"class":"cigar","examples":0,"predicted":0,"precision":null,"recall":null,"f1":null,"roc_auc":null}`} {
 		if !strings.Contains(string(raw), part) {
 			t.Errorf("no %s in %s", part, raw)
 		}
 	}
-	for _, name := range []string{"NaN", "baseline", "loss_interval", "accuracy_argmax37", "questions", "fraction_calibration", "slices"} {
+	for _, name := range []string{"NaN", "baseline", `"loss_interval`, "accuracy_argmax37", "questions", "fraction_calibration", "slices"} {
 		if strings.Contains(string(raw), name) {
 			t.Errorf("%s in %s", name, raw)
 		}

@@ -18,9 +18,10 @@ type example struct {
 	hit    float64       // 1 if the largest column of all is right
 	loss   float64       // NaN for none
 	gaps   [bins]float64 // sums of prediction − label over the columns predicted in the bin
-	// The clean class and the predicted class; none if there is none.
+	// The class and the predicted class; none if there is none.
 	truth, answer int32
 	confidence    float64
+	logLoss       float64 // of the class, if there is one
 }
 
 // questionPart is an example's contribution to the totals of a question.
@@ -34,9 +35,9 @@ type questionPart struct {
 // metrics are computed from them.
 type totals struct {
 	target *target
-	// occurs marks the clean classes that occur, or are predicted, in any example,
-	// drawn or not.
-	occurs []bool
+	// occurs marks the classes that occur, and named those that occur or are predicted, in any
+	// example, drawn or not.
+	occurs, named []bool
 
 	sliceTotals // of all
 	pairs, loss float64
@@ -45,6 +46,8 @@ type totals struct {
 	gaps        [bins]float64
 	confusion   []float64     // [truth, answer]
 	classGaps   [bins]float64 // sums of confidence − hit
+	logLoss     float64
+	areas       []float64 // under the ROC curve of each class, NaN if undefined
 	slices      []sliceTotals
 }
 
@@ -78,6 +81,7 @@ func (t *totals) add(e *example, parts []questionPart, times float64) {
 	}
 	if e.truth != none && e.answer != none {
 		t.confusion[int(e.truth)*len(t.occurs)+int(e.answer)] += times
+		t.logLoss += times * e.logLoss
 		gap := e.confidence
 		if e.truth == e.answer {
 			gap--
@@ -91,8 +95,15 @@ func bin(share float64) int { return min(int(max(share, 0)*bins), bins-1) }
 
 // scored holds the examples of one predictor.
 type scored struct {
-	target    *target
-	occurs    []bool // by class
+	target *target
+	// occurs and named are those of totals.
+	occurs, named []bool
+	// classScores are labels.Schema.ClassScores, [example that has a class, class], and classed is
+	// the index of each of these examples.
+	classScores []float32
+	classed     []int32
+	curves      []curve // of each class; set by scores
+
 	examples  []example
 	questions []questionPart // [example, question]
 	votes     []votePart     // [example, question], for counts
@@ -100,7 +111,9 @@ type scored struct {
 	fractions, classes [bins]ReliabilityBin
 }
 
-func newScored(t *target) scored { return scored{target: t, occurs: make([]bool, len(t.classes))} }
+func newScored(t *target) scored {
+	return scored{target: t, occurs: make([]bool, len(t.classes)), named: make([]bool, len(t.classes))}
+}
 
 func (s *scored) add(probabilities, labels []float32, truth, answer *choices, loss float64) {
 	e := example{loss: loss, truth: int32(truth.class), answer: int32(answer.class), confidence: answer.confidence}
@@ -138,7 +151,9 @@ func (s *scored) add(probabilities, labels []float32, truth, answer *choices, lo
 		}
 	}
 	if e.truth != none && e.answer != none {
-		s.occurs[e.truth], s.occurs[e.answer] = true, true
+		s.occurs[e.truth], s.named[e.truth], s.named[e.answer] = true, true, true
+		e.logLoss = logLoss(answer.scores, truth.class)
+		s.classScores, s.classed = append(s.classScores, answer.scores...), append(s.classed, int32(len(s.examples)))
 		hit := 0.0
 		if e.truth == e.answer {
 			hit = 1
@@ -160,7 +175,7 @@ func (s *scored) addVotes(of []votes.Distribution, counts []float32) {
 // totals adds up the examples, each times[i] times, or once if times is nil.
 func (s *scored) totals(by *sliced, times []int32) *totals {
 	classes, questions := len(s.occurs), len(s.target.questions)
-	t := &totals{target: s.target, occurs: s.occurs, questions: make([]questionPart, questions), confusion: make([]float64, classes*classes)}
+	t := &totals{target: s.target, occurs: s.occurs, named: s.named, questions: make([]questionPart, questions), confusion: make([]float64, classes*classes)}
 	if by != nil {
 		t.slices = make([]sliceTotals, len(by.names))
 	}
@@ -186,11 +201,15 @@ func (s *scored) totals(by *sliced, times []int32) *totals {
 			t.slices[of[i]].add(e, w)
 		}
 	}
+	for _, c := range s.curves {
+		t.areas = append(t.areas, c.area(times))
+	}
 	return t
 }
 
 // scores returns the metrics of all examples, with tables and without intervals.
 func (s *scored) scores(by *sliced) Scores {
+	s.curves = s.newCurves()
 	out := s.totals(by, nil).scores()
 	if out.FractionCalibration != nil {
 		out.FractionCalibration.Bins = table(s.fractions)
@@ -237,7 +256,7 @@ func (t *totals) scores() Scores {
 		}
 	}
 	if slices.Contains(t.occurs, true) {
-		out.CleanClasses = t.cleanClasses()
+		out.CleanClasses = t.classes()
 	}
 	for _, s := range t.slices {
 		out.Slices = append(out.Slices, SliceScores{RMSE: Value(math.Sqrt(s.square / s.weight)), Accuracy: Value(s.hits / s.n)})
@@ -245,9 +264,11 @@ func (t *totals) scores() Scores {
 	return out
 }
 
-func (t *totals) cleanClasses() *CleanClassScores {
+func (t *totals) classes() *CleanClassScores {
 	out := new(CleanClassScores)
-	var n, right, f1, classes float64
+	// Means over classes. If a class that belongs to a mean was not drawn, the mean is undefined.
+	var f1, recall, area classMean
+	var n, right float64
 	width := len(t.occurs)
 	for k, name := range t.target.classes {
 		var truths, answers float64
@@ -262,19 +283,30 @@ func (t *totals) cleanClasses() *CleanClassScores {
 		class := ClassScore{
 			Class: name, Examples: int(truths), Predicted: int(answers),
 			Precision: Value(hits / answers), Recall: Value(hits / truths), F1: Value(2 * hits / (truths + answers)),
+			ROCAUC: Value(t.areas[k]),
 		}
-		if t.occurs[k] { // if it was not drawn, the mean is undefined
-			f1 += float64(class.F1)
-			classes++
+		if t.named[k] {
+			f1.add(class.F1)
+		}
+		if t.occurs[k] {
+			recall.add(class.Recall)
+			area.add(class.ROCAUC)
 		}
 		out.Classes = append(out.Classes, class)
 		n += truths
 		right += hits
 	}
-	out.Examples, out.Accuracy, out.MacroF1 = int(n), Value(right/n), Value(f1/classes)
+	out.Examples, out.Accuracy, out.BalancedAccuracy, out.MacroF1 = int(n), Value(right/n), recall.value(), f1.value()
+	out.ROCAUC, out.LogLoss = area.value(), Value(t.logLoss/n)
 	out.Calibration.Error = Value(absolute(t.classGaps) / n)
 	return out
 }
+
+// classMean is a mean of the metrics of classes; an undefined one makes it undefined.
+type classMean struct{ sum, n float64 }
+
+func (m *classMean) add(v Value)  { m.sum, m.n = m.sum+float64(v), m.n+1 }
+func (m *classMean) value() Value { return Value(m.sum / m.n) }
 
 // absolute returns the sum of absolute values.
 func absolute(values [bins]float64) float64 {
