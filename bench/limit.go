@@ -11,6 +11,7 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 )
@@ -60,7 +61,7 @@ func layersOf(size int) (all []layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	convolutions, err := n.Convolutions(size)
+	convolutions, err := n.Convolutions(imagefile.Shape{Size: size, Channels: 3})
 	for _, c := range convolutions {
 		c.Kernel = ""
 		i := slices.IndexFunc(all, func(l layer) bool { return l.Convolution == c })

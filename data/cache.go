@@ -19,6 +19,7 @@ import (
 	"github.com/edsrzf/mmap-go"
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/imagefile"
 	"galaxy/data/table"
 	"galaxy/internal/durable"
 	"galaxy/labels"
@@ -84,7 +85,7 @@ func open(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", manifestName, err)
 	}
-	c := &Cache{dir: dir, manifest: *m, row: m.Size * m.Size * 3}
+	c := &Cache{dir: dir, manifest: *m, row: m.Shape().Bytes()}
 
 	if err := c.readExamples(filepath.Join(dir, examplesName)); err != nil {
 		return nil, fmt.Errorf("%s: %w", examplesName, err)
@@ -243,6 +244,9 @@ func (c *Cache) Len() int { return len(c.keys) }
 // Size returns the width and height of the images in pixels.
 func (c *Cache) Size() int { return c.manifest.Size }
 
+// Shape returns the shape of an image.
+func (c *Cache) Shape() imagefile.Shape { return c.manifest.Shape() }
+
 // Dir returns the folder the cache was opened from.
 func (c *Cache) Dir() string { return c.dir }
 
@@ -298,12 +302,12 @@ func (c *Cache) Labelled(s Split, target *labels.Schema) []int {
 	return labelled
 }
 
-// ReadImage copies the pixels of example i to dst, uint8 [Size, Size, 3], and
+// ReadImage copies the pixels of example i to dst, uint8 [Size, Size, Channels], and
 // checks them.
 func (c *Cache) ReadImage(dst []byte, i int) error { return c.copyImages(dst, []int{i}) }
 
 // Images reads the pixels of examples one after the other, uint8 [len(which), Size,
-// Size, 3], and checks them.
+// Size, Channels], and checks them.
 func (c *Cache) Images(which []int) io.Reader { return &imageReader{cache: c, which: which} }
 
 type imageReader struct {
@@ -332,7 +336,7 @@ func (r *imageReader) Read(p []byte) (int, error) {
 }
 
 // copyImages gathers the given examples into dst, uint8 [len(which), Size,
-// Size, 3]. The checksum is taken of the copy: what was checked is what is
+// Size, Channels]. The checksum is taken of the copy: what was checked is what is
 // used, and the bytes are still in the processor's cache.
 func (c *Cache) copyImages(dst []byte, which []int) error {
 	c.mu.RLock()

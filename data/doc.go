@@ -11,7 +11,7 @@
 // A labels.Schema says what the columns of the labels are: PrepareConfig sets it, and the
 // Manifest records it. Labels are float32 vote fractions exactly as in the catalogue's columns,
 // already multiplied down the path of the questions. Images are uint8 RGB, row-major,
-// [N, Size, Size, 3]; scaling to floating point is part of the network.
+// [N, Size, Size, channels]; scaling to floating point is part of the network.
 //
 // # Use
 //

@@ -39,6 +39,8 @@ type Images struct {
 	MaxBytes int
 	// Side is the height and width in pixels that every image must have, 0 for any.
 	Side int
+	// Grey rejects images in colour.
+	Grey bool
 
 	path  string
 	files []imageFile // by ascending id, or by name if they have no ids
@@ -243,6 +245,9 @@ func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte,
 	}
 	if m.Side != 0 && (file.Width != m.Side || file.Height != m.Side) {
 		return encoded, fmt.Errorf("%d×%d pixels; expected the challenge's %d×%d: for images of other sizes set a crop, such as 100%%", file.Width, file.Height, m.Side, m.Side)
+	}
+	if m.Grey && !file.Grey {
+		return encoded, errors.New("a colour image, among grey ones")
 	}
 	return encoded, unread(m.files[i].name, decoder.Decode(dst, file))
 }

@@ -46,7 +46,7 @@ type LoaderConfig struct {
 // A Batch holds examples that are processed together. Its slices are valid until the next
 // call of Next.
 type Batch struct {
-	Images []byte    // uint8 [n, Size, Size, 3]; nil with LoaderConfig.Held
+	Images []byte    // uint8 [n, Size, Size, Channels]; nil with LoaderConfig.Held
 	Rows   []int64   // [n], of Cache.Labelled(LoaderConfig.Split, LoaderConfig.Target)
 	Labels []float32 // [n, width of the target]
 	IDs    []ID      // [n] of the galaxies

@@ -51,9 +51,10 @@ type Manifest struct {
 	Examples  int            `json:"examples"`   // images stored
 	Counts    Counts         `json:"counts"`     // the same, by split
 
-	ChannelMean [3]float64 `json:"channel_mean"` // R, G, B over the pixels of the train split, on a scale from 0 to 1
-	ChannelStd  [3]float64 `json:"channel_std"`  // population standard deviation, same scale
-	ColumnMeans []float64  `json:"column_means"` // mean labels of the train split, by column: of fractions, the constant predictor
+	Bands       imagefile.Bands `json:"bands,omitzero"` // the channels of the images
+	ChannelMean []float64       `json:"channel_mean"`   // of each band over the pixels of the train split, on a scale from 0 to 1
+	ChannelStd  []float64       `json:"channel_std"`    // population standard deviation, same scale
+	ColumnMeans []float64       `json:"column_means"`   // mean labels of the train split, by column: of fractions, the constant predictor
 
 	Broken           []Broken `json:"broken"`             // skipped images, by ascending id
 	ImagesWithoutRow int      `json:"images_without_row"` // skipped, by permission (AllowMissing)
@@ -64,6 +65,11 @@ type Manifest struct {
 
 	ExamplesChecksum string `json:"examples_checksum"`     // xxh3 of examples.bin
 	IDsChecksum      string `json:"ids_checksum,omitzero"` // xxh3 of ids.txt, which CacheVersionIDs has
+}
+
+// Shape returns the shape of the images.
+func (m Manifest) Shape() imagefile.Shape {
+	return imagefile.Shape{Size: m.Size, Channels: m.Bands.Channels()}
 }
 
 // Counts is the number of examples of each split.
@@ -166,6 +172,12 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	m.Schema = cmp.Or(m.Schema, labels.GalaxyZoo())
 	if n := len(m.ColumnMeans); n != m.Schema.Width() {
 		return nil, fmt.Errorf("%d column means of %d columns; %w", n, m.Schema.Width(), errAgain)
+	}
+	if err := m.Bands.Validate(); err != nil {
+		return nil, fmt.Errorf("%w; %w", err, errAgain)
+	}
+	if n := m.Bands.Channels(); len(m.ChannelMean) != n || len(m.ChannelStd) != n {
+		return nil, fmt.Errorf("%d means and %d standard deviations of %d channels; %w", len(m.ChannelMean), len(m.ChannelStd), n, errAgain)
 	}
 	if m.Size < 1 || m.Size > maxSize || m.Examples < 1 || m.Counts.Train < 0 || m.Counts.Validation < 0 || m.Counts.Test < 0 {
 		return nil, fmt.Errorf("impossible sizes (%d px, %d examples, %+v); %w", m.Size, m.Examples, m.Counts, errAgain)

@@ -1,6 +1,10 @@
 package data
 
-import "math"
+import (
+	"math"
+
+	"galaxy/data/imagefile"
+)
 
 // Photometry holds the size and the brightness of the galaxy in the middle of an image,
 // measured from its pixels. The zero value means that nothing in the middle is above the
@@ -21,25 +25,25 @@ type Photometry struct {
 	// half axes.
 	Radius float64
 	// Brightness is the mean level above the sky within that area, averaged over
-	// the three channels, on the scale from 0 to 255.
+	// the channels, on the scale from 0 to 255.
 	Brightness float64
 }
 
 const (
-	greyLevels = 3*255 + 1 // of the sum of three channels
+	greyLevels = imagefile.MaxBands*255 + 1 // of the sum of the channels, at most
 	// A pixel of the galaxy is above the sky by at least detection standard
-	// deviations, and by leastContrast grey levels, as compression can make the
+	// deviations, and by leastContrast levels of each channel, as compression can make the
 	// sky smooth.
 	detection     = 3
-	leastContrast = 9
+	leastContrast = 3
 )
 
 // A Photometer measures images of one size. It reuses its buffers, so it is for
 // one goroutine.
 type Photometer struct {
-	size   int
+	shape  imagefile.Shape
 	scale  float64  // pixels of the original per pixel of the image
-	grey   []uint16 // sums of the three channels
+	grey   []uint16 // sums of the channels
 	seen   []bool
 	object []int // pixels found so far
 }
@@ -48,25 +52,29 @@ type Photometer struct {
 func NewPhotometer(m Manifest) *Photometer {
 	n := m.Size * m.Size
 	return &Photometer{
-		size: m.Size, scale: float64(m.Crop.Side(ImageSide, ImageSide)) / float64(m.Size),
+		shape: m.Shape(), scale: float64(m.Crop.Side(ImageSide, ImageSide)) / float64(m.Size),
 		grey: make([]uint16, n), seen: make([]bool, n), object: make([]int, 0, n),
 	}
 }
 
-// Measure measures one image, uint8 [Size, Size, 3]. The level of the sky is the
+// Measure measures one image, uint8 [Size, Size, channels]. The level of the sky is the
 // median of the image's frame, a sixteenth of the side wide. The scatter of the sky is
 // computed from the median absolute deviation there, which a few stars do not
 // change. The galaxy is the set of pixels above the sky and connected to the brightest
 // pixel of the middle eighth. A star or a neighbour that touches it counts as a part of it,
 // and light that is too faint is lost.
 func (p *Photometer) Measure(image []byte) Photometry {
+	channels := p.shape.Channels
 	for i := range p.grey {
-		p.grey[i] = uint16(image[3*i]) + uint16(image[3*i+1]) + uint16(image[3*i+2])
+		p.grey[i] = 0
+		for _, v := range image[i*channels : (i+1)*channels] {
+			p.grey[i] += uint16(v)
+		}
 	}
 	sky, scatter := p.sky()
 	var pixels [greyLevels]int // of the galaxy, counted by level
 	light := 0.0
-	for _, i := range p.find(sky + max(detection*scatter, leastContrast)) {
+	for _, i := range p.find(sky + max(detection*scatter, leastContrast*float64(channels))) {
 		pixels[p.grey[i]]++
 		light += float64(p.grey[i]) - sky
 	}
@@ -74,7 +82,7 @@ func (p *Photometer) Measure(image []byte) Photometry {
 		return Photometry{}
 	}
 	area, sum := 0.0, 0.0
-	for level := greyLevels - 1; level >= 0 && sum < light/2; level-- {
+	for level := channels * 255; level >= 0 && sum < light/2; level-- {
 		if pixels[level] == 0 {
 			continue
 		}
@@ -83,22 +91,22 @@ func (p *Photometer) Measure(image []byte) Photometry {
 		n := min(float64(pixels[level]), (light/2-sum)/above)
 		area, sum = area+n, sum+n*above
 	}
-	return Photometry{Radius: p.scale * math.Sqrt(area/math.Pi), Brightness: sum / area / 3}
+	return Photometry{Radius: p.scale * math.Sqrt(area/math.Pi), Brightness: sum / area / float64(channels)}
 }
 
 // sky returns the median of the frame's grey levels and their standard
 // deviation, which is 1.4826 median absolute deviations of a normal
 // distribution.
 func (p *Photometer) sky() (level, scatter float64) {
-	width := max(p.size/16, 1)
+	width := max(p.shape.Size/16, 1)
 	var counts, deviations [greyLevels]int
 	n := 0
-	for y := range p.size {
-		for x := range p.size {
-			if x == width && y >= width && y < p.size-width {
-				x = p.size - width
+	for y := range p.shape.Size {
+		for x := range p.shape.Size {
+			if x == width && y >= width && y < p.shape.Size-width {
+				x = p.shape.Size - width
 			}
-			counts[p.grey[y*p.size+x]]++
+			counts[p.grey[y*p.shape.Size+x]]++
 			n++
 		}
 	}
@@ -132,11 +140,11 @@ func (p *Photometer) find(least float64) []int {
 			p.object = append(p.object, i)
 		}
 	}
-	reach := max(p.size/16, 1)
-	brightest := p.size/2*p.size + p.size/2
-	for y := max(p.size/2-reach, 0); y < min(p.size/2+reach, p.size); y++ {
-		for x := max(p.size/2-reach, 0); x < min(p.size/2+reach, p.size); x++ {
-			if i := y*p.size + x; p.grey[i] > p.grey[brightest] {
+	reach := max(p.shape.Size/16, 1)
+	brightest := p.shape.Size/2*p.shape.Size + p.shape.Size/2
+	for y := max(p.shape.Size/2-reach, 0); y < min(p.shape.Size/2+reach, p.shape.Size); y++ {
+		for x := max(p.shape.Size/2-reach, 0); x < min(p.shape.Size/2+reach, p.shape.Size); x++ {
+			if i := y*p.shape.Size + x; p.grey[i] > p.grey[brightest] {
 				brightest = i
 			}
 		}
@@ -144,18 +152,18 @@ func (p *Photometer) find(least float64) []int {
 	add(brightest)
 	for k := 0; k < len(p.object); k++ {
 		i := p.object[k]
-		x, y := i%p.size, i/p.size
+		x, y := i%p.shape.Size, i/p.shape.Size
 		if x > 0 {
 			add(i - 1)
 		}
-		if x < p.size-1 {
+		if x < p.shape.Size-1 {
 			add(i + 1)
 		}
 		if y > 0 {
-			add(i - p.size)
+			add(i - p.shape.Size)
 		}
-		if y < p.size-1 {
-			add(i + p.size)
+		if y < p.shape.Size-1 {
+			add(i + p.shape.Size)
 		}
 	}
 	return p.object

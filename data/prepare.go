@@ -31,8 +31,8 @@ import (
 // that this package does not depend on TensorFlow.
 type Decoder interface {
 	// Decode decodes an image, keeps its centre, resizes that
-	// and fills dst, uint8 [Size, Size, 3] in row-major order, RGB. Prepare
-	// calls it from several goroutines at once and reuses dst and the file's bytes. The
+	// and fills dst, uint8 [Size, Size, channels] in row-major order: RGB or, if dst has the length
+	// of one channel, grey. Prepare calls it from several goroutines at once and reuses dst and the file's bytes. The
 	// error is the reason recorded for a broken image, unless it wraps a syscall.Errno,
 	// such as ENOMEM: then it is an error of the machine.
 	Decode(dst []byte, file imagefile.File) error
@@ -42,6 +42,9 @@ const (
 	// DefaultCrop is the side in pixels of the centre that is kept of the challenge's images. A
 	// galaxy fills about the middle 207 of 424 pixels; the rest is sky and neighbours.
 	DefaultCrop = 224
+
+	// greySample is the number of images, the first by id, that show whether all are grey.
+	greySample = 16
 
 	minSize = 8
 	maxSize = ImageSide
@@ -59,7 +62,11 @@ type PrepareConfig struct {
 	Size int // width and height of the stored images, pixels, 8 to 424
 	// Crop is the centre the Decoder keeps. 0 is DefaultCrop for the challenge's schema, whose
 	// images must be 424×424 then, and otherwise 1, the largest square.
-	Crop      imagefile.Crop
+	Crop imagefile.Crop
+	// Bands are the channels of the stored images, imagefile.RGB or imagefile.Grey. nil is RGB for
+	// the challenge's schema, and otherwise what the images are: Grey if the first of them, by id,
+	// are all grey. Then a colour image is broken.
+	Bands     imagefile.Bands
 	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
 	MaxBytes  int   // largest image file that is read; 0 is DefaultMaxBytes
 
@@ -92,12 +99,16 @@ func DefaultWorkers() int { return 2 * runtime.GOMAXPROCS(0) }
 // not read the files.
 func (c *PrepareConfig) Validate() error {
 	c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
+	challenge := c.Schema.Equal(labels.GalaxyZoo())
 	switch {
 	case c.Crop != 0:
-	case c.Schema.Equal(labels.GalaxyZoo()):
+	case challenge:
 		c.Crop, c.side = DefaultCrop, ImageSide
 	default:
 		c.Crop = 1
+	}
+	if challenge && c.Bands == nil {
+		c.Bands = imagefile.RGB
 	}
 	if c.Workers == 0 {
 		c.Workers = DefaultWorkers()
@@ -113,6 +124,8 @@ func (c *PrepareConfig) Validate() error {
 		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for two per processor", c.Workers)
 	case c.MaxBroken < 0:
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
+	case !c.Bands.Picture():
+		return &usage.Field{Name: "bands", Got: c.Bands, Expected: "rgb or grey"}
 	}
 	return c.Crop.Validate()
 }
@@ -242,6 +255,7 @@ func (p *preparer) found() (*Manifest, error) {
 	}{
 		{"size", m.Size, p.manifest.Size},
 		{"crop", m.Crop, p.manifest.Crop},
+		{"choice of bands", m.Bands.String(), p.manifest.Bands.String()},
 		{"decoder", m.Decoder, p.manifest.Decoder},
 		{"split seed", m.SplitSeed, p.manifest.SplitSeed},
 		{"sources", m.Sources, p.manifest.Sources},
@@ -285,9 +299,12 @@ type preparer struct {
 
 	// Totals over the train split. They are integers, so the order in which images arrive
 	// does not matter: 61,578 images of 424 px stay below 2⁵⁰.
-	channelSum, channelSquares [3]uint64
+	channelSum, channelSquares channelTotals
 	columnSum                  []float64
 }
+
+// channelTotals holds a total of each channel.
+type channelTotals [imagefile.MaxBands]uint64
 
 // match pairs rows with images.
 func (p *preparer) match() error {
@@ -301,7 +318,54 @@ func (p *preparer) match() error {
 		p.manifest.Version = CacheVersionIDs
 	}
 	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = m.ImagesWithoutRow, m.RowsWithoutImage
+	if err := p.chooseBands(); err != nil {
+		return err
+	}
 	return p.checkLabels()
+}
+
+// chooseBands sets the bands of the cache, and whether a colour image is broken.
+func (p *preparer) chooseBands() error {
+	asked := p.config.Bands
+	if asked == nil {
+		grey, err := p.allGrey(p.todo[:min(len(p.todo), greySample)])
+		if err != nil {
+			return err
+		}
+		if p.images.Grey = grey; grey {
+			asked = imagefile.Grey
+		}
+	}
+	if !asked.IsZero() {
+		p.manifest.Bands = asked
+	}
+	channels := p.manifest.Bands.Channels()
+	p.manifest.ChannelMean, p.manifest.ChannelStd = make([]float64, channels), make([]float64, channels)
+	return nil
+}
+
+// allGrey reports whether the images of some rows are grey by their headers, without those that
+// cannot be opened. The error is one of the machine.
+func (p *preparer) allGrey(rows []int) (grey bool, err error) {
+	var buf []byte
+	for _, row := range rows {
+		i, _ := p.images.Find(p.catalog.image(row)) // match has found it
+		encoded, err := p.images.Read(i, buf)
+		if errors.Is(err, ErrUnread) {
+			return false, err
+		}
+		if err != nil {
+			continue
+		}
+		buf = encoded
+		if file, err := imagefile.Open(encoded); err != nil {
+			continue
+		} else if !file.Grey {
+			return false, nil
+		}
+		grey = true
+	}
+	return grey, nil
 }
 
 // checkLabels returns an error for labels that cannot be votes, such as a benchmark
@@ -341,8 +405,9 @@ type block struct {
 	sums   []uint64 // xxh3 of each good image
 	broken []Broken
 	err    error // ErrUnread of one
-	// Over the pixels of the good images of the train split.
-	channelSum, channelSquares [3]uint64
+	// Over the pixels of the good images of the train split, which have channels.
+	channels                   int
+	channelSum, channelSquares channelTotals
 }
 
 // write fills the cache folder dir, or resumes an unfinished one.
@@ -350,7 +415,7 @@ func (p *preparer) write(ctx context.Context, dir string, begun bool) (err error
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	row := p.config.Size * p.config.Size * 3
+	row := p.manifest.Shape().Bytes()
 	pixels, err := os.OpenFile(filepath.Join(dir, imagesName), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return err
@@ -445,7 +510,7 @@ func (p *preparer) decodeAll(ctx context.Context, pixels *os.File, examples io.W
 		},
 	}
 	for range min(p.config.Workers+p.config.Workers/2+2, blocks) {
-		work.Buffers = append(work.Buffers, &block{pixels: make([]byte, blockImages*row)})
+		work.Buffers = append(work.Buffers, p.newBlock())
 	}
 	return work.Run(ctx)
 }
@@ -453,7 +518,7 @@ func (p *preparer) decodeAll(ctx context.Context, pixels *os.File, examples io.W
 // reuse keeps what an earlier call has written, as far as it is intact and equals what
 // this call would write. It leaves both files positioned at the end of that.
 func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *xxh3.Hasher, row int) error {
-	b := &block{pixels: make([]byte, blockImages*row)}
+	b := p.newBlock()
 	record := p.recordBytes()
 	stored := make([]byte, blockImages*record)
 	var file []byte
@@ -557,9 +622,14 @@ func (p *preparer) decodeImage(dst []byte, row int, file []byte) ([]byte, error)
 	return p.images.Decode(dst, i, p.decoder, file)
 }
 
+func (p *preparer) newBlock() *block {
+	shape := p.manifest.Shape()
+	return &block{pixels: make([]byte, blockImages*shape.Bytes()), channels: shape.Channels}
+}
+
 func (b *block) reset() {
 	b.good, b.sums, b.broken, b.err = b.good[:0], b.sums[:0], b.broken[:0], nil
-	b.channelSum, b.channelSquares = [3]uint64{}, [3]uint64{}
+	b.channelSum, b.channelSquares = channelTotals{}, channelTotals{}
 }
 
 // add records that the image of rows[i] is good and has these pixels.
@@ -567,7 +637,7 @@ func (b *block) add(i int, pixels []byte, split Split) {
 	b.good = append(b.good, i)
 	b.sums = append(b.sums, xxh3.Hash(pixels))
 	if split == Train {
-		addChannels(pixels, &b.channelSum, &b.channelSquares)
+		addChannels(pixels, b.channels, &b.channelSum, &b.channelSquares)
 	}
 }
 
@@ -580,33 +650,47 @@ var levels = func() (t [256]uint64) {
 	return t
 }()
 
-// addChannels adds the pixels of an RGB image to the sums of each channel.
-func addChannels(pixels []byte, sum, squares *[3]uint64) {
+// addChannels adds the pixels of an image to the sums of each of its channels.
+func addChannels(pixels []byte, channels int, sum, squares *channelTotals) {
 	// 2¹⁶ squares of at most 255² still fit into the lower half of a word.
-	const most = 3 << 16
+	most := channels << 16
 	for len(pixels) > 0 {
 		part := pixels[:min(most, len(pixels))]
 		pixels = pixels[len(part):]
-		var r, g, b uint64
-		for ; len(part) >= 6; part = part[6:] {
-			p := (*[6]byte)(part)
-			r += levels[p[0]]
-			g += levels[p[1]]
-			b += levels[p[2]]
-			r += levels[p[3]]
-			g += levels[p[4]]
-			b += levels[p[5]]
+		var totals channelTotals
+		if channels == 3 {
+			totals[0], totals[1], totals[2] = addRGB(part)
+		} else {
+			for c := range channels {
+				for i := c; i < len(part); i += channels {
+					totals[c] += levels[part[i]]
+				}
+			}
 		}
-		if len(part) == 3 { // an odd number of pixels
-			r += levels[part[0]]
-			g += levels[part[1]]
-			b += levels[part[2]]
-		}
-		for c, total := range [3]uint64{r, g, b} {
+		for c, total := range totals[:channels] {
 			sum[c] += total >> 32
 			squares[c] += total & math.MaxUint32
 		}
 	}
+}
+
+// addRGB returns the sums of levels of each channel of RGB pixels.
+func addRGB(pixels []byte) (r, g, b uint64) {
+	for ; len(pixels) >= 6; pixels = pixels[6:] {
+		p := (*[6]byte)(pixels)
+		r += levels[p[0]]
+		g += levels[p[1]]
+		b += levels[p[2]]
+		r += levels[p[3]]
+		g += levels[p[4]]
+		b += levels[p[5]]
+	}
+	if len(pixels) == 3 { // an odd number of pixels
+		r += levels[pixels[0]]
+		g += levels[pixels[1]]
+		b += levels[pixels[2]]
+	}
+	return r, g, b
 }
 
 // account adds a block to the totals and returns its records of examples.bin.
@@ -632,7 +716,7 @@ func (p *preparer) account(b *block) []byte {
 	}
 	m.Examples += len(b.good)
 	m.Broken = append(m.Broken, b.broken...)
-	for c := range 3 {
+	for c := range b.channels {
 		p.channelSum[c] += b.channelSum[c]
 		p.channelSquares[c] += b.channelSquares[c]
 	}
@@ -674,7 +758,7 @@ func (p *preparer) finish(dir string) error {
 		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
 	}
 	pixels := float64(m.Counts.Train) * float64(m.Size) * float64(m.Size)
-	for c := range 3 {
+	for c := range m.ChannelMean {
 		mean := float64(p.channelSum[c]) / pixels
 		variance := float64(p.channelSquares[c])/pixels - mean*mean
 		m.ChannelMean[c] = mean / 255
@@ -688,8 +772,11 @@ func (p *preparer) finish(dir string) error {
 }
 
 func (p *preparer) tooManyBroken(broken []Broken) error {
-	n := len(broken)
-	return usage.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with {max_broken} %d",
+	n, colour := len(broken), ""
+	if p.images.Grey {
+		colour = ", or, if they are in colour, take all images as colour with {bands=rgb} or as grey with {bands=grey}"
+	}
+	return usage.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with {max_broken} %d"+colour,
 		count(n, "broken image"), p.images.Path(), some(broken, "; "), p.config.MaxBroken, n)
 }
 

@@ -752,31 +752,32 @@ func TestAddChannels(t *testing.T) {
 		// Up to 424 px and white, where a sum of squares would overflow first.
 		side := rapid.IntRange(1, ImageSide).Draw(t, "side")
 		noise, white := uint64(rapid.Int().Draw(t, "noise")), rapid.Bool().Draw(t, "white")
-		pixels := make([]byte, side*side*3)
-		var want [2][3]uint64
+		channels := rapid.IntRange(1, imagefile.MaxBands).Draw(t, "channels")
+		pixels := make([]byte, side*side*channels)
+		var want [2]channelTotals
 		for i := range pixels {
 			noise += golden
 			pixels[i] = byte(noise >> 56)
 			if white {
 				pixels[i] = 255
 			}
-			want[0][i%3] += uint64(pixels[i])
-			want[1][i%3] += uint64(pixels[i]) * uint64(pixels[i])
+			want[0][i%channels] += uint64(pixels[i])
+			want[1][i%channels] += uint64(pixels[i]) * uint64(pixels[i])
 		}
-		var sum, squares [3]uint64
-		addChannels(pixels, &sum, &squares)
-		if got := [2][3]uint64{sum, squares}; got != want {
-			t.Errorf("%d px: sums %v, want %v", side, got, want)
+		var sum, squares channelTotals
+		addChannels(pixels, channels, &sum, &squares)
+		if got := [2]channelTotals{sum, squares}; got != want {
+			t.Errorf("%d px, %d channels: sums %v, want %v", side, channels, got, want)
 		}
 	})
 }
 
 func BenchmarkAddChannels(b *testing.B) {
 	pixels := make([]byte, 128*128*3)
-	var sum, squares [3]uint64
+	var sum, squares channelTotals
 	b.SetBytes(int64(len(pixels)))
 	for b.Loop() {
-		addChannels(pixels, &sum, &squares)
+		addChannels(pixels, 3, &sum, &squares)
 	}
 }
 

@@ -120,9 +120,7 @@ func (c setup) averages() bool  { return c.Average > 0 }
 func (c setup) clustered() bool { return c.Cluster != nil }
 
 // pixels returns the shape of n images.
-func pixels(c setup, n int) []int64 {
-	return []int64{int64(n), int64(c.Model.Size), int64(c.Model.Size), 3}
-}
+func pixels(c setup, n int) []int64 { return batchOf(n, c.Model.Shape()) }
 
 // of returns the endpoints that a training graph has.
 func (c setup) of(all []endpoint) (some []endpoint) {

@@ -17,7 +17,7 @@ import (
 // InferenceGraph is the network in inference mode, to be opened or exported.
 type InferenceGraph struct {
 	Graph *tf.Graph
-	// Images is the placeholder, uint8 [-1, Size, Size, 3].
+	// Images is the placeholder, uint8 [-1, Size, Size, channels].
 	Images tf.Output
 	// Logits and Probabilities are float32 [-1, Outputs].
 	Logits, Probabilities tf.Output
@@ -50,9 +50,8 @@ func inferenceGraph(cfg network.Config, posterior Posterior, constants func(*op.
 	}
 	s := tg.NewRoot()
 	defer session.RecoverBuild(s, &err)
-	size := int64(cfg.Size)
 	inf := &InferenceGraph{cfg: cfg}
-	inf.Images = session.Placeholder(s, nodeImages, tf.Uint8, -1, size, size, 3)
+	inf.Images = session.Placeholder(s, nodeImages, tf.Uint8, batchOf(-1, cfg.Shape())...)
 	vars := network.NewVariables(s, "")
 	b := &network.Builder{Config: cfg, Params: vars}
 	if constants != nil {
@@ -92,7 +91,7 @@ func (g *InferenceGraph) Open(cfg session.Config) (*Inference, error) {
 	}
 	return &Inference{graph: g, sess: sess, Predictor: Predictor{
 		Images: g.Images, Logits: g.Logits, Probabilities: g.Probabilities,
-		Size: g.cfg.Size, Outputs: g.cfg.Outputs, Run: sess.Run,
+		Shape: g.cfg.Shape(), Outputs: g.cfg.Outputs, Run: sess.Run,
 	}}, nil
 }
 

@@ -14,14 +14,14 @@ import (
 
 // Batch holds the examples of one step, or a worker's part of them.
 type Batch struct {
-	Images []byte    // uint8 [Batch / workers, Size, Size, 3]; nil if TrainerConfig.Held is set
+	Images []byte    // uint8 [Batch / workers, Size, Size, channels]; nil if TrainerConfig.Held is set
 	Rows   []int64   // [Batch / workers], rows of the held images, if TrainerConfig.Held is set
 	Labels []float32 // [Batch / workers, Outputs]
 }
 
 // stagedBatch adds the ops that keep a batch on the device until its step, so that the
 // copy takes none of the step's time. It returns the step's images, uint8 [examples,
-// size, size, 3], and labels, float32 [examples, outputs].
+// size, size, channels], and labels, float32 [examples, outputs].
 func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels tf.Output) {
 	fed := in[nodeImages]
 	if c.holds() {
@@ -53,7 +53,7 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels 
 	return shaped(images, shape...), shaped(labels, int64(c.examples), int64(c.Model.Outputs))
 }
 
-// Hold copies images, uint8 [TrainerConfig.Held, Size, Size, 3], to every device,
+// Hold copies images, uint8 [TrainerConfig.Held, Size, Size, channels], to every device,
 // where they stay. Training steps take rows of them.
 func (t *Trainer) Hold(images io.Reader) error {
 	if !t.setup.holds() {
@@ -87,8 +87,8 @@ func (t *Trainer) stage(b Batch) error {
 		images, fed = 0, nodeHeldRows
 	}
 	switch {
-	case len(b.Images) != images*m.Size*m.Size*3:
-		return fmt.Errorf("%d bytes of images: expected %d for %d of %d pixels", len(b.Images), images*m.Size*m.Size*3, images, m.Size)
+	case len(b.Images) != images*m.Shape().Bytes():
+		return fmt.Errorf("%d bytes of images: expected %d for %d of %v", len(b.Images), images*m.Shape().Bytes(), images, m.Shape())
 	case len(b.Rows) != batch-images:
 		return fmt.Errorf("%d rows of held images: expected %d", len(b.Rows), batch-images)
 	case len(b.Labels) != batch*m.Outputs:
@@ -100,7 +100,7 @@ func (t *Trainer) stage(b Batch) error {
 		}
 	}
 	n := len(t.replicas) * c.examples // examples of a micro-batch on all devices
-	bytes, columns := n*m.Size*m.Size*3, n*m.Outputs
+	bytes, columns := n*m.Shape().Bytes(), n*m.Outputs
 	for i := range c.accumulate {
 		var examples *tf.Tensor
 		var err1 error

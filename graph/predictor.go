@@ -6,17 +6,20 @@ import (
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/session"
 )
 
 // Predictor runs a network in inference mode, in any session. Predict may be
 // called concurrently if Run may.
 type Predictor struct {
-	// Images is [-1, Size, Size, 3], of the dtype that Pixels implies; Logits and
+	// Images is [-1, Size, Size, Channels], of the dtype that Pixels implies; Logits and
 	// Probabilities are float32 [-1, Outputs]. Logits or Probabilities may be
 	// missing; its Op is then nil.
 	Images, Logits, Probabilities tf.Output
-	Size, Outputs                 int
+	// Shape is the shape of an image.
+	Shape   imagefile.Shape
+	Outputs int
 	// Pixels is the range that the network expects.
 	Pixels Pixels
 	// Run runs the session that holds the network.
@@ -25,16 +28,15 @@ type Predictor struct {
 	collector session.Collector
 }
 
-// Predict runs the network on N ≥ 1 images, uint8 [N, Size, Size, 3] in
+// Predict runs the network on N ≥ 1 images, uint8 [N, Size, Size, Channels] in
 // row-major order, and returns logits and probabilities, each float32 [N,
 // Outputs] in row-major order, or nil if the network lacks it.
 func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
-	size := int64(p.Size)
-	n, err := countImages(images, p.Size)
+	n, err := p.Shape.Count(images)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
-	feed, err := p.Pixels.tensor(images, n, size, size, 3)
+	feed, err := p.Pixels.tensor(images, batchOf(n, p.Shape)...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: images: %w", err)
 	}
@@ -56,7 +58,7 @@ func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err
 		values, err := session.Floats(got[0])
 		got = got[1:]
 		// A loaded graph's outputs may differ from what its signature promises.
-		if want := int(n) * p.Outputs; err == nil && len(values) != want {
+		if want := n * p.Outputs; err == nil && len(values) != want {
 			err = fmt.Errorf("%d %s: expected %d", len(values), what, want)
 		}
 		return values, err
@@ -112,12 +114,7 @@ func (p Pixels) tensor(images []byte, shape ...int64) (*tf.Tensor, error) {
 	return session.Float32Tensor(values, shape...)
 }
 
-// countImages returns the number of images, at least one; images is uint8 [N, size, size,
-// 3].
-func countImages(images []byte, size int) (int64, error) {
-	pixels := size * size * 3
-	if len(images) == 0 || len(images)%pixels != 0 {
-		return 0, fmt.Errorf("%d bytes of images: expected a multiple of %d×%d×3 above 0", len(images), size, size)
-	}
-	return int64(len(images) / pixels), nil
+// batchOf returns the shape of n images.
+func batchOf(n int, image imagefile.Shape) []int64 {
+	return []int64{int64(n), int64(image.Size), int64(image.Size), int64(image.Channels)}
 }

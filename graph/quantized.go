@@ -15,7 +15,7 @@ import (
 // calibrateBatch is the batch size of Calibrate.
 const calibrateBatch = 64
 
-// Calibrate measures the ranges on pixels, uint8 [N, Size, Size, 3], N ≥ 1. A few hundred
+// Calibrate measures the ranges on pixels, uint8 [N, Size, Size, channels], N ≥ 1. A few hundred
 // images like those to predict are enough.
 func Calibrate(cfg network.Config, weights network.Weights, pixels []byte, sess session.Config) (_ network.Ranges, err error) {
 	maxima := map[string]tf.Output{}
@@ -36,14 +36,13 @@ func Calibrate(cfg network.Config, weights network.Weights, pixels []byte, sess 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, inference.Close()) }()
-	if _, err := countImages(pixels, cfg.Size); err != nil {
+	if _, err := cfg.Shape().Count(pixels); err != nil {
 		return nil, fmt.Errorf("calibrate: %w", err)
 	}
-	size := int64(cfg.Size)
-	bytes := cfg.Size * cfg.Size * 3
+	bytes := cfg.Shape().Bytes()
 	ranges := network.Ranges{}
 	for batch := range slices.Chunk(pixels, calibrateBatch*bytes) {
-		feed, err := session.Uint8Tensor(batch, int64(len(batch)/bytes), size, size, 3)
+		feed, err := session.Uint8Tensor(batch, batchOf(len(batch)/bytes, cfg.Shape())...)
 		if err != nil {
 			return nil, fmt.Errorf("calibrate: %w", err)
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
@@ -50,7 +51,7 @@ func testQuantized(t *testing.T, arch string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	convolutions, err := n.Convolutions(64)
+	convolutions, err := n.Convolutions(imagefile.Shape{Size: 64, Channels: 3})
 	if err != nil {
 		t.Fatal(err)
 	}

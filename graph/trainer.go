@@ -90,7 +90,7 @@ func (t *Trainer) connect(g *tf.Graph, s *op.Scope, r *replica) (handles map[str
 	first := t.replicas[0]
 	t.evaluation = Predictor{
 		Images: t.inputs[nodeEvalImages], Logits: first.output(nodeLogits), Probabilities: first.output(nodeProbabilities),
-		Size: c.Model.Size, Outputs: c.Model.Outputs,
+		Shape: c.Model.Shape(), Outputs: c.Model.Outputs,
 	}
 	t.reads, handles = map[string]tf.Output{}, map[string][]tf.Output{}
 	for _, v := range t.vars {
@@ -202,7 +202,7 @@ func (t *Trainer) Broadcast() error {
 }
 
 // Predict runs the network in inference mode on any number of images, uint8
-// [N, Size, Size, 3], and returns logits and probabilities, each float32
+// [N, Size, Size, channels], and returns logits and probabilities, each float32
 // [N, Outputs] in row-major order.
 func (t *Trainer) Predict(images []byte) (logits, probabilities []float32, err error) {
 	return t.evaluation.Predict(images)

@@ -26,7 +26,7 @@ func squaredError(s *op.Scope, logits, labels tf.Output) tf.Output {
 func sigmoid(s *op.Scope, logits tf.Output) tf.Output { return op.Sigmoid(s, logits) }
 
 func testConfig(size int, p network.Precision) network.Config {
-	return network.Config{Arch: small, Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+	return network.Config{Arch: small, Size: size, Outputs: 5, Precision: p, Mean: []float64{.1, .2, .3}, Std: []float64{.2, .2, .3}}
 }
 
 func testTrainerConfig(size, batch int) TrainerConfig {

@@ -24,10 +24,10 @@ import (
 const outputs = 37
 
 // channelMean and channelStd differ between the channels, so that a network
-// that mixes them up cannot pass.
+// that mixes them up cannot pass. A network of n channels has the first n.
 var (
-	channelMean = [3]float64{0.45, 0.4, 0.35}
-	channelStd  = [3]float64{0.25, 0.22, 0.2}
+	channelMean = []float64{0.45, 0.4, 0.35, 0.3, 0.5}
+	channelStd  = []float64{0.25, 0.22, 0.2, 0.3, 0.27}
 )
 
 // python runs a command of the judge's environment and returns its stdout.
@@ -80,19 +80,22 @@ func writeFloats(t *testing.T, values []float32) string {
 	return writeFile(t, b.Bytes())
 }
 
-// randomImages draws n images, uint8 [n, size, size, 3]: a soft disk of random
+// randomImages draws n images, uint8 [n, size, size, channels]: a soft disk of random
 // place, width and colour on a noisy sky, so that neighbouring pixels go
 // together as they do in photographs and no two images are alike.
-func randomImages(rng *rand.Rand, n, size int) []byte {
-	images := make([]byte, 0, n*size*size*3)
+func randomImages(rng *rand.Rand, n, size, channels int) []byte {
+	images := make([]byte, 0, n*size*size*channels)
 	for range n {
 		cx, cy := float64(size)*(0.3+0.4*rng.Float64()), float64(size)*(0.3+0.4*rng.Float64())
 		width := float64(size) * (0.05 + 0.25*rng.Float64())
-		colour := [3]float64{80 + 175*rng.Float64(), 80 + 175*rng.Float64(), 80 + 175*rng.Float64()}
+		colour := make([]float64, channels)
+		for c := range colour {
+			colour[c] = 80 + 175*rng.Float64()
+		}
 		for y := range size {
 			for x := range size {
 				light := math.Exp(-(math.Pow(float64(x)-cx, 2) + math.Pow(float64(y)-cy, 2)) / (2 * width * width))
-				for c := range 3 {
+				for c := range channels {
 					value := colour[c]*light + 40*rng.Float64()
 					images = append(images, uint8(min(value, 255)))
 				}
@@ -112,11 +115,11 @@ func randomLabels(rng *rand.Rand, n int) []float32 {
 	return labels
 }
 
-func newTrainer(t *testing.T, arch string, size, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
+func newTrainer(t *testing.T, arch string, size, channels, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
 	t.Helper()
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: network.Config{
-			Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean, Std: channelStd,
+			Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean[:channels], Std: channelStd[:channels],
 		},
 		Loss: loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
 	})
@@ -130,11 +133,11 @@ func newTrainer(t *testing.T, arch string, size, batch int, loss graph.Loss, opt
 // and moving mean 0, so that two of them could be swapped unseen. The steps of
 // rate 0 that follow let the moving averages catch up, so that inference gives
 // logits of the usual size.
-func seasoned(t *testing.T, arch string) string {
+func seasoned(t *testing.T, arch string, channels int) string {
 	t.Helper()
 	const size, batch = 64, 8
 	rng := rand.New(rand.NewPCG(7, 0))
-	trainer := newTrainer(t, arch, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
+	trainer := newTrainer(t, arch, size, channels, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
 	must(t, trainer.Init(1))
 	for step := range int64(30) {
 		rate := 0.0
@@ -142,7 +145,7 @@ func seasoned(t *testing.T, arch string) string {
 			rate = 0.05
 		}
 		_, err := trainer.Step(graph.StepInput{
-			Batch: graph.Batch{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch)}, Step: step, Seed: 1, LearningRate: rate,
+			Batch: graph.Batch{Images: randomImages(rng, batch, size, channels), Labels: randomLabels(rng, batch)}, Step: step, Seed: 1, LearningRate: rate,
 		})
 		must(t, err)
 	}

@@ -54,7 +54,7 @@ func compareImages(t *testing.T, question map[string]any) int {
 			t.Errorf("%s: %d×%d pixels, %v: expected %d×%d", f.Path, file.Width, file.Height, err, f.Width, f.Height)
 			continue
 		}
-		got, err := file.RGB(nil, image.Rect(0, 0, f.Width, f.Height))
+		got, err := file.Pixels(nil, image.Rect(0, 0, f.Width, f.Height), 3)
 		must(t, err)
 		want, err := os.ReadFile(f.RGB)
 		must(t, err)

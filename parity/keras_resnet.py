@@ -36,9 +36,9 @@ NETWORKS = {
 
 
 def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uint8", arch="resnet34"):
-    """A network from images [n, size, size, 3], 0 to 255, to logits [n, outputs].
+    """A network from images [n, size, size, channels], 0 to 255, to logits [n, outputs].
 
-    mean and std: three numbers each, per colour channel, on the scale 0 to 1.
+    mean and std: a number for each channel, on the scale 0 to 1.
     dtype: a Keras dtype policy ('float32', 'float64', 'mixed_bfloat16'). The
     head always works in the policy's variable dtype, so that logits and loss
     are never computed in bfloat16.
@@ -59,7 +59,7 @@ def build(size, mean, std, outputs=37, dropout=0.0, dtype="float32", pixels="uin
     def relu(x):
         return keras.layers.ReLU(dtype=policy)(x)
 
-    images = keras.Input((size, size, 3), dtype=pixels, name="images")
+    images = keras.Input((size, size, len(mean)), dtype=pixels, name="images")
     mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     x = keras.layers.Rescaling(
         scale=list(1 / (255 * std)), offset=list(-mean / std), dtype=wide, name="normalise")(images)
@@ -169,7 +169,7 @@ def answer(result):
 
 
 def images(path, n, size):
-    return np.fromfile(path, np.uint8).reshape(n, size, size, 3)
+    return np.fromfile(path, np.uint8).reshape(n, size, size, -1)
 
 
 def labels(path, n, outputs=37):

@@ -1,7 +1,7 @@
 """Logits and moving averages of a Keras ResNet on given weights and images.
 
-In: {"arch": name, "checkpoint": prefix, "mean": [3], "std": [3],
-     "cases": [{"size": px, "count": n, "images": file of uint8 [n,px,px,3]}]}
+In: {"arch": name, "checkpoint": prefix, "mean": [c], "std": [c],
+     "cases": [{"size": px, "count": n, "images": file of uint8 [n,px,px,c]}]}
 Out: {"cases": [{"size", "inference": logits, "training": logits,
       "inference64": ..., "training64": ..., "moving": {key: array},
       "moving64": {key: array}}]}

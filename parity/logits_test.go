@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/network"
 
@@ -35,18 +36,21 @@ func TestLogits(t *testing.T) {
 			case testing.Short():
 				sizes = sizes[:2]
 			}
-			testLogits(t, arch, sizes)
+			testLogits(t, arch, 3, sizes)
 		})
+	}
+	for _, channels := range []int{1, 5} {
+		t.Run(fmt.Sprintf("%d channels", channels), func(t *testing.T) { testLogits(t, "resnet6", channels, []int{64}) })
 	}
 }
 
-func testLogits(t *testing.T, arch string, sizes []int) {
+func testLogits(t *testing.T, arch string, channels int, sizes []int) {
 	const count = 4
 	net, err := network.Named(arch)
 	must(t, err)
-	convolutions, err := net.Convolutions(sizes[0])
+	convolutions, err := net.Convolutions(imagefile.Shape{Size: sizes[0], Channels: channels})
 	must(t, err)
-	prefix := seasoned(t, arch)
+	prefix := seasoned(t, arch, channels)
 
 	type networkCase struct {
 		Size   int    `json:"size"`
@@ -56,13 +60,13 @@ func testLogits(t *testing.T, arch string, sizes []int) {
 	question := struct {
 		Arch       string        `json:"arch"`
 		Checkpoint string        `json:"checkpoint"`
-		Mean       [3]float64    `json:"mean"`
-		Std        [3]float64    `json:"std"`
+		Mean       []float64     `json:"mean"`
+		Std        []float64     `json:"std"`
 		Cases      []networkCase `json:"cases"`
-	}{Arch: arch, Checkpoint: prefix, Mean: channelMean, Std: channelStd}
+	}{Arch: arch, Checkpoint: prefix, Mean: channelMean[:channels], Std: channelStd[:channels]}
 	pixels := map[int][]byte{}
 	for _, size := range sizes {
-		pixels[size] = randomImages(rand.New(rand.NewPCG(uint64(size), 1)), count, size)
+		pixels[size] = randomImages(rand.New(rand.NewPCG(uint64(size), 1)), count, size, channels)
 		question.Cases = append(question.Cases, networkCase{Size: size, Count: count, Images: writeFile(t, pixels[size])})
 	}
 	var answer struct {
@@ -80,7 +84,7 @@ func testLogits(t *testing.T, arch string, sizes []int) {
 
 	for _, keras := range answer.Cases {
 		t.Run(fmt.Sprintf("%dpx", keras.Size), func(t *testing.T) {
-			ours := runNetwork(t, arch, prefix, pixels[keras.Size], count, keras.Size)
+			ours := runNetwork(t, arch, prefix, pixels[keras.Size], count, keras.Size, channels)
 			compare(t, "inference logits", ours.inference, flat(keras.Inference), flat(keras.Inference64))
 			compare(t, "training logits", ours.training, flat(keras.Training), flat(keras.Training64))
 			averages := 0
@@ -107,7 +111,7 @@ type networkRun struct {
 // with respect to the bias is Σ over examples of labels·logits, one plain step
 // of rate 1 from a zeroed bias's point of view moves it by −logits of the one
 // example whose labels are 1. So this checks the gradient's way back as well.
-func runNetwork(t *testing.T, arch, prefix string, images []byte, count, size int) networkRun {
+func runNetwork(t *testing.T, arch, prefix string, images []byte, count, size, channels int) networkRun {
 	t.Helper()
 	half := func(s *op.Scope, logits, labels tf.Output) tf.Output {
 		s = s.SubScope("half_squares")
@@ -115,7 +119,7 @@ func runNetwork(t *testing.T, arch, prefix string, images []byte, count, size in
 		sum := op.Sum(s.SubScope("sum"), squares, op.Const(s.SubScope("axes"), []int32{0, 1}))
 		return op.Mul(s.SubScope("half"), sum, op.Const(s.SubScope("factor"), float32(0.5)))
 	}
-	trainer := newTrainer(t, arch, size, count, half, graph.Optimizer{Kind: graph.SGD})
+	trainer := newTrainer(t, arch, size, channels, count, half, graph.Optimizer{Kind: graph.SGD})
 	run := networkRun{moving: map[string][]float32{}}
 	must(t, trainer.Init(0))
 	for example := range count {

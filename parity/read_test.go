@@ -42,14 +42,25 @@ const (
 // an export through both signatures: they must give the probabilities of the
 // network that was exported, and of one in eight bits those that we have from it.
 func TestSavedModels(t *testing.T) {
+	testSavedModels(t, network.Default, imagefile.RGB)
+	t.Run("grey", func(t *testing.T) { testSavedModels(t, "resnet6", imagefile.Grey) })
+	t.Run("five bands", func(t *testing.T) { testSavedModels(t, "resnet6", imagefile.Bands{"u", "g", "r", "i", "z"}) })
+}
+
+func testSavedModels(t *testing.T, arch string, bands imagefile.Bands) {
 	const size, crop, count = 64, 207, 3
-	prefix := seasoned(t, network.Default)
+	channels := bands.Channels()
+	prefix := seasoned(t, arch, channels)
 	rng := rand.New(rand.NewPCG(21, 0))
-	model := network.Config{Size: size, Outputs: outputs, Precision: network.Float32, Align: true, Mean: channelMean, Std: channelStd}
+	model := network.Config{Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Align: true, Mean: channelMean[:channels], Std: channelStd[:channels]}
 	posterior := focal.Default().Posterior
 
-	files, decoded := encodeJPEGs(t, rng, count, crop, size)
-	pixels := randomImages(rng, count, size)
+	var files []string
+	var decoded []byte
+	if bands.Picture() {
+		files, decoded = encodeJPEGs(t, rng, count, crop, imagefile.Shape{Size: size, Channels: channels})
+	}
+	pixels := randomImages(rng, count, size, channels)
 	network, err := graph.NewInferenceGraph(model, posterior, nil)
 	must(t, err)
 	inference, err := network.Open(session.Config{})
@@ -59,6 +70,9 @@ func TestSavedModels(t *testing.T) {
 	type predicted struct{ logits, probabilities []float32 }
 	predict := func(p *graph.Predictor) (got [2]predicted) {
 		for i, images := range [][]byte{pixels, decoded} {
+			if len(images) == 0 {
+				continue
+			}
 			got[i].logits, got[i].probabilities, err = p.Predict(images)
 			must(t, err)
 		}
@@ -84,7 +98,7 @@ func TestSavedModels(t *testing.T) {
 		out := filepath.Join(t.TempDir(), form)
 		cfg := savedmodel.Config{
 			Out: out, Checkpoint: prefix, Model: model, Posterior: posterior, Crop: crop, Frozen: form != "variables",
-			Metadata: savedmodel.Metadata{Answers: labels.GalaxyZoo().Columns()},
+			Metadata: savedmodel.Metadata{Answers: labels.GalaxyZoo().Columns(), Bands: bands},
 		}
 		if form == "int8" {
 			cfg.Calibration = pixels
@@ -113,16 +127,18 @@ func TestSavedModels(t *testing.T) {
 			must(t, err)
 			want, logitTolerance = predict(&loaded.Predictor), int8Tolerance
 		}
-		if len(signatures) != 2 {
-			t.Errorf("%s: %d signatures, want serving_default and serving_jpeg", form, len(signatures))
-		}
-		for k, s := range []struct {
+		type signature struct {
 			signature, input, dtype string
 			shape                   []int
-		}{
-			{savedmodel.SignatureImages, savedmodel.InputImages, "uint8", []int{-1, size, size, 3}},
-			{savedmodel.SignatureJPEGs, savedmodel.InputJPEGs, "string", []int{-1}},
-		} {
+		}
+		expected := []signature{{savedmodel.SignatureImages, savedmodel.InputImages, "uint8", []int{-1, size, size, channels}}}
+		if bands.Picture() {
+			expected = append(expected, signature{savedmodel.SignatureJPEGs, savedmodel.InputJPEGs, "string", []int{-1}})
+		}
+		if len(signatures) != len(expected) {
+			t.Errorf("%s: %d signatures, want %v", form, len(signatures), expected)
+		}
+		for k, s := range expected {
 			got := signatures[s.signature]
 			if got.Input != s.input || got.DType != s.dtype || !slices.Equal(got.Shape, s.shape) {
 				t.Errorf("%s, %s: takes %s %s %v, want %s %s %v", form, s.signature, got.Input, got.DType, got.Shape, s.input, s.dtype, s.shape)
@@ -145,15 +161,15 @@ func TestSavedModels(t *testing.T) {
 }
 
 // encodeJPEGs writes count JPEGs of the challenge's format and returns their
-// paths and what the decoder of prepare makes of them.
-func encodeJPEGs(t *testing.T, rng *rand.Rand, count int, crop imagefile.Crop, size int) (files []string, decoded []byte) {
+// paths and what the decoder of prepare makes of them, in the given shape.
+func encodeJPEGs(t *testing.T, rng *rand.Rand, count int, crop imagefile.Crop, shape imagefile.Shape) (files []string, decoded []byte) {
 	t.Helper()
-	decoder, err := images.NewDecoder(crop, size)
+	decoder, err := images.NewDecoder(crop, shape.Size)
 	must(t, err)
 	defer func() { must(t, decoder.Close()) }()
 	for range count {
 		const side = data.ImageSide
-		pixels := randomImages(rng, 1, side)
+		pixels := randomImages(rng, 1, side, 3)
 		picture := image.NewRGBA(image.Rect(0, 0, side, side))
 		for i := range side * side {
 			picture.Set(i%side, i/side, color.RGBA{pixels[3*i], pixels[3*i+1], pixels[3*i+2], 255})
@@ -161,7 +177,7 @@ func encodeJPEGs(t *testing.T, rng *rand.Rand, count int, crop imagefile.Crop, s
 		var encoded bytes.Buffer
 		must(t, jpeg.Encode(&encoded, picture, &jpeg.Options{Quality: 90}))
 		files = append(files, writeFile(t, encoded.Bytes()))
-		one := make([]byte, size*size*3)
+		one := make([]byte, shape.Bytes())
 		file, err := imagefile.Open(encoded.Bytes())
 		must(t, err)
 		must(t, decoder.Decode(one, file))
@@ -175,9 +191,9 @@ func encodeJPEGs(t *testing.T, rng *rand.Rand, count int, crop imagefile.Crop, s
 func TestCheckpoint(t *testing.T) {
 	const size, batch = 32, 4
 	rng := rand.New(rand.NewPCG(31, 0))
-	trainer := newTrainer(t, network.Default, size, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
+	trainer := newTrainer(t, network.Default, size, 3, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8})
 	must(t, trainer.Init(2))
-	_, err := trainer.Step(graph.StepInput{Batch: graph.Batch{Images: randomImages(rng, batch, size), Labels: randomLabels(rng, batch)}, LearningRate: 1e-3})
+	_, err := trainer.Step(graph.StepInput{Batch: graph.Batch{Images: randomImages(rng, batch, size, 3), Labels: randomLabels(rng, batch)}, LearningRate: 1e-3})
 	must(t, err)
 	prefix := filepath.Join(t.TempDir(), "variables")
 	must(t, trainer.Save(prefix))

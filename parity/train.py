@@ -1,7 +1,7 @@
 """Training steps of the Keras peer from given weights on given batches.
 
 In: {"arch": name of the network, "start": checkpoint prefix, "finish": checkpoint prefix of our run's end,
-     "mean", "std", "size", "batch", "images": uint8 [steps*batch,size,size,3],
+     "mean", "std", "size", "batch", "images": uint8 [steps*batch,size,size,channels],
      "labels": float32 [steps*batch,37], "alpha", "gamma", "losses": ours,
      "learning_rates": one per step, "optimizer": as in a run's config.json,
      "twins": k}

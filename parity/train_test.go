@@ -29,14 +29,17 @@ func TestTraining(t *testing.T) {
 	// a decay of 1e-4 would be lost in what remains.
 	for _, c := range []struct {
 		name, arch string
+		channels   int
 		optimizer  graph.Optimizer
 		peak       float64
 	}{
-		{"sgd", network.Default, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 5.6}, 2e-4},
-		{"adamw", network.Default, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 5}, 2e-5},
-		{"small", "resnet6", graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
+		{"sgd", network.Default, 3, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 5.6}, 2e-4},
+		{"adamw", network.Default, 3, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 5}, 2e-5},
+		{"small", "resnet6", 3, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
+		{"one channel", "resnet6", 1, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
+		{"five channels", "resnet6", 5, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
 	} {
-		t.Run(c.name, func(t *testing.T) { testTraining(t, c.arch, c.optimizer, c.peak) })
+		t.Run(c.name, func(t *testing.T) { testTraining(t, c.arch, c.channels, c.optimizer, c.peak) })
 	}
 }
 
@@ -47,10 +50,10 @@ type distance struct {
 	Moving float64   `json:"moving"`
 }
 
-func testTraining(t *testing.T, arch string, optimizer graph.Optimizer, peak float64) {
+func testTraining(t *testing.T, arch string, channels int, optimizer graph.Optimizer, peak float64) {
 	const size, batch, steps = 48, 8, 30
 	rng := rand.New(rand.NewPCG(11, 0))
-	images, labels := randomImages(rng, steps*batch, size), randomLabels(rng, steps*batch)
+	images, labels := randomImages(rng, steps*batch, size, channels), randomLabels(rng, steps*batch)
 	schedule := train.Schedule{Kind: train.Cosine, Rate: peak, Warmup: 5, Total: steps}
 	must(t, schedule.Validate())
 	loss := focal.Default()
@@ -61,8 +64,8 @@ func testTraining(t *testing.T, arch string, optimizer graph.Optimizer, peak flo
 		Arch          string          `json:"arch"`
 		Start         string          `json:"start"`
 		Finish        string          `json:"finish"`
-		Mean          [3]float64      `json:"mean"`
-		Std           [3]float64      `json:"std"`
+		Mean          []float64       `json:"mean"`
+		Std           []float64       `json:"std"`
 		Size          int             `json:"size"`
 		Batch         int             `json:"batch"`
 		Images        string          `json:"images"`
@@ -73,12 +76,12 @@ func testTraining(t *testing.T, arch string, optimizer graph.Optimizer, peak flo
 		Twins         int             `json:"twins"`
 	}{
 		Params: loss, Arch: arch, Start: filepath.Join(folder, "start"), Finish: filepath.Join(folder, "finish"),
-		Mean: channelMean, Std: channelStd, Size: size, Batch: batch,
+		Mean: channelMean[:channels], Std: channelStd[:channels], Size: size, Batch: batch,
 		Images: writeFile(t, images), Labels: writeFloats(t, labels), Twins: 4,
 		Optimizer: optimizer,
 	}
 
-	trainer := newTrainer(t, arch, size, batch, loss.Loss, optimizer)
+	trainer := newTrainer(t, arch, size, channels, batch, loss.Loss, optimizer)
 	must(t, trainer.Init(5))
 	must(t, trainer.Save(question.Start))
 	norms := []float64{}
@@ -87,7 +90,7 @@ func testTraining(t *testing.T, arch string, optimizer graph.Optimizer, peak flo
 		rate := schedule.At(step)
 		out, err := trainer.Step(graph.StepInput{
 			Batch: graph.Batch{
-				Images: images[int(step)*batch*size*size*3:][:batch*size*size*3],
+				Images: images[int(step)*batch*size*size*channels:][:batch*size*size*channels],
 				Labels: labels[int(step)*batch*outputs:][:batch*outputs],
 			},
 			Step: step, Seed: 5, LearningRate: rate,

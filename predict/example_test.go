@@ -61,7 +61,7 @@ func ExampleRun() {
 	defer images.Close()
 	out := filepath.Join(dir, "answers.csv")
 	done, err := predict.Run(context.Background(), predict.Config{
-		Out: out, Images: images, Order: []int{0, 1}, Columns: []string{"even", "odd"}, Size: 1,
+		Out: out, Images: images, Order: []int{0, 1}, Columns: []string{"even", "odd"}, Shape: imagefile.Shape{Size: 1, Channels: 3},
 	}, last{}, even{})
 	if err != nil {
 		fmt.Println(err)

@@ -17,13 +17,14 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
-// Predictor predicts images, uint8 [N, Size, Size, 3]: it returns logits and
+// Predictor predicts images, uint8 [N, Size, Size, Channels]: it returns logits and
 // probabilities, float32 [N, columns] in row-major order.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
@@ -39,8 +40,8 @@ type Config struct {
 	Order  []int
 	// Columns are the names of the network's outputs.
 	Columns []string
-	// Size is the height and width of the network's images, pixels.
-	Size int
+	// Shape is the shape of the network's images.
+	Shape imagefile.Shape
 	// Batch is the number of images predicted at a time; 0 is 64. The last bits
 	// of a prediction may depend on it.
 	Batch int
@@ -115,7 +116,7 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 // call with the same images, order and settings checks and reuses them. A call with others
 // is an error that names the differences.
 //
-// A broken image (truncated, not a colour JPEG, rejected by the decoder) cannot be predicted.
+// A broken image (truncated, not an image, rejected by the decoder) cannot be predicted.
 // Its row gets the mean of all other rows: of all predictions that ignore the image, the
 // mean has the smallest expected squared error, and a mean of rows that satisfy the sum
 // rules satisfies them too. More than MaxBroken such images are an error, which names the
@@ -204,7 +205,7 @@ func (r *run) plan() ([]byte, error) {
 		Settings any      `json:"settings"`
 	}{
 		fmt.Sprintf("%016x", images), fmt.Sprintf("%016x", order.Sum64()), len(r.cfg.Order),
-		r.cfg.Columns, r.cfg.Size, r.cfg.Batch, r.cfg.Project != nil, r.cfg.Settings,
+		r.cfg.Columns, r.cfg.Shape.Size, r.cfg.Batch, r.cfg.Project != nil, r.cfg.Settings,
 	}, "", "  ")
 }
 
@@ -247,7 +248,7 @@ func (r *run) write(ctx context.Context, path string, begun bool) (err error) {
 // broken.
 func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 	var file []byte
-	dst := make([]byte, r.cfg.Size*r.cfg.Size*3)
+	dst := make([]byte, r.cfg.Shape.Bytes())
 	for r.done < rows.total {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -322,7 +323,7 @@ const (
 // predict appends the missing rows: workers decode the next batches while the network
 // predicts one.
 func (r *run) predict(ctx context.Context, rows rowFile) error {
-	image, first := r.cfg.Size*r.cfg.Size*3, r.done
+	image, first := r.cfg.Shape.Bytes(), r.done
 	batches := (rows.total - first + r.cfg.Batch - 1) / r.cfg.Batch
 	work := ahead.Work[*batch]{
 		Blocks: batches, Workers: r.cfg.Workers,

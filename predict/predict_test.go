@@ -119,7 +119,7 @@ func config(t testing.TB, images *data.Images) Config { return configOf(t, image
 func configOf(t testing.TB, images *data.Images, schema *labels.Schema) Config {
 	cfg := Config{
 		Out: filepath.Join(t.TempDir(), "out.csv"), Images: images, Columns: schema.Columns(),
-		Size: testSize, Batch: 4, Workers: 2, Project: schema, Settings: "settings",
+		Shape: imagefile.Shape{Size: testSize, Channels: 3}, Batch: 4, Workers: 2, Project: schema, Settings: "settings",
 	}
 	for i := range images.Len() {
 		cfg.Order = append(cfg.Order, images.Len()-1-i)
@@ -252,7 +252,7 @@ func TestRunPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := []string{"round", "in-between", "cigar", "edge-on", "spiral"}
-	cfg := Config{Out: filepath.Join(t.TempDir(), "new", "out.CSV"), Images: images, Order: []int{0, 1, 2}, Columns: columns, Size: testSize}
+	cfg := Config{Out: filepath.Join(t.TempDir(), "new", "out.CSV"), Images: images, Order: []int{0, 1, 2}, Columns: columns, Shape: imagefile.Shape{Size: testSize, Channels: 3}}
 	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: 5}); err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,11 @@
 // vote fractions, recovered from the logits according to the training loss, so
 // they need no further calibration.
 //
-//	serving_default   images uint8 [-1, size, size, 3] RGB
+//	serving_default   images uint8 [-1, size, size, channels]
 //	serving_jpeg      jpegs string [-1], encoded JPEG files
+//
+// Channels are RGB, one of grey, or up to 8 others (Metadata.Bands). The model of other bands has no
+// serving_jpeg.
 //
 // serving_jpeg takes files of any size from the crop up. It decodes, crops and downscales
 // them with the ops that made the training data (images.DecodeJPEG), bit for bit, and runs

@@ -18,7 +18,7 @@ func Example() {
 		Checkpoint: "run/checkpoints/step-00001000/variables",
 		Model: network.Config{
 			Size: 64, Outputs: 2, Precision: network.Float32,
-			Mean: [3]float64{0.04, 0.04, 0.03}, Std: [3]float64{0.1, 0.09, 0.08},
+			Mean: []float64{0.04, 0.04, 0.03}, Std: []float64{0.1, 0.09, 0.08},
 		},
 		Posterior: loss.Posterior,
 		Crop:      224,

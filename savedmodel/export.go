@@ -64,11 +64,11 @@ type Config struct {
 	Crop imagefile.Crop
 	// Frozen makes the weights constants and folds batch norm.
 	Frozen bool
-	// Calibration holds images, uint8 [N, Size, Size, 3], for a frozen model with blocks in
+	// Calibration holds images, uint8 [N, Size, Size, channels], for a frozen model with blocks in
 	// network.Int8, whose ranges are measured on them; nil exports the complete model in
 	// Model.Precision.
 	Calibration []byte
-	// Metadata is written with the model. Export itself fills in TensorFlow,
+	// Metadata is written with the model; its Bands decide whether the model serves JPEGs. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
 	Metadata Metadata
 }
@@ -86,6 +86,9 @@ func Export(ctx context.Context, cfg Config) error {
 func export(ctx context.Context, cfg Config) error {
 	if n := len(cfg.Metadata.Answers); n != cfg.Model.Outputs {
 		return fmt.Errorf("%d names of answers: expected one for each of the %d outputs", n, cfg.Model.Outputs)
+	}
+	if n := cfg.Metadata.Bands.Channels(); n != cfg.Model.Shape().Channels {
+		return fmt.Errorf("%d bands (%v): expected one for each of the %d channels", n, cfg.Metadata.Bands, cfg.Model.Shape().Channels)
 	}
 	if cfg.Calibration != nil && !cfg.Frozen {
 		return fmt.Errorf("precision %s is for frozen models", network.Int8)
@@ -184,9 +187,13 @@ func checkWeights(weights network.Weights, variables []network.Variable) error {
 // modelProto adds the nodes for serving to inf's graph and returns its SavedModel.
 func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	g := inf.Graph
-	jpegs, decoded, err := images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Size)
-	if err != nil {
-		return nil, err
+	var jpegs, decoded tf.Output
+	pictures := cfg.Metadata.Bands.Picture()
+	if pictures {
+		var err error
+		if jpegs, decoded, err = images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Shape()); err != nil {
+			return nil, err
+		}
 	}
 	var saver *pb.SaverDef
 	if len(inf.Variables) > 0 {
@@ -207,9 +214,6 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setDefault(def, inf.Images, decoded); err != nil {
-		return nil, err
-	}
 	outputs := map[string]*pb.TensorInfo{
 		OutputLogits:        tensorInfo(inf.Logits),
 		OutputProbabilities: tensorInfo(inf.Probabilities),
@@ -221,6 +225,13 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 			MethodName: "tensorflow/serving/predict",
 		}
 	}
+	signatures := map[string]*pb.SignatureDef{SignatureImages: signature(InputImages, inf.Images)}
+	if pictures {
+		if err := setDefault(def, inf.Images, decoded); err != nil {
+			return nil, err
+		}
+		signatures[SignatureJPEGs] = signature(InputJPEGs, jpegs)
+	}
 	return &pb.SavedModel{
 		SavedModelSchemaVersion: 1,
 		MetaGraphs: []*pb.MetaGraphDef{{
@@ -228,12 +239,9 @@ func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 				Tags:              []string{Tag},
 				TensorflowVersion: tf.Version(),
 			},
-			GraphDef: def,
-			SaverDef: saver,
-			SignatureDef: map[string]*pb.SignatureDef{
-				SignatureImages: signature(InputImages, inf.Images),
-				SignatureJPEGs:  signature(InputJPEGs, jpegs),
-			},
+			GraphDef:     def,
+			SaverDef:     saver,
+			SignatureDef: signatures,
 		}},
 	}, nil
 }

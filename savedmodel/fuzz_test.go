@@ -45,7 +45,7 @@ func FuzzReadSignature(f *testing.F) {
 		}
 		return readSignature(dir, cfg)
 	}
-	if s, err := read(f, whole, LoadConfig{}); err != nil || s.size != 32 || s.outputs != 37 {
+	if s, err := read(f, whole, LoadConfig{}); err != nil || s.shape.Size != 32 || s.outputs != 37 {
 		f.Fatalf("the seed gives %+v and %v", s, err)
 	}
 	f.Add(whole)
@@ -53,7 +53,7 @@ func FuzzReadSignature(f *testing.F) {
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		for _, pixels := range []graph.Pixels{graph.PixelsBytes, graph.PixelsUnit} {
 			s, err := read(t, encoded, LoadConfig{Pixels: pixels})
-			if err == nil && (s.size < 1 || s.size > maxSize || s.outputs < 1 || s.images == "" && s.logits == "" && s.probabilities == "") {
+			if err == nil && (s.shape.Size < 1 || s.shape.Size > maxSize || s.outputs < 1 || s.images == "" && s.logits == "" && s.probabilities == "") {
 				t.Errorf("got %+v", s)
 			}
 		}

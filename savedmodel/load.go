@@ -18,6 +18,7 @@ import (
 	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
@@ -58,7 +59,7 @@ type Model struct {
 
 // Load opens a SavedModel from Export or another program. It needs the tag "serve"
 // (Keras' model.export writes it) and a signature from images, uint8 or float32 [-1,
-// size, size, 3], to logits, probabilities or both, float32 [-1, outputs]; size may be
+// size, size, channels], to logits, probabilities or both, float32 [-1, outputs]; size may be
 // -1. An error names the missing or damaged file, or the property in which a model
 // differs.
 //
@@ -81,7 +82,7 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Predictor: graph.Predictor{Size: sig.size, Outputs: sig.outputs, Pixels: cfg.Pixels}}
+	m := &Model{Predictor: graph.Predictor{Shape: sig.shape, Outputs: sig.outputs, Pixels: cfg.Pixels}}
 	if m.metadata, err = readMetadata(dir); err != nil {
 		return nil, err
 	}
@@ -113,7 +114,8 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 // outputs) and their sizes.
 type signature struct {
 	images, logits, probabilities string
-	size, outputs                 int
+	shape                         imagefile.Shape
+	outputs                       int
 }
 
 // readSignature reads the signature to run, checked against cfg.
@@ -131,8 +133,8 @@ func readSignature(dir string, cfg LoadConfig) (signature, error) {
 	if err := sig.read(def, cfg); err != nil {
 		return signature{}, fmt.Errorf("signature %s: %w", name, err)
 	}
-	if cfg.Size != 0 && cfg.Size != sig.size {
-		return signature{}, fmt.Errorf("it takes images of %[1]d×%[1]d pixels, the data has %[2]d×%[2]d; prepare the data at size %[1]d or choose another model", sig.size, cfg.Size)
+	if cfg.Size != 0 && cfg.Size != sig.shape.Size {
+		return signature{}, fmt.Errorf("it takes images of %[1]d×%[1]d pixels, the data has %[2]d×%[2]d; prepare the data at size %[1]d or choose another model", sig.shape.Size, cfg.Size)
 	}
 	if cfg.Outputs != 0 && cfg.Outputs != sig.outputs {
 		return signature{}, fmt.Errorf("it gives %d answers: expected %d; choose another model", sig.outputs, cfg.Outputs)
@@ -202,10 +204,10 @@ func (s *signature) readInput(inputs map[string]*pb.TensorInfo, name string, cfg
 		}
 		size = int64(cfg.Size)
 	}
-	if dims[0].Size != -1 || size < 1 || size > maxSize || dims[2].Size != dims[1].Size || dims[3].Size != 3 {
-		return fmt.Errorf("input %s has the shape %s: expected [-1, size, size, 3]", name, shapeString(info))
+	if dims[0].Size != -1 || size < 1 || size > maxSize || dims[2].Size != dims[1].Size || dims[3].Size < 1 || dims[3].Size > imagefile.MaxBands {
+		return fmt.Errorf("input %s has the shape %s: expected [-1, size, size, channels] with 1 to %d channels", name, shapeString(info), imagefile.MaxBands)
 	}
-	s.images, s.size = info.GetName(), int(size)
+	s.images, s.shape = info.GetName(), imagefile.Shape{Size: int(size), Channels: int(dims[3].Size)}
 	return nil
 }
 
@@ -226,7 +228,7 @@ func (s *signature) readOutput(outputs map[string]*pb.TensorInfo, name string, t
 	return nil
 }
 
-// maxSize keeps size·size·3 far from overflowing, whatever a file contains.
+// maxSize keeps an image's bytes far from overflowing, whatever a file contains.
 const maxSize = 1 << 16
 
 // caught returns the panic of f, which is how tfgo reports errors, as an error.

@@ -48,6 +48,8 @@ type Metadata struct {
 	// JPEG that is downscaled to it.
 	Size int            `json:"size"`
 	Crop imagefile.Crop `json:"crop"`
+	// Bands names the channels of the images.
+	Bands imagefile.Bands `json:"bands,omitzero"`
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
 	// Precision is the dtype of the convolutions.

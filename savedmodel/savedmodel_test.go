@@ -55,7 +55,7 @@ func modelConfig(precision network.Precision) network.Config {
 	}
 	return network.Config{
 		Arch: arch, Size: size, Outputs: outputs, Precision: precision,
-		Mean: [3]float64{0.1, 0.2, 0.15}, Std: [3]float64{0.2, 0.1, 0.15},
+		Mean: []float64{0.1, 0.2, 0.15}, Std: []float64{0.2, 0.1, 0.15},
 	}
 }
 
@@ -314,8 +314,8 @@ func TestRoundTrip(t *testing.T) {
 			if worst := math.Max(gap(t, jpegLogits, logits), gap(t, jpegProbabilities, probabilities)); worst > c.tolerance {
 				t.Errorf("the signatures differ by %.2g", worst)
 			}
-			if m.Size != size || m.Outputs != outputs {
-				t.Errorf("size %d, outputs %d", m.Size, m.Outputs)
+			if m.Shape.Size != size || m.Outputs != outputs {
+				t.Errorf("shape %v, outputs %d", m.Shape, m.Outputs)
 			}
 			checkMetadata(t, dir, m.Metadata(), c.precision, c.frozen)
 		})

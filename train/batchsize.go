@@ -78,7 +78,7 @@ func (p *setup) try(batch int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
-	pixels := cfg.Model.Size * cfg.Model.Size * 3
+	pixels := cfg.Model.Shape().Bytes()
 	b := graph.Batch{Images: make([]byte, batch*pixels), Labels: make([]float32, batch*cfg.Model.Outputs)}
 	if cfg.HoldOnDevice {
 		b.Images, b.Rows = nil, make([]int64, batch)

@@ -244,7 +244,7 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 	}
 
 	validation := len(r.Cache.Labelled(data.Validation, r.objective.Target()))
-	images := make([]byte, min(EvalBatch, validation)*r.Config.Model.Size*r.Config.Model.Size*3)
+	images := make([]byte, min(EvalBatch, validation)*r.Config.Model.Shape().Bytes())
 	typical, extra, err := steady(func() error {
 		_, _, err := r.trainer.Predict(images)
 		return errors.Join(err, ctx.Err())

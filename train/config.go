@@ -147,6 +147,8 @@ type CacheRef struct {
 	// Crop is the centre of an original image that the cache keeps: an exported model uses
 	// the same crop.
 	Crop imagefile.Crop `json:"crop"`
+	// Bands names the channels of the images.
+	Bands imagefile.Bands `json:"bands,omitzero"`
 	// Schema describes the columns of the cache's labels; nil is labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero" resume:"is in the checksum" workers:"is in the checksum"`
 }
@@ -174,6 +176,7 @@ func (c Config) Validate() error {
 	atLeast := func(name string, value, least int64) {
 		check(value >= least, name, value, fmt.Sprintf("%d or more", least))
 	}
+	check(c.Cache.Bands.Channels() == c.Model.Shape().Channels, "cache.bands", c.Cache.Bands, fmt.Sprintf("%d bands, as {model.channel_mean} has", c.Model.Shape().Channels))
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("schedule.total_steps", c.Schedule.Total, 1)
 	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")
@@ -294,6 +297,7 @@ var follows = map[string][]string{
 	"model.channel_std":     {"cache.checksum"},
 	"cache.split_seed":      {"cache.checksum"},
 	"cache.crop":            {"cache.checksum"},
+	"cache.bands":           {"cache.checksum"},
 	"schedule.total_steps":  {"batch"},
 	"schedule.warmup_steps": {"batch", "schedule.total_steps"},
 	"sizes":                 {"batch", "schedule.total_steps"},

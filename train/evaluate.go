@@ -15,7 +15,7 @@ import (
 )
 
 // Predictor predicts logits and probabilities, float32 [N, Outputs] in
-// row-major order, for images, uint8 [N, Size, Size, 3]. Logits may be nil if
+// row-major order, for images, uint8 [N, Size, Size, channels]. Logits may be nil if
 // no loss is computed.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)

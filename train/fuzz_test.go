@@ -18,7 +18,7 @@ import (
 func FuzzReadConfig(f *testing.F) {
 	whole, err := json.Marshal(train.Config{
 		Cache:     train.CacheRef{Path: "cache", Checksum: "x", Crop: 212},
-		Model:     network.Config{Size: 32, Outputs: labels.GalaxyZoo().Width(), Precision: network.Float32, Dropout: .2, Mean: [3]float64{.1, .1, .1}, Std: [3]float64{1, 1, 1}},
+		Model:     network.Config{Size: 32, Outputs: labels.GalaxyZoo().Width(), Precision: network.Float32, Dropout: .2, Mean: []float64{.1, .1, .1}, Std: []float64{1, 1, 1}},
 		Objective: objective.Config{Head: objective.Independent, Loss: objective.Focal, Alpha: .25, Gamma: 2},
 		Sizes:     train.Sizes{{Size: 32, Until: 2}},
 		Optimizer: graph.Optimizer{Kind: graph.AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .01, ClipNorm: 1},

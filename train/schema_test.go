@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/graph/images"
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
@@ -193,7 +194,7 @@ func predicts(t *testing.T, model *savedmodel.Model, target *labels.Schema, colu
 	defer decoder.Close()
 	out := filepath.Join(t.TempDir(), "table.csv")
 	if _, err := predict.Run(t.Context(), predict.Config{
-		Out: out, Images: files, Order: []int{0, 1, 2}, Columns: target.Columns(), Size: testSize, Project: target,
+		Out: out, Images: files, Order: []int{0, 1, 2}, Columns: target.Columns(), Shape: imagefile.Shape{Size: testSize, Channels: 3}, Project: target,
 	}, decoder, model); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package train
 import (
 	"fmt"
 	"slices"
+
+	"galaxy/data/imagefile"
 )
 
 // MaxViews is the number of symmetries of a square.
@@ -17,8 +19,8 @@ const MaxViews = 8
 // N.
 type Views struct {
 	Predictor
-	// Size is the height and width of the images, pixels.
-	Size int
+	// Shape is the shape of an image.
+	Shape imagefile.Shape
 	// N is 1 (images as they are), 2 (also mirrored left to right), 4 (also
 	// both upside down) or 8 (also all four with rows and columns exchanged).
 	N int
@@ -33,20 +35,20 @@ func ValidateViews(n int) error {
 	return nil
 }
 
-// Predict implements Predictor for images, uint8 [N, Size, Size, 3].
+// Predict implements Predictor for images, uint8 [N, Size, Size, Channels].
 func (v Views) Predict(images []byte) (logits, probabilities []float32, err error) {
 	if err := ValidateViews(v.N); err != nil {
 		return nil, nil, err
 	}
-	if side := v.Size * v.Size * 3; side == 0 || len(images)%side != 0 {
-		return nil, nil, fmt.Errorf("views: %d bytes of images: expected a multiple of %[2]d×%[2]d×3", len(images), v.Size)
+	if _, err := v.Shape.Count(images); err != nil {
+		return nil, nil, fmt.Errorf("views: %w", err)
 	}
 	if logits, probabilities, err = v.Predictor.Predict(images); err != nil || v.N == 1 {
 		return logits, probabilities, err
 	}
 	turned := make([]byte, len(images))
 	for view := 1; view < v.N; view++ {
-		turn(turned, images, v.Size, view)
+		turn(turned, images, v.Shape, view)
 		l, p, err := v.Predictor.Predict(turned)
 		if err != nil {
 			return nil, nil, err
@@ -60,12 +62,13 @@ func (v Views) Predict(images []byte) (logits, probabilities []float32, err erro
 	return logits, probabilities, nil
 }
 
-// turn fills dst with a view of every image of src, both uint8 [N, size, size,
-// 3]. The bits of view select operations, in this order: 4 exchanges rows and
+// turn fills dst with a view of every image of src, both uint8 [N, Size, Size,
+// Channels]. The bits of view select operations, in this order: 4 exchanges rows and
 // columns, 2 mirrors top to bottom, 1 left to right.
-func turn(dst, src []byte, size, view int) {
+func turn(dst, src []byte, shape imagefile.Shape, view int) {
 	// The source of the pixel in row y and column x: start + y·down + x·right.
-	start, down, right := 0, size*3, 3
+	size, channels := shape.Size, shape.Channels
+	start, down, right := 0, size*channels, channels
 	if view&4 != 0 {
 		down, right = right, down
 	}
@@ -75,14 +78,14 @@ func turn(dst, src []byte, size, view int) {
 	if view&1 != 0 {
 		start, right = start+(size-1)*right, -right
 	}
-	image := size * size * 3
+	image := shape.Bytes()
 	for from := 0; from < len(src); from += image {
 		out := dst[from : from+image]
 		for y := range size {
 			at := from + start + y*down
 			for range size {
-				copy(out[:3], src[at:at+3])
-				out, at = out[3:], at+right
+				copy(out[:channels], src[at:at+channels])
+				out, at = out[channels:], at+right
 			}
 		}
 	}

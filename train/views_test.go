@@ -7,17 +7,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"galaxy/data/imagefile"
 )
 
-// lettered is an image of 3×3 pixels, abc/def/ghi, each in three channels that
-// differ.
-func lettered(rows string) []byte {
+// lettered is an image of 3×3 pixels, abc/def/ghi, each in channels that differ, up to five.
+func lettered(rows string, channels int) []byte {
 	var out []byte
 	for _, letter := range []byte(strings.ReplaceAll(rows, "/", "")) {
-		out = append(out, letter, letter+100, letter^0x80)
+		out = append(out, []byte{letter, letter + 100, letter ^ 0x80, 3 * letter, 255 - letter}[:channels]...)
 	}
 	return out
 }
+
+// three is the shape of an image of letters in RGB.
+var three = imagefile.Shape{Size: 3, Channels: 3}
 
 func TestTurn(t *testing.T) {
 	views := []string{
@@ -26,17 +30,20 @@ func TestTurn(t *testing.T) {
 		"adg/beh/cfi", "gda/heb/ifc", // rows and columns exchanged, and then as above;
 		"cfi/beh/adg", "ifc/heb/gda", // these are two quarter turns and two mirror images
 	}
-	src := slices.Concat(lettered(views[0]), lettered("jkl/mno/pqr"))
-	for view, want := range views {
-		dst := make([]byte, len(src))
-		turn(dst, src, 3, view)
-		if !bytes.Equal(dst[:27], lettered(want)) {
-			t.Errorf("view %d is not %s", view, want)
-		}
-		second := make([]byte, 27)
-		turn(second, src[27:], 3, view)
-		if !bytes.Equal(dst[27:], second) {
-			t.Errorf("view %d: the second image is not turned as a first", view)
+	for _, channels := range []int{1, 3, 5} {
+		shape := imagefile.Shape{Size: 3, Channels: channels}
+		src := slices.Concat(lettered(views[0], channels), lettered("jkl/mno/pqr", channels))
+		for view, want := range views {
+			dst := make([]byte, len(src))
+			turn(dst, src, shape, view)
+			if !bytes.Equal(dst[:shape.Bytes()], lettered(want, channels)) {
+				t.Errorf("%d channels, view %d is not %s", channels, view, want)
+			}
+			second := make([]byte, shape.Bytes())
+			turn(second, src[shape.Bytes():], shape, view)
+			if !bytes.Equal(dst[shape.Bytes():], second) {
+				t.Errorf("%d channels, view %d: the second image is not turned as a first", channels, view)
+			}
 		}
 	}
 	// Of the first 1, 2, 4 and 8, any two in sequence are one of them.
@@ -44,9 +51,9 @@ func TestTurn(t *testing.T) {
 		for a := range n {
 			for b := range n {
 				once, twice := make([]byte, 27), make([]byte, 27)
-				turn(once, src[:27], 3, a)
-				turn(twice, once, 3, b)
-				if !slices.ContainsFunc(views[:n], func(v string) bool { return bytes.Equal(twice, lettered(v)) }) {
+				turn(once, lettered(views[0], 3), three, a)
+				turn(twice, once, three, b)
+				if !slices.ContainsFunc(views[:n], func(v string) bool { return bytes.Equal(twice, lettered(v, 3)) }) {
 					t.Errorf("views %d and then %d are none of the first %d", a, b, n)
 				}
 			}
@@ -73,7 +80,7 @@ func (c *corner) Predict(images []byte) (logits, probabilities []float32, err er
 }
 
 func TestViews(t *testing.T) {
-	images := slices.Concat(lettered("a c/   /g i"), lettered("AAA/AAA/AAA"))
+	images := slices.Concat(lettered("a c/   /g i", 3), lettered("AAA/AAA/AAA", 3))
 	before := slices.Clone(images)
 	// Every corner is the first pixel of two of the eight views.
 	for n, seen := range map[int]string{1: "a", 2: "ac", 4: "acgi", 8: "acgi"} {
@@ -84,7 +91,7 @@ func TestViews(t *testing.T) {
 		}
 		want := [2][]float64{{x, 2 * x, 'A', 2 * 'A'}, {square, 1, 'A' * 'A', 1}}
 		inner := &corner{size: 3}
-		logits, probabilities, err := Views{inner, 3, n}.Predict(images)
+		logits, probabilities, err := Views{inner, three, n}.Predict(images)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,16 +112,16 @@ func TestViews(t *testing.T) {
 	}
 
 	full := errors.New("out of memory")
-	if _, _, err := (Views{&corner{size: 3, err: full}, 3, 4}).Predict(images); !errors.Is(err, full) {
+	if _, _, err := (Views{&corner{size: 3, err: full}, three, 4}).Predict(images); !errors.Is(err, full) {
 		t.Errorf("error %v, want %v", err, full)
 	}
 	for _, c := range []struct {
 		views Views
 		want  string
 	}{
-		{Views{&corner{size: 3}, 3, 3}, "3 views: expected 1, 2, 4 or 8"},
-		{Views{&corner{size: 3}, 5, 2}, "54 bytes of images"},
-		{Views{&corner{size: 3}, 0, 2}, "54 bytes of images"},
+		{Views{&corner{size: 3}, three, 3}, "3 views: expected 1, 2, 4 or 8"},
+		{Views{&corner{size: 3}, imagefile.Shape{Size: 5, Channels: 3}, 2}, "54 bytes of images"},
+		{Views{&corner{size: 3}, imagefile.Shape{}, 2}, "54 bytes of images"},
 	} {
 		if _, _, err := c.views.Predict(images); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
@@ -127,7 +134,7 @@ func BenchmarkTurn(b *testing.B) {
 	dst := make([]byte, len(src))
 	b.SetBytes(int64(len(src)))
 	for b.Loop() {
-		turn(dst, src, 64, 7)
+		turn(dst, src, imagefile.Shape{Size: 64, Channels: 3}, 7)
 	}
 	b.ReportMetric(64*float64(b.N)/b.Elapsed().Seconds(), "images/s")
 }

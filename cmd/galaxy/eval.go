@@ -86,7 +86,7 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 
-	model.Predictor = train.Views{Predictor: model.Predictor, Size: cache.Manifest().Size, N: c.Int("tta")}
+	model.Predictor = train.Views{Predictor: model.Predictor, Shape: cache.Shape(), N: c.Int("tta")}
 	if c.Bool("project") {
 		if model.target().Derived() {
 			return usage.Error{Err: fmt.Errorf("--project: the model predicts the %v, which have no sum rules", model.target())}
@@ -206,8 +206,12 @@ func (n opened) fits(dir string, m data.Manifest, other external) error {
 		what = "SavedModel " + dir
 	}
 	switch {
-	case n.size != m.Size:
-		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.size, m.Size, n.size)
+	case n.shape.Size != m.Size:
+		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.shape.Size, m.Size, n.shape.Size)
+	case n.shape.Channels != m.Bands.Channels():
+		return fmt.Errorf("%s takes images of %s, the cache has them of %d (%v): prepare one with those (--bands)", what, plural(n.shape.Channels, "channel"), m.Bands.Channels(), m.Bands)
+	case !n.noMetadata && !m.Bands.Equal(n.bands):
+		return fmt.Errorf("%s was trained on the bands %v, the cache has %v: prepare one with --bands %v", what, n.bands, m.Bands, n.bands)
 	case !n.target().Source().Equal(m.Schema):
 		return fmt.Errorf("%s was trained on labels of the schema %v, the cache has those of %v: prepare one with labels of the former", what, n.target().Source(), m.Schema)
 	case n.noMetadata && other.loss != nil && n.loss == nil:

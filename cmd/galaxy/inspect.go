@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -81,8 +82,8 @@ func inspectAction(c *cli.Context) (err error) {
 }
 
 func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, sheet string) {
-	fmt.Fprintf(w, "%s: %d galaxies of %d px (%s of each image), split seed %d, checksum %s\n",
-		dir, m.Examples, m.Size, m.Crop.Middle(), m.SplitSeed, m.Checksum)
+	fmt.Fprintf(w, "%s: %d galaxies of %d px%s (%s of each image), split seed %d, checksum %s\n",
+		dir, m.Examples, m.Size, inBands(m.Bands), m.Crop.Middle(), m.SplitSeed, m.Checksum)
 	fmt.Fprintf(w, "made from %s and %s by %s\n\n", m.Sources.Labels, m.Sources.Images, m.Decoder)
 
 	what, classes := "clean class", s.Classes
@@ -168,7 +169,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	draw.Draw(sheet, sheet.Bounds(), image.White, image.Point{}, draw.Src)
 
 	size := cache.Size()
-	pixels := make([]byte, size*size*3)
+	pixels := make([]byte, cache.Shape().Bytes())
 	for r, all := range members {
 		top := tileGap + r*rowHeight
 		write(sheet, tileGap, top+lineHeight, clipText(names[r], (sheetMargin-tileGap)/fontWidth))
@@ -180,7 +181,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 				return nil, err
 			}
 			left := sheetMargin + k*(tileSide+tileGap)
-			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), rgb(pixels, size), image.Rect(0, 0, size, size), draw.Src, nil)
+			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), picture(pixels, cache.Shape()), image.Rect(0, 0, size, size), draw.Src, nil)
 			row := cache.Labels(i)
 			write(sheet, left, top+tileSide+lineHeight-2, clipText(fmt.Sprint(cache.ID(i)), tileSide/fontWidth))
 			write(sheet, left, top+tileSide+2*lineHeight-2, caption(schema, columns, row))
@@ -209,11 +210,17 @@ func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32)
 
 func clipText(s string, most int) string { return strings.TrimSpace(s[:min(len(s), most)]) }
 
-// rgb returns an image of pixels, uint8 [size, size, 3].
-func rgb(pixels []byte, size int) image.Image {
-	m := image.NewRGBA(image.Rect(0, 0, size, size))
-	for i := range size * size {
-		m.SetRGBA(i%size, i/size, color.RGBA{pixels[3*i], pixels[3*i+1], pixels[3*i+2], 255})
+// picture returns an image of pixels, uint8 [Size, Size, Channels]: the first three channels as red,
+// green and blue, or the first alone as grey if there are fewer.
+func picture(pixels []byte, shape imagefile.Shape) image.Image {
+	m := image.NewRGBA(image.Rect(0, 0, shape.Size, shape.Size))
+	green, blue := 1, 2
+	if shape.Channels < 3 {
+		green, blue = 0, 0
+	}
+	for i := range shape.Size * shape.Size {
+		p := pixels[i*shape.Channels:]
+		m.SetRGBA(i%shape.Size, i/shape.Size, color.RGBA{p[0], p[green], p[blue], 255})
 	}
 	return m
 }

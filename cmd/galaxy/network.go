@@ -28,9 +28,10 @@ import (
 // opened is a model to predict with: a run's checkpoint or a SavedModel.
 type opened struct {
 	train.Predictor
-	size       int            // height and width of its images, pixels
-	crop       imagefile.Crop // the centre that they show; 0 if the model does not record it
-	splitSeed  int64          // split seed of its training cache
+	shape      imagefile.Shape // of its images
+	bands      imagefile.Bands // the channels of its images
+	crop       imagefile.Crop  // the centre that they show; 0 if the model does not record it
+	splitSeed  int64           // split seed of its training cache
 	step       int64
 	warning    string // message for the user about how it runs here
 	served     bool   // a SavedModel
@@ -107,7 +108,7 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 		return opened{}, err
 	}
 	return opened{
-		Predictor: inference, size: cfg.Model.Size, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
+		Predictor: inference, shape: cfg.Model.Shape(), bands: cfg.Cache.Bands, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
 		trained: o, loss: o,
 		identity: func() (any, error) {
 			return struct {
@@ -160,18 +161,21 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 	if err != nil {
 		return opened{}, err
 	}
-	n := opened{Predictor: loaded, size: loaded.Size, served: true, warning: loaded.Warning(), close: func() error { return nil }}
+	n := opened{Predictor: loaded, shape: loaded.Shape, served: true, warning: loaded.Warning(), close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return opened{}, err
 		}
-		n.crop, n.splitSeed, n.step = meta.Crop, meta.SplitSeed, meta.Step
+		n.bands, n.crop, n.splitSeed, n.step = meta.Bands, meta.Crop, meta.SplitSeed, meta.Step
 		if n.trained, err = objective.New(meta.Objective, meta.Schema); err != nil {
 			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}
 		n.loss = n.trained
 	} else {
 		n.noMetadata = true
+		if n.shape.Channels == 1 {
+			n.bands = imagefile.Grey
+		}
 		if n.Predictor, n.trained, err = other.answers(dir, loaded); err != nil {
 			return opened{}, err
 		}

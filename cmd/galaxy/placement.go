@@ -32,7 +32,8 @@ func reportPlacement(c *cli.Context) (err error) {
 		return err
 	}
 	model := best.Model
-	model.Arch, model.Size, model.Outputs, model.Std = c.String("arch"), 64, o.Outputs(), [3]float64{1, 1, 1}
+	model.Arch, model.Size, model.Outputs = c.String("arch"), 64, o.Outputs()
+	model.Mean, model.Std = []float64{0, 0, 0}, []float64{1, 1, 1}
 	model.Precision = model.Precision.Resolve(session.IsGPU(devices[0]))
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
 		Model: model, Augment: best.Augment, Loss: o.Loss, Posterior: o.Posterior,

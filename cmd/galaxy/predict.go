@@ -105,7 +105,7 @@ func predictAction(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	decoder, err := images.NewDecoder(crop, model.size)
+	decoder, err := images.NewDecoder(crop, model.shape.Size)
 	if err != nil {
 		return usage.Error{Err: err}
 	}
@@ -115,7 +115,7 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: files, Order: matching.Images, Columns: columns, Size: model.size,
+		Out: out, Images: files, Order: matching.Images, Columns: columns, Shape: model.shape,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any            `json:"model"`
@@ -125,7 +125,7 @@ func predictAction(c *cli.Context) (err error) {
 		}{identity, decoder.String(), crop, c.Int("tta")},
 		Progress: bar.resume,
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
-	}, decoder, train.Views{Predictor: predictor, Size: model.size, N: c.Int("tta")})
+	}, decoder, train.Views{Predictor: predictor, Shape: model.shape, N: c.Int("tta")})
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, predict.PartialFolder(out))
 	} else if err != nil {
@@ -181,6 +181,8 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 		return 0, nil, fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", name, target)
 	case model.served && c.IsSet("precision"):
 		return 0, nil, fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", name)
+	case !model.bands.Picture() || model.bands.Channels() != model.shape.Channels:
+		return 0, nil, fmt.Errorf("%s takes images of %s (%v), which no JPEG, PNG, TIFF, WebP or BMP has", name, plural(model.shape.Channels, "channel"), model.bands)
 	case crop == 0:
 		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
 	}

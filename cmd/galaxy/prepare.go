@@ -32,6 +32,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
+			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: rgb, or grey for one", DefaultText: "grey if the first images are, otherwise rgb"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "skip up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
@@ -44,11 +45,12 @@ func prepareCommand() *cli.Command {
 
 // prepared is the result of prepare.
 type prepared struct {
-	Out      string        `json:"out"`
-	Size     int           `json:"size"`
-	Examples int           `json:"examples"`
-	Counts   data.Counts   `json:"counts"`
-	Broken   []data.Broken `json:"broken"`
+	Out      string          `json:"out"`
+	Size     int             `json:"size"`
+	Bands    imagefile.Bands `json:"bands,omitzero"`
+	Examples int             `json:"examples"`
+	Counts   data.Counts     `json:"counts"`
+	Broken   []data.Broken   `json:"broken"`
 	// Skipped by --allow-missing, and rows that break the rules of the schema.
 	ImagesWithoutRow int     `json:"images_without_row"`
 	RowsWithoutImage int     `json:"rows_without_image"`
@@ -70,6 +72,11 @@ func prepareAction(c *cli.Context) (err error) {
 		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column")},
 		Size: c.Int("size"), Crop: crop, SplitSeed: c.Int64("split-seed"),
 		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"), MaxBytes: c.Int("max-file") << 20,
+	}
+	if c.IsSet("bands") {
+		if cfg.Bands, err = imagefile.ParseBands(c.String("bands")); err != nil {
+			return usage.Error{Err: err}
+		}
 	}
 	if name := c.String("schema"); name != "" {
 		if cfg.Schema, _, err = readSchema(name); err != nil {
@@ -95,7 +102,7 @@ func prepareAction(c *cli.Context) (err error) {
 		return err
 	}
 	result := prepared{
-		cfg.Out, m.Size, m.Examples, m.Counts, m.Broken,
+		cfg.Out, m.Size, m.Bands, m.Examples, m.Counts, m.Broken,
 		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, bar.rate(),
 	}
 	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
@@ -103,8 +110,8 @@ func prepareAction(c *cli.Context) (err error) {
 
 func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	n := r.Counts
-	fmt.Fprintf(w, "%d galaxies of %d px in %s: %d train, %d validation, %d test (%.0f img/s)\n",
-		r.Examples, r.Size, r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
+	fmt.Fprintf(w, "%d galaxies of %d px%s in %s: %d train, %d validation, %d test (%.0f img/s)\n",
+		r.Examples, r.Size, inBands(r.Bands), r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
 	printBroken(w, r.Broken, r.Out)
 	if n.Validation == 0 || n.Test == 0 {
 		fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
@@ -121,6 +128,14 @@ func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 			fmt.Fprintf(w, "%d %s\n", q.n, q.what)
 		}
 	}
+}
+
+// inBands names the channels of images, unless they are RGB: " in grey", " in g,r,z".
+func inBands(b imagefile.Bands) string {
+	if b.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" in %v", b)
 }
 
 // brokenRule describes the rows that Manifest.SumRuleBreaks counts.

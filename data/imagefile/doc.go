@@ -3,7 +3,7 @@
 //
 //	file, err := imagefile.Open(encoded)           // reads the header alone
 //	square, err := crop.Square(file.Width, file.Height)
-//	pixels, err = file.RGB(pixels, square)         // all but JPEG
+//	pixels, err = file.Pixels(pixels, square, 3)   // all but JPEG
 //
 // A JPEG is only checked here. TensorFlow decodes it (package graph/images), because the
 // SavedModel's serving_jpeg has to give the same pixels.

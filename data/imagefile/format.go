@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/color"
 	"image/png"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -134,6 +136,7 @@ func isText(head []byte) bool {
 type File struct {
 	Kind          Kind
 	Width, Height int    // pixels
+	Grey          bool   // its header says that it has no colours
 	Encoded       []byte // the file
 }
 
@@ -153,7 +156,7 @@ func Open(encoded []byte) (File, error) {
 		if err != nil {
 			return File{}, err
 		}
-		f.Width, f.Height = h.Width, h.Height
+		f.Width, f.Height, f.Grey = h.Width, h.Height, h.Components == 1
 	case f.Kind.config != nil:
 		var c image.Config
 		err := f.guard(func() (err error) {
@@ -163,7 +166,7 @@ func Open(encoded []byte) (File, error) {
 		if err != nil {
 			return File{}, err
 		}
-		f.Width, f.Height = c.Width, c.Height
+		f.Width, f.Height, f.Grey = c.Width, c.Height, greyModel(c.ColorModel) || greyPNG(encoded)
 	case f.Kind.todo != "":
 		return File{}, fmt.Errorf("the file is %s: %s", f.Kind.Name, f.Kind.todo)
 	default:
@@ -177,6 +180,24 @@ func Open(encoded []byte) (File, error) {
 		return File{}, fmt.Errorf("the image is %d×%d pixels; expected at most %d, as many as 8192×8192: cut out the galaxy, or make the image smaller", f.Width, f.Height, MaxPixels)
 	}
 	return f, nil
+}
+
+// greyModel reports whether the colours of a header are grey: levels, or a palette of greys.
+func greyModel(m color.Model) bool {
+	if palette, ok := m.(color.Palette); ok {
+		return !slices.ContainsFunc(palette, func(c color.Color) bool {
+			red, green, blue, _ := c.RGBA()
+			return red != green || green != blue
+		})
+	}
+	return m == color.GrayModel || m == color.Gray16Model
+}
+
+// greyPNG reports whether a file is a PNG of levels with alpha, colour type 4 of its IHDR chunk (PNG
+// specification, section 11.2.1), which the standard library shows as colour.
+func greyPNG(encoded []byte) bool {
+	const colourType = 8 + 8 + 9 // after the signature, the chunk's length and name, and 9 bytes of it
+	return bytes.HasPrefix(encoded, []byte("\x89PNG")) && len(encoded) > colourType && encoded[colourType] == 4
 }
 
 // guard calls a decoder. Its errors are those of the file: it reads from memory. So are its panics:

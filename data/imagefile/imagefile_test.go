@@ -105,7 +105,7 @@ func TestRGB(t *testing.T) {
 					t.Fatalf("%+v, %v", f.Kind, err)
 				}
 				window := image.Rect(2, 1, 11, 8)
-				got, err := f.RGB(nil, window)
+				got, err := f.Pixels(nil, window, 3)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -185,7 +185,7 @@ func TestWebP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := f.RGB(nil, image.Rect(0, 0, 6, 5))
+			got, err := f.Pixels(nil, image.Rect(0, 0, 6, 5), 3)
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("got %v, %v\nwant %v", got, err, want)
 			}
@@ -263,7 +263,7 @@ func TestOpenErrors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = f.RGB(nil, image.Rect(0, 0, f.Width, f.Height))
+			_, err = f.Pixels(nil, image.Rect(0, 0, f.Width, f.Height), 3)
 			wantError(t, err, c.want)
 		})
 	}
@@ -371,7 +371,7 @@ func FuzzOpen(f *testing.F) {
 		if file.JPEG() || file.Width*file.Height > 1<<16 { // decoding more is slow
 			return
 		}
-		pixels, err := file.RGB(nil, image.Rect(0, 0, file.Width, file.Height))
+		pixels, err := file.Pixels(nil, image.Rect(0, 0, file.Width, file.Height), 3)
 		if err == nil && len(pixels) != 3*file.Width*file.Height {
 			t.Errorf("%d bytes of %d×%d pixels", len(pixels), file.Width, file.Height)
 		}
@@ -390,7 +390,7 @@ func BenchmarkRGB(b *testing.B) {
 			}
 			var dst []byte
 			for b.Loop() {
-				if dst, err = f.RGB(dst, r); err != nil {
+				if dst, err = f.Pixels(dst, r, 3); err != nil {
 					b.Fatal(err)
 				}
 			}

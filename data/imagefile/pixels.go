@@ -8,16 +8,17 @@ import (
 	"image/color"
 )
 
-// JPEG reports whether the file is a JPEG, which RGB does not decode.
+// JPEG reports whether the file is a JPEG, which Pixels does not decode.
 func (f File) JPEG() bool { return f.Kind.jpeg }
 
-// RGB decodes the file and returns the pixels in r, uint8 [height of r, width of r, 3] in
-// row-major order, in dst if it is large enough. r must lie in the image.
+// Pixels decodes the file and returns the pixels in r, uint8 [height of r, width of r, channels] in
+// row-major order, in dst if it is large enough. r must lie in the image. channels is 3 for RGB or
+// 1 for grey.
 //
-// Grey becomes three equal channels. A value v of 16 bits becomes v/257, rounded to nearest: the
+// Grey becomes three equal channels, and colour the one of luma. A value v of 16 bits becomes v/257, rounded to nearest: the
 // full range stays the full range. Transparent pixels are seen over black: colour × alpha.
 // The colours of a lossy WebP are those of libwebp.
-func (f File) RGB(dst []byte, r image.Rectangle) ([]byte, error) {
+func (f File) Pixels(dst []byte, r image.Rectangle, channels int) ([]byte, error) {
 	if f.Kind.decode == nil {
 		return dst, fmt.Errorf("decode %s: it is not decoded here", f.Kind.Name)
 	}
@@ -36,7 +37,22 @@ func (f File) RGB(dst []byte, r image.Rectangle) ([]byte, error) {
 		}
 		return toRGB(dst, m, r)
 	})
+	if err == nil && channels == 1 {
+		dst = luma(dst)
+	}
 	return dst, err
+}
+
+// luma turns RGB pixels in place into Y' of ITU-R BT.601, rounded to nearest, and returns the part of
+// them that holds it. The weights, in units of 2⁻¹⁶, are Pillow's for its mode L. They add up to
+// 2¹⁶, so that grey stays what it is.
+func luma(rgb []byte) []byte {
+	grey := rgb[:len(rgb)/3]
+	for i := range grey {
+		red, green, blue := uint32(rgb[3*i]), uint32(rgb[3*i+1]), uint32(rgb[3*i+2])
+		grey[i] = uint8((19595*red + 38470*green + 7471*blue + 1<<15) >> 16)
+	}
+	return grey
 }
 
 // toRGB fills dst with the pixels of m in r.

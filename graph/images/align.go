@@ -27,7 +27,7 @@ const (
 // by which to enlarge the galaxy.
 type alignment struct{ cos, sin, zoom tf.Output }
 
-// findAlignment measures the galaxies in the middle of x, float32 [N, size, size, 3] on
+// findAlignment measures the galaxies in the middle of x, float32 [N, size, size, channels] on
 // the scale 0…255, by adaptive moments (Bernstein & Jarvis 2002, astro-ph/0107431) with
 // a round window: the second moments of the light above the sky, weighted with a
 // Gaussian as wide as the measured galaxy, so that neighbours do not count. If there is

@@ -21,11 +21,11 @@ type measured struct{ angle, zoom float64 }
 func measure(t *testing.T, size int, images ...[]float64) []measured {
 	t.Helper()
 	s := tg.NewRoot()
-	n := int64(len(images))
-	x := session.Placeholder(s, "x", tf.Float, -1, int64(size), int64(size), 3)
+	n, channels := int64(len(images)), int64(len(images[0])/(size*size))
+	x := session.Placeholder(s, "x", tf.Float, -1, int64(size), int64(size), channels)
 	p := findAlignment(s.SubScope("pose"), x)
 	g := graphtest.Finalize(t, s)
-	feeds := graphtest.Feeds{x: graphtest.Float32(t, slices.Concat(images...), n, int64(size), int64(size), 3)}
+	feeds := graphtest.Feeds{x: graphtest.Float32(t, slices.Concat(images...), n, int64(size), int64(size), channels)}
 	out := graphtest.Run(t, g, feeds, p.cos, p.sin, p.zoom)
 	cos, sin, zoom := graphtest.Floats(t, out[0]), graphtest.Floats(t, out[1]), graphtest.Floats(t, out[2])
 	all := make([]measured, n)
@@ -38,7 +38,7 @@ func measure(t *testing.T, size int, images ...[]float64) []measured {
 // alignTwin is the reference implementation of findAlignment in float64, written as sums
 // over pixels.
 func alignTwin(size int, image []float64) measured {
-	k := max(1, size/32)
+	k, channels := max(1, size/32), len(image)/(size*size)
 	side := size / k
 	light := make([][]float64, side)
 	var border []float64
@@ -47,8 +47,8 @@ func alignTwin(size int, image []float64) measured {
 		for column := range side {
 			for y := row * k; y < (row+1)*k; y++ {
 				for x := column * k; x < (column+1)*k; x++ {
-					for c := range 3 {
-						light[row][column] += image[(y*size+x)*3+c] / float64(3*k*k)
+					for c := range channels {
+						light[row][column] += image[(y*size+x)*channels+c] / float64(channels*k*k)
 					}
 				}
 			}
@@ -85,16 +85,20 @@ func alignTwin(size int, image []float64) measured {
 }
 
 // ellipse draws a Gaussian galaxy on a sky of 10: its widths along the axes are
-// fractions of the side, and its major axis lies at angle, from right to down.
-func ellipse(size int, major, minor, angle float64) []float64 {
-	image := make([]float64, 0, size*size*3)
+// fractions of the side, and its major axis lies at angle, from right to down. colours are its
+// brightness in each channel; without any they are those of RGB.
+func ellipse(size int, major, minor, angle float64, colours ...float64) []float64 {
+	if colours == nil {
+		colours = []float64{1, .8, .6}
+	}
+	image := make([]float64, 0, size*size*len(colours))
 	centre := float64(size-1) / 2
 	for y := range size {
 		for x := range size {
 			u, v := (float64(x)-centre)/float64(size), (float64(y)-centre)/float64(size)
 			along, across := u*math.Cos(angle)+v*math.Sin(angle), v*math.Cos(angle)-u*math.Sin(angle)
 			light := 200 * math.Exp(-along*along/(2*major*major)-across*across/(2*minor*minor))
-			for _, colour := range []float64{1, .8, .6} {
+			for _, colour := range colours {
 				image = append(image, 10+light*colour)
 			}
 		}
@@ -106,12 +110,13 @@ func ellipse(size int, major, minor, angle float64) []float64 {
 func apart(a, b float64) float64 { return math.Abs(math.Remainder(a-b, math.Pi)) }
 
 func TestAlignmentIsItsTwin(t *testing.T) {
-	for _, size := range []int{32, 33, 64, 75, 128} {
+	for i, size := range []int{32, 33, 64, 75, 128, 64, 75} {
 		r := rand.New(rand.NewPCG(1, uint64(size)))
+		colours := [][]float64{{1, .8, .6}, {1}, {.2, .4, 1, .9, .7}}[max(0, i-4)]
 		var images [][]float64
 		for range 20 {
-			image := ellipse(size, .06+.1*r.Float64(), .03+.06*r.Float64(), math.Pi*r.Float64())
-			star := 3 * (r.IntN(size)*size + r.IntN(size)) // and a neighbour, and noise
+			image := ellipse(size, .06+.1*r.Float64(), .03+.06*r.Float64(), math.Pi*r.Float64(), colours...)
+			star := len(colours) * (r.IntN(size)*size + r.IntN(size)) // and a neighbour, and noise
 			image[star] = 255
 			for i := range image {
 				image[i] += 6 * r.Float64()
@@ -121,7 +126,7 @@ func TestAlignmentIsItsTwin(t *testing.T) {
 		for i, got := range measure(t, size, images...) {
 			want := alignTwin(size, images[i])
 			if !(apart(got.angle, want.angle) < 1e-3) || !(math.Abs(got.zoom-want.zoom) < 1e-4) {
-				t.Errorf("%d px, image %d: %+v, expected %+v", size, i, got, want)
+				t.Errorf("%d px, %d channels, image %d: %+v, expected %+v", size, len(colours), i, got, want)
 			}
 		}
 	}
@@ -171,7 +176,7 @@ func TestAlignmentOfNothing(t *testing.T) {
 // turns and resampling.
 func TestAlignedImagesAgree(t *testing.T) {
 	const size = 64
-	input := testInput()
+	input := testInput(3)
 	input.Align = true
 	var pixels []byte
 	angles := []float64{0, .7, -1.3, math.Pi / 2}
@@ -208,7 +213,7 @@ func TestAlignedImagesAgree(t *testing.T) {
 // the level galaxy is upright.
 func TestAugmentAfterAlign(t *testing.T) {
 	const size = 64
-	input := testInput()
+	input := testInput(3)
 	input.Align = true
 	var pixels []byte
 	for _, p := range ellipse(size, .12, .05, .9) {

@@ -51,7 +51,8 @@ type Augment struct {
 	// [1/Zoom, Zoom]. 0 and 1 are none.
 	Zoom float64 `json:"zoom"`
 	// Brightness, Contrast and Color are the largest deviations, below 1, of
-	// factors uniform in 1 ± the deviation. Color is drawn for each channel.
+	// factors uniform in 1 ± the deviation. Color is drawn for each channel, so for one channel
+	// it is a second brightness.
 	Brightness float64 `json:"brightness"`
 	Contrast   float64 `json:"contrast"`
 	Color      float64 `json:"color"`
@@ -115,10 +116,7 @@ const (
 	drawZoom              // logarithm of the factor
 	drawBrightness        // factor − 1, as for the rest
 	drawContrast
-	drawRed
-	drawGreen
-	drawBlue
-	drawCount
+	drawColor // of the first channel; those of the other channels follow
 )
 
 // draws are the parameters of one batch, float32 [N] each; unset if nothing is
@@ -128,7 +126,7 @@ type draws struct {
 	values []tf.Output
 }
 
-// draw takes the parameters for images, [N, size, size, 3], from r: each is uniform
+// draw takes the parameters for images, [N, size, size, channels], from r: each is uniform
 // in ± its largest value.
 func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	if !a.moves() && !a.colours() || s.Err() != nil {
@@ -143,12 +141,15 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	if a.Flip {
 		flip = 1
 	}
-	size := float64(shape[1])
-	largest := make([]float32, drawCount)
-	for i, v := range [drawCount]float64{
+	size, channels := float64(shape[1]), int(shape[3])
+	largest := make([]float32, drawColor+channels)
+	for i := range channels {
+		largest[drawColor+i] = float32(a.Color)
+	}
+	for i, v := range [drawColor]float64{
 		drawAngle: a.Rotate * math.Pi / 180, drawFlipX: flip, drawFlipY: flip,
 		drawShiftX: a.Shift * size, drawShiftY: a.Shift * size, drawZoom: math.Log(max(1, a.Zoom)),
-		drawBrightness: a.Brightness, drawContrast: a.Contrast, drawRed: a.Color, drawGreen: a.Color, drawBlue: a.Color,
+		drawBrightness: a.Brightness, drawContrast: a.Contrast,
 	} {
 		largest[i] = float32(v)
 	}
@@ -157,13 +158,13 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	h := fnv.New64a()
 	h.Write([]byte("augment")) // a hash's Write never fails
 	key := op.AddV2(s.SubScope("key"), r.Key, tg.Const(s, []int64{int64(h.Sum64()), 0}))
-	uniform := r.Uniform(s, key, images, drawCount)
+	uniform := r.Uniform(s, key, images, int64(len(largest)))
 	either := op.Sub(s, op.AddV2(s.SubScope("twice"), uniform, uniform), tg.Const(s, float32(1)))
 	scaled := op.Mul(s, either, tg.Const(s, largest))
-	return draws{a, op.Unpack(s, scaled, drawCount, op.UnpackAxis(1))}
+	return draws{a, op.Unpack(s, scaled, int64(len(largest)), op.UnpackAxis(1))}
 }
 
-// move applies flips, rotation, zoom and shift to x, float32 [N, size, size, 3],
+// move applies flips, rotation, zoom and shift to x, float32 [N, size, size, channels],
 // after the alignment (nil: none).
 func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 	if !d.moves() && aligned == nil || s.Err() != nil {
@@ -226,23 +227,23 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 // brightness, colour and contrast change the scale by which pixels are
 // normalised, and contrast the offset.
 
-// scale returns each example's scale, float32 [N, 1, 1, 3], from the channels'
-// scale, float32 [3].
+// scale returns each example's scale, float32 [N, 1, 1, channels], from the channels'
+// scale, float32 [channels].
 func (d draws) scale(s *op.Scope, channels tf.Output) tf.Output {
 	if !d.colours() || s.Err() != nil {
 		return channels
 	}
 	all := op.Mul(s.SubScope("all"), factor(s, d.values[drawBrightness]), factor(s, d.values[drawContrast]))
 	var each []tf.Output
-	for _, color := range d.values[drawRed : drawBlue+1] {
+	for _, color := range d.values[drawColor:] {
 		each = append(each, op.Mul(s.SubScope("each"), all, factor(s, color)))
 	}
 	factors := op.Pack(s, each, op.PackAxis(1))
-	return op.Mul(s, op.Reshape(s, factors, tg.Const(s, []int32{-1, 1, 1, 3})), channels)
+	return op.Mul(s, op.Reshape(s, factors, tg.Const(s, []int32{-1, 1, 1, int32(len(each))})), channels)
 }
 
-// offset returns each example's offset, float32 [N, 1, 1, 3], from the
-// channels' offset, float32 [3].
+// offset returns each example's offset, float32 [N, 1, 1, channels], from the
+// channels' offset, float32 [channels].
 func (d draws) offset(s *op.Scope, channels tf.Output) tf.Output {
 	if d.Contrast == 0 || s.Err() != nil {
 		return channels

@@ -20,6 +20,13 @@ import (
 // everything is an Augment with every setting on.
 var everything = Augment{Rotate: 180, Flip: true, Shift: .1, Zoom: 1.5, Brightness: .3, Contrast: .4, Color: .2}
 
+// mostChannels is the largest number of channels of these tests, and drawCount the number of
+// parameters then.
+const (
+	mostChannels = 5
+	drawCount    = drawColor + mostChannels
+)
+
 // drawn are the draws of one example; the zero value varies nothing.
 type drawn [drawCount]float64
 
@@ -29,18 +36,19 @@ func augmented(t *testing.T, in Input, size int, pixels []byte, examples ...draw
 	t.Helper()
 	n, side := int64(len(examples)), int64(size)
 	s := tg.NewRoot()
-	images := session.Placeholder(s, "images", tf.Uint8, n, side, side, 3)
+	channels := len(in.Mean)
+	images := session.Placeholder(s, "images", tf.Uint8, n, side, side, int64(channels))
 	seed := session.Placeholder(s, "seed", tf.Int64, 2)
 	in.Augment = everything
 	x := in.Normalise(s.SubScope("normalise"), images, Random{Key: seed})
 	g := graphtest.Finalize(t, s)
-	fed, err := session.Uint8Tensor(pixels, n, side, side, 3)
+	fed, err := session.Uint8Tensor(pixels, n, side, side, int64(channels))
 	if err != nil {
 		t.Fatal(err)
 	}
 	feeds := graphtest.Feeds{images: fed}
 	unpack := g.Operation("normalise/augment/draw/Unpack")
-	for i := range int(drawCount) {
+	for i := range drawColor + channels {
 		var column []float64
 		for _, e := range examples {
 			column = append(column, e[i])
@@ -49,7 +57,7 @@ func augmented(t *testing.T, in Input, size int, pixels []byte, examples ...draw
 	}
 	got := graphtest.Floats(t, graphtest.Run(t, g, feeds, x)[0])
 	for i := range got {
-		got[i] = 255 * (got[i]*in.Std[i%3] + in.Mean[i%3])
+		got[i] = 255 * (got[i]*in.Std[i%channels] + in.Mean[i%channels])
 	}
 	return slices.Collect(slices.Chunk(got, len(got)/len(examples)))
 }
@@ -66,10 +74,10 @@ func randomPixels(n int) []byte {
 // augmentTwin is Augment's formula in float64 and in complex numbers, where a
 // rotation is a product: real to the right, imaginary up.
 func augmentTwin(in Input, size int, pixels []byte, d drawn) []float64 {
-	centre := float64(size-1) / 2
+	centre, channels := float64(size-1)/2, len(in.Mean)
 	at := func(x, y, k int) float64 { // edges repeat
 		x, y = min(max(x, 0), size-1), min(max(y, 0), size-1)
-		return float64(pixels[(y*size+x)*3+k])
+		return float64(pixels[(y*size+x)*channels+k])
 	}
 	turn := cmplx.Exp(complex(d[drawZoom], d[drawAngle]))
 	out := make([]float64, 0, len(pixels))
@@ -87,11 +95,11 @@ func augmentTwin(in Input, size int, pixels []byte, d drawn) []float64 {
 			fromX, fromY = edge(fromX), edge(fromY)
 			left, top := math.Floor(fromX), math.Floor(fromY)
 			right, down := fromX-left, fromY-top
-			for k := range 3 {
+			for k := range channels {
 				i, j := int(left), int(top)
 				v := (1-down)*((1-right)*at(i, j, k)+right*at(i+1, j, k)) + down*((1-right)*at(i, j+1, k)+right*at(i+1, j+1, k))
 				mean := 255 * in.Mean[k]
-				out = append(out, mean+(1+d[drawContrast])*((1+d[drawBrightness])*(1+d[drawRed+k])*v-mean))
+				out = append(out, mean+(1+d[drawContrast])*((1+d[drawBrightness])*(1+d[drawColor+k])*v-mean))
 			}
 		}
 	}
@@ -136,7 +144,7 @@ func TestAugmentMovesPixels(t *testing.T) {
 		for _, c := range cases {
 			examples = append(examples, c.draw)
 		}
-		got := augmented(t, testInput(), size, pixels, examples...)
+		got := augmented(t, testInput(3), size, pixels, examples...)
 		for i, c := range cases {
 			image := pixels[i*len(got[i]):][:len(got[i])]
 			want := make([]float64, 0, len(image))
@@ -164,21 +172,23 @@ func TestAugmentIsItsFormula(t *testing.T) {
 		examples := []drawn{
 			{drawAngle: .3}, {drawAngle: -2}, {drawZoom: math.Log(1.3)}, {drawZoom: -math.Log(1.3)},
 			{drawShiftX: 1.25, drawShiftY: -7.5}, {drawBrightness: -.3}, {drawContrast: .4}, {drawContrast: -.25},
-			{drawRed: .2, drawGreen: -.1, drawBlue: .05}, {drawBrightness: .2, drawContrast: .3, drawBlue: -.2},
+			{drawColor: .2, drawColor + 1: -.1, drawColor + 2: .05}, {drawBrightness: .2, drawContrast: .3, drawColor + 2: -.2},
 		}
 		r := rand.New(rand.NewPCG(5, 6))
 		for range 10 { // everything at once
 			d := drawn{drawAngle: math.Pi, drawFlipX: 1, drawFlipY: 1, drawShiftX: 6, drawShiftY: 6, drawZoom: .4,
-				drawBrightness: .3, drawContrast: .3, drawRed: .2, drawGreen: .2, drawBlue: .2}
+				drawBrightness: .3, drawContrast: .3, drawColor: .2, drawColor + 1: .2, drawColor + 2: .2, drawColor + 3: .2, drawColor + 4: .2}
 			for i := range d {
 				d[i] *= 2*r.Float64() - 1
 			}
 			examples = append(examples, d)
 		}
-		pixels := randomPixels(len(examples) * size * size * 3)
-		for i, got := range augmented(t, testInput(), size, pixels, examples...) {
-			image := pixels[i*len(got):][:len(got)]
-			within(t, fmt.Sprintf("%d px, %v", size, examples[i]), got, augmentTwin(testInput(), size, image, examples[i]), .02)
+		for _, channels := range []int{1, 3, mostChannels} {
+			pixels := randomPixels(len(examples) * size * size * channels)
+			for i, got := range augmented(t, testInput(channels), size, pixels, examples...) {
+				image := pixels[i*len(got):][:len(got)]
+				within(t, fmt.Sprintf("%d px, %d channels, %v", size, channels, examples[i]), got, augmentTwin(testInput(channels), size, image, examples[i]), .02)
+			}
 		}
 	}
 }
@@ -187,7 +197,7 @@ func TestAugmentIsItsFormula(t *testing.T) {
 func sampled(t *testing.T, a Augment, n, size int64, seed, step int64) [][]float32 {
 	t.Helper()
 	s := tg.NewRoot()
-	images := session.Placeholder(s, "images", tf.Uint8, n, size, size, 3)
+	images := session.Placeholder(s, "images", tf.Uint8, n, size, size, mostChannels)
 	d := a.draw(s.SubScope("draw"), images, Random{Key: tg.Const(s, []int64{seed, step})})
 	var columns [][]float32
 	for _, v := range graphtest.Run(t, graphtest.Finalize(t, s), nil, d.values...) {
@@ -201,7 +211,7 @@ func TestAugmentDraws(t *testing.T) {
 	first := sampled(t, everything, n, size, 1, 5)
 	largest := [drawCount]float64{
 		drawAngle: math.Pi, drawFlipX: 1, drawFlipY: 1, drawShiftX: 6.4, drawShiftY: 6.4, drawZoom: math.Log(1.5),
-		drawBrightness: .3, drawContrast: .4, drawRed: .2, drawGreen: .2, drawBlue: .2,
+		drawBrightness: .3, drawContrast: .4, drawColor: .2, drawColor + 1: .2, drawColor + 2: .2, drawColor + 3: .2, drawColor + 4: .2,
 	}
 	for i, column := range first {
 		var sum, squares, below, low, high float64

@@ -123,7 +123,7 @@ func TestDecodeJPEGsOfFractions(t *testing.T) {
 			encoded = append(encoded, string(e))
 			want = append(want, decode(t, crop, 20, e)...)
 		}
-		got, err := decodeBatch(t, crop, 20, encoded)
+		got, err := decodeBatch(t, crop, rgb(20), encoded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,10 +133,10 @@ func TestDecodeJPEGsOfFractions(t *testing.T) {
 	}
 	// Neither enlarges an image.
 	small := encode(t, blob(39, 60, 1))
-	if _, err := decodeBatch(t, .5, 20, []string{string(small)}); err != nil {
+	if _, err := decodeBatch(t, .5, rgb(20), []string{string(small)}); err != nil {
 		t.Errorf("39/2 is 20 px: %v", err) // 19.5, to even
 	}
-	if _, err := decodeBatch(t, .5, 21, []string{string(small)}); err == nil {
+	if _, err := decodeBatch(t, .5, rgb(21), []string{string(small)}); err == nil {
 		t.Error("the batch made an image larger")
 	}
 	for _, file := range [][]byte{small, encodePNG(t, blob(39, 60, 1))} {
@@ -151,18 +151,57 @@ func TestDecodeJPEGsOfFractions(t *testing.T) {
 	}
 }
 
-// Grey becomes three equal channels, in every format.
+// Grey becomes three equal channels in RGB and each of them alone in grey, in every format.
 func TestDecodeGrey(t *testing.T) {
-	grey := image.NewGray(image.Rect(0, 0, 40, 40))
-	for i := range grey.Pix {
-		grey.Pix[i] = uint8(i / 7)
+	m := image.NewGray(image.Rect(0, 0, 40, 40))
+	for i := range m.Pix {
+		m.Pix[i] = uint8(i / 7)
 	}
-	for name, encoded := range map[string][]byte{"jpeg": encode(t, grey), "png": encodePNG(t, grey), "tiff": encodeTIFF(t, grey)} {
-		got := decode(t, 1, 30, encoded)
-		for i := 0; i < len(got); i += 3 {
-			if got[i] != got[i+1] || got[i] != got[i+2] {
-				t.Fatalf("%s: pixel %d is %v", name, i/3, got[i:i+3])
+	for name, encoded := range map[string][]byte{"jpeg": encode(t, m), "png": encodePNG(t, m), "tiff": encodeTIFF(t, m)} {
+		for _, size := range []int{30, 40} {
+			got, one := decode(t, 1, size, encoded), decodeAs(t, 1, grey(size), encoded)
+			for i, v := range one {
+				if p := got[3*i : 3*i+3]; p[0] != v || p[1] != v || p[2] != v {
+					t.Fatalf("%s: pixel %d is %v in RGB and %d in grey", name, i, p, v)
+				}
 			}
+		}
+	}
+}
+
+// Colour becomes its luma in grey: of a JPEG its own first component.
+func TestDecodeColourAsGrey(t *testing.T) {
+	m := blob(40, 40, 5)
+	var pixels []byte
+	for i := range 40 * 40 {
+		c := m.RGBAAt(i%40, i/40)
+		y := math.Floor(.299*float64(c.R) + .587*float64(c.G) + .114*float64(c.B) + .5)
+		pixels = append(pixels, byte(y), byte(y), byte(y))
+	}
+	for _, size := range []int{40, 24} {
+		want := areaMean(pixels, 40, size)
+		for i, v := range decodeAs(t, 1, grey(size), encodePNG(t, m)) {
+			// The weights of 16 bits may round one pixel in some thousands the other way.
+			if math.Abs(float64(v)-want[3*i]) > 1.01 {
+				t.Errorf("PNG, %d px: pixel %d is %d, want %v", size, i, v, want[3*i])
+			}
+		}
+	}
+	encoded := encode(t, m)
+	reference, err := jpeg.Decode(bytes.NewReader(encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ycc := reference.(*image.YCbCr)
+	for i, v := range decodeAs(t, 1, grey(40), encoded) {
+		// Another inverse transform, in integers too.
+		if want := ycc.Y[ycc.YOffset(i%40, i/40)]; math.Abs(float64(v)-float64(want)) > 2 {
+			t.Errorf("JPEG: pixel %d is %d, want %d", i, v, want)
+		}
+	}
+	for _, n := range []int{0, 40*40 - 1, 2 * 40 * 40, 4 * 40 * 40} {
+		if err := newDecoder(t, 1, 40).Decode(make([]byte, n), open(t, encoded)); err == nil || !strings.Contains(err.Error(), "expected a buffer of 1600 bytes, or three times as many") {
+			t.Errorf("a buffer of %d bytes: got %v", n, err)
 		}
 	}
 }

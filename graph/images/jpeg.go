@@ -26,10 +26,14 @@ import (
 	"galaxy/graph/session"
 )
 
-// validateCrop checks a crop and a size in pixels.
-func validateCrop(crop imagefile.Crop, size int) error {
+// validateCrop checks a crop and the shape of the images to make of it.
+func validateCrop(crop imagefile.Crop, shape imagefile.Shape) error {
+	size := shape.Size
 	if err := crop.Validate(); err != nil {
 		return err
+	}
+	if c := shape.Channels; c != 1 && c != 3 {
+		return fmt.Errorf("%d channels: expected 1 (grey) or 3 (RGB), which JPEGs have", c)
 	}
 	if size < 1 || crop > 1 && int(crop) < size {
 		return fmt.Errorf("crop %v, size %d: expected 1 ≤ size ≤ crop pixels, since a crop is only ever made smaller; choose a larger crop or a smaller size", crop, size)
@@ -48,9 +52,9 @@ func decodeRatio(crop imagefile.Crop, size int) int {
 }
 
 // DecodeJPEG adds the ops that turn one encoded JPEG, contents (string []),
-// into an image, uint8 [size, size, 3] RGB: decode the central square that crop
-// describes, downscale it, round to nearest (ties to even). Greyscale and CMYK
-// files become RGB. If height or width minus the square's side is odd, the window is half a
+// into an image, uint8 [size, size, channels]: decode the central square that crop
+// describes, downscale it, round to nearest (ties to even). 3 channels are RGB, which greyscale and CMYK
+// files become; 1 channel is grey, which of colours is libjpeg's Y. If height or width minus the square's side is odd, the window is half a
 // pixel up or left of the centre. The ops fail on bytes that are no JPEG, on
 // images smaller than the crop, and on a square smaller than size.
 //
@@ -61,28 +65,29 @@ func decodeRatio(crop imagefile.Crop, size int) int {
 // itself: libjpeg's inverse transform of the low frequencies takes three
 // quarters of the time and differs from the average of all pixels by 0.6 of 255
 // levels (root mean square, real galaxies at 64 px). Then downscale makes the image.
-func DecodeJPEG(s *op.Scope, contents tf.Output, crop imagefile.Crop, size int) tf.Output {
-	if err := validateCrop(crop, size); err != nil {
+func DecodeJPEG(s *op.Scope, contents tf.Output, crop imagefile.Crop, shape imagefile.Shape) tf.Output {
+	size := shape.Size
+	if err := validateCrop(crop, shape); err != nil {
 		s.UpdateErr("DecodeJPEG", err)
 		return tf.Output{}
 	}
 	ratio := decodeRatio(crop, size)
 	// Height and width, without the channels, of the decoder's output.
-	shape := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
+	sides := op.Slice(s.SubScope("Shape"), op.ExtractJpegShape(s, contents), tg.Const(s, []int32{0}), tg.Const(s, []int32{2}))
 	var window, room tf.Output
 	if crop > 1 {
 		side := int32(int(crop) / ratio)
 		window = tg.Const(s, []int32{side, side})
 	} else {
-		window, room = fractionWindow(s.SubScope("Fraction"), shape, crop, size)
+		window, room = fractionWindow(s.SubScope("Fraction"), sides, crop, size)
 	}
 	if ratio > 1 {
 		rs := s.SubScope("Room")
-		room = op.Sub(rs, shape, tg.Const(rs, []int32{int32(crop), int32(crop)}))
+		room = op.Sub(rs, sides, tg.Const(rs, []int32{int32(crop), int32(crop)}))
 		up := s.SubScope("RoundUp")
-		shape = op.FloorDiv(up, op.AddV2(up, shape, tg.Const(up, int32(ratio-1))), tg.Const(up.SubScope("ratio"), int32(ratio)))
+		sides = op.FloorDiv(up, op.AddV2(up, sides, tg.Const(up, int32(ratio-1))), tg.Const(up.SubScope("ratio"), int32(ratio)))
 	}
-	offset := op.FloorDiv(s, op.Sub(s, shape, window), tg.Const(s, int32(2)))
+	offset := op.FloorDiv(s, op.Sub(s, sides, window), tg.Const(s, int32(2)))
 	if room.Op != nil {
 		// A crop that is one pixel too large would be rounded away, and a square smaller than
 		// size enlarged; a negative offset makes the op fail.
@@ -90,7 +95,7 @@ func DecodeJPEG(s *op.Scope, contents tf.Output, crop imagefile.Crop, size int) 
 	}
 	image := op.DecodeAndCropJpeg(s, contents,
 		op.ConcatV2(s, []tf.Output{offset, window}, tg.Const(s, int32(0))),
-		op.DecodeAndCropJpegChannels(3), op.DecodeAndCropJpegRatio(int64(ratio)),
+		op.DecodeAndCropJpegChannels(int64(shape.Channels)), op.DecodeAndCropJpegRatio(int64(ratio)),
 		// By default the library may choose any transform.
 		op.DecodeAndCropJpegDctMethod("INTEGER_ACCURATE"))
 	if crop > 1 && int(crop)/ratio == size {
@@ -113,8 +118,8 @@ func fractionWindow(s *op.Scope, shape tf.Output, crop imagefile.Crop, size int)
 	return window, op.AddV2(rs, room, tg.Const(rs.SubScope("most"), int32(imagefile.MaxSide)))
 }
 
-// downscale adds the ops that resize one image, uint8 [height, width, 3], to uint8
-// [size, size, 3]. Every output pixel is the mean of the area it covers, with partly covered
+// downscale adds the ops that resize one image, uint8 [height, width, channels], to uint8
+// [size, size, channels]. Every output pixel is the mean of the area it covers, with partly covered
 // pixels weighted by the covered fraction (ResizeArea). This is the exact antialiasing box filter;
 // TensorFlow's antialiased bilinear resize (ScaleAndTranslate) is as smooth and
 // takes longer.
@@ -132,7 +137,7 @@ type Decoder struct {
 	crop      imagefile.Crop
 	size      int
 	sess      *tf.Session
-	jpeg      decoding
+	jpegs     map[int]decoding // by channels
 	pixels    decoding
 	collector session.Collector
 	buffers   sync.Pool // *[]byte for pixels
@@ -144,14 +149,18 @@ type decoding struct{ in, image tf.Output }
 // NewDecoder starts a Decoder for the central square that crop describes, downscaled to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
-	d := &Decoder{crop: crop, size: size, buffers: sync.Pool{New: func() any { return new([]byte) }}}
-	// Checked first: the scope's own error carries a stack trace.
-	if err := validateCrop(crop, size); err != nil {
-		return nil, err
-	}
+	d := &Decoder{crop: crop, size: size, jpegs: map[int]decoding{}, buffers: sync.Pool{New: func() any { return new([]byte) }}}
 	s := tg.NewRoot()
-	d.jpeg.in, d.jpeg.image = jpegNodes(s, crop, size)
-	d.pixels.in = op.Placeholder(s.SubScope("pixels"), tf.Uint8, op.PlaceholderShape(tf.MakeShape(-1, -1, 3)))
+	for _, bands := range []imagefile.Bands{imagefile.RGB, imagefile.Grey} {
+		shape := imagefile.Shape{Size: size, Channels: bands.Channels()}
+		// Checked first: the scope's own error carries a stack trace.
+		if err := validateCrop(crop, shape); err != nil {
+			return nil, err
+		}
+		in, image := jpegNodes(s.SubScope(bands.String()), crop, shape)
+		d.jpegs[shape.Channels] = decoding{in, image}
+	}
+	d.pixels.in = op.Placeholder(s.SubScope("pixels"), tf.Uint8, op.PlaceholderShape(tf.MakeShape(-1, -1, -1)))
 	d.pixels.image = downscale(s.SubScope("downscale"), d.pixels.in, size)
 	g, err := s.Finalize()
 	if err != nil {
@@ -180,12 +189,14 @@ func (d *Decoder) String() string {
 	return "TensorFlow " + session.TensorFlowVersion() + " DecodeAndCropJpeg" + half + ", ResizeArea"
 }
 
-// Decode writes the image of a file to dst, uint8 [size, size, 3] RGB in
-// row-major order; len(dst) must be size·size·3. On an error dst is unchanged. If
+// Decode writes the image of a file to dst, uint8 [size, size, channels] in
+// row-major order; len(dst) must be size·size·3 for RGB or size·size for grey. On an error dst is unchanged. If
 // memory ran out, the error wraps syscall.ENOMEM and says nothing about the file.
 func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
-	if want := d.size * d.size * 3; len(dst) != want {
-		return fmt.Errorf("decode image: expected a buffer of %d bytes, got %d", want, len(dst))
+	channels := len(dst) / (d.size * d.size)
+	jpeg, ok := d.jpegs[channels]
+	if !ok || len(dst) != d.size*d.size*channels {
+		return fmt.Errorf("decode image: expected a buffer of %d bytes, or three times as many, got %d", d.size*d.size, len(dst))
 	}
 	square, err := d.crop.Square(file.Width, file.Height)
 	if err != nil {
@@ -201,18 +212,18 @@ func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
 			return fmt.Errorf("decode jpeg: make tensor: %w", err)
 		}
 		d.collector.Fed(len(file.Encoded) + len(dst))
-		return d.run(dst, d.jpeg, contents)
+		return d.run(dst, jpeg, contents)
 	}
 	buf := d.buffers.Get().(*[]byte)
 	defer d.buffers.Put(buf)
-	if *buf, err = file.RGB(*buf, square); err != nil {
+	if *buf, err = file.Pixels(*buf, square, channels); err != nil {
 		return err
 	}
 	if square.Dx() == d.size {
 		copy(dst, *buf)
 		return nil
 	}
-	pixels, err := session.Uint8Tensor(*buf, int64(square.Dy()), int64(square.Dx()), 3)
+	pixels, err := session.Uint8Tensor(*buf, int64(square.Dy()), int64(square.Dx()), int64(channels))
 	if err != nil {
 		return fmt.Errorf("decode image: make tensor: %w", err)
 	}
@@ -248,28 +259,28 @@ func (d *Decoder) Close() error {
 }
 
 // jpegNodes adds a placeholder of a file, string [], and the ops of DecodeJPEG, which make its
-// image, uint8 [size, size, 3].
-func jpegNodes(s *op.Scope, crop imagefile.Crop, size int) (contents, image tf.Output) {
+// image, uint8 [Size, Size, Channels].
+func jpegNodes(s *op.Scope, crop imagefile.Crop, shape imagefile.Shape) (contents, image tf.Output) {
 	contents = op.Placeholder(s.SubScope("contents"), tf.String, op.PlaceholderShape(tf.ScalarShape()))
-	return contents, DecodeJPEG(s.SubScope("decode"), contents, crop, size)
+	return contents, DecodeJPEG(s.SubScope("decode"), contents, crop, shape)
 }
 
 // DecodeJPEGs adds to g, with names under prefix, the ops of DecodeJPEG mapped
 // over a batch: jpegs, a placeholder string [N], gives images, uint8
-// [N, size, size, 3]. One file that cannot be decoded fails the whole batch.
+// [N, Size, Size, Channels]. One file that cannot be decoded fails the whole batch.
 //
 // The map is a MapDefun node, whose body is a function of the graph's library.
 // The bindings cannot write functions, so the nodes come in as a GraphDef.
-func DecodeJPEGs(g *tf.Graph, prefix string, crop imagefile.Crop, size int) (jpegs, images tf.Output, err error) {
+func DecodeJPEGs(g *tf.Graph, prefix string, crop imagefile.Crop, shape imagefile.Shape) (jpegs, images tf.Output, err error) {
 	fail := func(err error) (tf.Output, tf.Output, error) {
 		return tf.Output{}, tf.Output{}, fmt.Errorf("build jpeg decoder of a batch: %w", err)
 	}
 	// Checked first: the scope's own error carries a stack trace.
-	if err := validateCrop(crop, size); err != nil {
+	if err := validateCrop(crop, shape); err != nil {
 		return fail(err)
 	}
 	s := tg.NewRoot()
-	contents, image := jpegNodes(s, crop, size)
+	contents, image := jpegNodes(s, crop, shape)
 	body, err := s.Finalize()
 	if err != nil {
 		return fail(err)
@@ -290,7 +301,7 @@ func DecodeJPEGs(g *tf.Graph, prefix string, crop imagefile.Crop, size int) (jpe
 			Op:   "Placeholder",
 			Attr: map[string]*attrpb.AttrValue{
 				"dtype": attrType(typespb.DataType_DT_STRING),
-				"shape": {Value: &attrpb.AttrValue_Shape{Shape: shape(-1)}},
+				"shape": {Value: &attrpb.AttrValue_Shape{Shape: shapeProto(-1)}},
 			},
 		}, {
 			Name:  "images",
@@ -301,7 +312,7 @@ func DecodeJPEGs(g *tf.Graph, prefix string, crop imagefile.Crop, size int) (jpe
 				"Tcaptured":    attrList(&attrpb.AttrValue_ListValue{}),
 				"output_types": attrList(&attrpb.AttrValue_ListValue{Type: []typespb.DataType{typespb.DataType_DT_UINT8}}),
 				"output_shapes": attrList(&attrpb.AttrValue_ListValue{
-					Shape: []*shapepb.TensorShapeProto{shape(int64(size), int64(size), 3)},
+					Shape: []*shapepb.TensorShapeProto{shapeProto(int64(shape.Size), int64(shape.Size), int64(shape.Channels))},
 				}),
 				"f": {Value: &attrpb.AttrValue_Func{Func: &attrpb.NameAttrList{Name: function.Signature.Name}}},
 			},
@@ -401,7 +412,7 @@ func attrList(l *attrpb.AttrValue_ListValue) *attrpb.AttrValue {
 }
 
 // shape is a tensor's shape as a proto; -1 is any size.
-func shape(dims ...int64) *shapepb.TensorShapeProto {
+func shapeProto(dims ...int64) *shapepb.TensorShapeProto {
 	p := new(shapepb.TensorShapeProto)
 	for _, d := range dims {
 		p.Dim = append(p.Dim, &shapepb.TensorShapeProto_Dim{Size: d})

@@ -71,12 +71,20 @@ func newDecoder(t testing.TB, crop imagefile.Crop, size int) *images.Decoder {
 
 func decode(t testing.TB, crop imagefile.Crop, size int, encoded []byte) []byte {
 	t.Helper()
-	dst := make([]byte, size*size*3)
-	if err := newDecoder(t, crop, size).Decode(dst, open(t, encoded)); err != nil {
+	return decodeAs(t, crop, rgb(size), encoded)
+}
+
+func decodeAs(t testing.TB, crop imagefile.Crop, shape imagefile.Shape, encoded []byte) []byte {
+	t.Helper()
+	dst := make([]byte, shape.Bytes())
+	if err := newDecoder(t, crop, shape.Size).Decode(dst, open(t, encoded)); err != nil {
 		t.Fatal(err)
 	}
 	return dst
 }
+
+func rgb(size int) imagefile.Shape  { return imagefile.Shape{Size: size, Channels: 3} }
+func grey(size int) imagefile.Shape { return imagefile.Shape{Size: size, Channels: 1} }
 
 // areaMean is the slow float64 reference of the resize: pixels [crop, crop, 3]
 // to means of equal areas [size, size, 3].
@@ -236,7 +244,7 @@ func TestDecodeCMYK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeBatch(t, 32, 32, []string{string(encoded)})
+	got, err := decodeBatch(t, 32, rgb(32), []string{string(encoded)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,14 +261,14 @@ func TestDecodeCMYK(t *testing.T) {
 }
 
 // decodeBatch runs DecodeJPEGs on encoded files.
-func decodeBatch(t *testing.T, crop imagefile.Crop, size int, encoded []string) ([]byte, error) {
+func decodeBatch(t *testing.T, crop imagefile.Crop, shape imagefile.Shape, encoded []string) ([]byte, error) {
 	t.Helper()
 	g := tf.NewGraph()
-	jpegs, images, err := images.DecodeJPEGs(g, "jpeg", crop, size)
+	jpegs, images, err := images.DecodeJPEGs(g, "jpeg", crop, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("[?, %d, %d, 3]", size, size); images.Shape().String() != want {
+	if want := fmt.Sprintf("[?, %d, %d, %d]", shape.Size, shape.Size, shape.Channels); images.Shape().String() != want {
 		t.Errorf("images have the shape %v, want %s", images.Shape(), want)
 	}
 	session, err := tf.NewSession(g, nil)
@@ -292,26 +300,26 @@ func TestDecodeJPEGsEqualsDecoder(t *testing.T) {
 	for i, shape := range [][2]int{{424, 424}, {225, 300}, {224, 224}, {301, 227}} {
 		encoded = append(encoded, string(encode(t, blob(shape[0], shape[1], uint64(i)))))
 	}
-	for _, size := range []int{32, 64, 128, 224} {
-		got, err := decodeBatch(t, 224, size, encoded)
+	for _, shape := range []imagefile.Shape{rgb(32), rgb(64), rgb(128), rgb(224), grey(32), grey(128)} {
+		got, err := decodeBatch(t, 224, shape, encoded)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var want []byte
 		for _, e := range encoded {
-			want = append(want, decode(t, 224, size, []byte(e))...)
+			want = append(want, decodeAs(t, 224, shape, []byte(e))...)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("size %d: a batch and single files gave different pixels", size)
+			t.Errorf("%v: a batch and single files gave different pixels", shape)
 		}
 	}
 	t.Run("no files", func(t *testing.T) {
-		if got, err := decodeBatch(t, 224, 64, []string{}); err != nil || len(got) != 0 {
+		if got, err := decodeBatch(t, 224, rgb(64), []string{}); err != nil || len(got) != 0 {
 			t.Errorf("got %d bytes and %v, want none", len(got), err)
 		}
 	})
 	t.Run("a broken file", func(t *testing.T) {
-		if _, err := decodeBatch(t, 224, 64, append(encoded, "no jpeg")); err == nil {
+		if _, err := decodeBatch(t, 224, rgb(64), append(encoded, "no jpeg")); err == nil {
 			t.Error("no error")
 		}
 	})
@@ -328,7 +336,7 @@ func TestDecodeErrors(t *testing.T) {
 	}{
 		{"no quantization tables", 32 * 32 * 3, bytes.ReplaceAll(whole, []byte{0xff, 0xdb}, []byte{0xff, 0xfe}), "decode image: "},
 		{"small image", 32 * 32 * 3, encode(t, blob(100, 40, 1)), "100×40 pixels, smaller than the crop of 48×48"},
-		{"short buffer", 7, whole, "expected a buffer of 3072 bytes, got 7"},
+		{"short buffer", 7, whole, "expected a buffer of 1024 bytes, or three times as many, got 7"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dst := bytes.Repeat([]byte{7}, c.dst)
@@ -359,7 +367,7 @@ func TestDecodeErrors(t *testing.T) {
 		if _, err := images.NewDecoder(c.crop, c.size); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("crop %v, size %d: got %v", c.crop, c.size, err)
 		}
-		if _, _, err := images.DecodeJPEGs(tf.NewGraph(), "p", c.crop, c.size); err == nil {
+		if _, _, err := images.DecodeJPEGs(tf.NewGraph(), "p", c.crop, imagefile.Shape{Size: c.size, Channels: 3}); err == nil {
 			t.Errorf("batch of crop %v, size %d: no error", c.crop, c.size)
 		}
 	}

@@ -9,8 +9,8 @@ import (
 // Input sets how pixels are prepared for the network. All fields except Mean and Std do nothing
 // at their zero value.
 type Input struct {
-	// Mean and Std are the channels' statistics on the scale 0…1; every Std is above 0.
-	Mean, Std [3]float64
+	// Mean and Std are the statistics of each channel on the scale 0…1; every Std is above 0.
+	Mean, Std []float64
 	// Align rotates the central galaxy so that its major axis is horizontal, and
 	// brings it closer to a common size.
 	Align bool
@@ -21,13 +21,13 @@ type Input struct {
 	Size tf.Output
 }
 
-// Normalise turns images, uint8 [N, size, size, 3], into (pixel/255 − Mean) / Std, float32 of
-// the same shape, or [N, Size, Size, 3]. Augment draws from r.
+// Normalise turns images, uint8 [N, size, size, channels], into (pixel/255 − Mean) / Std, float32 of
+// the same shape, or [N, Size, Size, channels]. Augment draws from r.
 func (in Input) Normalise(s *op.Scope, images tf.Output, r Random) tf.Output {
-	var scale, offset [3]float32
-	for i := range 3 {
-		scale[i] = float32(1 / (255 * in.Std[i]))
-		offset[i] = float32(-in.Mean[i] / in.Std[i])
+	var scale, offset []float32
+	for i, mean := range in.Mean {
+		scale = append(scale, float32(1/(255*in.Std[i])))
+		offset = append(offset, float32(-mean/in.Std[i]))
 	}
 	augment := s.SubScope("augment")
 	drawn := in.Augment.draw(augment.SubScope("draw"), images, r)
@@ -42,6 +42,6 @@ func (in Input) Normalise(s *op.Scope, images tf.Output, r Random) tf.Output {
 		// Half is the mean of four pixels exactly; in between it is bilinear.
 		x = op.ResizeBilinear(s, x, op.Pack(s, []tf.Output{in.Size, in.Size}), op.ResizeBilinearHalfPixelCenters(true))
 	}
-	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale[:])))
-	return op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset[:])))
+	x = op.Mul(s, x, drawn.scale(augment.SubScope("scale"), tg.Const(s, scale)))
+	return op.AddV2(s, x, drawn.offset(augment.SubScope("offset"), tg.Const(s, offset)))
 }

@@ -13,18 +13,25 @@ import (
 	"galaxy/graph/session"
 )
 
-func testInput() Input {
-	return Input{Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+// testInput describes images of up to five channels.
+func testInput(channels int) Input {
+	return Input{Mean: []float64{.1, .2, .3, .05, .4}[:channels], Std: []float64{.2, .2, .3, .1, .25}[:channels]}
 }
 
 func TestNormalise(t *testing.T) {
-	s := tg.NewRoot()
-	input := testInput()
-	pixels := make([]byte, 3*256)
-	for i := range pixels {
-		pixels[i] = byte(i / 3)
+	for _, channels := range []int{1, 3, 5} {
+		testNormalise(t, channels)
 	}
-	in, err := session.Uint8Tensor(pixels, 1, 16, 16, 3)
+}
+
+func testNormalise(t *testing.T, channels int) {
+	s := tg.NewRoot()
+	input := testInput(channels)
+	pixels := make([]byte, channels*256)
+	for i := range pixels {
+		pixels[i] = byte(i / channels)
+	}
+	in, err := session.Uint8Tensor(pixels, 1, 16, 16, int64(channels))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +41,9 @@ func TestNormalise(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, g := range got {
-		want := (float64(pixels[i])/255 - input.Mean[i%3]) / input.Std[i%3]
+		want := (float64(pixels[i])/255 - input.Mean[i%channels]) / input.Std[i%channels]
 		if math.Abs(float64(g)-want) > 1e-6*(1+math.Abs(want)) {
-			t.Fatalf("channel %d, pixel %d: %v, expected %v", i%3, pixels[i], g, want)
+			t.Fatalf("channel %d of %d, pixel %d: %v, expected %v", i%channels, channels, pixels[i], g, want)
 		}
 	}
 }

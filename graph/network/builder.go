@@ -2,7 +2,7 @@
 // to logits.
 //
 //	net, err := network.Named("resnet34")      // a row of the table in resnet.go
-//	layers, err := net.Convolutions(64)        // its geometry at a size
+//	layers, err := net.Convolutions(shape)     // its geometry for a shape of images
 //	b := &network.Builder{Config: cfg, Params: params}
 //	logits := b.Logits(scope, images, random)   // float32 [N, Outputs]
 //
@@ -67,7 +67,7 @@ func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 	return x
 }
 
-// Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, 3].
+// Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, channels].
 // Augmentation and dropout of a training pass draw from r; other passes do not
 // use r.
 func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Output {

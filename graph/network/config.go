@@ -13,6 +13,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 
+	"galaxy/data/imagefile"
 	"galaxy/internal/usage"
 )
 
@@ -39,10 +40,15 @@ type Config struct {
 	// Emulated is set if Precision has to be emulated (Precision.Emulated). NewTrainer
 	// sets it from its devices.
 	Emulated bool `json:"-"`
-	// Mean and Std are the channels' statistics on the scale 0…1: the network
-	// sees (pixel/255 − Mean) / Std. Every Std must be above 0.
-	Mean [3]float64 `json:"channel_mean"`
-	Std  [3]float64 `json:"channel_std"`
+	// Mean and Std are the statistics of each channel, 1 to imagefile.MaxBands of them, on the
+	// scale 0…1: the network sees (pixel/255 − Mean) / Std. Every Std must be above 0.
+	Mean []float64 `json:"channel_mean"`
+	Std  []float64 `json:"channel_std"`
+}
+
+// Shape returns the shape of an image.
+func (c Config) Shape() imagefile.Shape {
+	return imagefile.Shape{Size: c.Size, Channels: len(c.Mean)}
 }
 
 // UnmarshalJSON sets a Config without a network name to Default, which was the only network of
@@ -75,7 +81,10 @@ func (c Config) Validate() error {
 	if !(c.Dropout >= 0 && c.Dropout < 1) {
 		errs = append(errs, &usage.Field{Name: "dropout", Got: c.Dropout, Expected: "0 ≤ rate < 1"})
 	}
-	for i := range 3 {
+	if n := len(c.Mean); n < 1 || n > imagefile.MaxBands || len(c.Std) != n {
+		return errors.Join(append(errs, fmt.Errorf("%d means and %d standard deviations of channels: expected one of each for each of 1 to %d channels", n, len(c.Std), imagefile.MaxBands))...)
+	}
+	for i := range c.Mean {
 		if math.IsNaN(c.Mean[i]) || math.IsInf(c.Mean[i], 0) || !(c.Std[i] > 0) || math.IsInf(c.Std[i], 0) {
 			errs = append(errs, fmt.Errorf("channel %d: mean %v, standard deviation %v: expected finite numbers and a deviation above 0", i, c.Mean[i], c.Std[i]))
 		}

@@ -70,7 +70,7 @@ func FilterLayers(cfg Config, examples int) (layers []FilterLayer, err error) {
 	if err != nil || cfg.Precision.Emulated(false) {
 		return nil, err
 	}
-	convolutions, err := n.Convolutions(cfg.Size)
+	convolutions, err := n.Convolutions(cfg.Shape())
 	for _, c := range convolutions {
 		if c.Taps == 3 {
 			layers = append(layers, FilterLayer{c, cfg.Precision, int64(examples)})

@@ -8,6 +8,7 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
 )
@@ -22,7 +23,7 @@ type Network struct {
 	// Stride is the number of image pixels per pixel of the last feature map, in
 	// either direction. Images must be at least this large.
 	Stride int
-	// features returns the last feature map for normalised images x, [N, Size, Size, 3]
+	// features returns the last feature map for normalised images x, [N, Size, Size, channels]
 	// in the dtype of the convolutions, and its number of channels. It makes convolutions
 	// with Builder.convNorm, under names that are keys of checkpoints.
 	features func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64)
@@ -65,13 +66,13 @@ type Convolution struct {
 // OutputSize is the height and width of the output, pixels.
 func (c Convolution) OutputSize() int64 { return (c.Size + c.Stride - 1) / c.Stride }
 
-// Convolutions lists the convolutions for images of this size, pixels, in the order of
+// Convolutions lists the convolutions for images of this shape, in the order of
 // computation. It builds the network once to find them.
-func (n Network) Convolutions(size int) (_ []Convolution, err error) {
+func (n Network) Convolutions(shape imagefile.Shape) (_ []Convolution, err error) {
 	s := op.NewScope()
 	defer session.RecoverBuild(s, &err)
 	o := &outline{Variables: NewVariables(s, "")}
-	x := session.Placeholder(s, "x", tf.Float, 1, int64(size), int64(size), 3)
+	x := session.Placeholder(s, "x", tf.Float, 1, int64(shape.Size), int64(shape.Size), int64(shape.Channels))
 	n.features(&Builder{Config: Config{Precision: Float32}, Params: o}, s.SubScope("network"), x)
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("build %s: %w", n.Name, err)

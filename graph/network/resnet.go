@@ -30,7 +30,7 @@ const stemNorm = "stem/bn"
 func resNet(name string, block block, stages ...int) Network {
 	features := func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64) {
 		width := int64(64)
-		x = b.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, 3, width, 2, epilogue{relu: true})
+		x = b.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, x.Shape().Size(3), width, 2, epilogue{relu: true})
 		x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
 		x = b.Params.enter(s.SubScope("enter"), x)
 		in := width

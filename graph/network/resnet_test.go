@@ -12,13 +12,14 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 	tg "github.com/galeone/tfgo"
 
+	"galaxy/data/imagefile"
 	"galaxy/graph/graphtest"
 	"galaxy/graph/images"
 	"galaxy/graph/session"
 )
 
 func testConfig(size int, p Precision) Config {
-	return Config{Size: size, Outputs: 5, Precision: p, Mean: [3]float64{.1, .2, .3}, Std: [3]float64{.2, .2, .3}}
+	return Config{Size: size, Outputs: 5, Precision: p, Mean: []float64{.1, .2, .3}, Std: []float64{.2, .2, .3}}
 }
 
 // variablesOf builds the network and lists its variables.
@@ -73,7 +74,7 @@ func TestResNetsAreThePublishedOnes(t *testing.T) {
 func TestConvolutions(t *testing.T) {
 	for _, n := range networks {
 		for _, size := range []int{n.Stride, 64, 69} {
-			all, err := n.Convolutions(size)
+			all, err := n.Convolutions(imagefile.Shape{Size: size, Channels: 3})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +95,7 @@ func TestConvolutions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := n.Convolutions(64)
+	all, err := n.Convolutions(imagefile.Shape{Size: 64, Channels: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
