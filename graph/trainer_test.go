@@ -68,7 +68,7 @@ func testBatch(cfg TrainerConfig, seed uint64) (images []byte, labels []float32)
 	r := rand.New(rand.NewPCG(seed, 1))
 	for range cfg.Batch {
 		y := r.Float64()
-		for range cfg.Model.Size * cfg.Model.Size * 3 {
+		for range cfg.Model.Shape().Bytes() {
 			images = append(images, byte(math.Min(255, 200*y+50*r.Float64())))
 		}
 		for range cfg.Model.Outputs {

@@ -431,7 +431,7 @@ func TestExportRefuses(t *testing.T) {
 		}, "5] is not compatible with expected shape ["},
 		{"names missing", func(c *savedmodel.Config) { c.Metadata.Answers = nil }, "0 names of answers: expected one for each of the 5 outputs"},
 		{"a small crop", func(c *savedmodel.Config) { c.Crop = size - 1 }, "crop 31, size 32"},
-		{"a bad configuration", func(c *savedmodel.Config) { c.Model.Std[1] = 0 }, "channel 1"},
+		{"a bad configuration", func(c *savedmodel.Config) { c.Model.Std = []float64{.2, 0, .1} }, "channel 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -693,9 +693,9 @@ func TestLoadErrors(t *testing.T) {
 		}, "input images is DT_INT32: expected DT_UINT8 or DT_FLOAT"},
 		{"another shape", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
 			edit(t, dir, func(m *pb.SavedModel) {
-				m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].TensorShape.Dim[3].Size = 1
+				m.MetaGraphs[0].SignatureDef["serving_default"].Inputs["images"].TensorShape.Dim[3].Size = 9
 			})
-		}, "the shape [-1, 32, 32, 1]: expected [-1, size, size, 3]"},
+		}, "the shape [-1, 32, 32, 9]: expected [-1, size, size, channels] with 1 to 8 channels"},
 		{"a tensor that is not there", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
 			edit(t, dir, func(m *pb.SavedModel) {
 				m.MetaGraphs[0].SignatureDef["serving_default"].Outputs["logits"].Encoding = &pb.TensorInfo_Name{Name: "gone:0"}

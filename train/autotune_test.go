@@ -18,7 +18,7 @@ import (
 func kernelRun(t *testing.T, notices *[]string) *run {
 	t.Helper()
 	r := newRun(Options{
-		Config: Config{Model: network.Config{Arch: "resnet6", Size: 32, Outputs: 37, Precision: network.Float32}, Batch: 4},
+		Config: Config{Model: network.Config{Arch: "resnet6", Size: 32, Outputs: 37, Precision: network.Float32, Mean: make([]float64, 3)}, Batch: 4},
 		Notice: func(text string) { *notices = append(*notices, text) },
 	})
 	r.devices = []string{"/device:CPU:0"}

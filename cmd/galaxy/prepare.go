@@ -32,7 +32,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
-			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: rgb, or grey for one", DefaultText: "grey if the first images are, otherwise rgb"},
+			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: `rgb|grey`; grey is one", DefaultText: "grey if the first images are, otherwise rgb"},
 			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "skip up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
