@@ -21,7 +21,7 @@ var imports = []struct{ name, may string }{
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
 	{"data/stretch", "internal/usage"},
-	{"data/imagefile", ""},
+	{"data/imagefile", "internal/usage"},
 	{"data/zipfile", ""},
 	{"data/table", "data/fits data/zipfile"},
 	{"data", "data/imagefile data/table data/zipfile internal/ahead internal/durable internal/usage labels"},
@@ -29,8 +29,8 @@ var imports = []struct{ name, may string }{
 	{"graph/graphtest", ""},
 	{"graph/session", "internal/durable internal/usage"},
 	{"graph/images", "data/imagefile graph/session internal/usage"},
-	{"graph/network", "graph/images graph/session internal/kernels internal/usage"},
-	{"graph", "graph/images graph/network graph/session internal/usage"},
+	{"graph/network", "data/imagefile graph/images graph/session internal/kernels internal/usage"},
+	{"graph", "data/imagefile graph/images graph/network graph/session internal/usage"},
 	{"focal", "internal/usage"},
 	{"train/checkpoint", "internal/durable internal/usage"},
 	{"train/events", "internal/durable"},
@@ -39,7 +39,7 @@ var imports = []struct{ name, may string }{
 	{"train/objective", "focal internal/usage labels train/votes"},
 	{"train", "data data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
 	{"savedmodel", "data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
-	{"predict", "data internal/ahead internal/durable internal/usage labels"},
+	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 }
 
 // programs may import anything, and nothing imports them.
