@@ -75,16 +75,16 @@ bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs 
 	$(if $(findstring torch,$(PEERS)),scripts/python-env .venv-torch bench/requirements-torch.txt)
 	go run ./bench -peers $(PEERS) -json bench.json $(ARGS)
 
-# DATA=FOLDER with Kaggle's files, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
+# DATA=FOLDER with Kaggle's files or CACHE=any cache, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
 # images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.
 # REACH=0.130,0.111 measures the time to these validation RMSEs instead, with schedules
 # of the lengths MINUTES=1,2,4 and an evaluation EVERY 20 steps.
 quality: EVERY = 20
 quality: ONLY = $(if $(REACH),galaxy-best$(comma)keras-tuned)
-quality: OUT = runs/quality$(if $(ABLATE),-ablation)$(if $(REACH),-reach)-$(if $(DATA),$(notdir $(patsubst %/,%,$(DATA))),synthetic)
-quality: build ## compare what ours and Keras learn in equal time (DATA=, MINUTES=, REACH=; over 2 hours)
+quality: OUT = runs/quality$(if $(ABLATE),-ablation)$(if $(REACH),-reach)-$(if $(DATA)$(CACHE),$(notdir $(patsubst %/,%,$(DATA)$(CACHE))),synthetic)
+quality: build ## compare what ours and Keras learn in equal time (DATA= or CACHE=, MINUTES=, REACH=; over 2 hours)
 	scripts/python-env .venv-parity parity/requirements.txt
-	go run ./bench/quality -out $(OUT) $(if $(DATA),-data $(DATA)) $(if $(MINUTES),-minutes $(MINUTES)) \
+	go run ./bench/quality -out $(OUT) $(if $(DATA),-data $(DATA)) $(if $(CACHE),-cache $(CACHE)) $(if $(MINUTES),-minutes $(MINUTES)) \
 	  $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SIZE),-size $(SIZE)) $(if $(ABLATE),-ablate) \
 	  $(if $(REACH),-reach $(REACH) -eval-every $(EVERY)) $(if $(ONLY),-only $(ONLY))
 

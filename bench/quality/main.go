@@ -1,7 +1,8 @@
 // Command quality trains systems for equal time on one cache and compares what
 // their scores on its test split, for several seeds: the original's design and the
 // best recipe, each in galaxy and in Keras, or with -ablate the best recipe
-// without one ingredient at a time. With -reach it measures how long they take to
+// without one ingredient at a time. On a cache of classes it compares the same
+// network and recipe in both. With -reach it measures how long they take to
 // reach a validation RMSE. It prints Markdown and writes it, with JSON, into a
 // folder.
 //
@@ -49,7 +50,7 @@ func main() {
 	flag.StringVar(&s.data, "data", "", "folder with Kaggle's training_solutions_rev1.csv or .zip and images_training_rev1 or .zip; default is synthetic galaxies")
 	flag.IntVar(&s.galaxies, "galaxies", 3461, "synthetic galaxies to draw")
 	flag.IntVar(&s.size, "size", 64, "side of the cache's images, pixels")
-	flag.StringVar(&s.cache, "cache", "", "a cache made by galaxy prepare, instead of -data, -galaxies and -size")
+	flag.StringVar(&s.cache, "cache", "", "any cache made by galaxy prepare, of classes too, instead of -data, -galaxies and -size")
 	flag.StringVar(&s.out, "out", "", "folder for runs and results; what is there already is not made again")
 	flag.StringVar(&minutes, "minutes", "10", "training time of every run: steps alone, without start, evaluations and checkpoints; with -reach several, with commas between them")
 	flag.StringVar(&reach, "reach", "", "validation RMSEs like 0.130,0.111: measure how long each system takes to them, with the best of the -minutes as length of its schedule")
@@ -67,16 +68,23 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	chosen, compared := comparedSystems, mainComparisons
-	if ablate {
-		chosen, compared = ablatedSystems(), ablationComparisons()
-	}
-	systems, err := choose(chosen, only, tuned)
+	err := s.check(seeds, minutes, reach)
+	var manifest data.Manifest
 	if err == nil {
-		err = s.check(seeds, minutes, reach)
+		manifest, err = s.prepareCache(ctx)
 	}
 	if err == nil {
-		err = run(ctx, os.Stdout, s, systems, compared)
+		chosen, compared := comparedSystems, mainComparisons
+		switch {
+		case ablate:
+			chosen, compared = ablatedSystems(), ablationComparisons()
+		case manifest.Schema.OfClasses():
+			chosen, compared = classSystems, classComparisons
+		}
+		var systems []system
+		if systems, err = choose(chosen, only, tuned); err == nil {
+			err = run(ctx, os.Stdout, s, manifest, systems, compared)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quality:", err)
@@ -141,11 +149,7 @@ type figures struct {
 	Comparisons []compared  `json:"comparisons"`
 }
 
-func run(ctx context.Context, out io.Writer, s settings, systems []system, comparisons []comparison) error {
-	manifest, err := s.prepareCache(ctx)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, out io.Writer, s settings, manifest data.Manifest, systems []system, comparisons []comparison) error {
 	p, err := s.plan(ctx, manifest.Checksum, systems)
 	if err != nil {
 		return err

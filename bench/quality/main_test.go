@@ -19,7 +19,7 @@ import (
 // results returns three seeds of the systems that mainComparisons names.
 func results() []result {
 	made := func(system string, seed int64, rmse, accuracy float64) result {
-		return result{System: system, Seed: seed, Steps: 100, Epochs: 2.5, Test: scores{rmse, accuracy}, TrainSeconds: 60, WallSeconds: 70}
+		return result{System: system, Seed: seed, Steps: 100, Epochs: 2.5, Test: scores{RMSE: rmse, Accuracy: accuracy}, TrainSeconds: 60, WallSeconds: 70}
 	}
 	all := []result{
 		made(oursOriginal, 1, 0.10, 0.70), made(kerasOriginal, 1, 0.11, 0.60),
@@ -27,8 +27,8 @@ func results() []result {
 		made(oursOriginal, 3, 0.14, 0.70), made(kerasOriginal, 3, 0.11, 0.62),
 		made(kerasTuned, 1, 0.10, 0.75), made(oursBest, 1, 0.09, 0.76),
 	}
-	all[0].Constant = &scores{0.157, 0.64}
-	all[6].Views, all[7].Views = &scores{0.100, 0.76}, &scores{0.080, 0.77}
+	all[0].Constant = &scores{RMSE: 0.157, Accuracy: 0.64}
+	all[6].Views, all[7].Views = &scores{RMSE: 0.100, Accuracy: 0.76}, &scores{RMSE: 0.080, Accuracy: 0.77}
 	return all
 }
 
@@ -92,6 +92,45 @@ func TestReport(t *testing.T) {
 	}
 	if raw, err := json.Marshal(f); err != nil || !strings.Contains(string(raw), `"standard_error":null`) {
 		t.Errorf("as JSON: %v, want null for the standard error of one seed\n%s", err, raw)
+	}
+}
+
+// Of classes the report has macro F1, and no scores over views.
+func TestReportOfClasses(t *testing.T) {
+	f := figures{Plan: plan{Minutes: 1}, Size: 64}
+	for seed := range int64(3) {
+		x := 0.01 * float64(seed)
+		f.Results = append(f.Results,
+			result{System: oursClasses, Seed: seed, Test: scores{RMSE: 0.3, Accuracy: 0.8 + x, MacroF1: 0.7}, Constant: &scores{RMSE: 0.4, Accuracy: 0.25, MacroF1: 0.1}},
+			result{System: kerasClasses, Seed: seed, Test: scores{RMSE: 0.3, Accuracy: 0.81, MacroF1: 0.75}})
+	}
+	f.Comparisons = compareAll(classComparisons, f.Results)
+	text := report(f, classSystems)
+	for _, want := range []string{
+		"| system | seed | RMSE | argmax accuracy | macro F1 | steps |",
+		"| galaxy-classes | 1 | 0.3000 | 0.8100 | 0.7000 | 0 | 0 | 0.0 | 0 | 0 |\n",
+		"| constant predictor | 0.4000 | 0.2500 | 0.1000 | – |\n",
+		"| galaxy-classes − keras-classes | +0.0000 ± 0.0000 | +0.0000 ± 0.0115 | -0.0500 ± 0.0000 | +0.0 % | RMSE yes, accuracy yes, macro F1 no |\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "views") {
+		t.Errorf("the report has views:\n%s", text)
+	}
+}
+
+// The scores of a network of classes are those of the classes.
+func TestEvaluated(t *testing.T) {
+	for text, want := range map[string]scores{
+		`{"rmse": 0.1, "accuracy_argmax37": 0.6, "questions": [{}], "five_class": {"accuracy": 0.9, "macro_f1": 0.8}}`: {RMSE: 0.1, Accuracy: 0.6},
+		`{"rmse": 0.3, "five_class": {"accuracy": 0.9, "macro_f1": 0.8}}`:                                              {RMSE: 0.3, Accuracy: 0.9, MacroF1: 0.8},
+	} {
+		var e evaluated
+		if err := json.Unmarshal([]byte(text), &e); err != nil || e.of() != want {
+			t.Errorf("%s: %+v (%v)", text, e.of(), err)
+		}
 	}
 }
 

@@ -2,19 +2,21 @@
 
     python peer.py SPEC.json > RESULT.json
 
-SPEC: {"recipe": "original" or "tuned", "cache": folder, "seed", "steps",
+SPEC: {"recipe": "same" or "tuned", "cache": folder, "seed", "steps",
 "evaluate": false where only the time of the steps is asked for, "eval_every":
 steps between evaluations, 0 for an epoch}, and
 
-  original: "config" (a run's config.json), "first" (checkpoint prefix of the
-            first weights) and "order" (file of int64 GalaxyIDs [steps, batch]);
-  tuned:    "changes" to TUNED, for trying others.
+  same:  "config" (a run's config.json), "first" (checkpoint prefix of the first
+         weights), "order" (file of int64 rows of the cache [steps, batch]) and
+         "rates" (of every step);
+  tuned: "changes" to TUNED, for trying others.
 
 RESULT: {"test", "test_views" (the mean of 8 views): {"rmse",
-"accuracy_argmax37"}, "best_step", "batch", "step_seconds": [of every step],
-"first_step" (when it ended), "evaluations": [...]}; times of the day as ISO 8601
+"accuracy_argmax37", "macro_f1" (of classes)}, "best_step", "batch",
+"step_seconds": [of every step], "first_step" (when it ended), "evaluations":
+[...]}; times of the day as ISO 8601
 
-'original' is what one of our runs was given: loss, optimizer, rate, dropout,
+'same' is what one of our runs was given: network, loss, optimizer, rates, dropout,
 precision, split, first weights and order. What is Keras' own is how it computes,
 and the masks of its dropout. 'tuned' shares the network, the cache and its split
 alone. As in `galaxy train`, the validation split is scored as the run goes and the
@@ -33,8 +35,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import keras_resnet as kr  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
+from scipy.special import softmax  # noqa: E402
+from sklearn.metrics import f1_score  # noqa: E402
 
-EXAMPLE = np.dtype([("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", 37), ("", "V4")])
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 # The strongest plain recipe found; bench/README.md says what else was tried.
@@ -101,7 +104,11 @@ class Cache:
         with open(os.path.join(folder, "manifest.json")) as f:
             self.manifest = json.load(f)
         side = self.manifest["size"]
-        self.examples = np.fromfile(os.path.join(folder, "examples.bin"), EXAMPLE)
+        schema = self.manifest.get("schema")
+        self.columns = sum(len(q["answers"]) for q in schema["questions"]) if schema else 37
+        example = np.dtype([
+            ("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", self.columns), ("", f"V{self.columns % 2 * 4}")])
+        self.examples = np.fromfile(os.path.join(folder, "examples.bin"), example)
         self.images = np.memmap(os.path.join(folder, "images.bin"), np.uint8, "r").reshape(-1, side, side, 3)
 
     def rows(self, split):
@@ -111,43 +118,47 @@ class Cache:
         return self.examples["labels"][rows]
 
 
-class Original:
+class Same:
     """The run that config.json describes: rows of every batch, rates, loss."""
 
     def __init__(self, spec, cache):
         with open(spec["config"]) as f:
             config = json.load(f)
-        schedule, objective = config["schedule"], config["objective"]
+        objective = config["objective"]
         beyond = [name for name, is_so in [
             ("alignment", config["model"].get("align")),
             ("augmentation", any(v for k, v in config["augment"].items() if (k, v) != ("zoom", 1))),
             ("a moving average", config["ema"]), ("image sizes", config.get("sizes")),
-            ("another head or loss", (objective["head"], objective["loss"]) != ("answers", "focal")),
-            ("a schedule", schedule["kind"] != "constant" or schedule["warmup_steps"])] if is_so]
+            ("class weights", objective.get("weights")), ("smoothed labels", objective.get("label_smoothing")),
+            ("another head or loss", (objective["head"], objective["loss"]) not in [("answers", "focal"), ("classes", "crossentropy")])] if is_so]
         if beyond:
             raise SystemExit("%s has %s, which is not done here" % (spec["config"], ", ".join(beyond)))
-        self.alpha, self.gamma = objective["alpha"], objective["gamma"]
+        self.classes = objective["head"] == "classes"
+        if not self.classes:
+            self.alpha, self.gamma = objective["alpha"], objective["gamma"]
         self.batch, self.augment = config["batch"], None
-        row_of = {int(i): row for row, i in enumerate(cache.examples["id"])}
-        order = np.fromfile(spec["order"], "<i8").reshape(spec["steps"], self.batch)
-        self.batches = ([row_of[int(i)] for i in ids] for ids in order)
-        self.rates = [schedule["rate"]] * spec["steps"]
+        self.batches = iter(np.fromfile(spec["order"], "<i8").reshape(spec["steps"], self.batch))
+        self.rates = spec["rates"]
         model = config["model"]
         policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[model["precision"]]
         self.model = kr.build(
-            model["size"], model["channel_mean"], model["channel_std"], model["outputs"], model["dropout"], policy)
+            model["size"], model["channel_mean"], model["channel_std"], model["outputs"], model["dropout"], policy, arch=model["arch"])
         kr.assign(self.model, kr.read_weights(spec["first"]))
         self.optimizer = kr.optimizer(config["optimizer"])
 
     def loss(self, logits, labels):
+        if self.classes:  # the mean over the columns too
+            return kr.keras.losses.CategoricalCrossentropy(from_logits=True)(labels, logits) / labels.shape[1]
         return kr.focal_loss(logits, labels, self.alpha, self.gamma)
 
     def fractions(self, logits):
-        return posterior(logits, self.alpha, self.gamma)
+        return softmax(np.asarray(logits, np.float64), 1) if self.classes else posterior(logits, self.alpha, self.gamma)
 
 
 class Tuned:
     """Binary cross-entropy on the vote fractions, by TUNED."""
+
+    classes = False
 
     def __init__(self, spec, cache):
         recipe = {**TUNED, **(spec.get("changes") or {})}
@@ -161,7 +172,7 @@ class Tuned:
         self.batches = self.shuffled(cache.rows(TRAIN), spec["seed"])
         m = cache.manifest
         self.model = kr.build(
-            m["size"], m["channel_mean"], m["channel_std"], dropout=recipe["dropout"], dtype="mixed_bfloat16",
+            m["size"], m["channel_mean"], m["channel_std"], cache.columns, recipe["dropout"], dtype="mixed_bfloat16",
             pixels="float32")
         self.optimizer = kr.keras.optimizers.Adam(
             weight_decay=recipe["weight_decay"] or None, global_clipnorm=recipe["clip_norm"] or None,
@@ -190,7 +201,7 @@ class Trainer:
         size = cache.manifest["size"]
 
         @tf.function(jit_compile=False, input_signature=[
-            tf.TensorSpec([recipe.batch, size, size, 3], tf.uint8), tf.TensorSpec([recipe.batch, 37]), tf.TensorSpec([], tf.int32)])
+            tf.TensorSpec([recipe.batch, size, size, 3], tf.uint8), tf.TensorSpec([recipe.batch, cache.columns]), tf.TensorSpec([], tf.int32)])
         def step(images, labels, number):
             if recipe.augment:
                 images = moved(tf.cast(images, tf.float32), tf.stack([seed, number]), recipe.augment)
@@ -213,9 +224,12 @@ class Trainer:
 
         found = np.concatenate([fractions(self.cache.images[rows[i:i + 64]]) for i in range(0, len(rows), 64)])
         labels = self.cache.labels(rows)
-        return {
+        scores = {
             "rmse": float(np.sqrt(np.mean((found - labels)**2))),
             "accuracy_argmax37": float(np.mean(found.argmax(1) == labels.argmax(1)))}
+        if self.recipe.classes:
+            scores["macro_f1"] = float(f1_score(labels.argmax(1), found.argmax(1), average="macro"))
+        return scores
 
     def averaged(self):
         """Puts Keras' moving average in place of the weights, and returns what puts them back."""
@@ -263,7 +277,7 @@ def main():
     spec = kr.read_spec()
     kr.keras.utils.set_random_seed(spec["seed"])
     cache = Cache(spec["cache"])
-    recipe = {"original": Original, "tuned": Tuned}[spec["recipe"]](spec, cache)
+    recipe = {"same": Same, "tuned": Tuned}[spec["recipe"]](spec, cache)
     kr.answer(Trainer(recipe, cache, spec["seed"]).train(spec["evaluate"], spec.get("eval_every", 0)))
 
 

@@ -21,6 +21,7 @@ type compared struct {
 	Ratio    float64  `json:"rmse_ratio"`
 	RMSE     estimate `json:"rmse_difference"`
 	Accuracy estimate `json:"accuracy_difference"`
+	MacroF1  estimate `json:"macro_f1_difference,omitzero"` // of classes
 }
 
 // estimate is a mean over N seeds; its standard error is NaN for fewer than
@@ -76,6 +77,13 @@ type column func(result) float64
 func rmse(r result) float64     { return r.Test.RMSE }
 func accuracy(r result) float64 { return r.Test.Accuracy }
 
+func macroF1(r result) float64 {
+	if r.Test.MacroF1 == 0 { // of vote fractions
+		return math.NaN()
+	}
+	return r.Test.MacroF1
+}
+
 func viewRMSE(r result) float64 {
 	if r.Views == nil {
 		return math.NaN()
@@ -118,7 +126,7 @@ func compareAll(asked []comparison, results []result) []compared {
 		if c.Views {
 			score, right = viewRMSE, viewAccuracy
 		}
-		d := compared{comparison: c, RMSE: differ(results, c, score), Accuracy: differ(results, c, right)}
+		d := compared{comparison: c, RMSE: differ(results, c, score), Accuracy: differ(results, c, right), MacroF1: differ(results, c, macroF1)}
 		if d.RMSE.N == 0 {
 			continue
 		}
@@ -143,40 +151,78 @@ func differ(results []result, c comparison, of column) estimate {
 	return estimateOf(x)
 }
 
+// titled is a column of the report.
+type titled struct {
+	title string
+	of    column
+}
+
+// titles returns the report's columns of metrics.
+func (f figures) titles() []titled {
+	all := []titled{{"RMSE", rmse}, {"argmax accuracy", accuracy}}
+	if f.ofClasses() {
+		return append(all, titled{"macro F1", macroF1})
+	}
+	return append(all, titled{"RMSE, 8 views", viewRMSE}, titled{"argmax accuracy, 8 views", viewAccuracy})
+}
+
+// ofClasses reports whether the systems were trained on classes.
+func (f figures) ofClasses() bool {
+	return slices.ContainsFunc(f.Results, func(r result) bool { return !math.IsNaN(macroF1(r)) })
+}
+
 // report returns the complete comparison as Markdown.
 func report(f figures, systems []system) string {
 	var t strings.Builder
+	titles, head := f.titles(), ""
+	for _, c := range titles {
+		head += " " + c.title + " |"
+	}
+	rule := strings.Repeat("---|", len(titles))
 	fmt.Fprintf(&t, "%d train, %d validation and %d test galaxies at %d px; %v minutes of training a run\n\n",
 		f.Counts.Train, f.Counts.Validation, f.Counts.Test, f.Size, f.Plan.Minutes)
-	t.WriteString("| system | seed | RMSE | argmax accuracy | RMSE, 8 views | argmax accuracy, 8 views | steps | best step | epochs | training, s | in all, s |\n" +
-		"|---|---|---|---|---|---|---|---|---|---|---|\n")
+	t.WriteString("| system | seed |" + head + " steps | best step | epochs | training, s | in all, s |\n|---|---|" + rule + "---|---|---|---|---|\n")
 	for _, sys := range systems {
 		for _, r := range f.Results {
 			if r.System == sys.Name {
-				fmt.Fprintf(&t, "| %s | %d | %s | %s | %s | %s | %d | %d | %.1f | %.0f | %.0f |\n", r.System, r.Seed, cell(rmse(r)), cell(accuracy(r)),
-					cell(viewRMSE(r)), cell(viewAccuracy(r)), r.Steps, r.BestStep, r.Epochs, r.TrainSeconds, r.WallSeconds)
+				fmt.Fprintf(&t, "| %s | %d |", r.System, r.Seed)
+				for _, c := range titles {
+					fmt.Fprintf(&t, " %s |", cell(c.of(r)))
+				}
+				fmt.Fprintf(&t, " %d | %d | %.1f | %.0f | %.0f |\n", r.Steps, r.BestStep, r.Epochs, r.TrainSeconds, r.WallSeconds)
 			}
 		}
 	}
-	t.WriteString("\n| mean ± 2 standard errors | RMSE | argmax accuracy | RMSE, 8 views | argmax accuracy, 8 views | training, s |\n|---|---|---|---|---|---|\n")
+	t.WriteString("\n| mean ± 2 standard errors |" + head + " training, s |\n|---|" + rule + "---|\n")
 	for _, sys := range systems {
 		fmt.Fprintf(&t, "| %s |", sys.Name)
-		for _, of := range []column{rmse, accuracy, viewRMSE, viewAccuracy} {
-			fmt.Fprintf(&t, " %s |", mean(f.Results, sys.Name, of).format("%.4f"))
+		for _, c := range titles {
+			fmt.Fprintf(&t, " %s |", mean(f.Results, sys.Name, c.of).format("%.4f"))
 		}
 		fmt.Fprintf(&t, " %.0f |\n", mean(f.Results, sys.Name, func(r result) float64 { return r.TrainSeconds }).Mean)
 	}
 	for _, r := range f.Results {
 		if r.Constant != nil {
-			fmt.Fprintf(&t, "| constant predictor | %s | %s | – | – | – |\n", cell(r.Constant.RMSE), cell(r.Constant.Accuracy))
+			constant := result{Test: *r.Constant}
+			t.WriteString("| constant predictor |")
+			for _, c := range titles {
+				fmt.Fprintf(&t, " %s |", cell(c.of(constant)))
+			}
+			t.WriteString(" – |\n")
 			break
 		}
 	}
 	if len(f.Comparisons) > 0 {
-		t.WriteString("\n| difference seed by seed, mean ± 2 standard errors | RMSE | argmax accuracy | RMSE, relative | 0 within 2 standard errors |\n|---|---|---|---|---|\n")
+		more := map[bool]string{true: " macro F1 |"}[f.ofClasses()]
+		t.WriteString("\n| difference seed by seed, mean ± 2 standard errors | RMSE | argmax accuracy |" + more + " RMSE, relative | 0 within 2 standard errors |\n|---|---|---|---|---|" +
+			strings.Repeat("---|", strings.Count(more, "|")) + "\n")
 	}
 	for _, c := range f.Comparisons {
-		fmt.Fprintf(&t, "| %s | %s | %s | %+.1f %% | %s |\n", c.title(), c.RMSE.format("%+.4f"), c.Accuracy.format("%+.4f"), 100*(c.Ratio-1), c.verdict())
+		fmt.Fprintf(&t, "| %s | %s | %s |", c.title(), c.RMSE.format("%+.4f"), c.Accuracy.format("%+.4f"))
+		if f.ofClasses() {
+			fmt.Fprintf(&t, " %s |", c.MacroF1.format("%+.4f"))
+		}
+		fmt.Fprintf(&t, " %+.1f %% | %s |\n", 100*(c.Ratio-1), c.verdict())
 	}
 	return t.String()
 }
@@ -200,5 +246,9 @@ func (c compared) verdict() string {
 		return "one seed says nothing about the spread"
 	}
 	word := map[bool]string{true: "yes", false: "no"}
-	return fmt.Sprintf("RMSE %s, accuracy %s", word[c.RMSE.within()], word[c.Accuracy.within()])
+	text := fmt.Sprintf("RMSE %s, accuracy %s", word[c.RMSE.within()], word[c.Accuracy.within()])
+	if c.MacroF1.N > 0 {
+		text += ", macro F1 " + word[c.MacroF1.within()]
+	}
+	return text
 }

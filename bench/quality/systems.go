@@ -28,6 +28,7 @@ type system struct {
 const (
 	oursOriginal, kerasOriginal = "galaxy-original", "keras-original"
 	oursBest, kerasTuned        = "galaxy-best", "keras-tuned"
+	oursClasses, kerasClasses   = "galaxy-classes", "keras-classes"
 )
 
 var (
@@ -37,7 +38,7 @@ var (
 	// comparedSystems are the systems trained without -ablate.
 	comparedSystems = []system{
 		{Name: oursOriginal, Flags: []string{"--recipe", "original"}, ViewFlags: views},
-		{Name: kerasOriginal, Keras: "original", Like: oursOriginal},
+		{Name: kerasOriginal, Keras: "same", Like: oursOriginal},
 		{Name: kerasTuned, Keras: "tuned"},
 		best,
 	}
@@ -46,6 +47,14 @@ var (
 		{A: oursBest, B: kerasTuned},
 		{A: oursBest, B: kerasTuned, Views: true},
 	}
+
+	// classSystems are the systems trained on a cache of classes: the same network and recipe, plain enough
+	// for both.
+	classSystems = []system{
+		{Name: oursClasses, Flags: []string{"--arch", "resnet18", "--dropout", "0", "--clip-norm", "0"}},
+		{Name: kerasClasses, Keras: "same", Like: oursClasses},
+	}
+	classComparisons = []comparison{{A: oursClasses, B: kerasClasses}}
 
 	// ablations are the best recipe's ingredients and the flags that omit or
 	// exchange each.

@@ -40,6 +40,24 @@ func (t trial) folder() string { return filepath.Join(t.siblings, t.Name) }
 type scores struct {
 	RMSE     float64 `json:"rmse"`
 	Accuracy float64 `json:"accuracy_argmax37"`
+	MacroF1  float64 `json:"macro_f1,omitempty"` // of classes
+}
+
+// evaluated are scores as galaxy eval prints them. Of a network of classes the accuracy is the classes'.
+type evaluated struct {
+	scores
+	Classes *struct {
+		Accuracy float64 `json:"accuracy"`
+		MacroF1  float64 `json:"macro_f1"`
+	} `json:"five_class"`
+	Questions []json.RawMessage `json:"questions"`
+}
+
+func (e evaluated) of() scores {
+	if e.Classes != nil && e.Questions == nil {
+		e.Accuracy, e.MacroF1 = e.Classes.Accuracy, e.Classes.MacroF1
+	}
+	return e.scores
 }
 
 // result is the result of a trial.
@@ -210,14 +228,15 @@ func (s settings) scoreOurs(ctx context.Context, t trial, got *trained) error {
 		return ask(ctx, filepath.Join(t.folder(), name), to, s.galaxy, args...)
 	}
 	var plain struct {
-		scores
-		Step     int64  `json:"step"`
-		Baseline scores `json:"baseline"`
+		evaluated
+		Step     int64     `json:"step"`
+		Baseline evaluated `json:"baseline"`
 	}
 	if err := eval("eval.json", &plain); err != nil {
 		return err
 	}
-	got.Test, got.BestStep, got.Constant = plain.scores, plain.Step, &plain.Baseline
+	constant := plain.Baseline.of()
+	got.Test, got.BestStep, got.Constant = plain.of(), plain.Step, &constant
 	if t.ViewFlags == nil {
 		return nil
 	}
@@ -280,7 +299,7 @@ func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err err
 }
 
 // give writes into folder what a trial reuses from its galaxy counterpart (Like): the
-// initial weights, which are a pure function of the seed, and the order of the examples.
+// initial weights, which are a pure function of the seed, the order of the examples, and the rates.
 func (s settings) give(ctx context.Context, t trial, folder string, asked map[string]any) error {
 	run := filepath.Join(t.siblings, t.Like, "run")
 	cfg, err := train.ReadConfig(run)
@@ -292,6 +311,11 @@ func (s settings) give(ctx context.Context, t trial, folder string, asked map[st
 	}
 	weights, order := filepath.Join(folder, "first"), filepath.Join(folder, "order")
 	asked["config"], asked["first"], asked["order"] = filepath.Join(run, "config.json"), weights, order
+	rates := make([]float64, cfg.Schedule.Total)
+	for i := range rates {
+		rates[i] = cfg.Schedule.At(int64(i))
+	}
+	asked["rates"] = rates
 	if err := firstWeights(cfg, weights); err != nil {
 		return err
 	}
@@ -316,31 +340,28 @@ func firstWeights(cfg train.Config, prefix string) (err error) {
 	return trainer.Save(prefix)
 }
 
-// writeOrder writes the GalaxyIDs of every batch of the run, int64 [steps, batch].
+// writeOrder writes the rows of the cache of every batch of the run, int64 [steps, batch].
 func (s settings) writeOrder(ctx context.Context, cfg train.Config, path string) (err error) {
 	cache, err := data.Open(s.cache)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, Batch: cfg.Batch, Seed: cfg.Seed})
+	loader, err := data.NewLoader(cache, data.LoaderConfig{Split: data.Train, Target: cfg.Target(), Batch: cfg.Batch, Seed: cfg.Seed})
 	if err != nil {
 		return err
 	}
 	defer loader.Close()
-	var ids []byte
+	rows := cache.Labelled(data.Train, cfg.Target())
+	var order []byte
 	for range cfg.Schedule.Total {
 		batch, err := loader.Next(ctx)
 		if err != nil {
 			return err
 		}
-		for _, id := range batch.IDs {
-			n, ok := id.Integer()
-			if !ok {
-				return fmt.Errorf("galaxy %s: expected the ids of the challenge, which are integers", id)
-			}
-			ids = binary.LittleEndian.AppendUint64(ids, uint64(n))
+		for _, i := range batch.Rows {
+			order = binary.LittleEndian.AppendUint64(order, uint64(rows[i]))
 		}
 	}
-	return os.WriteFile(path, ids, 0o644)
+	return os.WriteFile(path, order, 0o644)
 }
