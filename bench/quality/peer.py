@@ -68,7 +68,7 @@ def posterior(logits, alpha, gamma):
 
 
 def moved(images, seed, recipe):
-    """images, float32 [n, size, size, 3], each flipped, turned, zoomed and shifted at random.
+    """images, float32 [n, size, size, channels], each flipped, turned, zoomed and shifted at random.
 
     seed: int32 [2]. Pixels from outside repeat the nearest one of the edge.
     """
@@ -109,7 +109,8 @@ class Cache:
         example = np.dtype([
             ("id", "<i8"), ("xxh3", "<u8"), ("split", "u1"), ("", "V7"), ("labels", "<f4", self.columns), ("", f"V{self.columns % 2 * 4}")])
         self.examples = np.fromfile(os.path.join(folder, "examples.bin"), example)
-        self.images = np.memmap(os.path.join(folder, "images.bin"), np.uint8, "r").reshape(-1, side, side, 3)
+        self.shape = side, side, len(self.manifest["channel_mean"])
+        self.images = np.memmap(os.path.join(folder, "images.bin"), np.uint8, "r").reshape(-1, *self.shape)
 
     def rows(self, split):
         return np.flatnonzero(self.examples["split"] == split)
@@ -198,10 +199,9 @@ class Trainer:
         self.recipe, self.cache, self.model = recipe, cache, recipe.model
         optimizer, model = recipe.optimizer, recipe.model
         optimizer.build(model.trainable_variables)
-        size = cache.manifest["size"]
 
         @tf.function(jit_compile=False, input_signature=[
-            tf.TensorSpec([recipe.batch, size, size, 3], tf.uint8), tf.TensorSpec([recipe.batch, cache.columns]), tf.TensorSpec([], tf.int32)])
+            tf.TensorSpec([recipe.batch, *cache.shape], tf.uint8), tf.TensorSpec([recipe.batch, cache.columns]), tf.TensorSpec([], tf.int32)])
         def step(images, labels, number):
             if recipe.augment:
                 images = moved(tf.cast(images, tf.float32), tf.stack([seed, number]), recipe.augment)
