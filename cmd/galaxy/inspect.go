@@ -27,10 +27,12 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show the contents of a cache: counts, labels, clean classes, broken images, a contact sheet",
+		Usage:     "show the contents of a cache: counts, labels, clean classes, broken images, copies of one image, a contact sheet",
 		ArgsUsage: "[CACHE]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare; or give the folder as an argument after the flags"},
+			&cli.BoolFlag{Name: "near", Category: catInput, Usage: "find nearly equal images too, also rotated and mirrored ones; reads every image"},
+			&cli.StringFlag{Name: "copies", Category: catOutput, Usage: "write every pair of galaxies with the same image to `CSV`; must not exist"},
 			&cli.StringFlag{Name: "sheet", Category: catOutput, Usage: "write a contact sheet of labelled galaxies to `PNG`; must not exist"},
 		},
 		Action: inspectAction,
@@ -54,7 +56,7 @@ func inspectAction(c *cli.Context) (err error) {
 	if sheet != "" && filepath.Ext(sheet) != ".png" {
 		return usage.Error{Err: fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
 	}
-	if err := checkNew(c, "sheet"); err != nil {
+	if err := errors.Join(checkNew(c, "sheet"), checkNew(c, "copies")); err != nil {
 		return err
 	}
 	cache, err := data.Open(dir)
@@ -62,6 +64,15 @@ func inspectAction(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
+	copies, err := cache.Copies(c.Context, c.Bool("near"))
+	if err != nil {
+		return err
+	}
+	if name := c.String("copies"); name != "" {
+		if err := durable.WriteFile(name, copiesCSV(copies)); err != nil {
+			return fmt.Errorf("write copies: %w", err)
+		}
+	}
 	summary := cache.Summary()
 	if sheet != "" {
 		picture, err := contactSheet(cache, summary.Columns)
@@ -76,12 +87,13 @@ func inspectAction(c *cli.Context) (err error) {
 		Data string `json:"data"`
 		data.Manifest
 		data.Summary
-		Sheet string `json:"sheet,omitempty"`
-	}{dir, cache.Manifest(), summary, sheet}
-	return report(c, result, func(w io.Writer) { printInspection(w, dir, result.Manifest, result.Summary, sheet) })
+		Copies *data.Copies `json:"copies"`
+		Sheet  string       `json:"sheet,omitempty"`
+	}{dir, cache.Manifest(), summary, copies, sheet}
+	return report(c, result, func(w io.Writer) { printInspection(w, dir, result.Manifest, result.Summary, copies, sheet) })
 }
 
-func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, sheet string) {
+func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, copies *data.Copies, sheet string) {
 	fmt.Fprintf(w, "%s: %d galaxies of %d px%s (%s of each image), split seed %d, checksum %s\n",
 		dir, m.Examples, m.Size, inBands(m.Bands), m.Crop.Middle(), m.SplitSeed, m.Checksum)
 	fmt.Fprintf(w, "made from %s and %s by %s\n\n", m.Sources.Labels, m.Sources.Images, m.Decoder)
@@ -119,6 +131,7 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, s
 	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
 	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
 	printBroken(w, m.Broken, dir)
+	printCopies(w, copies)
 	if sheet != "" {
 		fmt.Fprintf(w, "contact sheet: %s\n", sheet)
 	}

@@ -52,11 +52,13 @@ type prepared struct {
 	Counts   data.Counts     `json:"counts"`
 	Broken   []data.Broken   `json:"broken"`
 	// Skipped by --allow-missing, and rows that break the rules of the schema.
-	ImagesWithoutRow int     `json:"images_without_row"`
-	RowsWithoutImage int     `json:"rows_without_image"`
-	SumRuleBreaks    int     `json:"sum_rule_breaks"`
-	Checksum         string  `json:"checksum"`
-	ImagesPerSecond  float64 `json:"images_per_second"`
+	ImagesWithoutRow int    `json:"images_without_row"`
+	RowsWithoutImage int    `json:"rows_without_image"`
+	SumRuleBreaks    int    `json:"sum_rule_breaks"`
+	Checksum         string `json:"checksum"`
+	// Galaxies with the same image.
+	Copies          *data.Copies `json:"copies"`
+	ImagesPerSecond float64      `json:"images_per_second"`
 }
 
 func prepareAction(c *cli.Context) (err error) {
@@ -101,9 +103,13 @@ func prepareAction(c *cli.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
+	copies, err := copiesIn(c.Context, cfg.Out)
+	if err != nil {
+		return err
+	}
 	result := prepared{
 		cfg.Out, m.Size, m.Bands, m.Examples, m.Counts, m.Broken,
-		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, bar.rate(),
+		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, copies, bar.rate(),
 	}
 	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
 }
@@ -127,6 +133,9 @@ func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 		if q.n > 0 {
 			fmt.Fprintf(w, "%d %s\n", q.n, q.what)
 		}
+	}
+	if r.Copies.Groups > 0 {
+		fmt.Fprintf(w, "%d galaxies have the same image as another (%s, %d across splits): galaxy inspect %s names them\n", r.Copies.Galaxies, plural(r.Copies.Groups, "group"), r.Copies.Crossing, r.Out)
 	}
 }
 

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"galaxy/data"
+)
+
+// copiesShown is how many pairs of copies are named on the terminal.
+const copiesShown = 10
+
+// copiesIn returns the galaxies of a cache that have equal images.
+func copiesIn(ctx context.Context, dir string) (_ *data.Copies, err error) {
+	cache, err := data.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	return cache.Copies(ctx, false)
+}
+
+// printCopies prints what is known of images that several galaxies have.
+func printCopies(w io.Writer, all *data.Copies) {
+	kind := "the same image"
+	if all.Near {
+		kind = "the same or nearly the same image"
+	}
+	if all.Groups == 0 {
+		fmt.Fprintf(w, "no two galaxies have %s\n", kind)
+	} else {
+		fmt.Fprintf(w, "%d galaxies have %s as another: %s, %d across splits\n", all.Galaxies, kind, plural(all.Groups, "group"), all.Crossing)
+		printLeak(w, all)
+	}
+	if all.NotCompared > 0 {
+		fmt.Fprintf(w, "%d images have too little detail to find nearly equal ones\n", all.NotCompared)
+	}
+}
+
+// printLeak names the copies that are in several splits.
+func printLeak(w io.Writer, all *data.Copies) {
+	shown, crossing := 0, 0
+	for _, p := range all.Pairs {
+		if p.SplitA == p.SplitB {
+			continue
+		}
+		if crossing++; shown < copiesShown {
+			shown++
+			fmt.Fprintf(w, "  %s (%s) = %s (%s)", p.A, p.SplitA, p.B, p.SplitB)
+			if p.Similarity < 1 {
+				fmt.Fprintf(w, ", similarity %.3f", p.Similarity)
+			}
+			fmt.Fprintln(w)
+		}
+	}
+	if more := crossing - shown; more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
+	}
+	if n := all.Leaked; n.Test+n.Validation > 0 {
+		fmt.Fprintf(w, "%d test and %d validation galaxies have a copy in the train split, so their scores are too good: remove the copies from the table of labels\n", n.Test, n.Validation)
+	}
+}
+
+// copiesCSV is a table of pairs.
+func copiesCSV(all *data.Copies) []byte {
+	var out bytes.Buffer
+	w := csv.NewWriter(&out)
+	_ = w.Write([]string{"a", "split_a", "b", "split_b", "similarity"}) // a buffer takes all
+	for _, p := range all.Pairs {
+		_ = w.Write([]string{string(p.A), p.SplitA, string(p.B), p.SplitB, strconv.FormatFloat(p.Similarity, 'f', 4, 64)})
+	}
+	w.Flush()
+	return out.Bytes()
+}
