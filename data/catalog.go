@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"galaxy/data/table"
@@ -25,9 +27,12 @@ type Catalog struct {
 	IDs    []ID     // in file order, each once
 	Images []string // paths of their images below the folder, or in the zip; nil without a column of them
 	Schema *labels.Schema
-	Labels []float32 // [len(IDs), Schema.Width()] vote fractions in [0, 1], or counts
+	Labels []float32 // [len(IDs), Schema.Width()] vote fractions in [0, 1], or counts; of classes 1 for the galaxy's and 0 for others, or only 0 if it has none
 
-	checksum uint64 // xxh3 of the table's bytes
+	classes  *classList // of a catalogue of classes
+	splits   []Split    // of each row, noSplit for none; nil if the catalogue has no splits
+	groups   []ID       // of each row, "" for none; nil without a column of them
+	checksum uint64     // xxh3 of the table's bytes
 }
 
 // Row returns the labels of IDs[i], a view.
@@ -45,7 +50,7 @@ func (c *Catalog) image(i int) string {
 	return string(c.IDs[i])
 }
 
-// KeyColumns names the columns that say which galaxy a row is about.
+// KeyColumns names the columns that say which galaxy a row is about, and what a schema does not say of it.
 type KeyColumns struct {
 	// ID is the column of ids. "" is GalaxyID; if there is a Path, the ids are the names of the
 	// files without extensions.
@@ -53,6 +58,12 @@ type KeyColumns struct {
 	// Path is the column of the images' paths. "" is none: the image of a galaxy is the one
 	// whose file has its id as the name.
 	Path string
+	// Class is the column of classes, if each galaxy has one, in place of a column for each answer of a schema.
+	// The text is the name of the class, without blanks around it. An empty cell, "NaN" and "null"
+	// mean that the galaxy has none.
+	Class string
+
+	split, group string // those of a SplitRule
 }
 
 // ReadCatalog reads the labels of galaxies from a table in any format of package table. Its
@@ -62,6 +73,12 @@ type KeyColumns struct {
 //
 // The sum rules are not enforced here (see Schema.CheckSums): a catalogue that breaks
 // them can still be learnt from.
+//
+// If keys.Class is set, a nil schema stands for that of all classes in the table, in the order of their values if all
+// are numbers, and otherwise byte by byte (labels.FromClasses). A given schema, of Schema.WithClasses, must have them all. These
+// are errors: one class alone, more than MaxClasses, a number in two spellings ("1" and "1.0"), and a column that
+// obviously holds no classes: more than 20 different values of which some are numbers that are not whole and all are numbers, or of which
+// more than half of the galaxies have one of their own.
 func ReadCatalog(path string, schema *labels.Schema, keys KeyColumns) (*Catalog, error) {
 	c, err := readCatalog(path, "training_solutions", schema, keys)
 	if err != nil {
@@ -95,6 +112,9 @@ func readCatalog(name, prefix string, schema *labels.Schema, keys KeyColumns) (_
 		return nil, err
 	}
 	c := &Catalog{Path: name, Schema: schema}
+	if keys.Class != "" {
+		c.classes = columnClasses(keys.Class)
+	}
 	lines := make(map[ID]int)
 	for {
 		if err := t.Next(); errors.Is(err, io.EOF) {
@@ -117,38 +137,54 @@ func readCatalog(name, prefix string, schema *labels.Schema, keys KeyColumns) (_
 	if len(c.IDs) == 0 {
 		return nil, fmt.Errorf("%s: the table has a header but no galaxies", name)
 	}
+	if err := r.checkSplits(name); err != nil {
+		return nil, err
+	}
 	c.checksum = t.Checksum()
+	if c.classes != nil {
+		return c, c.classes.label(c, schema)
+	}
 	return c, nil
 }
 
 // A catalogReader turns the rows of a table into those of a Catalog.
 type catalogReader struct {
-	table    *table.Table
-	columns  []string // of the labels
-	labels   int      // index of their first cell
-	totals   []int    // questions that have one; the cells follow the labels
-	id, path int      // indices of cells, or -1
+	table   *table.Table
+	columns []string // of the labels
+	labels  int      // index of their first cell
+	totals  []int    // questions that have one; the cells follow the labels
+	keys    KeyColumns
+	// Indices of the cells of keys, or -1.
+	id, path, class, split, group int
+	// What the column of splits has besides the words for them, and where that came first.
+	strange      []string
+	strangeWhere string
 }
 
-func newCatalogReader(t *table.Table, schema *labels.Schema, keys KeyColumns) (catalogReader, error) {
-	r := catalogReader{table: t, columns: schema.Columns(), id: -1, path: -1}
+func newCatalogReader(t *table.Table, schema *labels.Schema, keys KeyColumns) (*catalogReader, error) {
+	r := &catalogReader{table: t, keys: keys}
 	if keys.ID == "" && keys.Path == "" {
 		keys.ID = IDColumn
 	}
 	var names []string
-	for _, key := range []struct {
-		name string
-		cell *int
-	}{{keys.ID, &r.id}, {keys.Path, &r.path}} {
-		if key.name != "" {
-			*key.cell = len(names)
-			names = append(names, key.name)
+	add := func(name string, cell *int) {
+		*cell = -1
+		if name != "" {
+			*cell, names = len(names), append(names, name)
 		}
 	}
+	add(keys.ID, &r.id)
+	add(keys.Path, &r.path)
 	if err := t.Select(names...); err != nil {
 		return r, usage.Errorf("%w; name the column of ids with {id_column}, or the column of the images' paths with {path_column}", err)
 	}
-	r.labels = len(names)
+	add(keys.Class, &r.class)
+	add(keys.split, &r.split)
+	add(keys.group, &r.group)
+	if err := t.Select(names...); err != nil || keys.Class != "" {
+		return r, err
+	}
+	r.columns, r.labels = schema.Columns(), len(names)
 	names = append(names, r.columns...)
 	for i, q := range schema.Questions() {
 		if q.Total != "" {
@@ -156,13 +192,13 @@ func newCatalogReader(t *table.Table, schema *labels.Schema, keys KeyColumns) (c
 		}
 	}
 	if err := t.Select(names...); err != nil {
-		return r, fmt.Errorf("%w; the labels must have the columns of the schema %v (galaxy schema infer shows those of a table)", err, schema)
+		return r, usage.Errorf("%w; the labels must have the columns of the schema %v (galaxy schema infer shows those of a table), or a column of classes, which {class_column} names", err, schema)
 	}
 	return r, nil
 }
 
 // add appends the current row to a catalogue and returns its id.
-func (r catalogReader) add(c *Catalog) (ID, error) {
+func (r *catalogReader) add(c *Catalog) (ID, error) {
 	var id, image string
 	var err error
 	if r.path >= 0 {
@@ -183,6 +219,19 @@ func (r catalogReader) add(c *Catalog) (ID, error) {
 		return "", err
 	}
 	c.IDs = append(c.IDs, ID(id))
+	if r.class >= 0 {
+		c.classes.addCell(r.table.Text(r.class), r.table.Where())
+	}
+	if r.split >= 0 {
+		c.splits = append(c.splits, r.splitOf(r.table.Text(r.split)))
+	}
+	if r.group >= 0 {
+		group := strings.TrimSpace(r.table.Text(r.group))
+		if isBlank(group) {
+			group = ""
+		}
+		c.groups = append(c.groups, ID(strings.Clone(group)))
+	}
 	for i, column := range r.columns {
 		v, err := r.table.Number(r.labels + i)
 		if err != nil {
@@ -204,6 +253,35 @@ func (r catalogReader) add(c *Catalog) (ID, error) {
 		}
 	}
 	return ID(id), nil
+}
+
+// splitOf returns the split that a cell names, noSplit if it is empty or names none.
+func (r *catalogReader) splitOf(cell string) Split {
+	cell = strings.TrimSpace(cell)
+	split, ok := splitNamed(cell)
+	switch {
+	case ok:
+		return split
+	case isBlank(cell) || slices.Contains(r.strange, cell):
+	case len(r.strange) == 0:
+		r.strange, r.strangeWhere = []string{cell}, r.table.Where()
+	case len(r.strange) <= someFirst: // as many as a message names, and one more
+		r.strange = append(r.strange, cell)
+	}
+	return noSplit
+}
+
+// checkSplits returns an error if the column of splits has anything but the words for splits.
+func (r *catalogReader) checkSplits(name string) error {
+	if len(r.strange) == 0 {
+		return nil
+	}
+	var quoted []string
+	for _, s := range r.strange {
+		quoted = append(quoted, strconv.Quote(clip(s)))
+	}
+	return fmt.Errorf("%s: %s: the column %s has %s; expected %s, in any case, or an empty cell for a galaxy that is left out; write these words into the table",
+		name, r.strangeWhere, r.keys.split, some(quoted, ", "), splitWordsExpected)
 }
 
 // imagePath returns the path of an image as Images has it. Tables that were made on Windows have

@@ -177,9 +177,15 @@ func FuzzReadCatalog(f *testing.F) {
 	f.Add([]byte(text[:len(text)-30]))
 	f.Add([]byte(strings.Replace(text, "0.", "NaN", 1)))
 	f.Add([]byte(strings.Replace(text, "100008", `"100008"`, 1)))
+	f.Add([]byte("GalaxyID,type,set,field\n1,a,train,x\n2,\"b,c\",,\n3, b ,dev,y\n"))
 	path := filepath.Join(f.TempDir(), "labels.csv")
 	f.Fuzz(func(t *testing.T, file []byte) {
 		writeFile(t, path, file)
+		if c, err := ReadCatalog(path, nil, KeyColumns{Class: "type", split: "set", group: "field"}); err == nil {
+			if n := len(c.IDs); len(c.classes.of) != n || len(c.splits) != n || len(c.groups) != n || len(c.Labels) != n*c.Schema.Width() || c.Schema.Width() < 2 {
+				t.Errorf("a catalogue of classes %+v", c)
+			}
+		}
 		c, err := ReadCatalog(path, zoo, KeyColumns{})
 		if err != nil {
 			if !strings.Contains(err.Error(), path) {
@@ -247,7 +253,7 @@ func TestReadCatalogKeys(t *testing.T) {
 		}
 		return out
 	}
-	both, ids, paths := KeyColumns{"objid", "file_loc"}, KeyColumns{ID: "objid"}, KeyColumns{Path: "file_loc"}
+	both, ids, paths := KeyColumns{ID: "objid", Path: "file_loc"}, KeyColumns{ID: "objid"}, KeyColumns{Path: "file_loc"}
 	for _, c := range []struct {
 		name   string
 		keys   KeyColumns

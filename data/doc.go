@@ -1,5 +1,5 @@
-// Package data turns the files of the Galaxy Zoo challenge into batches for training. It
-// does not depend on TensorFlow.
+// Package data turns catalogues of galaxies and their images, such as the files of the Galaxy Zoo challenge,
+// into batches for training. It does not depend on TensorFlow.
 //
 // # Types
 //
@@ -9,7 +9,8 @@
 // a Cache.
 //
 // A labels.Schema says what the columns of the labels are: PrepareConfig sets it, and the
-// Manifest records it. Labels are float32 vote fractions exactly as in the catalogue's columns,
+// Manifest records it. The schema of a catalogue with one class for each galaxy (KeyColumns.Class, or folders)
+// is that of its classes: 1 for the galaxy's and 0 for the others. Otherwise labels are float32 vote fractions exactly as in the catalogue's columns,
 // already multiplied down the path of the questions. Images are uint8 RGB, row-major,
 // [N, Size, Size, channels]; scaling to floating point is part of the network.
 //
@@ -34,7 +35,8 @@
 // # What is deterministic
 //
 // SplitOf decides which galaxies are for training, validation and test: a pure function
-// of the GalaxyID and a seed. The order of a Loader is a pure function of (seed, epoch), so
+// of the GalaxyID and a seed. A SplitRule can decide otherwise: by classes, by groups, or as the
+// catalogue says. The order of a Loader is a pure function of (seed, epoch), so
 // its position is one number. The bytes of a cache do not depend on the number of
 // workers or on interruptions. docs/cache-format.md describes its files.
 //

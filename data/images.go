@@ -46,6 +46,7 @@ type Images struct {
 	files []imageFile // by ascending id, or by name if they have no ids
 	ids   []ID        // of files; nil for OpenImagesByPath
 	other PassedOver
+	dirs  []string // folders met below a folder, as name of files
 	close io.Closer
 }
 
@@ -151,6 +152,23 @@ func (m *Images) Path() string { return m.path }
 
 // PassedOver returns the files that are no images.
 func (m *Images) PassedOver() PassedOver { return m.other }
+
+// empty returns the folders without any image below them whose parent has some.
+func (m *Images) empty() (folders []string) {
+	used := map[string]bool{".": true}
+	for _, f := range m.files {
+		for dir := path.Dir(f.name); !used[dir]; dir = path.Dir(dir) {
+			used[dir] = true
+		}
+	}
+	for _, dir := range m.dirs {
+		if !used[dir] && used[path.Dir(dir)] {
+			folders = append(folders, dir)
+		}
+	}
+	slices.Sort(folders)
+	return folders
+}
 
 // PassedOver counts files that are no images, by what they are, in the order in which they were
 // met.
@@ -301,6 +319,7 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 			disk, name := filepath.Join(dir, e.Name()), prefix+e.Name()
 			if e.IsDir() {
 				if (anyDepth || prefix == "") && !zipfile.Hidden(e.Name()) {
+					m.dirs = append(m.dirs, name)
 					if err := list(disk, name+"/"); err != nil {
 						return err
 					}

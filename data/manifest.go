@@ -47,19 +47,22 @@ type Manifest struct {
 	Size      int            `json:"size"`       // width and height of the stored images, pixels
 	Crop      imagefile.Crop `json:"crop"`       // the centre of the original that was kept
 	Decoder   string         `json:"decoder"`    // name of the code that decoded and resized, from PrepareConfig
-	SplitSeed int64          `json:"split_seed"` // the seed of SplitOf
-	Examples  int            `json:"examples"`   // images stored
-	Counts    Counts         `json:"counts"`     // the same, by split
+	SplitSeed int64          `json:"split_seed"` // the seed of Split
+	Split     SplitRule      `json:"split,omitzero"`
+	Examples  int            `json:"examples"` // images stored
+	Counts    Counts         `json:"counts"`   // the same, by split
 
 	Bands       imagefile.Bands `json:"bands,omitzero"` // the channels of the images
 	ChannelMean []float64       `json:"channel_mean"`   // of each band over the pixels of the train split, on a scale from 0 to 1
 	ChannelStd  []float64       `json:"channel_std"`    // population standard deviation, same scale
 	ColumnMeans []float64       `json:"column_means"`   // mean labels of the train split, by column: of fractions, the constant predictor
 
-	Broken           []Broken `json:"broken"`             // skipped images, by ascending id
-	ImagesWithoutRow int      `json:"images_without_row"` // skipped, by permission (AllowMissing)
-	RowsWithoutImage int      `json:"rows_without_image"` // skipped, by permission (AllowMissing)
-	SumRuleBreaks    int      `json:"sum_rule_breaks"`    // stored examples that fail Schema.CheckSums at labels.SumTolerance
+	Broken           []Broken `json:"broken"`                      // skipped images, by ascending id
+	ImagesWithoutRow int      `json:"images_without_row"`          // skipped, by permission (AllowMissing)
+	RowsWithoutImage int      `json:"rows_without_image"`          // skipped, by permission (AllowMissing)
+	RowsWithoutClass int      `json:"rows_without_class,omitzero"` // skipped: they have an image, and an empty cell for the class
+	RowsWithoutSplit int      `json:"rows_without_split,omitzero"` // skipped: they have an image and a class, and an empty cell for the split
+	SumRuleBreaks    int      `json:"sum_rule_breaks"`             // stored examples that fail Schema.CheckSums at labels.SumTolerance
 
 	Sources Sources `json:"sources"`
 
@@ -70,6 +73,14 @@ type Manifest struct {
 // Shape returns the shape of the images.
 func (m Manifest) Shape() imagefile.Shape {
 	return imagefile.Shape{Size: m.Size, Channels: m.Bands.Channels()}
+}
+
+// SplitText returns the text of Split, "" for its zero value: runs and SavedModels record it.
+func (m *Manifest) SplitText() string {
+	if m.Split == (SplitRule{}) {
+		return ""
+	}
+	return m.Split.String()
 }
 
 // Counts is the number of examples of each split.
@@ -105,10 +116,11 @@ func (b Broken) String() string { return fmt.Sprintf("%s: %s", b.ID, b.Reason) }
 // Sources describes the files that a cache was made from, by base name only: the same files
 // in another folder give the same cache.
 type Sources struct {
-	Labels         string `json:"labels"`
-	LabelsChecksum string `json:"labels_checksum"`      // xxh3 of the table's bytes, unpacked
-	IDColumn       string `json:"id_column,omitzero"`   // of KeyColumns
-	PathColumn     string `json:"path_column,omitzero"` // of KeyColumns
+	Labels         string `json:"labels"`                // "" if the folders of the images are the labels
+	LabelsChecksum string `json:"labels_checksum"`       // xxh3 of the table's bytes, unpacked
+	IDColumn       string `json:"id_column,omitzero"`    // of KeyColumns
+	PathColumn     string `json:"path_column,omitzero"`  // of KeyColumns
+	ClassColumn    string `json:"class_column,omitzero"` // of KeyColumns
 	Images         string `json:"images"`
 	ImageFiles     int    `json:"image_files"`
 	ImagesChecksum string `json:"images_checksum"` // xxh3 of the ids and sizes of all image files, see docs/cache-format.md

@@ -52,12 +52,14 @@ const (
 
 // PrepareConfig holds the inputs, the output and the settings of Prepare.
 type PrepareConfig struct {
-	Labels string // table of labels, in any format of package table
+	Labels string // table of labels, in any format of package table; "" if Images has a folder for each class
 	Images string // folder or zip of images
 	Out    string // cache folder to make; must not exist
 
-	Schema *labels.Schema // describes the columns of Labels; nil is labels.GalaxyZoo
-	Keys   KeyColumns     // the columns of Labels that say which galaxy a row is about
+	// Schema describes the columns of Labels; nil is labels.GalaxyZoo. Of classes (Keys.Class, or no Labels) it is
+	// one of labels.Schema.WithClasses, and nil is that of the classes that there are.
+	Schema *labels.Schema
+	Keys   KeyColumns // the columns of Labels that say which galaxy a row is about
 
 	Size int // width and height of the stored images, pixels, 8 to 424
 	// Crop is the centre the Decoder keeps. 0 is DefaultCrop for the challenge's schema, whose
@@ -67,7 +69,8 @@ type PrepareConfig struct {
 	// the challenge's schema, and otherwise what the images are: Grey if the first of them, by id,
 	// are all grey. Then a colour image is broken.
 	Bands     imagefile.Bands
-	SplitSeed int64 // of SplitOf; every value, 0 included, is a seed
+	Split     SplitRule
+	SplitSeed int64 // of Split; every value, 0 included, is a seed
 	MaxBytes  int   // largest image file that is read; 0 is DefaultMaxBytes
 
 	side int // height and width in pixels that every image must have, 0 for any
@@ -98,7 +101,9 @@ func DefaultWorkers() int { return 2 * runtime.GOMAXPROCS(0) }
 // Validate fills in the defaults and returns an error for a setting out of range. It does
 // not read the files.
 func (c *PrepareConfig) Validate() error {
-	c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
+	if err := c.validateLabels(); err != nil {
+		return err
+	}
 	challenge := c.Schema.Equal(labels.GalaxyZoo())
 	switch {
 	case c.Crop != 0:
@@ -163,16 +168,11 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	catalog, err := ReadCatalog(config.Labels, config.Schema, config.Keys)
-	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	images, err := openImages(config.Images, TrainingImages, config.Keys.Path != "")
+	catalog, images, err := config.sources()
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	defer images.Close()
-	images.MaxBytes, images.Side = config.MaxBytes, config.side
 	listing, err := images.Checksum()
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
@@ -187,22 +187,23 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		Crop:      config.Crop,
 		Decoder:   config.Decoder,
 		SplitSeed: config.SplitSeed,
+		Split:     config.Split,
 		Broken:    []Broken{},
 		// Zeros until the end, as the plan has them.
 		ColumnMeans: make([]float64, config.Schema.Width()),
 		Sources: Sources{
-			Labels:         filepath.Base(config.Labels),
-			LabelsChecksum: hex(catalog.checksum),
 			Images:         filepath.Base(config.Images),
 			IDColumn:       config.Keys.ID,
 			PathColumn:     config.Keys.Path,
+			ClassColumn:    config.Keys.Class,
 			ImageFiles:     images.Len(),
 			ImagesChecksum: hex(listing),
 		},
 	}
-	if other := images.PassedOver(); len(other) > 0 {
-		p.notice("passed over %v", other)
+	if config.Labels != "" {
+		p.manifest.Sources.Labels, p.manifest.Sources.LabelsChecksum = filepath.Base(config.Labels), hex(catalog.checksum)
 	}
+	p.noticeSources()
 	if err := p.match(); err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -246,7 +247,7 @@ func (p *preparer) found() (*Manifest, error) {
 	if err := c.Close(); err != nil {
 		return nil, err
 	}
-	if !m.Schema.Equal(p.manifest.Schema) {
+	if !m.Schema.Equal(p.manifest.Schema) && m.Sources == p.manifest.Sources {
 		return nil, usage.Errorf("%s exists already and has labels of the schema %v (asked for is %v); choose another {out} or remove it first", p.config.Out, m.Schema, p.manifest.Schema)
 	}
 	for _, d := range []struct {
@@ -257,6 +258,7 @@ func (p *preparer) found() (*Manifest, error) {
 		{"crop", m.Crop, p.manifest.Crop},
 		{"choice of bands", m.Bands.String(), p.manifest.Bands.String()},
 		{"decoder", m.Decoder, p.manifest.Decoder},
+		{"split", m.Split, p.manifest.Split},
 		{"split seed", m.SplitSeed, p.manifest.SplitSeed},
 		{"sources", m.Sources, p.manifest.Sources},
 		{"images without a row", m.ImagesWithoutRow, p.manifest.ImagesWithoutRow},
@@ -293,9 +295,10 @@ type preparer struct {
 	images   *Images
 	manifest Manifest
 
-	todo []int // rows of the catalogue that have an image, by ascending id
-	done int
-	ids  []byte // ids.txt so far
+	todo   []int   // rows of the catalogue that have an image and a label, by ascending id
+	splits []Split // of each row of todo, by row of the catalogue
+	done   int
+	ids    []byte // ids.txt so far
 
 	// Totals over the train split. They are integers, so the order in which images arrive
 	// does not matter: 61,578 images of 424 px stay below 2⁵⁰.
@@ -312,12 +315,20 @@ func (p *preparer) match() error {
 	if err != nil {
 		return err
 	}
-	p.todo = m.Rows
+	var left unlabelled
+	if p.todo, left = p.catalog.labelled(m.Rows); len(p.todo) == 0 {
+		return fmt.Errorf("%s: %w", p.catalog.Path, errNoneLabelled)
+	}
+	p.manifest.RowsWithoutClass, p.manifest.RowsWithoutSplit = left.class, left.split
 	slices.SortFunc(p.todo, func(a, b int) int { return CompareIDs(p.catalog.IDs[a], p.catalog.IDs[b]) })
 	if _, ok := p.catalog.IDs[p.todo[len(p.todo)-1]].Integer(); !ok {
 		p.manifest.Version = CacheVersionIDs
 	}
 	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = m.ImagesWithoutRow, m.RowsWithoutImage
+	p.splits = p.config.Split.assign(p.catalog, p.todo, p.config.SplitSeed)
+	if rule := p.config.Split; rule.given() && !slices.ContainsFunc(p.todo, func(row int) bool { return p.splits[row] == Train }) {
+		return fmt.Errorf("%s: a split by %v, which puts none of the %s that can be used into train; expected some", p.catalog.Path, rule, count(len(p.todo), "image"))
+	}
 	if err := p.chooseBands(); err != nil {
 		return err
 	}
@@ -576,7 +587,7 @@ func (p *preparer) recall(b *block, pixels, examples io.ReaderAt, good int, stor
 			} else if err != nil {
 				return file, false, nil
 			}
-			b.add(i, dst, SplitOf(id, p.config.SplitSeed))
+			b.add(i, dst, p.splits[r])
 			if !bytes.Equal(p.record(r, b.sums[len(b.sums)-1]), rest[:record]) {
 				return file, false, nil
 			}
@@ -610,7 +621,7 @@ func (p *preparer) decode(b *block, row int, file []byte) []byte {
 			b.broken = append(b.broken, Broken{ID: id, Reason: err.Error()})
 			continue
 		}
-		b.add(i, dst, SplitOf(id, p.config.SplitSeed))
+		b.add(i, dst, p.splits[r])
 	}
 	return file
 }
@@ -699,7 +710,7 @@ func (p *preparer) account(b *block) []byte {
 	records := make([]byte, 0, len(b.good)*p.recordBytes())
 	for k, i := range b.good {
 		fractions := p.catalog.Row(b.rows[i])
-		split := SplitOf(p.catalog.IDs[b.rows[i]], p.config.SplitSeed)
+		split := p.splits[b.rows[i]]
 		m.Counts.add(split)
 		if split == Train {
 			for j, v := range fractions {
@@ -733,7 +744,7 @@ func (p *preparer) record(row int, sum uint64) []byte {
 	r := make([]byte, p.recordBytes())
 	binary.LittleEndian.PutUint64(r[recordID:], uint64(id.key()))
 	binary.LittleEndian.PutUint64(r[recordSum:], sum)
-	r[recordSplit] = byte(SplitOf(id, p.config.SplitSeed))
+	r[recordSplit] = byte(p.splits[row])
 	for j, v := range p.catalog.Row(row) {
 		binary.LittleEndian.PutUint32(r[recordLabels+4*j:], math.Float32bits(v))
 	}

@@ -15,6 +15,7 @@ type Summary struct {
 // A ClassSummary counts the galaxies of one class.
 type ClassSummary struct {
 	Name   string `json:"name"`
+	Text   string `json:"text,omitempty"` // in a Balance: the schema's, if it is not the name
 	Counts Counts `json:"counts"`
 }
 
@@ -64,4 +65,55 @@ func (c *Cache) Summary() Summary {
 		s.Columns[j].Std = math.Sqrt(max(squares[j]/n-mean*mean, 0))
 	}
 	return s
+}
+
+// A Balance says how the galaxies of a catalogue of classes are spread over classes and splits.
+type Balance struct {
+	Classes []ClassSummary `json:"classes"` // in the order of the schema's
+	// Imbalance is the number of train galaxies of the largest class over that of the smallest one that has any.
+	Imbalance float64 `json:"imbalance"`
+	// Absent are the classes that are missing in a split that others are in, in order.
+	Absent []string `json:"absent,omitempty"`
+	// Contradictions are pairs of examples with the same pixels and different classes: the first with these
+	// pixels, and another.
+	Contradictions [][2]ID `json:"contradictions,omitempty"`
+}
+
+// Balance counts the galaxies of the classes. It returns nil unless the cache is one of classes
+// (labels.Schema.OfClasses). It reads no image.
+func (c *Cache) Balance() *Balance {
+	schema := c.Schema()
+	if !schema.OfClasses() {
+		return nil
+	}
+	b := &Balance{Classes: c.Summary().Classes[:schema.Width()]}
+	smallest, largest := 0, 0
+	for k, answer := range schema.Questions()[0].Answers {
+		class := &b.Classes[k]
+		if answer.Text != class.Name {
+			class.Text = answer.Text
+		}
+		if n := class.Counts.Train; n > 0 {
+			if largest = max(largest, n); smallest == 0 || n < smallest {
+				smallest = n
+			}
+		}
+		for s := range Split(splits) {
+			if class.Counts.Of(s) == 0 && len(c.indices[s]) > 0 {
+				b.Absent = append(b.Absent, class.Name)
+				break
+			}
+		}
+	}
+	b.Imbalance = float64(largest) / float64(smallest)
+	first := make(map[uint64]int, c.Len())
+	for i, sum := range c.sums {
+		other, twice := first[sum]
+		if !twice {
+			first[sum] = i
+		} else if schema.ClassOf(c.Labels(i)) != schema.ClassOf(c.Labels(other)) {
+			b.Contradictions = append(b.Contradictions, [2]ID{c.ID(other), c.ID(i)})
+		}
+	}
+	return b
 }

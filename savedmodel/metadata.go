@@ -52,6 +52,8 @@ type Metadata struct {
 	Bands imagefile.Bands `json:"bands,omitzero"`
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
+	// Split describes the rule of that split, "" for the default.
+	Split string `json:"split,omitempty"`
 	// Precision is the dtype of the convolutions.
 	Precision network.Precision `json:"precision"`
 	// Needs lists what the model needs from the CPU that serves it; if missing, the needs

@@ -144,6 +144,8 @@ type CacheRef struct {
 	// SplitSeed is the seed of the cache's split: under another one, galaxies
 	// of the train split would be in the test split.
 	SplitSeed int64 `json:"split_seed"`
+	// Split is the rule of the cache's split (data.Manifest.SplitText), "" for the default.
+	Split string `json:"split,omitempty"`
 	// Crop is the centre of an original image that the cache keeps: an exported model uses
 	// the same crop.
 	Crop imagefile.Crop `json:"crop"`

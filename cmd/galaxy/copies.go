@@ -15,14 +15,16 @@ import (
 // copiesShown is how many pairs of copies are named on the terminal.
 const copiesShown = 10
 
-// copiesIn returns the galaxies of a cache that have equal images.
-func copiesIn(ctx context.Context, dir string) (_ *data.Copies, err error) {
+// lookInto returns the galaxies of a cache that have equal images, and the balance of its classes if it
+// is one of classes.
+func lookInto(ctx context.Context, dir string) (copies *data.Copies, balance *data.Balance, err error) {
 	cache, err := data.Open(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	return cache.Copies(ctx, false)
+	copies, err = cache.Copies(ctx, false)
+	return copies, cache.Balance(), err
 }
 
 // printCopies prints what is known of images that several galaxies have.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +83,7 @@ func evalAction(c *cli.Context) (err error) {
 	if model.warning != "" {
 		fmt.Fprintf(c.App.ErrWriter, "%s: %s\n", c.String("model"), model.warning)
 	}
-	if err := model.fits(c.String("model"), cache.Manifest(), other); err != nil {
+	if err := model.fits(c.String("model"), cache.Manifest(), split, other); err != nil {
 		return err
 	}
 
@@ -200,7 +201,7 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 // fits checks that a network fits the cache's galaxies: otherwise the metrics would be for
 // another question, or for galaxies that it was trained on. It prints on stderr what a
 // third-party network does not record.
-func (n opened) fits(dir string, m data.Manifest, other external) error {
+func (n opened) fits(dir string, m data.Manifest, split data.Split, other external) error {
 	what := "run " + dir
 	if n.served {
 		what = "SavedModel " + dir
@@ -225,6 +226,9 @@ func (n opened) fits(dir string, m data.Manifest, other external) error {
 			"%s, and whether it was trained on these galaxies is not known\n", what, known)
 	case m.Crop != n.crop:
 		return fmt.Errorf("%s was trained on %s of the images, the cache has %s: prepare one with --crop %v", what, n.crop.Middle(), m.Crop.Middle(), n.crop)
+	case split != data.All && m.SplitText() != n.split:
+		return fmt.Errorf("%s was trained on a split by %s, the cache has one by %s, so some of its galaxies may have been trained on: prepare one with the same splits, or score all of a catalogue that it has not seen with --split all",
+			what, cmp.Or(n.split, data.SplitRule{}.String()), m.Split)
 	case m.SplitSeed != n.splitSeed:
 		return fmt.Errorf("%s was trained on the split of seed %d, the cache has that of seed %d, so some of its galaxies were trained on: prepare one with --split-seed %d",
 			what, n.splitSeed, m.SplitSeed, n.splitSeed)

@@ -87,29 +87,48 @@ func inspectAction(c *cli.Context) (err error) {
 		Data string `json:"data"`
 		data.Manifest
 		data.Summary
-		Copies *data.Copies `json:"copies"`
-		Sheet  string       `json:"sheet,omitempty"`
-	}{dir, cache.Manifest(), summary, copies, sheet}
-	return report(c, result, func(w io.Writer) { printInspection(w, dir, result.Manifest, result.Summary, copies, sheet) })
+		Balance *data.Balance `json:"balance,omitzero"`
+		Copies  *data.Copies  `json:"copies"`
+		Sheet   string        `json:"sheet,omitempty"`
+	}{dir, cache.Manifest(), summary, cache.Balance(), copies, sheet}
+	return report(c, result, func(w io.Writer) {
+		printInspection(w, dir, result.Manifest, result.Summary, result.Balance)
+		printCopies(w, copies)
+		if sheet != "" {
+			fmt.Fprintf(w, "contact sheet: %s\n", sheet)
+		}
+	})
 }
 
-func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, copies *data.Copies, sheet string) {
+func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b *data.Balance) {
 	fmt.Fprintf(w, "%s: %d galaxies of %d px%s (%s of each image), split seed %d, checksum %s\n",
 		dir, m.Examples, m.Size, inBands(m.Bands), m.Crop.Middle(), m.SplitSeed, m.Checksum)
-	fmt.Fprintf(w, "made from %s and %s by %s\n\n", m.Sources.Labels, m.Sources.Images, m.Decoder)
+	if m.Split != (data.SplitRule{}) {
+		fmt.Fprintf(w, "split by %v\n", m.Split)
+	}
+	from := m.Sources.Labels + " and " + m.Sources.Images
+	if m.Sources.Labels == "" {
+		from = "the folders of " + m.Sources.Images
+	}
+	fmt.Fprintf(w, "made from %s by %s\n\n", from, m.Decoder)
+	if b != nil {
+		printBalance(w, b, m.Counts)
+		fmt.Fprintf(w, "\n%d rows without a class left out, %d without a split\n", m.RowsWithoutClass, m.RowsWithoutSplit)
+	} else {
+		printLabels(w, m, s)
+	}
+	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
+	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
+	printBroken(w, m.Broken, dir)
+}
 
-	what, classes := "clean class", s.Classes
+// printLabels prints the classes and the columns of votes.
+func printLabels(w io.Writer, m data.Manifest, s data.Summary) {
 	if m.Schema.Classes().Width() == 0 {
-		what, classes = "", nil
+		printCounts(w, "", nil, m.Counts)
+	} else {
+		printCounts(w, "clean class", s.Classes, m.Counts)
 	}
-	fmt.Fprintf(w, "%-12s %8s %10s %8s %8s\n", what, "train", "validation", "test", "all")
-	row := func(name string, n data.Counts) {
-		fmt.Fprintf(w, "%-12s %8d %10d %8d %8d\n", name, n.Train, n.Validation, n.Test, n.Train+n.Validation+n.Test)
-	}
-	for _, class := range classes {
-		row(class.Name, class.Counts)
-	}
-	row("all", m.Counts)
 
 	name, text := 10, 18 // as the challenge's need
 	for _, column := range s.Columns {
@@ -128,13 +147,6 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, c
 	} else {
 		fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, labels.SumTolerance)
 	}
-	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
-	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
-	printBroken(w, m.Broken, dir)
-	printCopies(w, copies)
-	if sheet != "" {
-		fmt.Fprintf(w, "contact sheet: %s\n", sheet)
-	}
 }
 
 // The contact sheet's layout, in pixels.
@@ -145,12 +157,16 @@ const (
 	lineHeight   = 14 // of the font, which is 13 high
 	fontWidth    = 7
 	sheetMargin  = 84 // left of the galaxies, for the class's name
+	sheetMost    = 60 // rows: a thousand classes would be a picture of a gigabyte
 	captionLines = 2
 )
 
 // sheetRows returns the names of a contact sheet's rows, and a function that gives a galaxy's: the
 // clean classes or, for a schema without any, the answers to the first question by most votes.
 func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) int) {
+	if schema.OfClasses() {
+		return schema.Columns(), schema.ClassOf
+	}
 	if names = schema.Classes().Columns(); len(names) > 0 {
 		names = append(names, labels.Unclear)
 		return names, func(row []float32) int {
@@ -167,15 +183,16 @@ func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) in
 	return names, func(row []float32) int { return labels.Largest(row[:len(names)]) }
 }
 
-// contactSheet returns a PNG with galaxies of every row of sheetRows, spread evenly over
+// contactSheet returns a PNG with galaxies of every row of sheetRows, up to sheetMost, spread evenly over
 // those in the cache, each with its id and its largest vote fraction or count.
 func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
 	schema := cache.Schema()
 	names, of := sheetRows(schema)
-	members := make([][]int, len(names))
+	members := make([][]int, min(len(names), sheetMost))
 	for i := range cache.Len() {
-		row := of(cache.Labels(i))
-		members[row] = append(members[row], i)
+		if row := of(cache.Labels(i)); row < len(members) {
+			members[row] = append(members[row], i)
+		}
 	}
 	rowHeight := tileSide + captionLines*lineHeight + tileGap
 	sheet := image.NewRGBA(image.Rect(0, 0, sheetMargin+sheetColumns*(tileSide+tileGap), tileGap+len(members)*rowHeight))

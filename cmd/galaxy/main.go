@@ -143,6 +143,7 @@ const galaxyVersion = "0.1.0"
 const (
 	catInput     = "Input"
 	catOutput    = "Output"
+	catSplit     = "Train, validation and test"
 	catSpeed     = "Speed"
 	catRun       = "Run"
 	catRecipe    = "Recipe"

@@ -32,6 +32,7 @@ type opened struct {
 	bands      imagefile.Bands // the channels of its images
 	crop       imagefile.Crop  // the centre that they show; 0 if the model does not record it
 	splitSeed  int64           // split seed of its training cache
+	split      string          // rule of that split
 	step       int64
 	warning    string // message for the user about how it runs here
 	served     bool   // a SavedModel
@@ -108,7 +109,7 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 		return opened{}, err
 	}
 	return opened{
-		Predictor: inference, shape: cfg.Model.Shape(), bands: cfg.Cache.Bands, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, step: best.State.Step,
+		Predictor: inference, shape: cfg.Model.Shape(), bands: cfg.Cache.Bands, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
 		trained: o, loss: o,
 		identity: func() (any, error) {
 			return struct {
@@ -166,7 +167,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return opened{}, err
 		}
-		n.bands, n.crop, n.splitSeed, n.step = meta.Bands, meta.Crop, meta.SplitSeed, meta.Step
+		n.bands, n.crop, n.splitSeed, n.split, n.step = meta.Bands, meta.Crop, meta.SplitSeed, meta.Split, meta.Step
 		if n.trained, err = objective.New(meta.Objective, meta.Schema); err != nil {
 			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}

@@ -27,13 +27,18 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet, FITS and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
 			&cli.StringFlag{Name: "path-column", Category: catInput, Usage: "the labels' `COLUMN` of the images' paths below --images; without it the image of a galaxy is <id>.jpg, .png and so on"},
-			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of images, named <id>.jpg, .png and so on unless --path-column names them (Kaggle's outer zip too)"},
+			&cli.StringFlag{Name: "class-column", Category: catInput, Usage: "the labels' `COLUMN` with the class of each galaxy; rows with an empty cell are left out"},
+			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of images, named <id>.jpg, .png and so on unless --path-column names them (Kaggle's outer zip too); without --labels with a folder for each class"},
 			&cli.StringFlag{Name: "schema", Category: catInput, Usage: "what the columns of the labels are: the `NAME|FILE` of a schema (galaxy schema list); by default the Galaxy Zoo challenge's"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
 			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: `rgb|grey`; grey is one", DefaultText: "grey if the first images are, otherwise rgb"},
-			&cli.Int64Flag{Name: "split-seed", Category: catOutput, Usage: "`S`eed of the split into train, validation and test (80/10/10)"},
+			&cli.StringFlag{Name: "split", Category: catSplit, Usage: "`SHARES` of train, validation and test in per cent or as fractions", DefaultText: "80/10/10, or the folders train/, valid/ and test/ above those of the classes"},
+			&cli.BoolFlag{Name: "stratify", Category: catSplit, Usage: "give each class its shares, rounded to whole galaxies"},
+			&cli.StringFlag{Name: "split-by-group", Category: catSplit, Usage: "keep all galaxies with one value in the labels' `COLUMN` in one split"},
+			&cli.StringFlag{Name: "split-column", Category: catSplit, Usage: "the labels' `COLUMN` with each galaxy's split: train, validation (valid, val, dev) or test; rows with an empty cell are left out"},
+			&cli.Int64Flag{Name: "split-seed", Category: catSplit, Usage: "`S`eed of the split into train, validation and test"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "skip up to `N` broken images; more are an error"},
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images without a row and rows without an image"},
 			maxFileFlag(),
@@ -52,27 +57,32 @@ type prepared struct {
 	Counts   data.Counts     `json:"counts"`
 	Broken   []data.Broken   `json:"broken"`
 	// Skipped by --allow-missing, and rows that break the rules of the schema.
-	ImagesWithoutRow int    `json:"images_without_row"`
-	RowsWithoutImage int    `json:"rows_without_image"`
-	SumRuleBreaks    int    `json:"sum_rule_breaks"`
-	Checksum         string `json:"checksum"`
-	// Galaxies with the same image.
-	Copies          *data.Copies `json:"copies"`
-	ImagesPerSecond float64      `json:"images_per_second"`
+	ImagesWithoutRow int `json:"images_without_row"`
+	RowsWithoutImage int `json:"rows_without_image"`
+	SumRuleBreaks    int `json:"sum_rule_breaks"`
+	// Skipped because a cell is empty.
+	RowsWithoutClass int            `json:"rows_without_class,omitzero"`
+	RowsWithoutSplit int            `json:"rows_without_split,omitzero"`
+	Split            data.SplitRule `json:"split,omitzero"`
+	Balance          *data.Balance  `json:"balance,omitzero"` // of a catalogue of classes
+	Checksum         string         `json:"checksum"`
+	Copies           *data.Copies   `json:"copies"` // galaxies with the same image
+	ImagesPerSecond  float64        `json:"images_per_second"`
 }
 
 func prepareAction(c *cli.Context) (err error) {
-	if err := checkArguments(c, "labels", "images", "out"); err != nil {
+	if err := checkArguments(c, "images", "out"); err != nil {
 		return err
 	}
 	crop, err := cropOf(c)
-	if err != nil {
+	split, splitErr := splitOf(c)
+	if err = errors.Join(err, splitErr); err != nil {
 		return usage.Error{Err: err}
 	}
 	cfg := data.PrepareConfig{
 		Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
-		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column")},
-		Size: c.Int("size"), Crop: crop, SplitSeed: c.Int64("split-seed"),
+		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column"), Class: c.String("class-column")},
+		Size: c.Int("size"), Crop: crop, Split: split, SplitSeed: c.Int64("split-seed"),
 		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"), MaxBytes: c.Int("max-file") << 20,
 	}
 	if c.IsSet("bands") {
@@ -103,13 +113,14 @@ func prepareAction(c *cli.Context) (err error) {
 	} else if err != nil {
 		return err
 	}
-	copies, err := copiesIn(c.Context, cfg.Out)
+	copies, balance, err := lookInto(c.Context, cfg.Out)
 	if err != nil {
 		return err
 	}
 	result := prepared{
 		cfg.Out, m.Size, m.Bands, m.Examples, m.Counts, m.Broken,
-		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.Checksum, copies, bar.rate(),
+		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.RowsWithoutClass, m.RowsWithoutSplit,
+		m.Split, balance, m.Checksum, copies, bar.rate(),
 	}
 	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
 }
@@ -119,15 +130,15 @@ func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	fmt.Fprintf(w, "%d galaxies of %d px%s in %s: %d train, %d validation, %d test (%.0f img/s)\n",
 		r.Examples, r.Size, inBands(r.Bands), r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
 	printBroken(w, r.Broken, r.Out)
-	if n.Validation == 0 || n.Test == 0 {
-		fmt.Fprintln(w, "a split is empty: there are too few galaxies to evaluate on")
-	}
+	printEmpty(w, n, r.Split)
 	for _, q := range []struct {
 		n    int
 		what string
 	}{
 		{r.ImagesWithoutRow, "images left out that have no row"},
 		{r.RowsWithoutImage, "rows left out that have no image"},
+		{r.RowsWithoutClass, "rows left out whose cell for the class is empty"},
+		{r.RowsWithoutSplit, "rows left out whose cell for the split is empty"},
 		{r.SumRuleBreaks, "rows kept " + brokenRule(s)},
 	} {
 		if q.n > 0 {
@@ -137,6 +148,21 @@ func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	if r.Copies.Groups > 0 {
 		fmt.Fprintf(w, "%d galaxies have the same image as another (%s, %d across splits): galaxy inspect %s names them\n", r.Copies.Galaxies, plural(r.Copies.Groups, "group"), r.Copies.Crossing, r.Out)
 	}
+	if r.Balance != nil {
+		fmt.Fprintln(w)
+		printBalance(w, r.Balance, n)
+	}
+}
+
+// splitOf returns what the flags of the split say.
+func splitOf(c *cli.Context) (rule data.SplitRule, err error) {
+	rule = data.SplitRule{Column: c.String("split-column"), Stratify: c.Bool("stratify"), Group: c.String("split-by-group")}
+	if text := c.String("split"); text != "" {
+		if rule.Shares, err = data.ParseShares(text); err != nil {
+			err = fmt.Errorf("--split %w", err)
+		}
+	}
+	return rule, err
 }
 
 // inBands names the channels of images, unless they are RGB: " in grey", " in g,r,z".

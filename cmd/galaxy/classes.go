@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"galaxy/data"
+)
+
+// printCounts prints the number of galaxies of each class and split. header names the first column.
+func printCounts(w io.Writer, header string, classes []data.ClassSummary, all data.Counts) {
+	nameOf := func(class data.ClassSummary) string { return strings.TrimSpace(class.Name + " " + class.Text) }
+	width := len("clean class ")
+	for _, class := range classes {
+		width = max(width, utf8.RuneCountInString(nameOf(class)))
+	}
+	fmt.Fprintf(w, "%-*s %8s %10s %8s %8s\n", width, header, "train", "validation", "test", "all")
+	row := func(name string, n data.Counts) {
+		fmt.Fprintf(w, "%-*s %8d %10d %8d %8d\n", width, name, n.Train, n.Validation, n.Test, n.Train+n.Validation+n.Test)
+	}
+	for _, class := range classes {
+		row(nameOf(class), class.Counts)
+	}
+	row("all", all)
+}
+
+// printBalance prints what is to be known about the classes of a catalogue before training.
+func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
+	printCounts(w, "class", b.Classes, all)
+	fmt.Fprintf(w, "imbalance %.1f: the largest class has that many times the train galaxies of the smallest one\n", b.Imbalance)
+	if n := len(b.Absent); n == 1 {
+		fmt.Fprintf(w, "1 class is not in every split: %s\n", b.Absent[0])
+	} else if n > 1 {
+		fmt.Fprintf(w, "%d classes are not in every split: %s\n", n, firstOf(b.Absent))
+	}
+	var pairs []string
+	for _, pair := range b.Contradictions {
+		pairs = append(pairs, fmt.Sprintf("%s and %s", pair[0], pair[1]))
+	}
+	if len(pairs) > 0 {
+		fmt.Fprintf(w, "%d images have the same pixels as one of another class: %s\n", len(pairs), firstOf(pairs))
+	}
+}
+
+// firstOf lists the first of many.
+func firstOf(items []string) string {
+	text := strings.Join(items[:min(len(items), brokenShown)], ", ")
+	if len(items) > brokenShown {
+		text += ", …"
+	}
+	return text
+}
+
+// printEmpty warns of splits without a galaxy.
+func printEmpty(w io.Writer, n data.Counts, rule data.SplitRule) {
+	for _, split := range []data.Split{data.Validation, data.Test} {
+		if n.Of(split) > 0 {
+			continue
+		}
+		why := "there are too few galaxies to evaluate on"
+		if rule.Column != "" || rule.Folders {
+			why = "the catalogue has no galaxy for it"
+			if split == data.Validation {
+				why += ", and train needs some: --split 75/25/0 takes them from the train split"
+			}
+		}
+		fmt.Fprintf(w, "the %v split is empty: %s\n", split, why)
+	}
+}

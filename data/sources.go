@@ -1,0 +1,69 @@
+package data
+
+import (
+	"cmp"
+	"errors"
+
+	"galaxy/internal/usage"
+	"galaxy/labels"
+)
+
+// validateLabels checks the settings of the labels and splits. Schema stays nil if the classes decide on it.
+func (c *PrepareConfig) validateLabels() (err error) {
+	switch columns := c.Keys; {
+	case c.Labels == "" && (columns.ID != "" || columns.Path != "" || columns.Class != "" || c.Split.Column != "" || c.Split.Group != ""):
+		return usage.Errorf("{id_column}, {path_column}, {class_column}, {split_column} and {split_by_group} are about a table; give it as {labels}, or leave them out")
+	case c.Labels != "" && columns.Class == "":
+		c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
+	case c.Schema != nil:
+		if c.Schema, err = c.Schema.WithClasses(); err != nil {
+			return usage.Errorf("{schema}: %w", err)
+		}
+	}
+	return c.Split.validate(c.SplitSeed)
+}
+
+// sources reads the labels and lists the images. It completes Schema and Split.
+func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) {
+	if c.Labels != "" {
+		keys := c.Keys
+		keys.split, keys.group = c.Split.Column, c.Split.Group
+		if catalog, err = ReadCatalog(c.Labels, c.Schema, keys); err != nil {
+			return nil, nil, err
+		}
+	}
+	if images, err = openImages(c.Images, TrainingImages, c.Labels == "" || c.Keys.Path != ""); err != nil {
+		return nil, nil, err
+	}
+	if c.Labels == "" {
+		catalog, c.Split.Folders, err = readFolders(images, c.Schema, c.AllowMissing)
+		if err == nil {
+			err = c.Split.validate(c.SplitSeed)
+		}
+	}
+	if err == nil && c.Split.Stratify && catalog.Schema.Classes().Width() == 0 {
+		err = usage.Errorf("{stratify}: the schema %v has no classes; leave it out", catalog.Schema)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, images.Close())
+	}
+	images.MaxBytes, images.Side = c.MaxBytes, c.side
+	c.Schema, c.Split = catalog.Schema, c.Split.normal()
+	return catalog, images, nil
+}
+
+// noticeSources reports what is odd about the files and makes no difference.
+func (p *preparer) noticeSources() {
+	if other := p.images.PassedOver(); len(other) > 0 {
+		p.notice("passed over %v", other)
+	}
+	if p.catalog.classes == nil {
+		return
+	}
+	if empty := p.images.empty(); p.config.Labels == "" && len(empty) > 0 {
+		p.notice("passed over %s without any image: %s", count(len(empty), "folder"), some(empty, ", "))
+	}
+	if alike := p.catalog.classes.alike(); alike != "" {
+		p.notice("%s", alike)
+	}
+}
