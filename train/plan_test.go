@@ -10,6 +10,8 @@ import (
 	"galaxy/data"
 	"galaxy/graph"
 	"galaxy/internal/usage"
+	"galaxy/labels"
+	"galaxy/labels/labelstest"
 	"galaxy/train"
 	"galaxy/train/objective"
 )
@@ -77,6 +79,30 @@ func TestRecipes(t *testing.T) {
 				if (cfg.Optimizer.Momentum > 0) != (kind == graph.SGD) || (cfg.Optimizer.Beta1 > 0) != (kind == graph.AdamW) {
 					t.Errorf("recipe %q: %s has the constants %+v", recipe, kind, cfg.Optimizer)
 				}
+			}
+		}
+	}
+}
+
+// No recipe brings the head or the loss of vote fractions to labels of another kind.
+func TestRecipesOfOtherLabels(t *testing.T) {
+	plain, err := labels.FromClasses([]string{"FRI", "FRII", "Bent"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, recipe := range append(train.RecipeNames(), "") {
+		for schema, want := range map[*labels.Schema]objective.Config{
+			plain:                    objective.Default(objective.Classes, objective.CrossEntropy),
+			labelstest.SmallCounts(): objective.Default(objective.Tree, objective.Dirichlet),
+		} {
+			var like train.Plan
+			like.Recipe, like.Config.Cache.Schema = train.RecipeName(recipe), schema
+			if got := train.DefaultPlan(like).Config.Objective; !reflect.DeepEqual(got, want) {
+				t.Errorf("recipe %q, labels of %v: %v", recipe, schema, got)
+			}
+			like.Config.Objective.Head = objective.Classes
+			if got := train.DefaultPlan(like).Config.Objective; got.Head != objective.Classes || got.Loss != objective.CrossEntropy {
+				t.Errorf("recipe %q, the classes of %v: %v", recipe, schema, got)
 			}
 		}
 	}
