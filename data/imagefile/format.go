@@ -2,6 +2,7 @@ package imagefile
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"image"
@@ -15,6 +16,9 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"galaxy/data/fits"
+	"galaxy/data/stretch"
 )
 
 const (
@@ -35,10 +39,11 @@ type Kind struct {
 	config func(io.Reader) (image.Config, error)
 	decode func(io.Reader) (image.Image, error)
 	jpeg   bool
+	fits   bool
 }
 
 // Readable reports whether files of this kind are images that Open reads.
-func (k Kind) Readable() bool { return k.jpeg || k.decode != nil }
+func (k Kind) Readable() bool { return k.jpeg || k.fits || k.decode != nil }
 
 const convert = "save it as PNG or TIFF"
 
@@ -59,15 +64,15 @@ var signatures = []struct {
 	{0, "II+\x00", Kind{Name: "a BigTIFF image", todo: convert}},
 	{0, "MM\x00+", Kind{Name: "a BigTIFF image", todo: convert}},
 	{0, "GIF8", Kind{Name: "a GIF image", todo: convert}},
-	{0, "SIMPLE  =", Kind{Name: "a FITS file", todo: "this command does not read FITS yet"}},
+	{0, fitsMagic, fitsFile},
 	{4, "ftypavif", Kind{Name: "an AVIF image", todo: convert}},
 	{4, "ftyphei", Kind{Name: "a HEIC image", todo: convert}},
 	{0, "\xff\x0a", Kind{Name: "a JPEG XL image", todo: convert}},
 	{4, "JXL \r\n", Kind{Name: "a JPEG XL image", todo: convert}},
 	{4, "jP  \r\n", Kind{Name: "a JPEG 2000 image", todo: convert}},
 	{0, "version https://git-lfs.github.com/spec/", Kind{Name: "a Git LFS pointer", todo: "git lfs pull fetches the file that it stands for"}},
-	{0, "\x1f\x8b", Kind{Name: "a gzip file", todo: "unpack it"}},
-	{0, "BZh", Kind{Name: "a bzip2 file", todo: "unpack it"}},
+	{0, gzipMagic, Kind{Name: "a gzip file", todo: "unpack it"}},
+	{0, bzip2Magic, Kind{Name: "a bzip2 file", todo: "unpack it"}},
 	{0, "PK\x03\x04", Kind{Name: "a zip file"}},
 	{0, "PK\x05\x06", Kind{Name: "a zip file"}},
 	{0, "%PDF", Kind{Name: "a PDF file"}},
@@ -77,6 +82,14 @@ var signatures = []struct {
 	{0, "\x7fELF", Kind{Name: "a program"}},
 }
 
+const (
+	fitsMagic  = "SIMPLE  ="
+	gzipMagic  = "\x1f\x8b"
+	bzip2Magic = "BZh"
+)
+
+var fitsFile = Kind{Name: "a FITS file", fits: true}
+
 // again is what to do about a file that a website or a disk has replaced by something else.
 const again = "get the file again"
 
@@ -85,6 +98,9 @@ func Sniff(head []byte) Kind {
 	head = head[:min(len(head), HeadBytes)]
 	if len(head) == 0 {
 		return Kind{Name: "an empty file", todo: again}
+	}
+	if bytes.HasPrefix(head, []byte(gzipMagic)) && bytes.HasPrefix(gunzip(head), []byte(fitsMagic)) {
+		return fitsFile
 	}
 	for _, s := range signatures {
 		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.bytes)) && containerFits(head, s.kind) {
@@ -103,6 +119,17 @@ func Sniff(head []byte) Kind {
 		return Kind{Name: "a file of zeros", todo: again}
 	}
 	return Kind{Name: "a file of an unknown format"}
+}
+
+// gunzip returns the first bytes of a file of which head is the compressed start.
+func gunzip(head []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(head))
+	if err != nil {
+		return nil
+	}
+	start := make([]byte, len(fitsMagic))
+	n, _ := io.ReadFull(z, start) // what follows is cut off
+	return start[:n]
 }
 
 // containerFits checks the first bytes of the kinds whose signature comes later.
@@ -138,6 +165,14 @@ type File struct {
 	Width, Height int    // pixels
 	Grey          bool   // its header says that it has no colours
 	Encoded       []byte // the file
+
+	// Planes are the bands of an image to be stretched by Stretch, and Names their names. Both
+	// are nil but of OpenPlanes.
+	Planes  []Plane
+	Names   []string
+	Stretch stretch.Stretch
+
+	fits *fits.File
 }
 
 // Open reads the header of an image file and checks that it may be decoded: that it has at most
@@ -157,6 +192,10 @@ func Open(encoded []byte) (File, error) {
 			return File{}, err
 		}
 		f.Width, f.Height, f.Grey = h.Width, h.Height, h.Components == 1
+	case f.Kind.fits || bytes.HasPrefix(encoded, []byte(bzip2Magic)):
+		if err := f.openFITS(); err != nil {
+			return File{}, err
+		}
 	case f.Kind.config != nil:
 		var c image.Config
 		err := f.guard(func() (err error) {
@@ -170,14 +209,10 @@ func Open(encoded []byte) (File, error) {
 	case f.Kind.todo != "":
 		return File{}, fmt.Errorf("the file is %s: %s", f.Kind.Name, f.Kind.todo)
 	default:
-		return File{}, fmt.Errorf("the file is %s; expected an image: JPEG, PNG, TIFF, WebP or BMP", f.Kind.Name)
+		return File{}, fmt.Errorf("the file is %s; expected an image: JPEG, PNG, TIFF, WebP, BMP or FITS", f.Kind.Name)
 	}
-	if f.Width < 1 || f.Height < 1 {
-		return File{}, fmt.Errorf("the image has no pixels (%d×%d)", f.Width, f.Height)
-	}
-	// Each side first: their product may be larger than an int.
-	if max(f.Width, f.Height) > MaxPixels || f.Width*f.Height > MaxPixels {
-		return File{}, fmt.Errorf("the image is %d×%d pixels; expected at most %d, as many as 8192×8192: cut out the galaxy, or make the image smaller", f.Width, f.Height, MaxPixels)
+	if err := checkSize(f.Width, f.Height); err != nil {
+		return File{}, err
 	}
 	return f, nil
 }
@@ -198,6 +233,18 @@ func greyModel(m color.Model) bool {
 func greyPNG(encoded []byte) bool {
 	const colourType = 8 + 8 + 9 // after the signature, the chunk's length and name, and 9 bytes of it
 	return bytes.HasPrefix(encoded, []byte("\x89PNG")) && len(encoded) > colourType && encoded[colourType] == 4
+}
+
+// checkSize returns an error for an image that is not decoded.
+func checkSize(width, height int) error {
+	if width < 1 || height < 1 {
+		return fmt.Errorf("the image has no pixels (%d×%d)", width, height)
+	}
+	// Each side first: their product may be larger than an int.
+	if max(width, height) > MaxPixels || width*height > MaxPixels {
+		return fmt.Errorf("the image is %d×%d pixels; expected at most %d, as many as 8192×8192: cut out the galaxy, or make the image smaller", width, height, MaxPixels)
+	}
+	return nil
 }
 
 // guard calls a decoder. Its errors are those of the file: it reads from memory. So are its panics:

@@ -229,7 +229,6 @@ func TestOpenErrors(t *testing.T) {
 		{"page", []byte("\ufeff \n<!DOCTYPE html><html>"), "an HTML page: it is probably a website's message"},
 		{"pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"), "a Git LFS pointer: git lfs pull"},
 		{"GIF", animation.Bytes(), "a GIF image: save it as PNG"},
-		{"FITS", []byte("SIMPLE  =                    T"), "a FITS file: this command does not read FITS yet"},
 		{"BigTIFF", []byte("II+\x00\x08\x00\x00\x00"), "a BigTIFF image"},
 		{"zeros", make([]byte, 900), "a file of zeros: get the file again"},
 		{"binary", []byte{1, 2, 3, 0xfe}, "an unknown format"},

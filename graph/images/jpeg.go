@@ -3,6 +3,7 @@ package images
 import (
 	"bytes"
 	"fmt"
+	"image"
 	"runtime"
 	"strconv"
 	"strings"
@@ -140,7 +141,9 @@ type Decoder struct {
 	jpegs     map[int]decoding // by channels
 	pixels    decoding
 	collector session.Collector
+	mean      decoding  // of one band of any range
 	buffers   sync.Pool // *[]byte for pixels
+	planes    sync.Pool // *planeBuffers
 }
 
 // decoding is one way from a file to an image: the input and the image.
@@ -149,7 +152,7 @@ type decoding struct{ in, image tf.Output }
 // NewDecoder starts a Decoder for the central square that crop describes, downscaled to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
-	d := &Decoder{crop: crop, size: size, jpegs: map[int]decoding{}, buffers: sync.Pool{New: func() any { return new([]byte) }}}
+	d := &Decoder{crop: crop, size: size, jpegs: map[int]decoding{}, buffers: sync.Pool{New: func() any { return new([]byte) }}, planes: sync.Pool{New: func() any { return new(planeBuffers) }}}
 	s := tg.NewRoot()
 	for _, bands := range []imagefile.Bands{imagefile.RGB, imagefile.Grey} {
 		shape := imagefile.Shape{Size: size, Channels: bands.Channels()}
@@ -162,6 +165,8 @@ func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
 	}
 	d.pixels.in = op.Placeholder(s.SubScope("pixels"), tf.Uint8, op.PlaceholderShape(tf.MakeShape(-1, -1, -1)))
 	d.pixels.image = downscale(s.SubScope("downscale"), d.pixels.in, size)
+	d.mean.in = op.Placeholder(s.SubScope("band"), tf.Float, op.PlaceholderShape(tf.MakeShape(-1, -1)))
+	d.mean.image = maskedMean(s.SubScope("mean"), d.mean.in, size)
 	g, err := s.Finalize()
 	if err != nil {
 		return nil, fmt.Errorf("build image decoder: %w", err)
@@ -192,19 +197,21 @@ func (d *Decoder) String() string {
 // Decode writes the image of a file to dst, uint8 [size, size, channels] in
 // row-major order; len(dst) must be size·size·3 for RGB or size·size for grey. On an error dst is unchanged. If
 // memory ran out, the error wraps syscall.ENOMEM and says nothing about the file.
+//
+// An image of planes (imagefile.OpenPlanes) has a channel for each. The crop of each is
+// downscaled in float32, over the pixels that are there, and then stretched.
 func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
+	if file.Planes != nil {
+		return d.decodePlanes(dst, file)
+	}
 	channels := len(dst) / (d.size * d.size)
 	jpeg, ok := d.jpegs[channels]
 	if !ok || len(dst) != d.size*d.size*channels {
 		return fmt.Errorf("decode image: expected a buffer of %d bytes, or three times as many, got %d", d.size*d.size, len(dst))
 	}
-	square, err := d.crop.Square(file.Width, file.Height)
+	square, err := d.square(file.Width, file.Height)
 	if err != nil {
 		return err
-	}
-	if square.Dx() < d.size {
-		return fmt.Errorf("the image is %d×%d pixels, and a crop of %v keeps %d×%d, less than the %d×%d to make: images are never enlarged; choose a larger crop or a smaller size",
-			file.Width, file.Height, d.crop, square.Dx(), square.Dy(), d.size, d.size)
 	}
 	if file.JPEG() {
 		contents, err := tf.NewTensor(string(file.Encoded))
@@ -231,17 +238,37 @@ func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
 	return d.run(dst, d.pixels, pixels)
 }
 
-// run writes the image to dst that one of the decodings makes of in.
-func (d *Decoder) run(dst []byte, by decoding, in *tf.Tensor) error {
+// square returns the square that the crop keeps of an image of width × height pixels, unless it
+// would have to be enlarged.
+func (d *Decoder) square(width, height int) (image.Rectangle, error) {
+	square, err := d.crop.Square(width, height)
+	if err == nil && square.Dx() < d.size {
+		err = fmt.Errorf("the image is %d×%d pixels, and a crop of %v keeps %d×%d, less than the %d×%d to make: images are never enlarged; choose a larger crop or a smaller size",
+			width, height, d.crop, square.Dx(), square.Dy(), d.size, d.size)
+	}
+	return square, err
+}
+
+// fetch returns what one of the decodings makes of in.
+func (d *Decoder) fetch(by decoding, in *tf.Tensor) (*tf.Tensor, error) {
 	out, err := d.sess.Run(map[tf.Output]*tf.Tensor{by.in: in}, []tf.Output{by.image}, nil)
 	if session.IsOutOfMemory(err) {
-		return fmt.Errorf("decode image: %w", syscall.ENOMEM)
+		return nil, fmt.Errorf("decode image: %w", syscall.ENOMEM)
 	}
 	if err != nil {
-		return fmt.Errorf("decode image: %s", session.FirstLine(err))
+		return nil, fmt.Errorf("decode image: %s", session.FirstLine(err))
+	}
+	return out[0], nil
+}
+
+// run writes the image to dst that one of the decodings makes of in.
+func (d *Decoder) run(dst []byte, by decoding, in *tf.Tensor) error {
+	out, err := d.fetch(by, in)
+	if err != nil {
+		return err
 	}
 	// The buffer's capacity is the tensor's size, so this writes to dst itself.
-	_, err = out[0].WriteContentsTo(bytes.NewBuffer(dst[:0]))
+	_, err = out.WriteContentsTo(bytes.NewBuffer(dst[:0]))
 	runtime.KeepAlive(out) // as in session.Floats
 	if err != nil {
 		return fmt.Errorf("decode image: read image: %w", err)
