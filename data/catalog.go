@@ -303,8 +303,7 @@ func imagePath(s string) (string, error) {
 
 // idOfFile returns the id of an image: its file's name without the extension.
 func idOfFile(name string) string {
-	base := path.Base(name)
-	return strings.TrimSuffix(base, path.Ext(base))
+	return withoutExtension(path.Base(name))
 }
 
 // clip keeps a foreign string from flooding a message.

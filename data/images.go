@@ -19,7 +19,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data/imagefile"
-	"galaxy/data/table"
+	"galaxy/data/stretch"
 	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
 )
@@ -41,10 +41,14 @@ type Images struct {
 	Side int
 	// Grey rejects images in colour.
 	Grey bool
+	// Bands and Stretch, if it is not zero, are of images whose pixels may have any range: FITS files.
+	Bands   imagefile.Bands
+	Stretch stretch.Stretch
 
 	path  string
 	files []imageFile // by ascending id, or by name if they have no ids
-	ids   []ID        // of files; nil for OpenImagesByPath
+	ids   []ID        // of the galaxies; nil for OpenImagesByPath
+	bands []string    // of the files of each galaxy, in this order; nil if it has one file
 	other PassedOver
 	dirs  []string // folders met below a folder, as name of files
 	close io.Closer
@@ -54,6 +58,7 @@ type Images struct {
 type imageFile struct {
 	name   string // path below the folder or in the zip, with slashes
 	id     ID
+	band   int       // index into Images.bands
 	disk   string    // path of a folder's file
 	member *zip.File // of a zip
 }
@@ -78,13 +83,20 @@ const (
 // uncompressed inner zip in place. It unpacks a compressed one to a nameless file in the
 // system's folder for temporary files (TMPDIR), which takes the size of the inner zip until
 // Close.
-func OpenImages(path, inner string) (*Images, error) { return openImages(path, inner, false) }
+func OpenImages(path, inner string) (*Images, error) { return OpenImagesAs(path, inner, Layout{}) }
 
 // OpenImagesByPath is OpenImages for files of any name, at any depth, and of any
 // size in pixels. They have no ids, and are in the order of their names.
-func OpenImagesByPath(path, inner string) (*Images, error) { return openImages(path, inner, true) }
+func OpenImagesByPath(path, inner string) (*Images, error) {
+	return OpenImagesAs(path, inner, Layout{ByPath: true})
+}
 
-func openImages(path, inner string, anyName bool) (*Images, error) {
+// OpenImagesAs is OpenImages for files that are named in other ways.
+func OpenImagesAs(path, inner string, layout Layout) (*Images, error) {
+	n, err := newNamer(layout)
+	if err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w; give the folder of images, the zip that holds them, or one image", err)
@@ -95,14 +107,14 @@ func openImages(path, inner string, anyName bool) (*Images, error) {
 	var m *Images
 	switch {
 	case info.IsDir():
-		m, err = openFolder(path, anyName)
+		m, err = openFolder(path, layout.ByPath || n.deep())
 	case info.Mode().IsRegular():
 		m, err = openFile(path, inner)
 	default:
 		err = errors.New("neither a folder nor a file")
 	}
 	if err == nil {
-		if err = m.index(anyName); err != nil {
+		if err = m.index(layout.ByPath, n); err != nil {
 			err = errors.Join(err, m.Close())
 		}
 	}
@@ -114,23 +126,43 @@ func openImages(path, inner string, anyName bool) (*Images, error) {
 }
 
 // Len returns the number of images.
-func (m *Images) Len() int { return len(m.files) }
+func (m *Images) Len() int { return len(m.files) / m.perImage() }
+
+// perImage returns how many files an image has.
+func (m *Images) perImage() int { return max(1, len(m.bands)) }
+
+// of returns the files of image i.
+func (m *Images) of(i int) []imageFile {
+	n := m.perImage()
+	return m.files[i*n : (i+1)*n]
+}
 
 // IDs returns the ids in the order of CompareIDs, nil for OpenImagesByPath. The
 // caller must not change it.
 func (m *Images) IDs() []ID { return m.ids }
 
-// Name returns the path of image i below the folder or in the zip, with slashes.
-func (m *Images) Name(i int) string { return m.files[i].name }
+// Name returns the path of image i below the folder or in the zip, with slashes; of an image with
+// several files, of the first.
+func (m *Images) Name(i int) string {
+	for _, f := range m.of(i) {
+		if !f.absent() {
+			return f.name
+		}
+	}
+	return ""
+}
 
 // Find returns the index of the image with an id, or with a path for OpenImagesByPath, and
 // whether there is one.
 func (m *Images) Find(key string) (i int, ok bool) {
-	return slices.BinarySearchFunc(m.files, key, func(f imageFile, key string) int { return m.compare(m.keyOf(f), key) })
+	if m.ids != nil {
+		return slices.BinarySearchFunc(m.ids, ID(key), CompareIDs)
+	}
+	return slices.BinarySearchFunc(m.files, key, func(f imageFile, key string) int { return strings.Compare(f.name, key) })
 }
 
 // key returns what identifies image i for Find.
-func (m *Images) key(i int) string { return m.keyOf(m.files[i]) }
+func (m *Images) key(i int) string { return m.keyOf(m.of(i)[0]) }
 
 func (m *Images) keyOf(f imageFile) string {
 	if m.ids == nil {
@@ -226,14 +258,39 @@ func (p PassedOver) advice() string {
 // Read returns the bytes of the file of image i, in buf if it is large enough,
 // otherwise in a new buffer. A file above MaxBytes is an error. An error wraps ErrUnread
 // unless it is about the contents of the file; then it does not repeat the name.
-func (m *Images) Read(i int, buf []byte) ([]byte, error) {
-	f, most := m.files[i], cmp.Or(m.MaxBytes, DefaultMaxBytes)
-	if f.member != nil {
+func (m *Images) Read(i int, buf []byte) ([]byte, error) { return m.read(m.of(i)[0], buf) }
+
+func (m *Images) read(f imageFile, buf []byte) ([]byte, error) {
+	most := cmp.Or(m.MaxBytes, DefaultMaxBytes)
+	switch {
+	case f.absent():
+		return buf, fmt.Errorf("band %s: there is no file for it", m.bands[f.band])
+	case f.member != nil:
 		buf, err := readMember(f.member, buf, most)
 		return buf, unread(f.name, err)
 	}
 	buf, err := readFile(f.disk, buf, most)
 	return buf, unread(f.name, err)
+}
+
+// readBands is Read for all files of image i. The bytes may be in buf, or a larger one for the next call,
+// which it returns too.
+func (m *Images) readBands(i int, buf []byte) (encoded [][]byte, _ []byte, err error) {
+	free, total := buf[:0], 0
+	for _, f := range m.of(i) {
+		one, err := m.read(f, free)
+		if err != nil {
+			return nil, buf, err
+		}
+		encoded, total = append(encoded, one), total+len(one)+1 // of a zip's member the end is read too
+		if cap(free) >= len(one) {                              // or one has a buffer of its own
+			free = free[len(one):len(one)]
+		}
+	}
+	if total > cap(buf) {
+		buf = make([]byte, total+total/4)
+	}
+	return encoded, buf, nil
 }
 
 // ErrUnread is an error of the machine (a limit, a disk, a network) in reading or decoding
@@ -253,34 +310,51 @@ func unread(name string, err error) error {
 // reason why the image is broken, unless it wraps ErrUnread. Decode uses buf for the
 // file's bytes, and returns it, or a larger one, for the next call.
 func (m *Images) Decode(dst []byte, i int, decoder Decoder, buf []byte) ([]byte, error) {
-	encoded, err := m.Read(i, buf)
+	file, buf, err := m.open(i, buf)
 	if err != nil {
 		return buf, err
 	}
-	file, err := imagefile.Open(encoded)
-	if err != nil {
-		return encoded, err
-	}
 	if m.Side != 0 && (file.Width != m.Side || file.Height != m.Side) {
-		return encoded, fmt.Errorf("%d×%d pixels; expected the challenge's %d×%d: for images of other sizes set a crop, such as 100%%", file.Width, file.Height, m.Side, m.Side)
+		return buf, fmt.Errorf("%d×%d pixels; expected the challenge's %d×%d: for images of other sizes set a crop, such as 100%%", file.Width, file.Height, m.Side, m.Side)
 	}
 	if m.Grey && !file.Grey {
-		return encoded, errors.New("a colour image, among grey ones")
+		return buf, errors.New("a colour image, among grey ones")
 	}
-	return encoded, unread(m.files[i].name, decoder.Decode(dst, file))
+	return buf, unread(m.Name(i), decoder.Decode(dst, file))
+}
+
+// open reads image i and its header. It returns the buffer too.
+func (m *Images) open(i int, buf []byte) (imagefile.File, []byte, error) {
+	if m.Stretch.IsZero() {
+		encoded, err := m.Read(i, buf)
+		if err != nil {
+			return imagefile.File{}, buf, err
+		}
+		file, err := imagefile.Open(encoded)
+		if err == nil && file.FITS() {
+			err = errors.New("a FITS file, which needs a stretch, among images without one")
+		}
+		return file, encoded, err
+	}
+	encoded, buf, err := m.readBands(i, buf)
+	if err != nil {
+		return imagefile.File{}, buf, err
+	}
+	file, err := imagefile.OpenPlanes(encoded, m.Bands, m.Stretch)
+	return file, buf, err
 }
 
 // Checksum returns the xxh3 of the id and size (both int64, little-endian) of
 // every file, in their order: cheap to compute, and the same for a folder and a
-// zip of it. An id that is not an integer is represented by its text, and a file without an id by
+// zip of it. The size of a band that a galaxy lacks is -1. An id that is not an integer is represented by its text, and a file without an id by
 // its path; a zero byte ends both.
 func (m *Images) Checksum() (uint64, error) {
 	b := make([]byte, 0, 16*len(m.files))
 	for _, f := range m.files {
-		var size uint64
+		size := uint64(math.MaxUint64)
 		if f.member != nil {
 			size = f.member.UncompressedSize64
-		} else {
+		} else if !f.absent() {
 			info, err := os.Stat(f.disk)
 			if err != nil {
 				return 0, err
@@ -587,11 +661,11 @@ func sniffMember(f *zip.File) (imagefile.Kind, error) {
 }
 
 // index sorts the files and finds their ids.
-func (m *Images) index(anyName bool) error {
+func (m *Images) index(anyName bool, n namer) error {
 	if len(m.files) == 0 {
 		want := "named <id>.jpg, such as 100008.jpg, or .png and so on"
 		if anyName {
-			want = "of JPEG, PNG, TIFF, WebP or BMP"
+			want = "of JPEG, PNG, TIFF, WebP, BMP or FITS"
 		}
 		if len(m.other) > 0 {
 			return fmt.Errorf("no images in it, only %v; expected files %s%s", m.other, want, m.other.advice())
@@ -610,33 +684,29 @@ func (m *Images) index(anyName bool) error {
 		}
 		return nil
 	}
-	for i := range m.files {
-		id := idOfFile(m.files[i].name)
-		if err := table.CheckID(id); err != nil {
-			return fmt.Errorf("%q is not named after a galaxy (%w); rename or remove it", clip(path.Base(m.files[i].name)), err)
-		}
-		m.files[i].id = ID(id)
+	if err := m.group(n); err != nil {
+		return err
 	}
-	slices.SortFunc(m.files, func(a, b imageFile) int {
-		return cmp.Or(CompareIDs(a.id, b.id), strings.Compare(a.name, b.name))
-	})
-	m.ids = make([]ID, len(m.files))
-	for i, f := range m.files {
-		m.ids[i] = f.id
-		if i > 0 && f.id == m.ids[i-1] {
-			return fmt.Errorf("galaxy %s has two images (%s, %s); remove one", f.id, clip(m.files[i-1].name), clip(f.name))
-		}
+	if len(m.files) == 0 {
+		return fmt.Errorf("no images of these names in it, only %v", m.other)
 	}
 	return nil
 }
 
 // extensions are those of the formats of package imagefile.
-var extensions = []string{".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+var extensions = append([]string{".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}, fitsExtensions...)
+
+// fitsExtensions are those of FITS files, and compressed those that may follow them.
+var (
+	fitsExtensions = []string{".fits", ".fit", ".fts", ".fz"}
+	compressed     = []string{".gz", ".bz2", ".fz"}
+)
 
 // hasExtension reports whether a file's name has the extension of an image. Then it counts as an
 // image whatever it holds: if it is something else, the image is broken.
 func hasExtension(name string) bool {
-	return slices.Contains(extensions, strings.ToLower(path.Ext(name)))
+	ext := strings.ToLower(path.Ext(name))
+	return slices.Contains(extensions, ext) || slices.Contains(compressed, ext) && slices.Contains(fitsExtensions, strings.ToLower(path.Ext(strings.TrimSuffix(name, path.Ext(name)))))
 }
 
 func readFile(name string, buf []byte, most int) ([]byte, error) {

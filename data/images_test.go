@@ -337,7 +337,7 @@ func FuzzZipImages(f *testing.F) {
 				t.Error(err)
 			}
 		}()
-		if err := m.index(false); err != nil {
+		if err := m.index(false, namer{}); err != nil {
 			return
 		}
 		if len(m.IDs()) == 0 || len(m.IDs()) != m.Len() || !slices.IsSortedFunc(m.IDs(), CompareIDs) {

@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/internal/durable"
 	"galaxy/labels"
 )
@@ -52,10 +53,11 @@ type Manifest struct {
 	Examples  int            `json:"examples"` // images stored
 	Counts    Counts         `json:"counts"`   // the same, by split
 
-	Bands       imagefile.Bands `json:"bands,omitzero"` // the channels of the images
-	ChannelMean []float64       `json:"channel_mean"`   // of each band over the pixels of the train split, on a scale from 0 to 1
-	ChannelStd  []float64       `json:"channel_std"`    // population standard deviation, same scale
-	ColumnMeans []float64       `json:"column_means"`   // mean labels of the train split, by column: of fractions, the constant predictor
+	Bands       imagefile.Bands `json:"bands,omitzero"`   // the channels of the images
+	Stretch     stretch.Stretch `json:"stretch,omitzero"` // of pixels of any range; 0 is where nothing is
+	ChannelMean []float64       `json:"channel_mean"`     // of each band over the pixels of the train split, on a scale from 0 to 1
+	ChannelStd  []float64       `json:"channel_std"`      // population standard deviation, same scale
+	ColumnMeans []float64       `json:"column_means"`     // mean labels of the train split, by column: of fractions, the constant predictor
 
 	Broken           []Broken `json:"broken"`                      // skipped images, by ascending id
 	ImagesWithoutRow int      `json:"images_without_row"`          // skipped, by permission (AllowMissing)

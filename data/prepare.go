@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
@@ -65,10 +66,16 @@ type PrepareConfig struct {
 	// Crop is the centre the Decoder keeps. 0 is DefaultCrop for the challenge's schema, whose
 	// images must be 424×424 then, and otherwise 1, the largest square.
 	Crop imagefile.Crop
-	// Bands are the channels of the stored images, imagefile.RGB or imagefile.Grey. nil is RGB for
+	// Files is the pattern of the images' names (Layout.Pattern).
+	Files string
+	// Bands are the channels of the stored images. nil is RGB for
 	// the challenge's schema, and otherwise what the images are: Grey if the first of them, by id,
-	// are all grey. Then a colour image is broken.
-	Bands     imagefile.Bands
+	// are all grey. Then a colour image is broken. Of FITS files they are those of the first image
+	// (imagefile.File.Bands).
+	Bands imagefile.Bands
+	// Stretch is the stretch of images whose pixels may have any range. No stretch is
+	// stretch.Default for FITS files, if the first image is one, and none for others.
+	Stretch   stretch.Stretch
 	Split     SplitRule
 	SplitSeed int64 // of Split; every value, 0 included, is a seed
 	MaxBytes  int   // largest image file that is read; 0 is DefaultMaxBytes
@@ -129,10 +136,8 @@ func (c *PrepareConfig) Validate() error {
 		return fmt.Errorf("workers is %d; expected 1 to 1024, or 0 for two per processor", c.Workers)
 	case c.MaxBroken < 0:
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
-	case !c.Bands.Picture():
-		return &usage.Field{Name: "bands", Got: c.Bands, Expected: "rgb or grey"}
 	}
-	return c.Crop.Validate()
+	return errors.Join(c.Bands.Validate(), c.Stretch.Validate(), c.Crop.Validate())
 }
 
 // Prepare reads a catalogue and its images, decodes every image once and
@@ -257,6 +262,7 @@ func (p *preparer) found() (*Manifest, error) {
 		{"size", m.Size, p.manifest.Size},
 		{"crop", m.Crop, p.manifest.Crop},
 		{"choice of bands", m.Bands.String(), p.manifest.Bands.String()},
+		{"stretch", m.Stretch, p.manifest.Stretch},
 		{"decoder", m.Decoder, p.manifest.Decoder},
 		{"split", m.Split, p.manifest.Split},
 		{"split seed", m.SplitSeed, p.manifest.SplitSeed},
@@ -303,6 +309,7 @@ type preparer struct {
 	// Totals over the train split. They are integers, so the order in which images arrive
 	// does not matter: 61,578 images of 424 px stay below 2⁵⁰.
 	channelSum, channelSquares channelTotals
+	channelHoles               channelTotals // pixels of 0
 	columnSum                  []float64
 }
 
@@ -335,48 +342,68 @@ func (p *preparer) match() error {
 	return p.checkLabels()
 }
 
-// chooseBands sets the bands of the cache, and whether a colour image is broken.
+// chooseBands sets the bands and the stretch of the cache, and whether a colour image is broken.
 func (p *preparer) chooseBands() error {
-	asked := p.config.Bands
-	if asked == nil {
-		grey, err := p.allGrey(p.todo[:min(len(p.todo), greySample)])
-		if err != nil {
-			return err
-		}
-		if p.images.Grey = grey; grey {
-			asked = imagefile.Grey
-		}
+	bands, by := p.config.Bands, p.config.Stretch
+	first, grey, err := p.peek(p.todo[:min(len(p.todo), greySample)])
+	if err != nil {
+		return err
 	}
-	if !asked.IsZero() {
-		p.manifest.Bands = asked
+	if by.IsZero() && first.FITS() {
+		by = stretch.Default
 	}
-	channels := p.manifest.Bands.Channels()
+	switch {
+	case by.IsZero() && !bands.Picture():
+		return usage.Errorf("the bands %v are not those of JPEG, PNG and so on without a stretch; choose {bands=rgb} or {bands=grey}, or for one file per band a stretch, such as {stretch=linear,0..255}", bands)
+	case !by.IsZero() && bands == nil:
+		if bands, err = first.Bands(); err != nil {
+			return usage.Errorf("%s: the first image: %w; set them with {bands}", p.images.Path(), err)
+		}
+	case bands == nil && grey:
+		bands, p.images.Grey = imagefile.Grey, true
+	}
+	if err := by.CheckBands(bands.Channels()); err != nil {
+		return err
+	}
+	if !bands.IsZero() {
+		p.manifest.Bands = bands
+	}
+	p.manifest.Stretch, p.images.Bands, p.images.Stretch = by, bands, by
+	channels := bands.Channels()
 	p.manifest.ChannelMean, p.manifest.ChannelStd = make([]float64, channels), make([]float64, channels)
 	return nil
 }
 
-// allGrey reports whether the images of some rows are grey by their headers, without those that
-// cannot be opened. The error is one of the machine.
-func (p *preparer) allGrey(rows []int) (grey bool, err error) {
+// peek reads the headers of the images of some rows, without those that cannot be opened. It returns the
+// first, and whether all are grey. The error is one of the machine.
+func (p *preparer) peek(rows []int) (first imagefile.File, grey bool, err error) {
 	var buf []byte
+	if p.config.Bands != nil && p.config.Bands.Picture() && p.config.Stretch.IsZero() {
+		rows = rows[:1] // only to see whether it is FITS
+	}
+	grey = true
 	for _, row := range rows {
 		i, _ := p.images.Find(p.catalog.image(row)) // match has found it
 		encoded, err := p.images.Read(i, buf)
 		if errors.Is(err, ErrUnread) {
-			return false, err
+			return first, false, err
 		}
 		if err != nil {
 			continue
 		}
 		buf = encoded
-		if file, err := imagefile.Open(encoded); err != nil {
+		file, err := imagefile.Open(encoded)
+		if err != nil {
 			continue
-		} else if !file.Grey {
-			return false, nil
 		}
-		grey = true
+		if first.Width == 0 {
+			first, buf = file, nil // which refers to it
+		}
+		if grey = grey && file.Grey; !grey {
+			break
+		}
 	}
-	return grey, nil
+	return first, grey && first.Width > 0, nil
 }
 
 // checkLabels returns an error for labels that cannot be votes, such as a benchmark
@@ -419,6 +446,8 @@ type block struct {
 	// Over the pixels of the good images of the train split, which have channels.
 	channels                   int
 	channelSum, channelSquares channelTotals
+	stretched                  bool
+	channelHoles               channelTotals // pixels of 0, if stretched
 }
 
 // write fills the cache folder dir, or resumes an unfinished one.
@@ -635,12 +664,12 @@ func (p *preparer) decodeImage(dst []byte, row int, file []byte) ([]byte, error)
 
 func (p *preparer) newBlock() *block {
 	shape := p.manifest.Shape()
-	return &block{pixels: make([]byte, blockImages*shape.Bytes()), channels: shape.Channels}
+	return &block{pixels: make([]byte, blockImages*shape.Bytes()), channels: shape.Channels, stretched: !p.manifest.Stretch.IsZero()}
 }
 
 func (b *block) reset() {
 	b.good, b.sums, b.broken, b.err = b.good[:0], b.sums[:0], b.broken[:0], nil
-	b.channelSum, b.channelSquares = channelTotals{}, channelTotals{}
+	b.channelSum, b.channelSquares, b.channelHoles = channelTotals{}, channelTotals{}, channelTotals{}
 }
 
 // add records that the image of rows[i] is good and has these pixels.
@@ -649,6 +678,9 @@ func (b *block) add(i int, pixels []byte, split Split) {
 	b.sums = append(b.sums, xxh3.Hash(pixels))
 	if split == Train {
 		addChannels(pixels, b.channels, &b.channelSum, &b.channelSquares)
+		if b.stretched {
+			addHoles(pixels, b.channels, &b.channelHoles)
+		}
 	}
 }
 
@@ -681,6 +713,17 @@ func addChannels(pixels []byte, channels int, sum, squares *channelTotals) {
 		for c, total := range totals[:channels] {
 			sum[c] += total >> 32
 			squares[c] += total & math.MaxUint32
+		}
+	}
+}
+
+// addHoles counts the pixels of each channel that are 0.
+func addHoles(pixels []byte, channels int, holes *channelTotals) {
+	for c := range channels {
+		for i := c; i < len(pixels); i += channels {
+			if pixels[i] == 0 {
+				holes[c]++
+			}
 		}
 	}
 }
@@ -730,6 +773,7 @@ func (p *preparer) account(b *block) []byte {
 	for c := range b.channels {
 		p.channelSum[c] += b.channelSum[c]
 		p.channelSquares[c] += b.channelSquares[c]
+		p.channelHoles[c] += b.channelHoles[c]
 	}
 	p.done += len(b.rows)
 	return records
@@ -768,8 +812,11 @@ func (p *preparer) finish(dir string) error {
 	if m.Counts.Train == 0 {
 		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
 	}
-	pixels := float64(m.Counts.Train) * float64(m.Size) * float64(m.Size)
 	for c := range m.ChannelMean {
+		pixels := float64(m.Counts.Train) * float64(m.Size) * float64(m.Size)
+		if !m.Stretch.IsZero() {
+			pixels -= float64(p.channelHoles[c]) // where nothing is
+		}
 		mean := float64(p.channelSum[c]) / pixels
 		variance := float64(p.channelSquares[c])/pixels - mean*mean
 		m.ChannelMean[c] = mean / 255

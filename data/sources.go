@@ -32,8 +32,12 @@ func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) 
 			return nil, nil, err
 		}
 	}
-	if images, err = openImages(c.Images, TrainingImages, c.Labels == "" || c.Keys.Path != ""); err != nil {
+	layout := Layout{ByPath: c.Labels == "" || c.Keys.Path != "", Bands: c.Bands, Pattern: c.Files}
+	if images, err = OpenImagesAs(c.Images, TrainingImages, layout); err != nil {
 		return nil, nil, err
+	}
+	if c.AllowMissing {
+		images.dropIncomplete()
 	}
 	if c.Labels == "" {
 		catalog, c.Split.Folders, err = readFolders(images, c.Schema, c.AllowMissing)
