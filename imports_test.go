@@ -21,10 +21,10 @@ var imports = []struct{ name, may string }{
 	{"labels/labelstest", "labels"},
 	{"data/fits", ""},
 	{"data/stretch", "internal/usage"},
-	{"data/imagefile", "internal/usage"},
+	{"data/imagefile", "data/fits data/stretch internal/usage"},
 	{"data/zipfile", ""},
 	{"data/table", "data/fits data/zipfile"},
-	{"data", "data/imagefile data/table data/zipfile internal/ahead internal/durable internal/usage labels"},
+	{"data", "data/imagefile data/stretch data/table data/zipfile internal/ahead internal/durable internal/usage labels"},
 	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
 	{"graph/graphtest", ""},
 	{"graph/session", "internal/durable internal/usage"},
@@ -37,8 +37,8 @@ var imports = []struct{ name, may string }{
 	{"train/votes", ""},
 	{"train/metric", "labels train/votes"},
 	{"train/objective", "focal internal/usage labels train/votes"},
-	{"train", "data data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
-	{"savedmodel", "data/imagefile graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
+	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
+	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 }
 

@@ -68,7 +68,7 @@ type Config struct {
 	// network.Int8, whose ranges are measured on them; nil exports the complete model in
 	// Model.Precision.
 	Calibration []byte
-	// Metadata is written with the model; its Bands decide whether the model serves JPEGs. Export itself fills in TensorFlow,
+	// Metadata is written with the model; its Bands and Stretch decide whether the model serves JPEGs. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
 	Metadata Metadata
 }
@@ -188,7 +188,7 @@ func checkWeights(weights network.Weights, variables []network.Variable) error {
 func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	g := inf.Graph
 	var jpegs, decoded tf.Output
-	pictures := cfg.Metadata.Bands.Picture()
+	pictures := cfg.Metadata.Bands.Picture() && cfg.Metadata.Stretch.IsZero()
 	if pictures {
 		var err error
 		if jpegs, decoded, err = images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Shape()); err != nil {

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
@@ -50,6 +51,8 @@ type Metadata struct {
 	Crop imagefile.Crop `json:"crop"`
 	// Bands names the channels of the images.
 	Bands imagefile.Bands `json:"bands,omitzero"`
+	// Stretch is that of images whose pixels may have any range. None have been stretched already.
+	Stretch stretch.Stretch `json:"stretch,omitzero"`
 	// SplitSeed is the seed of the split of the training data.
 	SplitSeed int64 `json:"split_seed"`
 	// Split describes the rule of that split, "" for the default.

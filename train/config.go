@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/graph"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
@@ -151,6 +152,8 @@ type CacheRef struct {
 	Crop imagefile.Crop `json:"crop"`
 	// Bands names the channels of the images.
 	Bands imagefile.Bands `json:"bands,omitzero"`
+	// Stretch is that of images whose pixels may have any range.
+	Stretch stretch.Stretch `json:"stretch,omitzero"`
 	// Schema describes the columns of the cache's labels; nil is labels.GalaxyZoo.
 	Schema *labels.Schema `json:"schema,omitzero" resume:"is in the checksum" workers:"is in the checksum"`
 }
@@ -300,6 +303,7 @@ var follows = map[string][]string{
 	"cache.split_seed":      {"cache.checksum"},
 	"cache.crop":            {"cache.checksum"},
 	"cache.bands":           {"cache.checksum"},
+	"cache.stretch":         {"cache.checksum"},
 	"schedule.total_steps":  {"batch"},
 	"schedule.warmup_steps": {"batch", "schedule.total_steps"},
 	"sizes":                 {"batch", "schedule.total_steps"},

@@ -30,7 +30,7 @@ type Plan struct {
 	Config Config
 	Recipe RecipeName `config:"recipe"`
 	// Data is the cache's folder.
-	Data string `config:"cache.path cache.checksum cache.split_seed cache.crop cache.bands model.size model.channel_mean model.channel_std"`
+	Data string `config:"cache.path cache.checksum cache.split_seed cache.crop cache.bands cache.stretch model.size model.channel_mean model.channel_std"`
 	// The length of the run is Epochs, or Steps, or as many steps as fit into Budget, the time
 	// from the start of the command to its end. 0 is unset; Epochs take precedence over Steps.
 	Epochs Count `config:"schedule.total_steps"`
@@ -101,7 +101,7 @@ func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 	}
 	m := cache.Manifest()
 	cfg.Recipe = string(p.Recipe)
-	cfg.Cache = CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Split: m.SplitText(), Crop: m.Crop, Bands: m.Bands, Schema: m.Schema}
+	cfg.Cache = CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Split: m.SplitText(), Crop: m.Crop, Bands: m.Bands, Stretch: m.Stretch, Schema: m.Schema}
 	cfg.Model.Size, cfg.Model.Mean, cfg.Model.Std = m.Size, m.ChannelMean, m.ChannelStd
 	if err := cfg.Model.Precision.Validate(); err != nil {
 		return cfg, usage.In("model", err)

@@ -224,6 +224,8 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 		}
 		fmt.Fprintf(os.Stderr, "%s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
 			"%s, and whether it was trained on these galaxies is not known\n", what, known)
+	case m.Stretch != n.stretch:
+		return fmt.Errorf("%s was trained on images with the stretch %v, the cache has them with %v: prepare one with --stretch %v", what, n.stretch, m.Stretch, n.stretch)
 	case m.Crop != n.crop:
 		return fmt.Errorf("%s was trained on %s of the images, the cache has %s: prepare one with --crop %v", what, n.crop.Middle(), m.Crop.Middle(), n.crop)
 	case split != data.All && m.SplitText() != n.split:

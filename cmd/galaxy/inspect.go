@@ -110,7 +110,11 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b
 	if m.Sources.Labels == "" {
 		from = "the folders of " + m.Sources.Images
 	}
-	fmt.Fprintf(w, "made from %s by %s\n\n", from, m.Decoder)
+	fmt.Fprintf(w, "made from %s by %s\n", from, m.Decoder)
+	if !m.Stretch.IsZero() {
+		fmt.Fprintf(w, "stretched by %v\n", m.Stretch)
+	}
+	fmt.Fprintln(w)
 	if b != nil {
 		printBalance(w, b, m.Counts)
 		fmt.Fprintf(w, "\n%d rows without a class left out, %d without a split\n", m.RowsWithoutClass, m.RowsWithoutSplit)

@@ -14,6 +14,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
@@ -25,14 +26,20 @@ import (
 	"galaxy/train/objective"
 )
 
+// input says how the images of a model are made.
+type input struct {
+	shape   imagefile.Shape
+	bands   imagefile.Bands // the channels
+	crop    imagefile.Crop  // the centre that they show; 0 if the model does not record it
+	stretch stretch.Stretch // none for images that have 8 bits already
+}
+
 // opened is a model to predict with: a run's checkpoint or a SavedModel.
 type opened struct {
 	train.Predictor
-	shape      imagefile.Shape // of its images
-	bands      imagefile.Bands // the channels of its images
-	crop       imagefile.Crop  // the centre that they show; 0 if the model does not record it
-	splitSeed  int64           // split seed of its training cache
-	split      string          // rule of that split
+	input
+	splitSeed  int64  // split seed of its training cache
+	split      string // rule of that split
 	step       int64
 	warning    string // message for the user about how it runs here
 	served     bool   // a SavedModel
@@ -109,7 +116,7 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 		return opened{}, err
 	}
 	return opened{
-		Predictor: inference, shape: cfg.Model.Shape(), bands: cfg.Cache.Bands, crop: cfg.Cache.Crop, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
+		Predictor: inference, input: input{cfg.Model.Shape(), cfg.Cache.Bands, cfg.Cache.Crop, cfg.Cache.Stretch}, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
 		trained: o, loss: o,
 		identity: func() (any, error) {
 			return struct {
@@ -162,12 +169,13 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 	if err != nil {
 		return opened{}, err
 	}
-	n := opened{Predictor: loaded, shape: loaded.Shape, served: true, warning: loaded.Warning(), close: func() error { return nil }}
+	n := opened{Predictor: loaded, input: input{shape: loaded.Shape}, served: true, warning: loaded.Warning(), close: func() error { return nil }}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return opened{}, err
 		}
-		n.bands, n.crop, n.splitSeed, n.split, n.step = meta.Bands, meta.Crop, meta.SplitSeed, meta.Split, meta.Step
+		n.bands, n.crop, n.stretch = meta.Bands, meta.Crop, meta.Stretch
+		n.splitSeed, n.split, n.step = meta.SplitSeed, meta.Split, meta.Step
 		if n.trained, err = objective.New(meta.Objective, meta.Schema); err != nil {
 			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)
 		}

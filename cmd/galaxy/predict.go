@@ -13,6 +13,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
@@ -33,7 +34,7 @@ func predictCommand() *cli.Command {
 			&cli.BoolFlag{Name: "paths", Category: catInput, Usage: "accept files of any name and depth; the table has their paths instead of GalaxyIDs"},
 			&cli.StringFlag{Name: "sample", Category: catInput, Usage: "all_zeros_benchmark as `CSV`, or the zip that holds it: sets the order of the rows", DefaultText: "rows by ascending GalaxyID"},
 			&cli.StringFlag{Name: "crop", Category: catInput, Usage: "the centre to predict: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "as the model was trained"},
-			maxFileFlag(),
+			filesFlag(), maxFileFlag(),
 			&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images that are not in the sample and its rows without an image"},
 			&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all other rows; more are an error"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv or .parquet to make; resumes an interrupted one"},
@@ -83,11 +84,6 @@ func predictAction(c *cli.Context) (err error) {
 	if err := useNewest(c); err != nil {
 		return err
 	}
-	files, matching, err := findImages(c)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, files.Close()) }()
 	model, err := openNetwork(c.String("model"), session, precision, other)
 	if err != nil {
 		return err
@@ -101,6 +97,11 @@ func predictAction(c *cli.Context) (err error) {
 	if err != nil {
 		return usage.Error{Err: err}
 	}
+	files, matching, err := findImages(c, model.input)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
 	identity, err := model.identity()
 	if err != nil {
 		return err
@@ -118,11 +119,12 @@ func predictAction(c *cli.Context) (err error) {
 		Out: out, Images: files, Order: matching.Images, Columns: columns, Shape: model.shape,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
-			Model   any            `json:"model"`
-			Decoder string         `json:"decoder"`
-			Crop    imagefile.Crop `json:"crop"`
-			Views   int            `json:"views"`
-		}{identity, decoder.String(), crop, c.Int("tta")},
+			Model   any             `json:"model"`
+			Decoder string          `json:"decoder"`
+			Crop    imagefile.Crop  `json:"crop"`
+			Stretch stretch.Stretch `json:"stretch,omitzero"`
+			Views   int             `json:"views"`
+		}{identity, decoder.String(), crop, model.stretch, c.Int("tta")},
 		Progress: bar.resume,
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
 	}, decoder, train.Views{Predictor: predictor, Shape: model.shape, N: c.Int("tta")})
@@ -181,7 +183,7 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 		return 0, nil, fmt.Errorf("--raw: %s answers the %v, which have no sum rules and are always given as they are: leave it out", name, target)
 	case model.served && c.IsSet("precision"):
 		return 0, nil, fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", name)
-	case !model.bands.Picture() || model.bands.Channels() != model.shape.Channels:
+	case model.stretch.IsZero() && (!model.bands.Picture() || model.bands.Channels() != model.shape.Channels):
 		return 0, nil, fmt.Errorf("%s takes images of %s (%v), which no JPEG, PNG, TIFF, WebP or BMP has", name, plural(model.shape.Channels, "channel"), model.bands)
 	case crop == 0:
 		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
@@ -193,16 +195,13 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 	return crop, project, nil
 }
 
-// findImages lists the images and returns the order in which they are predicted.
-func findImages(c *cli.Context) (*data.Images, data.Matching, error) {
-	open := data.OpenImages
-	if c.Bool("paths") {
-		open = data.OpenImagesByPath
-	}
-	images, err := open(c.String("images"), data.TestImages)
+// findImages lists the images for a model and returns the order in which they are predicted.
+func findImages(c *cli.Context, in input) (*data.Images, data.Matching, error) {
+	images, err := data.OpenImagesAs(c.String("images"), data.TestImages, data.Layout{ByPath: c.Bool("paths"), Bands: in.bands, Pattern: c.String("files")})
 	if err != nil {
 		return nil, data.Matching{}, err
 	}
+	images.Bands, images.Stretch = in.bands, in.stretch
 	images.MaxBytes = c.Int("max-file") << 20
 	var matching data.Matching
 	if !c.IsSet("sample") {

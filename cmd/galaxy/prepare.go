@@ -11,6 +11,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
 	"galaxy/graph/images"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -33,7 +34,9 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
-			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: `rgb|grey`; grey is one", DefaultText: "grey if the first images are, otherwise rgb"},
+			&cli.StringFlag{Name: "bands", Category: catOutput, Usage: "channels of the stored images: rgb, grey for one, or up to 8 `NAMES` with commas, such as g,r,z: words in the files' names, HDUs (EXTNAME or hdu1) or planes (plane0) of FITS files", DefaultText: "grey if the first images are, otherwise rgb; all planes of FITS files"},
+			&cli.StringFlag{Name: "stretch", Category: catOutput, Usage: "how pixels of any range become 8 bits: linear, sqrt, log, asinh or lupton, and limits, as in asinh,0.5%..99.7% or linear,0..1000", DefaultText: stretch.Default.String() + " for FITS files, none for others"},
+			filesFlag(),
 			&cli.StringFlag{Name: "split", Category: catSplit, Usage: "`SHARES` of train, validation and test in per cent or as fractions", DefaultText: "80/10/10, or the folders train/, valid/ and test/ above those of the classes"},
 			&cli.BoolFlag{Name: "stratify", Category: catSplit, Usage: "give each class its shares, rounded to whole galaxies"},
 			&cli.StringFlag{Name: "split-by-group", Category: catSplit, Usage: "keep all galaxies with one value in the labels' `COLUMN` in one split"},
@@ -83,10 +86,15 @@ func prepareAction(c *cli.Context) (err error) {
 		Labels: c.String("labels"), Images: c.String("images"), Out: c.String("out"),
 		Keys: data.KeyColumns{ID: c.String("id-column"), Path: c.String("path-column"), Class: c.String("class-column")},
 		Size: c.Int("size"), Crop: crop, Split: split, SplitSeed: c.Int64("split-seed"),
-		Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"), MaxBytes: c.Int("max-file") << 20,
+		Files: c.String("files"), Workers: c.Int("workers"), AllowMissing: c.Bool("allow-missing"), MaxBroken: c.Int("max-broken"), MaxBytes: c.Int("max-file") << 20,
 	}
 	if c.IsSet("bands") {
 		if cfg.Bands, err = imagefile.ParseBands(c.String("bands")); err != nil {
+			return usage.Error{Err: err}
+		}
+	}
+	if c.IsSet("stretch") {
+		if cfg.Stretch, err = stretch.Parse(c.String("stretch")); err != nil {
 			return usage.Error{Err: err}
 		}
 	}
@@ -179,6 +187,11 @@ func brokenRule(s *labels.Schema) string {
 		return "that have more votes for a question than for the answers that lead to it"
 	}
 	return "whose fractions break the question tree's sum rules"
+}
+
+// filesFlag is the flag of prepare and predict for the names of image files.
+func filesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "files", Category: catInput, Usage: "`PATTERN` of the images' names, such as survey_{id}_{band}; * is any text", DefaultText: "{id}, with a band of --bands as a word or a folder"}
 }
 
 // maxFileFlag is the flag of prepare and predict that bounds the size of an image file.
