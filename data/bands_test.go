@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"galaxy/data/imagefile"
-	"galaxy/internal/usage"
 	"galaxy/labels/labelstest"
 )
 
@@ -148,15 +147,5 @@ func TestOpenRefusesOtherBands(t *testing.T) {
 		if _, err := decodeManifest(text); !errors.Is(err, errAgain) {
 			t.Errorf("%s: got %v", name, err)
 		}
-	}
-}
-
-func TestPrepareRefusesBands(t *testing.T) {
-	config := greySource(t, 3, nil, nil)
-	config.Bands = imagefile.Bands{"g", "r"}
-	_, err := Prepare(context.Background(), config, hashDecoder{})
-	var field *usage.Field
-	if !errors.As(err, &field) || field.Name != "bands" {
-		t.Errorf("got %v", err)
 	}
 }

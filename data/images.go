@@ -182,7 +182,7 @@ func (m *Images) compare(a, b string) int {
 // Path returns the folder, zip or image given to OpenImages.
 func (m *Images) Path() string { return m.path }
 
-// PassedOver returns the files that are no images.
+// PassedOver returns the files that are not used: no images, or not named as the Layout says.
 func (m *Images) PassedOver() PassedOver { return m.other }
 
 // empty returns the folders without any image below them whose parent has some.
@@ -202,7 +202,7 @@ func (m *Images) empty() (folders []string) {
 	return folders
 }
 
-// PassedOver counts files that are no images, by what they are, in the order in which they were
+// PassedOver counts files that are not used, by what they are, in the order in which they were
 // met.
 type PassedOver []PassedOverKind
 
@@ -222,7 +222,7 @@ func (p *PassedOver) add(kind, name string) {
 	(*p)[i].Files++
 }
 
-// String returns a part of a sentence: "3 files that are no images: a text file (2, such as
+// String returns a part of a sentence: "3 files: a text file (2, such as
 // notes.txt), a FITS file (m31.fits)".
 func (p PassedOver) String() string {
 	total := 0
@@ -235,11 +235,7 @@ func (p PassedOver) String() string {
 		}
 		kinds = append(kinds, fmt.Sprintf("%s (%s)", k.Kind, example))
 	}
-	files := count(total, "file") + " that are no images"
-	if total == 1 {
-		files = "1 file that is no image"
-	}
-	return files + ": " + strings.Join(kinds, ", ")
+	return count(total, "file") + ": " + strings.Join(kinds, ", ")
 }
 
 // advice says how to get at images in files that were passed over.

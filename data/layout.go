@@ -43,7 +43,11 @@ func newNamer(l Layout) (n namer, err error) {
 	if l.Pattern == "" {
 		return n, nil
 	}
-	text := regexp.QuoteMeta(withoutExtension(l.Pattern))
+	text := l.Pattern
+	if hasExtension(text) {
+		text = withoutExtension(text)
+	}
+	text = regexp.QuoteMeta(text)
 	id, band := regexp.QuoteMeta("{id}"), regexp.QuoteMeta("{band}")
 	switch {
 	case !strings.Contains(text, id):

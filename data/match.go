@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -59,6 +60,9 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 		if folder, ok := above(c, images); ok {
 			return m, usage.Errorf("the paths in %s start with %s/, which %s does not hold; give the folder above it as {images}", c.Path, folder, images.Path())
 		}
+		if pattern, ok := patternOf(c, images); ok {
+			return m, usage.Errorf("no galaxy has both a row and an image: %s; the names of the files hold the ids: give their pattern with {files}, such as %s", strings.Join(problems, " and "), pattern)
+		}
 		return m, fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
 	}
 	if len(problems) > 0 && !allowMissing {
@@ -74,6 +78,31 @@ func above(c *Catalog, images *Images) (folder string, ok bool) {
 		folder, rest, _ := strings.Cut(p, "/")
 		if _, ok := images.Find(rest); ok {
 			return folder, true
+		}
+	}
+	return "", false
+}
+
+// patternOf returns the pattern of the files' names, if one of the first images has the id of a row as a
+// word of its name.
+func patternOf(c *Catalog, images *Images) (pattern string, ok bool) {
+	if images.ids == nil {
+		return "", false
+	}
+	ids := make(map[string]bool, len(c.IDs))
+	for _, id := range c.IDs {
+		ids[string(id)] = true
+	}
+	const most = 16
+	for i := range min(images.Len(), most) {
+		name := withoutExtension(path.Base(images.Name(i)))
+		if rest, band := cutWord(name, images.bands); band >= 0 && rest != name {
+			name = strings.Replace(name, images.bands[band], "{band}", 1)
+		}
+		for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return strings.ContainsRune(separators, r) }) {
+			if ids[word] {
+				return strings.Replace(name, word, "{id}", 1), true
+			}
 		}
 	}
 	return "", false
