@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"galaxy/data/fits"
 	"galaxy/internal/kernels"
 )
 
@@ -69,9 +71,29 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts,
+			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "skies": skies,
 		},
 	})
+}
+
+// skies DIR LABELS BAND ... writes FITS files of 20 galaxies, DIR/<id>_<band>.fits, and a table of labels.
+func skies(ts *testscript.TestScript, _ bool, args []string) {
+	const side, galaxies = 40, 20
+	dir, table := ts.MkAbs(args[0]), "id,smooth,featured\n"
+	ts.Check(os.MkdirAll(dir, 0o777))
+	for id := range galaxies {
+		table += fmt.Sprintf("%d,0.%d,0.%d\n", id, id%9+1, 9-id%9)
+		for k, band := range args[2:] {
+			pixels := make([]float32, side*side)
+			for i := range pixels {
+				light := 1e-9 * math.Exp(-math.Hypot(float64(i%side-side/2), float64(i/side-side/2))/float64(3+id%9))
+				pixels[i] = float32(light * (1 + float64(k) + .1*math.Sin(float64(i*(id+1)))))
+			}
+			pixels[id] = float32(math.NaN())
+			ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d_%s.fits", id, band)), fits.AppendImage(nil, "", pixels, side, side), 0o666))
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(table), 0o666))
 }
 
 // clockFields are the fields of a metrics line that the clock decides.
