@@ -35,8 +35,8 @@ func (d planeDecoder) Decode(dst []byte, file imagefile.File) error {
 
 const skySide = 8
 
-// sky returns an image of its own for a galaxy and a band, with a hole.
-func sky(id int64, band int) []float32 {
+// skyBand returns an image of its own for a galaxy and a band, with a hole.
+func skyBand(id int64, band int) []float32 {
 	pixels := make([]float32, skySide*skySide)
 	for i := range pixels {
 		pixels[i] = float32((i*7+int(id)*13+band*29)%97) + float32(band)
@@ -61,7 +61,7 @@ func skySource(t *testing.T, n int, write func(dir string, id int64)) (source, P
 func oneFilePerBand(t *testing.T, bands ...string) func(dir string, id int64) {
 	return func(dir string, id int64) {
 		for k, band := range bands {
-			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d_%s.fits", id, band)), fits.AppendImage(nil, "", sky(id, k), skySide, skySide))
+			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d_%s.fits", id, band)), fits.AppendImage(nil, "", skyBand(id, k), skySide, skySide))
 		}
 	}
 }
@@ -80,12 +80,12 @@ func TestPrepareBands(t *testing.T) {
 		"HDUs": func(dir string, id int64) {
 			file := fits.AppendImage(nil, "", nil, 0, 0)
 			for k, band := range bands {
-				file = fits.AppendImage(file, band, sky(id, k), skySide, skySide)
+				file = fits.AppendImage(file, band, skyBand(id, k), skySide, skySide)
 			}
 			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d.fits", id)), file)
 		},
 		"cubes": func(dir string, id int64) {
-			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d.fits", id)), fits.AppendImage(nil, "", append(sky(id, 0), sky(id, 1)...), skySide, skySide))
+			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d.fits", id)), fits.AppendImage(nil, "", append(skyBand(id, 0), skyBand(id, 1)...), skySide, skySide))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestPrepareOwnBands(t *testing.T) {
 		_, config := skySource(t, 20, func(dir string, id int64) {
 			var pixels []float32
 			for k := range c.planes {
-				pixels = append(pixels, sky(id, k)...)
+				pixels = append(pixels, skyBand(id, k)...)
 			}
 			writeFile(t, filepath.Join(dir, fmt.Sprintf("%d.fits", id)), fits.AppendImage(nil, "", pixels, skySide, skySide))
 		})
@@ -239,7 +239,7 @@ func TestPrepareMixedFITS(t *testing.T) {
 	if err := os.Remove(s.file(100003)); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, strings.TrimSuffix(s.file(100003), ".jpg")+".fits", fits.AppendImage(nil, "", sky(1, 1), skySide, skySide))
+	writeFile(t, strings.TrimSuffix(s.file(100003), ".jpg")+".fits", fits.AppendImage(nil, "", skyBand(1, 1), skySide, skySide))
 	_, err := Prepare(context.Background(), PrepareConfig{Labels: s.labels, Images: s.images, Out: filepath.Join(t.TempDir(), "c"), Schema: small, Size: skySide}, hashDecoder{})
 	wantError(t, err, "100003: a FITS file, which needs a stretch, among images without one")
 }
