@@ -29,18 +29,35 @@ func printCounts(w io.Writer, header string, classes []data.ClassSummary, all da
 // printBalance prints what is to be known about the classes of a catalogue before training.
 func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
 	printCounts(w, "class", b.Classes, all)
-	fmt.Fprintf(w, "imbalance %.1f: the largest class has that many times the train galaxies of the smallest one\n", b.Imbalance)
-	if n := len(b.Absent); n == 1 {
-		fmt.Fprintf(w, "1 class is not in every split: %s\n", b.Absent[0])
-	} else if n > 1 {
-		fmt.Fprintf(w, "%d classes are not in every split: %s\n", n, firstOf(b.Absent))
+	var largest, smallest data.ClassSummary // of those that can be learned
+	var unknown []string
+	for _, class := range b.Classes {
+		switch n := class.Counts.Train; {
+		case n == 0:
+			unknown = append(unknown, class.Name)
+			continue
+		case n < smallest.Counts.Train || smallest.Name == "":
+			smallest = class
+		}
+		if class.Counts.Train > largest.Counts.Train {
+			largest = class
+		}
+	}
+	fmt.Fprintf(w, "imbalance %.1f: %d train galaxies are of %s, %d of %s\n", b.Imbalance, largest.Counts.Train, largest.Name, smallest.Counts.Train, smallest.Name)
+	for _, l := range []struct {
+		names []string
+		what  string
+	}{{unknown, "without a train galaxy, so nothing is learned about them"}, {b.Absent, "not in every split"}} {
+		if len(l.names) > 0 {
+			fmt.Fprintf(w, "%s %s: %s\n", plural(len(l.names), "class"), l.what, firstOf(l.names))
+		}
 	}
 	var pairs []string
 	for _, pair := range b.Contradictions {
 		pairs = append(pairs, fmt.Sprintf("%s and %s", pair[0], pair[1]))
 	}
 	if len(pairs) > 0 {
-		fmt.Fprintf(w, "%d images have the same pixels as one of another class: %s\n", len(pairs), firstOf(pairs))
+		fmt.Fprintf(w, "%s with the same pixels as one of another class: %s\n", plural(len(pairs), "image"), firstOf(pairs))
 	}
 }
 

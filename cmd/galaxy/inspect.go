@@ -8,6 +8,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -217,7 +218,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 			left := sheetMargin + k*(tileSide+tileGap)
 			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), picture(pixels, cache.Shape()), image.Rect(0, 0, size, size), draw.Src, nil)
 			row := cache.Labels(i)
-			write(sheet, left, top+tileSide+lineHeight-2, clipText(fmt.Sprint(cache.ID(i)), tileSide/fontWidth))
+			write(sheet, left, top+tileSide+lineHeight-2, clipText(path.Base(string(cache.ID(i))), tileSide/fontWidth))
 			write(sheet, left, top+tileSide+2*lineHeight-2, caption(schema, columns, row))
 		}
 	}
@@ -228,12 +229,15 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	return out.Bytes(), nil
 }
 
-// caption names the answer with most votes: as "7.2 in between 0.62", or "smooth 17" for counts.
+// caption names the answer with most votes: as "7.2 in between 0.62", "smooth 17" for counts, or the class.
 func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32) string {
 	largest := labels.Largest(row)
 	answer := columns[largest]
 	text, value := answer.Text, fmt.Sprintf(" %.2f", row[largest])
-	if schema.Values() == labels.Counts {
+	switch {
+	case schema.OfClasses():
+		value = ""
+	case schema.Values() == labels.Counts:
 		value = fmt.Sprintf(" %.0f", row[largest])
 	}
 	if number, ok := strings.CutPrefix(answer.Name, "Class"); ok {
