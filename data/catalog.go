@@ -74,11 +74,11 @@ type KeyColumns struct {
 // The sum rules are not enforced here (see Schema.CheckSums): a catalogue that breaks
 // them can still be learnt from.
 //
-// If keys.Class is set, a nil schema stands for that of all classes in the table, in the order of their values if all
-// are numbers, and otherwise byte by byte (labels.FromClasses). A given schema, of Schema.WithClasses, must have them all. These
-// are errors: one class alone, more than MaxClasses, a number in two spellings ("1" and "1.0"), and a column that
-// obviously holds no classes: more than 20 different values of which some are numbers that are not whole and all are numbers, or of which
-// more than half of the galaxies have one of their own.
+// If keys.Class is set, a nil schema stands for labels.FromClasses of all classes in the table, in the order of their
+// values if all are numbers, and otherwise byte by byte. A schema that is given is one of Schema.WithClasses, and
+// must have all classes. These are errors: a number in two spellings ("1" and "1.0") and, without a schema, one class
+// alone, more than MaxClasses, and a column that obviously holds no classes. That is one with more than 20 different
+// values, if all are numbers and some not whole, or if more than half of the galaxies have a value of their own.
 func ReadCatalog(path string, schema *labels.Schema, keys KeyColumns) (*Catalog, error) {
 	c, err := readCatalog(path, "training_solutions", schema, keys)
 	if err != nil {

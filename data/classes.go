@@ -34,7 +34,7 @@ func isBlank(cell string) bool {
 
 // A classList collects the classes of galaxies while a catalogue is read.
 type classList struct {
-	what  string         // "the column T", or "the images"
+	what  string         // where they are: "the column T", or "the folder of images"
 	try   string         // what to do if it holds no classes; a format of usage.Errorf
 	names []string       // in the order in which they came
 	first []string       // where each came first
@@ -202,8 +202,9 @@ type folders struct {
 }
 
 // readFolders makes a catalogue of images that are in a folder for each class, below folders for the splits
-// if there are any; isSplit reports that. An id is the path below that, without the extension. So it
-// depends on no other file: with plain names, "0001" would be one galaxy as long as no second class had a 0001.png.
+// if there are any; isSplit reports that. An id is the path from the folder of the split or class on, without the
+// extension. So a new image changes no other id: with plain names, "0001" would be an id as long as no second class had
+// a 0001.png.
 // Images outside of a folder of a class are an error unless allowMissing.
 func readFolders(images *Images, schema *labels.Schema, allowMissing bool) (c *Catalog, isSplit bool, err error) {
 	f := folders{images: images}

@@ -76,9 +76,9 @@ type PrepareConfig struct {
 	// Stretch is the stretch of images whose pixels may have any range. No stretch is
 	// stretch.Default for FITS files, if the first image is one, and none for others.
 	Stretch   stretch.Stretch
-	Split     SplitRule
-	SplitSeed int64 // of Split; every value, 0 included, is a seed
-	MaxBytes  int   // largest image file that is read; 0 is DefaultMaxBytes
+	Split     SplitRule // decides which galaxies are for training; Folders is ignored, since Prepare looks for them
+	SplitSeed int64     // of Split; every value, 0 included, is a seed
+	MaxBytes  int       // largest image file that is read; 0 is DefaultMaxBytes
 
 	side int // height and width in pixels that every image must have, 0 for any
 

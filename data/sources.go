@@ -10,6 +10,7 @@ import (
 
 // validateLabels checks the settings of the labels and splits. Schema stays nil if the classes decide on it.
 func (c *PrepareConfig) validateLabels() (err error) {
+	c.Split.Folders = false // until there are some
 	switch columns := c.Keys; {
 	case c.Labels == "" && (columns.ID != "" || columns.Path != "" || columns.Class != "" || c.Split.Column != "" || c.Split.Group != ""):
 		return usage.Errorf("{id_column}, {path_column}, {class_column}, {split_column} and {split_by_group} are about a table; give it as {labels}, or leave them out")

@@ -70,7 +70,8 @@ func (c *Cache) Summary() Summary {
 // A Balance says how the galaxies of a catalogue of classes are spread over classes and splits.
 type Balance struct {
 	Classes []ClassSummary `json:"classes"` // in the order of the schema's
-	// Imbalance is the number of train galaxies of the largest class over that of the smallest one that has any.
+	// Imbalance is the number of train galaxies of the largest class over that of the smallest one that has any;
+	// 0 if none has.
 	Imbalance float64 `json:"imbalance"`
 	// Absent are the classes that are missing in a split that others are in, in order.
 	Absent []string `json:"absent,omitempty"`
@@ -105,7 +106,9 @@ func (c *Cache) Balance() *Balance {
 			}
 		}
 	}
-	b.Imbalance = float64(largest) / float64(smallest)
+	if smallest > 0 {
+		b.Imbalance = float64(largest) / float64(smallest)
+	}
 	first := make(map[uint64]int, c.Len())
 	for i, sum := range c.sums {
 		other, twice := first[sum]

@@ -43,7 +43,9 @@ func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
 			largest = class
 		}
 	}
-	fmt.Fprintf(w, "imbalance %.1f: %d train galaxies are of %s, %d of %s\n", b.Imbalance, largest.Counts.Train, largest.Name, smallest.Counts.Train, smallest.Name)
+	if b.Imbalance > 0 {
+		fmt.Fprintf(w, "imbalance %.1f: %d train galaxies are of %s, %d of %s\n", b.Imbalance, largest.Counts.Train, largest.Name, smallest.Counts.Train, smallest.Name)
+	}
 	for _, l := range []struct {
 		names []string
 		what  string

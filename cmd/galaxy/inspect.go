@@ -195,7 +195,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	names, of := sheetRows(schema)
 	members := make([][]int, min(len(names), sheetMost))
 	for i := range cache.Len() {
-		if row := of(cache.Labels(i)); row < len(members) {
+		if row := of(cache.Labels(i)); row >= 0 && row < len(members) { // a galaxy without a class has none
 			members[row] = append(members[row], i)
 		}
 	}
