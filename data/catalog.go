@@ -192,7 +192,7 @@ func newCatalogReader(t *table.Table, schema *labels.Schema, keys KeyColumns) (*
 		}
 	}
 	if err := t.Select(names...); err != nil {
-		return r, usage.Errorf("%w; the labels must have the columns of the schema %v (galaxy schema infer shows those of a table), or a column of classes, which {class_column} names", err, schema)
+		return r, usage.Errorf("%w; the labels must have the columns of the schema %v (galaxy schema infer shows those of a table; {schema} names another), or a column of classes, which {class_column} names", err, schema)
 	}
 	return r, nil
 }

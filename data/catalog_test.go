@@ -306,3 +306,14 @@ func BenchmarkReadCatalog(b *testing.B) {
 		}
 	}
 }
+
+func TestIDOfFile(t *testing.T) {
+	for name, want := range map[string]string{
+		"100008.jpg": "100008", "a/NGC 1300.JPG": "NGC 1300", "1.r.fits": "1.r", "100008": "100008", "J000411.19+020924.05": "J000411.19+020924.05", "a.b/1": "1",
+		"J000411.19+020924.05.png": "J000411.19+020924.05",
+	} {
+		if got := idOfFile(name); got != want {
+			t.Errorf("idOfFile(%q) = %q, want %q", name, got, want)
+		}
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"galaxy/data/stretch"
 	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 )
 
 // DefaultMaxBytes bounds one image file if nothing else is asked for. Kaggle's are 10 to 30 kB;
@@ -375,8 +376,8 @@ func (m *Images) Close() error {
 	return m.close.Close()
 }
 
-// openFolder lists the images of a folder and of its subfolders, with anyDepth also of
-// deeper ones.
+// openFolder lists the images of a folder and of its subfolders, and also of deeper ones with
+// anyDepth or if there are none further up.
 func openFolder(root string, anyDepth bool) (*Images, error) {
 	m := &Images{}
 	var list func(dir, prefix string) error
@@ -402,7 +403,13 @@ func openFolder(root string, anyDepth bool) (*Images, error) {
 		}
 		return nil
 	}
-	return m, list(root, "")
+	err := list(root, "")
+	if err == nil && !anyDepth && len(m.files) == 0 {
+		anyDepth = true
+		m.other, m.dirs = nil, nil
+		err = list(root, "")
+	}
+	return m, err
 }
 
 // consider adds a file of a folder to m's, or to those passed over.
@@ -417,7 +424,7 @@ func (m *Images) consider(e fs.DirEntry, disk, name string) error {
 		info, err := os.Stat(disk)
 		switch {
 		case known && err != nil:
-			return fmt.Errorf("%w: fix the link or remove it", err)
+			return fmt.Errorf("%w: the link leads nowhere; fetch the file that it stands for (git annex get, dvc pull), or remove it", err)
 		case known && !info.Mode().IsRegular():
 			return fmt.Errorf("%s is not a regular file", disk)
 		case err != nil || !info.Mode().IsRegular():

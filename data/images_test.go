@@ -54,6 +54,7 @@ func TestOpenImages(t *testing.T) {
 	for _, path := range []string{
 		folder("flat", ""),
 		folder("nested", "images_training_rev1/"),
+		folder("deep", "train/images/sdss/"),
 		pack("flat.zip", zip.Store, ""),
 		pack("nested.zip", zip.Store, "images_training_rev1/"),
 		pack("deflated.zip", zip.Deflate, "./images_training_rev1/"),

@@ -172,7 +172,7 @@ func (m *Images) group(n namer) error {
 			if several {
 				of = " of band " + m.bands[f.band]
 			}
-			return fmt.Errorf("galaxy %s has two images%s (%s, %s); remove one", f.id, of, clip(before.name), clip(f.name))
+			return usage.Errorf("galaxy %s has two images%s (%s, %s); remove one, or tell images apart by their paths with {path_column} or {paths}", f.id, of, clip(before.name), clip(f.name))
 		}
 	}
 	if several {
@@ -214,8 +214,12 @@ func (m *Images) dropIncomplete() {
 func (f imageFile) absent() bool { return f.name == "" }
 
 // withoutExtension returns the path of an image file without its extension; of "1.fits.gz" it is "1".
+// Digits after a point are no extension, but a part of names such as J000411.19+020924.05.
 func withoutExtension(name string) string {
 	ext := path.Ext(name)
+	if strings.Trim(ext, ".0123456789") == "" {
+		return name
+	}
 	rest := strings.TrimSuffix(name, ext)
 	if slices.Contains(compressed, strings.ToLower(ext)) && slices.Contains(fitsExtensions, strings.ToLower(path.Ext(rest))) {
 		return strings.TrimSuffix(rest, path.Ext(rest))

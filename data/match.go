@@ -2,6 +2,7 @@ package data
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -63,12 +64,34 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 		if pattern, ok := patternOf(c, images); ok {
 			return m, usage.Errorf("no galaxy has both a row and an image: %s; the names of the files hold the ids: give their pattern with {files}, such as %s", strings.Join(problems, " and "), pattern)
 		}
-		return m, fmt.Errorf("no galaxy has both a row and an image: %s; are the two from the same data set?", strings.Join(problems, " and "))
+		return m, fmt.Errorf("no galaxy has both a row and an image: %s; %w", strings.Join(problems, " and "), nearMiss(c, images))
 	}
 	if len(problems) > 0 && !allowMissing {
 		return m, usage.Errorf("%s; complete the files, or skip these with {allow_missing}", strings.Join(problems, " and "))
 	}
 	return m, nil
+}
+
+// nearMiss returns what to do if no row has an image: rows and images may have the same names
+// written in different ways.
+func nearMiss(c *Catalog, images *Images) error {
+	// Case, folders, extensions and leading zeros are what tables and folders differ in.
+	rough := func(key string) string { return strings.TrimLeft(strings.ToLower(idOfFile(key)), "0") }
+	names := make(map[string]string, images.Len())
+	for i := range images.Len() {
+		names[rough(images.key(i))] = images.key(i)
+	}
+	for row := range c.IDs {
+		key := c.image(row)
+		switch name, ok := names[rough(key)]; {
+		case !ok || key == "":
+		case c.Images != nil:
+			return usage.Errorf("the table has the path %s, and there is the image %s: the paths must be those below {images}, with their extensions; or leave {path_column} out, and name a column of ids that are the names of the files without extension with {id_column}", clip(key), clip(name))
+		default:
+			return usage.Errorf("the table has the id %s, and there is the image %s: an id must be the name of the file without its extension, with the same case and leading zeros; if the column holds names of files or paths, give it as {path_column}", clip(key), clip(name))
+		}
+	}
+	return errors.New("are the two from the same data set?")
 }
 
 // above reports whether the images of a catalogue would be found in the folder above, and returns

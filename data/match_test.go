@@ -57,6 +57,20 @@ func TestMatch(t *testing.T) {
 	wantError(t, err, "sample.csv", "two rows for the image 5.jpg", "galaxies a and c")
 	_, err = Match(&Catalog{Path: "sample.csv", IDs: []ID{"a", "b"}, Images: []string{"none.jpg", "x/5.jpg"}}, paths, true)
 	wantError(t, err, "sample.csv start with x/", dir, "folder above", "images")
+	for id, want := range map[ID]string{
+		"5.jpg": "has the id 5.jpg, and there is the image 5: an id must be the name", "005": "the id 005, and there is the image 5",
+		"images/7.png": "give it as path_column", "12": "are the two from the same data set?",
+	} {
+		_, err = Match(&Catalog{Path: "sample.csv", IDs: []ID{id}}, images, true)
+		wantError(t, err, "no galaxy has both", want)
+	}
+	for path, want := range map[string]string{
+		"5": "has the path 5, and there is the image 5.jpg: the paths must be those below images", "a/b/5.png": "the path a/b/5.png, and there is the image 5.jpg",
+		"12.jpg": "are the two from the same data set?",
+	} {
+		_, err = Match(&Catalog{Path: "sample.csv", IDs: []ID{"a"}, Images: []string{path}}, paths, true)
+		wantError(t, err, "no galaxy has both", want)
+	}
 	twice.Images[2] = "11.jpg"
 	got, err := Match(twice, paths, true)
 	if err != nil || !cmp.Equal(got, Matching{Rows: []int{0, 2}, Images: []int{1, 0}, RowsWithoutImage: 1, ImagesWithoutRow: 2}) {

@@ -48,7 +48,7 @@ const (
 	greySample = 16
 
 	minSize = 8
-	maxSize = ImageSide
+	maxSize = 1024
 )
 
 // PrepareConfig holds the inputs, the output and the settings of Prepare.
@@ -62,7 +62,7 @@ type PrepareConfig struct {
 	Schema *labels.Schema
 	Keys   KeyColumns // the columns of Labels that say which galaxy a row is about
 
-	Size int // width and height of the stored images, pixels, 8 to 424
+	Size int // width and height of the stored images, pixels, 8 to 1024
 	// Crop is the centre the Decoder keeps. 0 is DefaultCrop for the challenge's schema, whose
 	// images must be 424×424 then, and otherwise 1, the largest square.
 	Crop imagefile.Crop
@@ -423,7 +423,11 @@ func (p *preparer) checkLabels() error {
 		return fmt.Errorf("%s does not hold the votes of the schema %v: all of its %s with an image contradict it (%w); correct what its questions are asked after (galaxy schema check names the rows)",
 			p.catalog.Path, p.config.Schema, count(len(p.todo), "row"), first)
 	}
-	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission",
+	if !p.config.Schema.Equal(labels.GalaxyZoo()) {
+		return fmt.Errorf("%s does not hold the fractions of the schema %v: none of its %s with an image obeys the sum rules (%w); correct what its questions are asked after, or whether they are fractions of all volunteers or of those asked (galaxy schema check names the rows)",
+			p.catalog.Path, p.config.Schema, count(len(p.todo), "row"), first)
+	}
+	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission, or name the schema of another catalogue (galaxy schema list)",
 		p.catalog.Path, count(len(p.todo), "row"), first)
 }
 

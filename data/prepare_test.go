@@ -363,8 +363,8 @@ func TestPrepareErrors(t *testing.T) {
 		want []string
 	}{
 		{"no output", func(c *PrepareConfig) { c.Out = "" }, nil, []string{"no output folder"}},
-		{"size", func(c *PrepareConfig) { c.Size = 0 }, nil, []string{"size is 0 pixels", "8 to 424"}},
-		{"large size", func(c *PrepareConfig) { c.Size = 425 }, nil, []string{"size is 425 pixels"}},
+		{"size", func(c *PrepareConfig) { c.Size = 0 }, nil, []string{"size is 0 pixels", "8 to 1024"}},
+		{"large size", func(c *PrepareConfig) { c.Size = 1025 }, nil, []string{"size is 1025 pixels"}},
 		{"crop", func(c *PrepareConfig) { c.Crop = 1.5 }, nil, []string{"crop is 1.5"}},
 		{"workers", func(c *PrepareConfig) { c.Workers = -1 }, nil, []string{"workers is -1"}},
 		{"max broken", func(c *PrepareConfig) { c.MaxBroken = -1 }, nil, []string{"max broken is -1"}},

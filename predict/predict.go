@@ -413,12 +413,12 @@ func (r *run) finish(path string, rows rowFile) error {
 		if err := durable.WriteFile(list, text); err != nil {
 			return err
 		}
+		if len(broken) == rows.total {
+			return fmt.Errorf("none of the %d images can be used (%s)", rows.total, first(broken))
+		}
 		if len(broken) > r.cfg.MaxBroken {
 			return usage.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with {max_broken} %d; %s lists them all, and what is done stays there",
 				len(broken), rows.total, r.cfg.Images.Path(), first(broken), r.cfg.MaxBroken, len(broken), list)
-		}
-		if len(broken) == rows.total {
-			return fmt.Errorf("none of the %d images can be used (%s)", rows.total, first(broken))
 		}
 		if err := durable.WriteFile(BrokenFile(r.cfg.Out), text); err != nil {
 			return err

@@ -329,13 +329,14 @@ func CheckID(id string) error {
 }
 
 // wasFloat reports whether a text is how programs write a large number that they held as a
-// float: "1.23764872121077e+18", "1E18", or "1237648721210769659.0".
+// float: "1.23764872121077e+18", "1e+18", or "1237648721210769659.0". Programs that leave out the
+// plus write a point, as in "1.0E18". So "3E12" is a name.
 func wasFloat(s string) bool {
 	mantissa, exponent, scientific := strings.Cut(strings.ToLower(s), "e")
 	whole, fraction, point := strings.Cut(mantissa, ".")
 	if scientific {
-		exponent = strings.TrimPrefix(exponent, "+")
-		return len(whole) == 1 && digits(whole) && (!point || digits(fraction)) && len(exponent) <= 2 && digits(exponent)
+		exponent, plus := strings.CutPrefix(exponent, "+")
+		return len(whole) == 1 && digits(whole) && (plus && !point || point && digits(fraction)) && len(exponent) <= 2 && digits(exponent)
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	return point && digits(whole) && strings.Trim(fraction, "0") == "" && err == nil && v >= 1<<53
