@@ -64,7 +64,7 @@ func printLeak(w io.Writer, all *data.Copies) {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
 	if n := all.Leaked; n.Test+n.Validation > 0 {
-		fmt.Fprintf(w, "%d test and %d validation galaxies have a copy in the train split, so their scores are too good: remove the copies from the table of labels\n", n.Test, n.Validation)
+		fmt.Fprintf(w, "%d test and %d validation galaxies have a copy in the train split, so their scores are too good: remove the copies from the table of labels, or keep them in one split with galaxy prepare --split-by-group\n", n.Test, n.Validation)
 	}
 }
 

@@ -254,8 +254,11 @@ func (u *unpacker) choose(all []*zip.File) (*zip.File, error) {
 		if !zipfile.Hidden(f.Name) {
 			files = append(files, f)
 		}
-		if f.Name == "xl/workbook.xml" {
+		switch {
+		case f.Name == "xl/workbook.xml":
 			return nil, errors.New("it is an Excel workbook; save the sheet as CSV and give that")
+		case f.Name == "mimetype" && f == all[0]: // OpenDocument 1.3, part 2, section 3.3
+			return nil, errors.New("it is a document of an office program, such as an OpenDocument sheet; save the sheet as CSV and give that")
 		}
 	}
 	if u.member != "" {
@@ -333,6 +336,10 @@ var signatures = []struct {
 	{0, "PK\x07\x08", "the first part of a split zip", zipfile.Split},
 	{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "save the sheet as CSV and give that"},
 	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file", "write the table as Parquet or CSV (pandas: read_hdf(…).to_parquet(…))"},
+	{0, "\x80\x03", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
+	{0, "\x80\x04", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
+	{0, "\x80\x05", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
+	{0, "RDX3\n", "an R data file", "write the table as CSV (R: write.csv(…, row.names = FALSE))"},
 	{0, "\x93NUMPY", "a NumPy array", "write it as CSV with the names of the columns"},
 	{0, "SQLite format 3\x00", "an SQLite database", "write the table as CSV: sqlite3 -header -csv FILE 'select * from …'"},
 	{0, "ARROW1\x00\x00", "an Arrow (Feather) file", "write the table as Parquet (pandas: read_feather(…).to_parquet(…))"},

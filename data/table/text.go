@@ -156,6 +156,10 @@ func otherText(sample string) error {
 		return errors.New("the file is a VOTable; convert it to CSV or Parquet (astropy: Table.read(FILE).write('labels.csv'))")
 	case has("<?xml", "<svg"):
 		return errors.New("the file is XML; expected text (CSV and the like), Parquet or FITS")
+	case has("{\\rtf"):
+		return errors.New("the file is a document in RTF; expected text (CSV and the like), Parquet or FITS")
+	case has("/annex/objects/"):
+		return errors.New("the file is a git-annex pointer, not the table itself; get the table with git annex get")
 	case has("{", "[{", "[\n", "[["):
 		return errors.New("the file is JSON; convert it to CSV or Parquet (pandas: read_json(FILE).to_csv('labels.csv', index=False))")
 	case strings.ContainsAny(start, "\x00\x01\x02\x03\x04\x05\x06\x07\x08"):
