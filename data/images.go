@@ -22,7 +22,6 @@ import (
 	"galaxy/data/stretch"
 	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
-	"galaxy/internal/usage"
 )
 
 // DefaultMaxBytes bounds one image file if nothing else is asked for. Kaggle's are 10 to 30 kB;

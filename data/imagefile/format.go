@@ -45,7 +45,10 @@ type Kind struct {
 // Readable reports whether files of this kind are images that Open reads.
 func (k Kind) Readable() bool { return k.jpeg || k.fits || k.decode != nil }
 
-const convert = "save it as PNG or TIFF"
+const (
+	convert = "save it as PNG or TIFF"
+	pngName = "a PNG image"
+)
 
 // signatures are the kinds that a fixed sequence of bytes shows, at a fixed place. A longer one
 // comes before its own prefix. FITS: standard 4.0, section 4.4.1; the others as in the formats'
@@ -56,7 +59,7 @@ var signatures = []struct {
 	kind  Kind
 }{
 	{0, "\xff\xd8", Kind{Name: "a JPEG image", jpeg: true}},
-	{0, "\x89PNG\r\n\x1a\n", Kind{Name: "a PNG image", config: png.DecodeConfig, decode: png.Decode}},
+	{0, "\x89PNG\r\n\x1a\n", Kind{Name: pngName, config: png.DecodeConfig, decode: png.Decode}},
 	{0, "II*\x00", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
 	{0, "MM\x00*", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
 	{8, "WEBPVP8", Kind{Name: "a WebP image", config: webp.DecodeConfig, decode: webp.Decode}},

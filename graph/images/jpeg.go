@@ -2,6 +2,7 @@ package images
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"runtime"
@@ -139,6 +140,7 @@ type Decoder struct {
 	size      int
 	sess      *tf.Session
 	jpegs     map[int]decoding // by channels
+	pngs      map[int]decoding // the same
 	pixels    decoding
 	collector session.Collector
 	mean      decoding  // of one band of any range
@@ -152,7 +154,7 @@ type decoding struct{ in, image tf.Output }
 // NewDecoder starts a Decoder for the central square that crop describes, downscaled to
 // size×size; 1 ≤ size ≤ crop. Close it after use.
 func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
-	d := &Decoder{crop: crop, size: size, jpegs: map[int]decoding{}, buffers: sync.Pool{New: func() any { return new([]byte) }}, planes: sync.Pool{New: func() any { return new(planeBuffers) }}}
+	d := &Decoder{crop: crop, size: size, jpegs: map[int]decoding{}, pngs: map[int]decoding{}, buffers: sync.Pool{New: func() any { return new([]byte) }}, planes: sync.Pool{New: func() any { return new(planeBuffers) }}}
 	s := tg.NewRoot()
 	for _, bands := range []imagefile.Bands{imagefile.RGB, imagefile.Grey} {
 		shape := imagefile.Shape{Size: size, Channels: bands.Channels()}
@@ -162,6 +164,8 @@ func NewDecoder(crop imagefile.Crop, size int) (*Decoder, error) {
 		}
 		in, image := jpegNodes(s.SubScope(bands.String()), crop, shape)
 		d.jpegs[shape.Channels] = decoding{in, image}
+		in, image = pngNodes(s.SubScope("png_"+bands.String()), crop, shape)
+		d.pngs[shape.Channels] = decoding{in, image}
 	}
 	d.pixels.in = op.Placeholder(s.SubScope("pixels"), tf.Uint8, op.PlaceholderShape(tf.MakeShape(-1, -1, -1)))
 	d.pixels.image = downscale(s.SubScope("downscale"), d.pixels.in, size)
@@ -221,6 +225,22 @@ func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
 		d.collector.Fed(len(file.Encoded) + len(dst))
 		return d.run(dst, jpeg, contents)
 	}
+	if file.PlainPNG(channels) {
+		contents, err := tf.NewTensor(string(file.Encoded))
+		if err != nil {
+			return fmt.Errorf("decode png: make tensor: %w", err)
+		}
+		d.collector.Fed(len(file.Encoded) + 3*file.Width*file.Height + len(dst))
+		if err = d.run(dst, d.pngs[channels], contents); err == nil || errors.Is(err, syscall.ENOMEM) {
+			return err
+		}
+		// Go's decoder says what is wrong with the file.
+	}
+	return d.decodePixels(dst, file, square, channels)
+}
+
+// decodePixels is Decode for a file that Go decodes.
+func (d *Decoder) decodePixels(dst []byte, file imagefile.File, square image.Rectangle, channels int) (err error) {
 	buf := d.buffers.Get().(*[]byte)
 	defer d.buffers.Put(buf)
 	if *buf, err = file.Pixels(*buf, square, channels); err != nil {
