@@ -228,8 +228,7 @@ func readFolders(images *Images, schema *labels.Schema, allowMissing bool) (c *C
 			outside = append(outside, name)
 			continue
 		}
-		id := strings.TrimPrefix(name, f.root)
-		id = strings.TrimSuffix(id, path.Ext(id))
+		id := withoutExtension(strings.TrimPrefix(name, f.root))
 		if err := table.CheckID(id); err != nil {
 			return nil, false, fmt.Errorf("%s: the path %q names no galaxy: %w", images.Path(), clip(name), err)
 		}

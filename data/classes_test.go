@@ -177,7 +177,7 @@ func TestReadFolders(t *testing.T) {
 		{"two folders around them", "./data/spiral/1.jpg ./data/ring/1.jpg", "ring/1 spiral/1", "ring spiral", nil},
 		{"names that would be empty cells", "null/1.jpg NaN/1.jpg", "NaN/1 null/1", "NaN null", nil},
 		{"deeper", "spiral/a/1.jpg spiral/b/1.jpg ring/1.jpg", "ring/1 spiral/a/1 spiral/b/1", "ring spiral spiral", nil},
-		{"names with points", "E/hst.r.png S/hst.r.png", "E/hst.r S/hst.r", "E S", nil},
+		{"names with points", "E/hst.r.png S/hst.r.fits.gz", "E/hst.r S/hst.r", "E S", nil},
 		{"splits", "train/E/1.jpg train/S/1.jpg valid/E/1.jpg test/S/1.jpg", "test/S/1 train/E/1 train/S/1 valid/E/1", "S E S E", []Split{Test, Train, Train, Validation}},
 		{"splits in a folder", "x/Training/E/1.jpg x/Training/S/2.jpg x/dev/E/1.jpg", "Training/E/1 Training/S/2 dev/E/1", "E S E", []Split{Train, Train, Validation}},
 		{"one split", "train/E/1.jpg train/S/1.jpg", "train/E/1 train/S/1", "E S", []Split{Train, Train}},
