@@ -37,7 +37,7 @@ const maxWindow = 128 << 20
 var ErrNotZip = zip.ErrFormat
 
 // Split is what to do with a zip of several parts.
-const Split = "put the parts into one folder and join them: zip -s 0 FILE.zip --out whole.zip for FILE.z01 … FILE.zip, or cat FILE.zip.* >whole.zip for FILE.zip.001 …"
+const Split = "put the parts into one folder and join them: zip -s 0 FILE.zip -O whole.zip for FILE.z01 … FILE.zip, or cat FILE.zip.* >whole.zip for FILE.zip.001 …"
 
 // Read returns the files in a zip, in its order, without folders. Their names are changed so that
 // they are paths below the zip: with slashes, without a drive, a root, "." and "..", in UTF-8.
