@@ -29,7 +29,7 @@
 //	batch, err := loader.Next(ctx)     // valid until the next call
 //
 // Prepare calls ReadCatalog for the labels, OpenImages for the files and Match for both
-// together. Package predict uses OpenImages or OpenImagesByPath alone, as it needs neither
+// together. Package predict uses OpenImagesAs alone, as it needs neither
 // labels nor a cache.
 //
 // # What is deterministic

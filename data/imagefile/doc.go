@@ -5,6 +5,12 @@
 //	square, err := crop.Square(file.Width, file.Height)
 //	pixels, err = file.Pixels(pixels, square, 3)   // all but JPEG
 //
+// FITS files, and others whose pixels are to be stretched, are opened as planes of float32, one
+// file per band or all bands in one:
+//
+//	file, err := imagefile.OpenPlanes(encoded, bands, stretch.Default)
+//	band, buf, err := file.Planes[0].Values(band, square, buf)
+//
 // A JPEG is only checked here. TensorFlow decodes it (package graph/images), because the
 // SavedModel's serving_jpeg has to give the same pixels.
 //

@@ -1,4 +1,4 @@
-// Package images turns JPEG files into pixels, and pixels into what a network sees: decoding,
+// Package images turns image files into pixels, and pixels into what a network sees: decoding,
 // alignment, augmentation, normalisation.
 //
 //	d, err := images.NewDecoder(crop, size)      // one file at a time
