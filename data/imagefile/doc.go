@@ -1,4 +1,4 @@
-// Package imagefile reads image files by their contents: JPEG, PNG, TIFF, WebP and BMP, of 8 or 16
+// Package imagefile reads image files by their contents: JPEG, PNG, TIFF, WebP, BMP and FITS, of 8 or 16
 // bits, grey, in colour, with a palette or with transparency. The name of a file does not matter.
 //
 //	file, err := imagefile.Open(encoded)           // reads the header alone
