@@ -4,8 +4,10 @@
 
 QUESTION is a JSON file: "make", a folder to fill with images of all kinds, or "root", a folder to
 search for images; "seconds", how long to measure. Prints a list of {"path", "width", "height",
-"rgb"}: a file, and the file of its pixels, uint8 RGB, over black, 16 bits divided by 257.
+"rgb", "grey"}: a file, and the files of its pixels, uint8 RGB, over black, 16 bits divided by 257,
+and of those in mode L.
 "depth" is 8, or 16 for a file of 16 bits in colour, of which Pillow reads the high bytes alone.
+With "draft", a JPEG's path, it writes the pixels that libjpeg gives in mode L to the file "pixels".
 With "time", a path, it prints {"seconds"} instead: how long Pillow takes to decode the file, in
 RGB, and to reduce it to 64 px with its box filter.
 """
@@ -96,6 +98,12 @@ def main():
     if question.get("time"):
         json.dump({"seconds": measure(question["time"], question["seconds"])}, sys.stdout)
         return
+    if question.get("draft"):
+        with Image.open(question["draft"]) as image:
+            image.draft("L", image.size)
+            np.asarray(image).tofile(question["pixels"])
+        json.dump(None, sys.stdout)
+        return
     root = question.get("make") or question["root"]
     if question.get("make"):
         make(root)
@@ -112,7 +120,10 @@ def main():
                 continue
             out = os.path.join(question["pixels"], str(len(answer)))
             values.tofile(out)
-            answer.append({"path": path, "width": values.shape[1], "height": values.shape[0], "rgb": out, "depth": bits})
+            np.asarray(Image.fromarray(values).convert("L")).tofile(out + "-grey")
+            answer.append({
+                "path": path, "width": values.shape[1], "height": values.shape[0],
+                "rgb": out, "grey": out + "-grey", "depth": bits})
     json.dump(answer, sys.stdout)
 
 

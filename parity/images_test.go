@@ -3,15 +3,18 @@
 package parity
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
+	"galaxy/data"
 	"galaxy/data/imagefile"
 	"galaxy/graph/images"
 )
@@ -42,7 +45,7 @@ func compareImages(t *testing.T, question map[string]any) int {
 	var files []struct {
 		Path          string
 		Width, Height int
-		RGB           string
+		RGB, Grey     string
 		Depth         int
 	}
 	ask(t, "images.py", question, &files)
@@ -54,27 +57,43 @@ func compareImages(t *testing.T, question map[string]any) int {
 			t.Errorf("%s: %d×%d pixels, %v: expected %d×%d", f.Path, file.Width, file.Height, err, f.Width, f.Height)
 			continue
 		}
-		got, err := file.Pixels(nil, image.Rect(0, 0, f.Width, f.Height), 3)
-		must(t, err)
-		want, err := os.ReadFile(f.RGB)
-		must(t, err)
-		off, most := 0, 0.0
-		for i, v := range got {
-			d := math.Abs(float64(v) - float64(want[i]))
-			if f.Depth == 16 && d <= 1 { // v/257 to nearest, and the high byte alone
-				continue
+		for channels, pixels := range map[int]string{3: f.RGB, 1: f.Grey} {
+			got, err := file.Pixels(nil, image.Rect(0, 0, f.Width, f.Height), channels)
+			must(t, err)
+			want, err := os.ReadFile(pixels)
+			must(t, err)
+			off, most := 0, 0.0
+			for i, v := range got {
+				d := math.Abs(float64(v) - float64(want[i]))
+				if f.Depth == 16 && d <= 1 { // v/257 to nearest, and the high byte alone
+					continue
+				}
+				if d > 0 {
+					off++
+				}
+				most = max(most, d)
 			}
-			if d > 0 {
-				off++
+			if off > 0 || len(got) != len(want) {
+				t.Errorf("%s, %s, %d channels: %d of %d values differ, by %v at most", f.Path, file.Kind.Name, channels, off, len(want), most)
 			}
-			most = max(most, d)
-		}
-		if off > 0 || len(got) != len(want) {
-			t.Errorf("%s, %s: %d of %d values differ, by %v at most", f.Path, file.Kind.Name, off, len(want), most)
 		}
 	}
 	t.Logf("%d images", len(files))
 	return len(files)
+}
+
+// TestJPEGsInGrey compares the grey of colour JPEGs with libjpeg's, which Pillow shows.
+func TestJPEGsInGrey(t *testing.T) {
+	files, got := encodeJPEGs(t, rand.New(rand.NewPCG(3, 4)), 3, 1, imagefile.Shape{Size: data.ImageSide, Channels: 1})
+	for i, path := range files {
+		want := filepath.Join(t.TempDir(), "pixels")
+		ask(t, "images.py", map[string]any{"draft": path, "pixels": want}, new(any))
+		pixels, err := os.ReadFile(want)
+		must(t, err)
+		if one := len(got) / len(files); !bytes.Equal(got[i*one:][:one], pixels) {
+			t.Errorf("%s: other pixels in grey than libjpeg's", path)
+		}
+	}
 }
 
 // TestImagesSpeed logs how long it takes to decode a PNG and to reduce it to 64 px, on one core,
