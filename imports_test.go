@@ -25,7 +25,7 @@ var imports = []struct{ name, may string }{
 	{"data/zipfile", ""},
 	{"data/table", "data/fits data/zipfile"},
 	{"data", "data/imagefile data/stretch data/table data/zipfile internal/ahead internal/durable internal/usage labels"},
-	{"data/synth", "data internal/ahead internal/durable internal/usage labels"},
+	{"data/synth", "data data/fits data/imagefile internal/ahead internal/durable internal/usage labels"},
 	{"graph/graphtest", ""},
 	{"graph/session", "internal/durable internal/usage"},
 	{"graph/images", "data/imagefile graph/session internal/usage"},

@@ -57,15 +57,16 @@ func (p *painter) blur(sigma float64) {
 	}
 }
 
+// skyGain is the sky's noise in R, G and B.
+var skyGain = [3]float64{1.25, 1, 0.8}
+
 // addSky adds sky and photon noise to every detector pixel.
 func (p *painter) addSky(g *galaxy, s stream) {
-	gain := [3]float64{1.25, 1, 0.8}
 	n := p.n * p.n
 	for c := range p.plane {
-		sky2 := g.sky * gain[c] * g.sky * gain[c]
+		sky2 := g.sky * skyGain[c] * g.sky * skyGain[c]
 		for i, v := range p.plane[c][:n] {
-			noise := math.Sqrt(sky2 + 0.0012*math.Max(0, float64(v)))
-			p.plane[c][i] = v + float32(noise*s.NormFloat64())
+			p.plane[c][i] = v + float32(noise(float64(v), sky2)*s.NormFloat64())
 		}
 	}
 }

@@ -2,7 +2,7 @@
 // Kaggle Galaxy Zoo challenge, so that everything that works on the real data
 // can be tried, tested and shown without it.
 //
-// Generate is the whole interface: Config in, a folder with 424×424 JPEGs and
+// Generate is the whole interface: Config in, a folder with images, 424×424 JPEGs by default, and
 // a labels file out. Galaxy i is a pure function of (Seed, i): the same bytes
 // for any number of workers and any Count, with one Go release on one
 // architecture. (Elsewhere the last bit of a floating-point result may

@@ -33,7 +33,7 @@ type painter struct {
 	plane [3][]float32 // light in R, G and B
 	work  []float32    // for the separable filters
 	out   *image.RGBA  // the finished image
-	file  bytes.Buffer // its JPEG
+	file  bytes.Buffer // its file
 }
 
 func newPainter() *painter {
@@ -47,6 +47,14 @@ func newPainter() *painter {
 
 // paint returns the image of g. It is valid until the next call.
 func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
+	p.shine(g, s)
+	p.addSky(g, s)
+	p.develop(g.black, s)
+	return p.out
+}
+
+// shine draws the light of g and of what is around it, as the telescope blurs it, without noise.
+func (p *painter) shine(g *galaxy, s stream) {
 	p.scale = math.Max(1, detectorPixel*r90Pixels/g.r90)
 	p.unit = r90Pixels / p.scale
 	p.n = min(maxGrid, int(math.Ceil(data.ImageSide/p.scale))+2*margin)
@@ -67,9 +75,6 @@ func (p *painter) paint(g *galaxy, s stream) *image.RGBA {
 	p.drawField(g, s)
 	p.blur(g.sigma() * p.unit)
 	p.drawStars(g, s)
-	p.addSky(g, s)
-	p.develop(g.black, s)
-	return p.out
 }
 
 // blob adds a round Gaussian of the given total light.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"image/jpeg"
 	"os"
 	"path/filepath"
 	"sort"
@@ -16,7 +15,9 @@ import (
 	"sync/atomic"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,9 @@ const (
 // of ids or of files a file system can take.
 const maxCount = 10_000_000
 
+// maxVolunteers bounds Config.Most: float32 holds the counts exactly, and a galaxy takes a second.
+const maxVolunteers = 1_000_000
+
 // Config holds the output and the settings of Generate.
 type Config struct {
 	// Out is the folder to make. It must not exist; its parent is made
@@ -47,6 +51,14 @@ type Config struct {
 	// Schema is what the volunteers are asked; nil is labels.GalaxyZoo. A schema of counts has
 	// their votes as labels.
 	Schema *labels.Schema
+	// Least and Most are how many volunteers a galaxy has: a number between them is drawn for each.
+	// Both 0 are 32 to 56 for labels.GalaxyZoo, and 20 to 80 otherwise.
+	Least, Most int
+	// Format is the format of the images; "" is JPEG.
+	Format Format
+	// Bands is the number of channels: 1 or 3 of JPEG and PNG, 1 to imagefile.MaxBands of FITS. 0 is
+	// 3 of JPEG and PNG and 1 of FITS.
+	Bands int
 	// Workers is the number of galaxies drawn at the same time; 0 means one
 	// for each processor Go may use. It never changes the result.
 	Workers int
@@ -64,14 +76,33 @@ func (c Config) Validate() error {
 		return fmt.Errorf("count is %d, expected 1 to %d galaxies", c.Count, maxCount)
 	case c.Workers < 0:
 		return fmt.Errorf("workers is %d, expected 1 or more (0 for two per core)", c.Workers)
+	case (c.Least != 0 || c.Most != 0) && (c.Least < 1 || c.Most < c.Least || c.Most > maxVolunteers):
+		return &usage.Field{Name: "volunteers", Got: fmt.Sprintf("%d-%d", c.Least, c.Most), Expected: fmt.Sprintf("two numbers of 1 to %d, the smaller one first, such as 20-80", maxVolunteers)}
+	}
+	return c.validateImages()
+}
+
+// validateImages checks the format and its number of bands.
+func (c Config) validateImages() error {
+	switch c.Format {
+	case "", JPEG, PNG:
+		if c.Bands != 0 && c.Bands != 1 && c.Bands != 3 {
+			return &usage.Field{Name: "bands", Got: c.Bands, Expected: "1 (grey) or 3 (RGB)", Try: "{format=fits} has more"}
+		}
+	case FITS:
+		if c.Bands < 0 || c.Bands > imagefile.MaxBands {
+			return &usage.Field{Name: "bands", Got: c.Bands, Expected: fmt.Sprintf("1 to %d", imagefile.MaxBands)}
+		}
+	default:
+		return &usage.Field{Name: "format", Got: c.Format, Expected: usage.OneOf(Formats())}
 	}
 	return nil
 }
 
 // Generate writes a data set of cfg.Count galaxies in Kaggle's layout:
-// cfg.Out/images_training_rev1/<GalaxyID>.jpg (424×424 RGB baseline JPEG) and
-// cfg.Out/training_solutions_rev1.csv (GalaxyID and the schema's columns: fractions, or counts of 20 to
-// 80 volunteers; sorted by GalaxyID). Beside them is cfg.Out/schema.toml, unless the schema is
+// cfg.Out/images_training_rev1/<GalaxyID>.jpg (424×424 RGB baseline JPEG, or another Format) and
+// cfg.Out/training_solutions_rev1.csv (GalaxyID and the schema's columns: fractions, or counts of the
+// volunteers; sorted by GalaxyID). Beside them is cfg.Out/schema.toml, unless the schema is
 // labels.GalaxyZoo.
 //
 // Everything is written into a temporary folder next to cfg.Out, which is renamed at
@@ -124,7 +155,10 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 	var next atomic.Int64
 	var mu sync.Mutex // guards done, and keeps Progress calls apart
 	done := 0
-	asked := newSurvey(cfg.schema())
+	asked := *newSurvey(cfg.schema())
+	if cfg.Most > 0 {
+		asked.least, asked.most = cfg.Least, cfg.Most
+	}
 	g, drawing := errgroup.WithContext(ctx)
 	for range min(workers, cfg.Count) {
 		g.Go(func() error {
@@ -136,7 +170,7 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 				if i >= cfg.Count {
 					return nil
 				}
-				r, err := drawOne(p, asked, cfg.Seed, i, images)
+				r, err := drawOne(p, &asked, cfg, i, images)
 				if err != nil {
 					return err
 				}
@@ -160,22 +194,16 @@ func drawAll(ctx context.Context, cfg Config, images string) ([]row, error) {
 	return rows, nil
 }
 
-// imageFile is the path of a galaxy's image in the folder images.
-func imageFile(images string, id int64) string {
-	return filepath.Join(images, strconv.FormatInt(id, 10)+".jpg")
-}
-
 // drawOne simulates galaxy i, writes its image and returns its labels.
-func drawOne(p *painter, asked *survey, seed int64, i int, images string) (row, error) {
-	g := newGalaxy(seed, i)
-	r := row{id: galaxyID(seed, i), labels: asked.vote(g, newStream(seed, i, streamVotes))}
-	img := p.paint(g, newStream(seed, i, streamSky))
-	p.file.Reset()
-	if err := jpeg.Encode(&p.file, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
+func drawOne(p *painter, asked *survey, cfg Config, i int, images string) (row, error) {
+	g := newGalaxy(cfg.Seed, i)
+	r := row{id: galaxyID(cfg.Seed, i), labels: asked.vote(g, newStream(cfg.Seed, i, streamVotes))}
+	file, err := p.encode(g, newStream(cfg.Seed, i, streamSky), cfg.Format, cfg.Bands)
+	if err != nil {
 		return row{}, fmt.Errorf("encode galaxy %d: %w", r.id, err)
 	}
-	path := imageFile(images, r.id)
-	if err := os.WriteFile(path, p.file.Bytes(), 0o666); err != nil {
+	path := filepath.Join(images, strconv.FormatInt(r.id, 10)+cfg.Format.extension())
+	if err := os.WriteFile(path, file, 0o666); err != nil {
 		return row{}, fmt.Errorf("write image %s: %w", path, err)
 	}
 	return r, nil
