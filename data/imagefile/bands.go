@@ -20,6 +20,9 @@ var (
 	Grey = Bands{"grey"}
 )
 
+// inNames are the characters of a band's name.
+const inNames = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+."
+
 // ParseBands reads what a person writes for bands: "rgb", "grey", or names with commas between
 // them.
 func ParseBands(text string) (Bands, error) {
@@ -43,9 +46,7 @@ func (b Bands) Validate() error {
 		return &usage.Field{Name: "bands", Got: b, Expected: fmt.Sprintf("1 to %d bands", MaxBands)}
 	}
 	for i, name := range b {
-		odd := func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_+.", r))
-		}
+		odd := func(r rune) bool { return !strings.ContainsRune(inNames, r) }
 		switch {
 		case name == "" || len(name) > 32 || strings.ContainsFunc(name, odd):
 			return &usage.Field{Name: "bands", Got: b, Expected: "names of 1 to 32 letters, digits, - _ + and dots, with commas between them, such as g,r,z", Try: "or rgb or grey for pictures"}
