@@ -81,8 +81,12 @@ func prepareFlags(cfg synth.Config) string {
 	switch {
 	case !cfg.Schema.IsZero():
 		return " --schema " + filepath.Join(cfg.Out, synth.SchemaFile)
-	case cfg.Format == synth.FITS: // which the challenge's labels do not have
-		return " --crop 100%"
+	case cfg.Format == synth.FITS: // images that the challenge's labels are not about
+		var planes []string
+		for i := range max(1, cfg.Bands) {
+			planes = append(planes, fmt.Sprint("plane", i))
+		}
+		return " --crop 100% --bands " + strings.Join(planes, ",")
 	case cfg.Bands == 1:
 		return " --bands grey"
 	}
