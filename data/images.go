@@ -16,6 +16,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/filetype"
 	"galaxy/data/imagefile"
 	"galaxy/data/stretch"
 	"galaxy/data/zipfile"
@@ -240,7 +241,7 @@ func (p PassedOver) String() string {
 func (p PassedOver) advice() string {
 	for _, k := range p {
 		switch k.Kind {
-		case "a zip file":
+		case filetype.Zip:
 			return ": unpack the zip, or give it itself"
 		case "an encrypted file":
 			return ": unpack the zip with its password (7z x FILE.zip) and give the folder"

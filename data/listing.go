@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"galaxy/data/filetype"
 	"galaxy/data/imagefile"
 	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
@@ -238,7 +239,7 @@ func readZip(r io.ReaderAt, size int64) ([]*zip.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if kind.Name == "a zip file" {
+		if kind.Name == filetype.Zip {
 			return nil, fmt.Errorf("the zip has no end: it is truncated (compare its size with the original's), or the first of several parts: %s", zipfile.Split)
 		}
 		return nil, fmt.Errorf("not a zip file, or a truncated one (it is %s): give a folder of images, a zip of them or one image; if it is a zip from elsewhere, compare its size with the original's; if it is one of several parts, %s", kind.Name, zipfile.Split)

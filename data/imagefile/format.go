@@ -17,6 +17,7 @@ import (
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
+	"galaxy/data/filetype"
 	"galaxy/data/fits"
 	"galaxy/data/stretch"
 )
@@ -28,7 +29,7 @@ const (
 	// MaxSide is the largest side in pixels of any format.
 	MaxSide = 1<<16 - 1
 	// HeadBytes is how much of a file Sniff looks at.
-	HeadBytes = 512
+	HeadBytes = filetype.HeadBytes
 )
 
 // A Kind is what a file is by its first bytes.
@@ -47,51 +48,30 @@ func (k Kind) Readable() bool { return k.jpeg || k.fits || k.decode != nil }
 
 const (
 	convert = "save it as PNG or TIFF"
-	pngName = "a PNG image"
+	unpack  = "unpack it"
 )
 
-// signatures are the kinds that a fixed sequence of bytes shows, at a fixed place. A longer one
-// comes before its own prefix. FITS: standard 4.0, section 4.4.1; the others as in the formats'
-// specifications.
-var signatures = []struct {
-	at    int
-	bytes string
-	kind  Kind
-}{
-	{0, "\xff\xd8", Kind{Name: "a JPEG image", jpeg: true}},
-	{0, "\x89PNG\r\n\x1a\n", Kind{Name: pngName, config: png.DecodeConfig, decode: png.Decode}},
-	{0, "II*\x00", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
-	{0, "MM\x00*", Kind{Name: "a TIFF image", config: tiff.DecodeConfig, decode: tiff.Decode}},
-	{8, "WEBPVP8", Kind{Name: "a WebP image", config: webp.DecodeConfig, decode: webp.Decode}},
-	{6, "\x00\x00\x00\x00", Kind{Name: "a BMP image", config: bmp.DecodeConfig, decode: bmp.Decode}}, // after "BM"
-	{0, "II+\x00", Kind{Name: "a BigTIFF image", todo: convert}},
-	{0, "MM\x00+", Kind{Name: "a BigTIFF image", todo: convert}},
-	{0, "GIF8", Kind{Name: "a GIF image", todo: convert}},
-	{0, fitsMagic, fitsFile},
-	{4, "ftypavif", Kind{Name: "an AVIF image", todo: convert}},
-	{4, "ftyphei", Kind{Name: "a HEIC image", todo: convert}},
-	{0, "\xff\x0a", Kind{Name: "a JPEG XL image", todo: convert}},
-	{4, "JXL \r\n", Kind{Name: "a JPEG XL image", todo: convert}},
-	{4, "jP  \r\n", Kind{Name: "a JPEG 2000 image", todo: convert}},
-	{0, "version https://git-lfs.github.com/spec/", Kind{Name: "a Git LFS pointer", todo: "git lfs pull fetches the file that it stands for"}},
-	{0, gzipMagic, Kind{Name: "a gzip file", todo: "unpack it"}},
-	{0, bzip2Magic, Kind{Name: "a bzip2 file", todo: "unpack it"}},
-	{0, "PK\x03\x04", Kind{Name: "a zip file"}},
-	{0, "PK\x05\x06", Kind{Name: "a zip file"}},
-	{0, "%PDF", Kind{Name: "a PDF file"}},
-	{0, "\x93NUMPY", Kind{Name: "a NumPy file", todo: convert}},
-	{0, "\x89HDF\r\n\x1a\n", Kind{Name: "an HDF5 file"}},
-	{0, "PAR1", Kind{Name: "a Parquet file"}},
-	{0, "\x7fELF", Kind{Name: "a program"}},
+// kinds are the files that Open reads, or that it says more about than their name (package
+// filetype).
+var kinds = map[string]Kind{
+	filetype.JPEG:     {jpeg: true},
+	filetype.PNG:      {config: png.DecodeConfig, decode: png.Decode},
+	filetype.TIFF:     {config: tiff.DecodeConfig, decode: tiff.Decode},
+	filetype.WebP:     {config: webp.DecodeConfig, decode: webp.Decode},
+	filetype.BMP:      {config: bmp.DecodeConfig, decode: bmp.Decode},
+	filetype.FITS:     {fits: true},
+	filetype.BigTIFF:  {todo: convert},
+	filetype.GIF:      {todo: convert},
+	filetype.AVIF:     {todo: convert},
+	filetype.HEIC:     {todo: convert},
+	filetype.JPEGXL:   {todo: convert},
+	filetype.JPEG2000: {todo: convert},
+	filetype.NumPy:    {todo: convert},
+	filetype.LFS:      {todo: "git lfs pull fetches the file that it stands for"},
+	filetype.Gzip:     {todo: unpack},
+	filetype.Bzip2:    {todo: unpack},
+	filetype.XZ:       {todo: unpack},
 }
-
-const (
-	fitsMagic  = "SIMPLE  ="
-	gzipMagic  = "\x1f\x8b"
-	bzip2Magic = "BZh"
-)
-
-var fitsFile = Kind{Name: "a FITS file", fits: true}
 
 // again is what to do about a file that a website or a disk has replaced by something else.
 const again = "get the file again"
@@ -102,13 +82,14 @@ func Sniff(head []byte) Kind {
 	if len(head) == 0 {
 		return Kind{Name: "an empty file", todo: again}
 	}
-	if bytes.HasPrefix(head, []byte(gzipMagic)) && bytes.HasPrefix(gunzip(head), []byte(fitsMagic)) {
-		return fitsFile
+	name := filetype.Of(head)
+	if name == filetype.Gzip && filetype.Of(gunzip(head)) == filetype.FITS {
+		name = filetype.FITS
 	}
-	for _, s := range signatures {
-		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.bytes)) && containerFits(head, s.kind) {
-			return s.kind
-		}
+	if name != "" {
+		kind := kinds[name]
+		kind.Name = name
+		return kind
 	}
 	text := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(head), "\ufeff"), " \t\r\n"))
 	switch {
@@ -130,20 +111,9 @@ func gunzip(head []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	start := make([]byte, len(fitsMagic))
+	start := make([]byte, 16)     // enough for FITS
 	n, _ := io.ReadFull(z, start) // what follows is cut off
 	return start[:n]
-}
-
-// containerFits checks the first bytes of the kinds whose signature comes later.
-func containerFits(head []byte, k Kind) bool {
-	switch k.Name {
-	case "a WebP image":
-		return bytes.HasPrefix(head, []byte("RIFF"))
-	case "a BMP image":
-		return bytes.HasPrefix(head, []byte("BM"))
-	}
-	return true
 }
 
 // isText reports whether head is UTF-8, up to a character that its end may cut, without control
@@ -195,7 +165,7 @@ func Open(encoded []byte) (File, error) {
 			return File{}, err
 		}
 		f.Width, f.Height, f.Grey = h.Width, h.Height, h.Components == 1
-	case f.Kind.fits || bytes.HasPrefix(encoded, []byte(bzip2Magic)):
+	case f.Kind.fits || f.Kind.Name == filetype.Bzip2:
 		if err := f.openFITS(); err != nil {
 			return File{}, err
 		}

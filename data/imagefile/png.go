@@ -3,6 +3,8 @@ package imagefile
 import (
 	"bytes"
 	"encoding/binary"
+
+	"galaxy/data/filetype"
 )
 
 // PlainPNG reports whether the file is a PNG of 8 bits per channel without transparency, whose
@@ -16,7 +18,7 @@ func (f File) PlainPNG(channels int) bool {
 		grey, rgb, map8 = 0, 2, 3
 	)
 	b := f.Encoded
-	if f.Kind.Name != pngName || len(b) < header || b[depthAt] != 8 {
+	if f.Kind.Name != filetype.PNG || len(b) < header || b[depthAt] != 8 {
 		return false
 	}
 	switch b[typeAt] {

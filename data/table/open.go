@@ -21,6 +21,7 @@ import (
 	"github.com/pierrec/lz4/v4"
 	"github.com/zeebo/xxh3"
 
+	"galaxy/data/filetype"
 	"galaxy/data/zipfile"
 )
 
@@ -148,9 +149,9 @@ func (u *unpacker) layer(s stream) error {
 		return fmt.Errorf("it cannot be unpacked (%w): the file is damaged, get it again", err)
 	case packed != nil:
 		return u.layer(stream{r: unpacked{packed, u}})
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06")) || bytes.HasPrefix(head, []byte("PK00PK\x03\x04")):
+	case filetype.Of(head) == filetype.Zip:
 		return u.zip(s)
-	case bytes.HasPrefix(head, []byte("SIMPLE  =")):
+	case filetype.Of(head) == filetype.FITS:
 		if s, err = u.seekable(s); err != nil {
 			return err
 		}
@@ -314,52 +315,41 @@ func memberNames(files []*zip.File) string {
 	return list(names, 5)
 }
 
-// signatures are the first bytes of files that are no tables, or none that can be read.
-var signatures = []struct {
-	at    int
-	bytes string
-	what  string // follows "the file is"
-	todo  string
-}{
-	{0, "\xff\xd8\xff", "a JPEG image", giveTable},
-	{0, "\x89PNG\r\n\x1a\n", "a PNG image", giveTable},
-	{0, "GIF8", "a GIF image", giveTable},
-	{8, "WEBP", "a WebP image", giveTable},
-	{0, "II*\x00", "a TIFF image", giveTable},
-	{0, "MM\x00*", "a TIFF image", giveTable},
-	{0, "%PDF-", "a PDF", giveTable},
-	{0, "\xfd7zXZ\x00", "compressed by xz", "unpack it: xz -dk FILE"},
-	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it: 7z x FILE"},
-	{0, "Rar!\x1a\x07", "a RAR archive", "unpack it: unrar x FILE"},
-	{257, "ustar", "a tar archive", "unpack it: tar xf FILE"},
-	{0, "\x1f\x9d", "compressed by compress", "unpack it: uncompress FILE"},
-	{0, "PK\x07\x08", "the first part of a split zip", zipfile.Split},
-	{0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook", "save the sheet as CSV and give that"},
-	{0, "\x89HDF\r\n\x1a\n", "an HDF5 file", "write the table as Parquet or CSV (pandas: read_hdf(…).to_parquet(…))"},
-	{0, "\x80\x03", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
-	{0, "\x80\x04", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
-	{0, "\x80\x05", "a Python pickle", "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))"},
-	{0, "RDX3\n", "an R data file", "write the table as CSV (R: write.csv(…, row.names = FALSE))"},
-	{0, "\x93NUMPY", "a NumPy array", "write it as CSV with the names of the columns"},
-	{0, "SQLite format 3\x00", "an SQLite database", "write the table as CSV: sqlite3 -header -csv FILE 'select * from …'"},
-	{0, "ARROW1\x00\x00", "an Arrow (Feather) file", "write the table as Parquet (pandas: read_feather(…).to_parquet(…))"},
-	{0, "Obj\x01", "an Avro file", "write the table as Parquet or CSV"},
-	{0, "\xff\xfe\x00\x00", "text in UTF-32", "convert it: iconv -f UTF-32 -t UTF-8"},
+// advice is what to do about files that are no tables, or none that can be read. Files of other
+// names (package filetype) are tables, or are opened in other ways.
+var advice = map[string]string{
+	filetype.XZ:       "unpack it: xz -dk FILE",
+	filetype.SevenZip: "unpack it: 7z x FILE",
+	filetype.RAR:      "unpack it: unrar x FILE",
+	filetype.Tar:      "unpack it: tar xf FILE",
+	filetype.Compress: "unpack it: uncompress FILE",
+	filetype.ZipPart:  zipfile.Split,
+	filetype.PDF:      giveTable,
+	filetype.Excel:    "save the sheet as CSV and give that",
+	filetype.HDF5:     "write the table as Parquet or CSV (pandas: read_hdf(…).to_parquet(…))",
+	filetype.Pickle:   "write the table as Parquet or CSV (pandas: read_pickle(…).to_parquet(…))",
+	filetype.RData:    "write the table as CSV (R: write.csv(…, row.names = FALSE))",
+	filetype.NumPy:    "write it as CSV with the names of the columns",
+	filetype.SQLite:   "write the table as CSV: sqlite3 -header -csv FILE 'select * from …'",
+	filetype.Arrow:    "write the table as Parquet (pandas: read_feather(…).to_parquet(…))",
+	filetype.Avro:     "write the table as Parquet or CSV",
+	filetype.UTF32:    "convert it: iconv -f UTF-32 -t UTF-8",
+	filetype.Program:  giveTable,
 }
 
 const giveTable = "give the table of labels"
 
 // otherFormat returns an error that names the format of a binary file which is no table.
 func otherFormat(head []byte, s stream) error {
-	for _, f := range signatures {
-		if len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.bytes)) {
-			return fmt.Errorf("the file is %s; %s", f.what, f.todo)
-		}
+	name := filetype.Of(head)
+	todo := advice[name]
+	if strings.HasSuffix(name, " image") {
+		todo = giveTable
+	}
+	if todo != "" {
+		return fmt.Errorf("the file is %s; %s", name, todo)
 	}
 	if encodingOf(head) == nil && bytes.IndexByte(head, 0) >= 0 {
-		if bytes.HasPrefix(head, []byte("BM")) { // letters with which a text may start
-			return fmt.Errorf("the file is a BMP image; %s", giveTable)
-		}
 		if s.at != nil && zipfile.IsLastPart(s.at, s.size) {
 			return fmt.Errorf("the file is the last part of a split zip; %s", zipfile.Split)
 		}
