@@ -84,6 +84,11 @@ func predictAction(c *cli.Context) (err error) {
 	if err := useNewest(c); err != nil {
 		return err
 	}
+	// The model decides how images are listed, but takes seconds to open.
+	if !exists(c.String("images")) {
+		_, _, err := findImages(c, input{})
+		return err
+	}
 	model, err := openNetwork(c.String("model"), session, precision, other)
 	if err != nil {
 		return err
