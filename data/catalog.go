@@ -116,6 +116,7 @@ func readCatalog(name, prefix string, schema *labels.Schema, keys KeyColumns) (_
 		c.classes = columnClasses(keys.Class)
 	}
 	lines := make(map[ID]int)
+	twins, twin := 0, error(nil) // rows whose galaxy another row has, and the error of the first
 	for {
 		if err := t.Next(); errors.Is(err, io.EOF) {
 			break
@@ -130,9 +131,18 @@ func readCatalog(name, prefix string, schema *labels.Schema, keys KeyColumns) (_
 			if keys.ID == "" && keys.Path != "" {
 				return nil, t.Errorf("%w", usage.Errorf("two images have the name %s, the other one on line %d; name a column of ids with {id_column}", id, first))
 			}
-			return nil, t.Errorf("galaxy %s: already on line %d; delete one of the two", id, first)
+			if twins++; twins == 1 {
+				twin = t.Errorf("galaxy %s: already on line %d", id, first)
+			}
+			continue
 		}
 		lines[id] = t.Line()
+	}
+	if twins > 0 {
+		if keys.ID == "" {
+			return nil, fmt.Errorf("%w (such rows: %d); keep one row for each galaxy", twin, twins)
+		}
+		return nil, usage.Errorf("%w (such rows: %d); keep one row for each galaxy, or name another column of ids with {id_column}", twin, twins)
 	}
 	if len(c.IDs) == 0 {
 		return nil, fmt.Errorf("%s: the table has a header but no galaxies", name)

@@ -132,7 +132,7 @@ func TestReadCatalogErrors(t *testing.T) {
 		{"negative", with(2, 1, "-0.2"), []string{"line 2", "galaxy 100008", "Class1.1", "-0.2"}},
 		{"not a number", with(2, 1, "many"), []string{"line 2", "galaxy 100008", `Class1.1 is "many"; expected a number from 0 to 1`}},
 		{"blank field", with(2, 1, ""), []string{"line 2", "galaxy 100008", `""`}},
-		{"duplicate", with(4, 0, "100008"), []string{"line 4", "galaxy 100008", "already on line 2"}},
+		{"duplicate", with(4, 0, "100008"), []string{"line 4", "galaxy 100008", "already on line 2 (such rows: 1); keep one row for each galaxy"}},
 		{"no id", with(2, 0, " "), []string{"line 2", "GalaxyID", `""`}},
 		{"id that was a float", with(2, 0, "1.23764872121077e+18"), []string{"line 2", "GalaxyID is 1.23764872121077e+18", "float"}},
 		{"cut off", text[:len(text)-60], []string{"line 4", "fields; expected 38", "cut off"}},
@@ -143,6 +143,10 @@ func TestReadCatalogErrors(t *testing.T) {
 			wantError(t, err, append(c.want, "x.csv")...)
 		})
 	}
+	// All rows of a galaxy that another has are counted, so that they need not be found one by one.
+	twice := strings.Replace(text+strings.Join(lines[1:], "\n"), "GalaxyID", "objid", 1)
+	_, err := catalogOf(t, twice, zoo, KeyColumns{ID: "objid"})
+	wantError(t, err, "line 5: galaxy 100008: already on line 2 (such rows: 3)", "id_column")
 }
 
 func TestReadCatalogFileErrors(t *testing.T) {

@@ -154,5 +154,5 @@ func ExampleGalaxyZoo() {
 	// 3. Is there a sign of a bar feature through the centre of the galaxy?
 	//    Class3.1 yes
 	//    Class3.2 no
-	// the answers of question 1 sum to 0.9: expected 1 (1) to within 0.001
+	// the answers of question 1 sum to 0.9: expected 1 to within 0.001
 }

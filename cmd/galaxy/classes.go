@@ -43,7 +43,7 @@ func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
 			largest = class
 		}
 	}
-	if b.Imbalance > 0 {
+	if largest.Counts.Train > smallest.Counts.Train {
 		fmt.Fprintf(w, "imbalance %.1f: %d train galaxies are of %s, %d of %s\n", b.Imbalance, largest.Counts.Train, largest.Name, smallest.Counts.Train, smallest.Name)
 	}
 	for _, l := range []struct {

@@ -111,9 +111,10 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b
 	if m.Sources.Labels == "" {
 		from = "the folders of " + m.Sources.Images
 	}
-	fmt.Fprintf(w, "made from %s by %s\n", from, m.Decoder)
-	if !m.Stretch.IsZero() {
-		fmt.Fprintf(w, "stretched by %v\n", m.Stretch)
+	if m.Stretch.IsZero() {
+		fmt.Fprintf(w, "made from %s by %s\n", from, m.Decoder)
+	} else { // the decoder is one of JPEG, which is never stretched
+		fmt.Fprintf(w, "made from %s\nstretched by %v\n", from, m.Stretch)
 	}
 	fmt.Fprintln(w)
 	if b != nil {
@@ -189,7 +190,7 @@ func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) in
 }
 
 // contactSheet returns a PNG with galaxies of every row of sheetRows, up to sheetMost, spread evenly over
-// those in the cache, each with its id and its largest vote fraction or count.
+// those in the cache, each with its id and its largest answer to the first question.
 func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
 	schema := cache.Schema()
 	names, of := sheetRows(schema)
@@ -229,9 +230,10 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	return out.Bytes(), nil
 }
 
-// caption names the answer with most votes: as "7.2 in between 0.62", "smooth 17" for counts, or the class.
+// caption names the largest answer to the first question, as "1.1 smooth 0.62", or "smooth 17" for counts, or the
+// class. The largest of all questions would often be the "no" of one that tells nothing about the galaxy's shape.
 func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32) string {
-	largest := labels.Largest(row)
+	largest := labels.Largest(row[:len(schema.Questions()[0].Answers)])
 	answer := columns[largest]
 	text, value := answer.Text, fmt.Sprintf(" %.2f", row[largest])
 	switch {
