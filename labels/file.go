@@ -41,6 +41,9 @@ func Read(r io.Reader) (*Schema, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("label schema: more than %d bytes; expected a schema file", maxFile)
 	}
+	if err := usage.CheckNesting(string(text)); err != nil {
+		return nil, fmt.Errorf("label schema: %w", err)
+	}
 	var f file
 	meta, err := toml.Decode(string(text), &f)
 	if err != nil {

@@ -94,7 +94,9 @@ func TestReadRefuses(t *testing.T) {
 		{"other values", `"counts"`, `"votes"`, `label schema "mergers": its values are "votes": expected fractions or counts`},
 		{"a column twice", `"smooth_no"`, `"smooth_yes"`, `question 1: column "smooth_yes"`},
 		{"after nothing", `["smooth_yes", `, `["smoth_yes", `, `question 2: it is asked after "smoth_yes": there is no such column: did you mean smooth_yes?`},
-		{"a rule over nothing", `{column = "merger_yes", f`, `{column = "merger", f`, `class "merger": there is no column "merger": did you mean merger_no?`},
+		{"a rule over nothing", `{column = "merger_yes", f`, `{column = "merger", f`, `label schema "mergers": class "merger": there is no column "merger": did you mean merger_no?`},
+		{"tables in each other", mergers, "a = " + strings.Repeat("{a=", 300_000), "toml: line 1: tables, arrays or dotted names are nested more than 16 deep"},
+		{"long names", mergers, strings.Repeat("a.", 300_000), "toml: line 1: tables, arrays or dotted names are nested more than 16 deep"},
 		{"no questions", mergers, `name = "x"`, "expected at least one question"},
 		{"nothing", mergers, "", "expected a name"},
 	} {

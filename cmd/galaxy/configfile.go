@@ -57,8 +57,11 @@ func jsonSettings(raw []byte) (map[string]value, error) {
 }
 
 func tomlSettings(raw []byte) (map[string]value, error) {
+	if err := usage.CheckNesting(string(raw)); err != nil {
+		return nil, err
+	}
 	var read map[string]any
-	if _, err := toml.NewDecoder(bytes.NewReader(raw)).Decode(&read); err != nil {
+	if _, err := toml.Decode(string(raw), &read); err != nil {
 		return nil, err
 	}
 	values := map[string]value{}
