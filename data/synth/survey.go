@@ -81,7 +81,8 @@ func newSurvey(s *labels.Schema) *survey {
 	return out
 }
 
-// vote asks volunteers the questions of the schema and returns its columns.
+// vote asks volunteers the questions of the schema and returns its columns, and after them the totals of
+// the questions that have a column for it: the volunteers who were asked.
 func (y *survey) vote(g *galaxy, s stream) []float64 {
 	l := y.believe(g)
 	voters := y.least + s.IntN(y.most-y.least+1)
@@ -123,6 +124,11 @@ func (y *survey) vote(g *galaxy, s stream) []float64 {
 	}
 	if y.schema.Values() == labels.Fractions {
 		y.divide(count, reached, float64(voters))
+	}
+	for i, q := range y.questions {
+		if q.Total != "" {
+			count = append(count, reached[i])
+		}
 	}
 	return count
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func TestAnySurvey(t *testing.T) {
 		y := rapid.SampledFrom(surveys).Draw(t, "survey")
 		seed, i := rapid.Int64().Draw(t, "seed"), rapid.IntRange(0, maxCount).Draw(t, "i")
 		row := make([]float32, y.schema.Width())
-		for j, v := range y.vote(newGalaxy(seed, i), newStream(seed, i, streamVotes)) {
+		for j, v := range y.vote(newGalaxy(seed, i), newStream(seed, i, streamVotes))[:y.schema.Width()] {
 			if row[j] = float32(v); !y.schema.Values().Holds(row[j]) {
 				t.Fatalf("column %d is %v", j, v)
 			}
@@ -166,6 +167,41 @@ func TestGenerateCounts(t *testing.T) {
 			first = got
 		} else if got != first {
 			t.Error("3 workers write other bytes than 1")
+		}
+	}
+}
+
+// A schema's totals are columns of the table, of fractions too.
+func TestGenerateTotals(t *testing.T) {
+	for _, values := range []labels.Values{labels.Counts, labels.Fractions} {
+		s, err := labels.New(labels.Definition{Name: "totals", Values: values, Questions: []labels.Question{
+			{Text: "Is it smooth?", Total: "smooth_total", Answers: []labels.Answer{{Name: "smooth_yes", Text: "yes"}, {Name: "smooth_no", Text: "no"}}},
+			{Text: "Is it a bar?", Total: "bar_total", After: []string{"smooth_no"}, Answers: []labels.Answer{{Name: "bar_yes", Text: "yes"}, {Name: "bar_no", Text: "no"}}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := filepath.Join(t.TempDir(), "set")
+		if err := Generate(context.Background(), Config{Out: out, Count: 6, Seed: 5, Schema: s}); err != nil {
+			t.Fatal(err)
+		}
+		catalog, err := data.ReadCatalog(filepath.Join(out, LabelsFile), s, data.KeyColumns{})
+		if err != nil || len(catalog.IDs) != 6 {
+			t.Fatalf("%v: %v", values, err)
+		}
+		rows, err := os.ReadFile(filepath.Join(out, LabelsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(rows)), "\n")
+		for _, line := range lines[1:] {
+			cells := strings.Split(line, ",")
+			if smooth, err := strconv.Atoi(cells[5]); err != nil || smooth < 20 || smooth > 80 {
+				t.Errorf("%v: smooth_total is %q: expected 20 to 80 volunteers", values, cells[5])
+			}
+			if values == labels.Counts && cells[6] != cells[2] {
+				t.Errorf("bar_total is %s: expected %s, the votes for smooth_no, which lead to it", cells[6], cells[2])
+			}
 		}
 	}
 }

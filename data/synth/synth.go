@@ -223,19 +223,25 @@ func writeLabels(path string, schema *labels.Schema, rows []row) (err error) {
 	}()
 	w := bufio.NewWriter(f)
 	// Nine decimals: each sum rule of fractions then holds to a few 1e-9.
-	decimals := 9
-	if schema.Values() == labels.Counts {
-		decimals = 0
-	}
+	// Counts and totals are whole.
 	var line bytes.Buffer
 	line.WriteString("GalaxyID")
 	for _, c := range schema.Columns() {
 		line.WriteString("," + c)
 	}
+	for _, q := range schema.Questions() {
+		if q.Total != "" {
+			line.WriteString("," + q.Total)
+		}
+	}
 	line.WriteByte('\n')
 	for i := range rows {
 		line.WriteString(strconv.FormatInt(rows[i].id, 10))
-		for _, v := range rows[i].labels {
+		for k, v := range rows[i].labels {
+			decimals := 9
+			if schema.Values() == labels.Counts || k >= schema.Width() {
+				decimals = 0
+			}
 			line.WriteByte(',')
 			line.WriteString(strconv.FormatFloat(v, 'f', decimals, 64))
 		}
