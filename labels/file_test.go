@@ -104,7 +104,7 @@ func TestReadRefuses(t *testing.T) {
 		if text == mergers {
 			t.Fatalf("%s: nothing was replaced", c.name)
 		}
-		if _, err := read(text); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := read(text); err == nil || !strings.Contains(err.Error(), c.want) || strings.Count(err.Error(), "label schema") != 1 {
 			t.Errorf("%s: got %v, expected an error with %q", c.name, err, c.want)
 		}
 	}

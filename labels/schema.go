@@ -141,8 +141,9 @@ func (s *Schema) build() error {
 	}
 	s.predicted = s
 	if d.Values == Counts {
-		var err error
-		if s.predicted, err = s.With(Fractions); err != nil {
+		s.predicted = &Schema{definition: *d} // not With, whose errors have the schema's name a second time
+		s.predicted.definition.Values = Fractions
+		if err := s.predicted.build(); err != nil {
 			return err
 		}
 	}
