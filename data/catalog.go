@@ -220,6 +220,9 @@ func (r *catalogReader) add(c *Catalog) (ID, error) {
 	if r.id >= 0 {
 		id, err = r.table.ID(r.id)
 	} else {
+		if image == "" || image == "." { // whose base would be "."
+			return "", usage.Errorf("%s is %q; expected the path of an image: fill it in, delete the row, or name a column of ids with {id_column}", r.keys.Path, r.table.Text(r.path))
+		}
 		id = idOfFile(image)
 		if err = table.CheckID(id); err != nil {
 			err = fmt.Errorf("the path %q names no galaxy: %w", clip(image), err)
