@@ -214,7 +214,8 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 	case !n.noMetadata && !m.Bands.Equal(n.bands):
 		return fmt.Errorf("%s was trained on the bands %v, the cache has %v: prepare one with --bands %v", what, n.bands, m.Bands, n.bands)
 	case !n.target().Source().Equal(m.Schema):
-		return fmt.Errorf("%s was trained on labels of the schema %v, the cache has those of %v: prepare one with labels of the former", what, n.target().Source(), m.Schema)
+		trained, got := columnsOf(n.target().Source(), m.Schema)
+		return fmt.Errorf("%s was trained on labels of %s, the cache has labels of %s: prepare one with the labels and the order of the first (--schema), or use a model of the second", what, trained, got)
 	case n.noMetadata && other.loss != nil && n.loss == nil:
 		return usage.Error{Err: fmt.Errorf("%s: %s has no output of logits, of which alone a loss can be computed; --logits names it if there is one", strings.Join(other.losses, ", "), what)}
 	case n.noMetadata:
@@ -236,4 +237,25 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 			what, n.splitSeed, m.SplitSeed, n.splitSeed)
 	}
 	return nil
+}
+
+// columnsOf describes two different schemas: their names, and where they differ first, because two catalogues of
+// classes have schemas of one name.
+func columnsOf(a, b *labels.Schema) (first, second string) {
+	x, y := a.Columns(), b.Columns()
+	i := 0
+	for i < len(x) && i < len(y) && x[i] == y[i] {
+		i++
+	}
+	describe := func(s *labels.Schema, columns []string) string {
+		text := fmt.Sprintf("the schema %v (%s", s, plural(len(columns), "column"))
+		switch {
+		case i < len(columns):
+			text += fmt.Sprintf(", number %d is %s", i+1, columns[i])
+		case len(x) == len(y):
+			text += " of the same names, but other questions, texts or kinds of numbers"
+		}
+		return text + ")"
+	}
+	return describe(a, x), describe(b, y)
 }

@@ -166,7 +166,7 @@ func (s Stretch) Validate() error {
 		return wrong(s.String(), "percentiles from 0% to 100%")
 	case value(s.Low) || value(s.High) || s.Low.Percentile == s.High.Percentile && s.Low.Value >= s.High.Value:
 		return wrong(s.String(), "a lower limit below the upper one")
-	case s.Function.soft() != (s.Softening != 0):
+	case !s.Function.soft() && s.Softening != 0:
 		return wrong(s.String(), "a softening for asinh and lupton alone")
 	case s.Function.soft() && !(s.Softening >= 1/most && s.Softening <= most):
 		return wrong(s.String(), fmt.Sprintf("a softening from %v to %v", 1/most, most))

@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 		"asinh,": "limits such as", "asinh,5%": "limits such as", "asinh,..5": "limits such as", "asinh,5..x": "a number after ..",
 		"asinh,5%..101%": "percentiles from 0% to 100%", "asinh,-1%..5%": "percentiles from 0% to 100%", "asinh,NaN%..5%": "percentiles from",
 		"asinh,5..5": "a lower limit below", "asinh,99%..1%": "a lower limit below", "asinh,NaN..5": "a lower limit below", "asinh,0..Inf": "a lower limit below",
-		"linear,softening=1": "a softening for asinh and lupton alone", "asinh,softening=0": "a softening for asinh",
+		"linear,softening=1": "a softening for asinh and lupton alone", "asinh,softening=0": "a softening from 0.001 to 1000",
 		"asinh,softening=1e-9": "a softening from 0.001 to 1000", "asinh,softening=x": "a number after softening=", "asinh,Joint": "limits such as",
 	} {
 		if s, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
