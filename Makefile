@@ -31,8 +31,8 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
-demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, into demo/
-	scripts/demo
+demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, into demo/ (KIND=counts, classes or fits: other catalogues)
+	scripts/demo $(KIND)
 
 # Two packages at a time, and as many tests of each, whatever the number of cores: so all
 # of them take less than 3 GB of memory.

@@ -28,6 +28,15 @@ type scores struct {
 	Accuracy         float64 `json:"accuracy_argmax37"`
 	QuestionAccuracy float64 `json:"question_accuracy"`
 	Loss             float64 `json:"loss"`
+	// Classes is what a network that predicts classes is judged by, and the fields of answers are 0.
+	Classes classScores `json:"five_class"`
+}
+
+type classScores struct {
+	Accuracy         float64    `json:"accuracy"`
+	AccuracyCI95     [2]float64 `json:"accuracy_interval"`
+	BalancedAccuracy float64    `json:"balanced_accuracy"`
+	MacroF1          float64    `json:"macro_f1"`
 }
 
 // result is the part that democheck needs of the object that `galaxy eval --json` prints.
@@ -65,6 +74,9 @@ func check(out io.Writer, maxRatio float64, runPath, savedPath string) error {
 	return errors.Join(learned(run, maxRatio), agree(run, saved))
 }
 
+// ofClasses reports whether the network predicts classes and no answers.
+func (r result) ofClasses() bool { return r.QuestionAccuracy == 0 }
+
 func read(path string) (result, error) {
 	var r result
 	b, err := os.ReadFile(path)
@@ -73,6 +85,10 @@ func read(path string) (result, error) {
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("read result %s: %w", path, err)
+	}
+	if r.ofClasses() {
+		r.AccuracyCI95 = r.Classes.AccuracyCI95
+		r.Accuracy, r.Baseline.Accuracy = r.Classes.Accuracy, r.Baseline.Classes.Accuracy
 	}
 	if r.Examples == 0 || r.RMSE == 0 || r.Baseline.RMSE == 0 {
 		return r, fmt.Errorf("read result %s: it lacks examples, rmse or baseline.rmse", path)
@@ -118,8 +134,14 @@ func print(out io.Writer, run, saved result) {
 		fmt.Fprintf(w, "%s\t%.5f\t%.5f\t%.5f\t\n", name, of(run.scores), of(saved.scores), of(run.Baseline))
 	}
 	row("RMSE", func(s scores) float64 { return s.RMSE })
-	row("largest-answer accuracy", func(s scores) float64 { return s.Accuracy })
-	row("question accuracy", func(s scores) float64 { return s.QuestionAccuracy })
+	if run.ofClasses() {
+		row("accuracy", func(s scores) float64 { return s.Accuracy })
+		row("balanced accuracy", func(s scores) float64 { return s.Classes.BalancedAccuracy })
+		row("macro F1", func(s scores) float64 { return s.Classes.MacroF1 })
+	} else {
+		row("largest-answer accuracy", func(s scores) float64 { return s.Accuracy })
+		row("question accuracy", func(s scores) float64 { return s.QuestionAccuracy })
+	}
 	row("loss", func(s scores) float64 { return s.Loss })
 	fmt.Fprintf(w, "images per second\t%.0f\t%.0f\t\t\n", run.ImagesPerSecond, saved.ImagesPerSecond)
 	w.Flush()
