@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -291,6 +292,7 @@ func decodeBatch(t *testing.T, crop imagefile.Crop, shape imagefile.Shape, encod
 	if _, err := out[0].WriteContentsTo(&buf); err != nil {
 		t.Fatal(err)
 	}
+	runtime.KeepAlive(out) // as in session.Floats
 	return buf.Bytes(), nil
 }
 
