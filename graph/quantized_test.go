@@ -61,30 +61,10 @@ func testQuantized(t *testing.T, arch string) {
 	if want := len(convolutions) + blocks; len(ranges) != want {
 		t.Errorf("%d ranges, expected %d", len(ranges), want)
 	}
-	predict := func(g *InferenceGraph, err error) []float32 {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		inference, err := g.Open(session.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer inference.Close()
-		logits, _, err := inference.Predict(images)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return logits
-	}
+	predict := logitsOf(t, images)
 	want, got := predict(NewInferenceGraph(model, sigmoid, weights)), predict(NewQuantizedGraph(model, sigmoid, weights, ranges))
-	var distance, size float64
-	for i, x := range want {
-		d := float64(x - got[i])
-		distance, size = distance+d*d, size+float64(x)*float64(x)
-	}
-	if !(distance < .05*.05*size) || distance == 0 {
-		t.Errorf("logits of int8 are %.4f of their size away from float32's, expected at most 0.05, and more than 0", math.Sqrt(distance/size))
+	if far := away(want, got); !(far < .05) || far == 0 {
+		t.Errorf("logits of int8 are %.4f of their size away from float32's, expected at most 0.05, and more than 0", far)
 	}
 
 	// The ranges of many images are the largest ranges of their parts.
