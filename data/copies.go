@@ -73,22 +73,16 @@ const (
 // with the similarity.
 func (c *Cache) Copies(ctx context.Context, near bool) (*Copies, error) {
 	f := newForest(c.Len())
-	order := make([]int, c.Len())
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(c.sums[a], c.sums[b]), cmp.Compare(a, b)) })
 	var different []int // one image of each kind
-	for k, i := range order {
-		if k > 0 && c.sums[i] == c.sums[order[k-1]] {
-			f.join(different[len(different)-1], i, 1)
+	for i, first := range c.firstEqual() {
+		if first < i {
+			f.join(first, i, 1)
 		} else {
 			different = append(different, i)
 		}
 	}
 	notCompared := 0
 	if near {
-		slices.Sort(different)
 		var err error
 		if notCompared, err = c.nearCopies(ctx, different, f); err != nil {
 			return nil, err
@@ -97,6 +91,19 @@ func (c *Cache) Copies(ctx context.Context, near bool) (*Copies, error) {
 	all := c.copies(f)
 	all.Near, all.NotCompared = near, notCompared
 	return all, nil
+}
+
+// firstEqual returns for each example the first one with the same pixels, by their checksums; it is the
+// example itself if there is none before it.
+func (c *Cache) firstEqual() []int {
+	out, first := make([]int, c.Len()), make(map[uint64]int, c.Len())
+	for i, sum := range c.sums {
+		if _, seen := first[sum]; !seen {
+			first[sum] = i
+		}
+		out[i] = first[sum]
+	}
+	return out
 }
 
 // copies turns a forest into Copies.

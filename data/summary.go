@@ -109,13 +109,9 @@ func (c *Cache) Balance() *Balance {
 	if smallest > 0 {
 		b.Imbalance = float64(largest) / float64(smallest)
 	}
-	first := make(map[uint64]int, c.Len())
-	for i, sum := range c.sums {
-		other, twice := first[sum]
-		if !twice {
-			first[sum] = i
-		} else if schema.ClassOf(c.Labels(i)) != schema.ClassOf(c.Labels(other)) {
-			b.Contradictions = append(b.Contradictions, [2]ID{c.ID(other), c.ID(i)})
+	for i, first := range c.firstEqual() {
+		if first < i && schema.ClassOf(c.Labels(i)) != schema.ClassOf(c.Labels(first)) {
+			b.Contradictions = append(b.Contradictions, [2]ID{c.ID(first), c.ID(i)})
 		}
 	}
 	return b
