@@ -374,12 +374,6 @@ func (m *Images) Close() error {
 	return m.close.Close()
 }
 
-// fitsExtensions are those of FITS files, and compressed those that may follow them.
-var (
-	fitsExtensions = []string{".fits", ".fit", ".fts", ".fz"}
-	compressed     = []string{".gz", ".bz2", ".fz"}
-)
-
 func readFile(name string, buf []byte, most int) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -216,13 +216,10 @@ func (f imageFile) absent() bool { return f.name == "" }
 // withoutExtension returns the path of an image file without its extension; of "1.fits.gz" it is "1".
 // Digits after a point are no extension, but a part of names such as J000411.19+020924.05.
 func withoutExtension(name string) string {
+	name = uncompressed(name)
 	ext := path.Ext(name)
 	if strings.Trim(ext, ".0123456789") == "" {
 		return name
 	}
-	rest := strings.TrimSuffix(name, ext)
-	if slices.Contains(compressed, strings.ToLower(ext)) && slices.Contains(fitsExtensions, strings.ToLower(path.Ext(rest))) {
-		return strings.TrimSuffix(rest, path.Ext(rest))
-	}
-	return rest
+	return strings.TrimSuffix(name, ext)
 }

@@ -340,12 +340,28 @@ func (m *Images) index(anyName bool, n namer) error {
 	return nil
 }
 
-// extensions are those of the formats of package imagefile.
-var extensions = append([]string{".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}, fitsExtensions...)
+// extensions are those of the formats of package imagefile, fitsExtensions those of FITS files, and
+// compressed those that may follow the latter.
+var (
+	extensions     = append([]string{".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}, fitsExtensions...)
+	fitsExtensions = []string{".fits", ".fit", ".fts", ".fz"}
+	compressed     = []string{".gz", ".bz2", ".fz"}
+)
 
 // hasExtension reports whether a file's name has the extension of an image. Then it counts as an
 // image whatever it holds: if it is something else, the image is broken.
-func hasExtension(name string) bool {
-	ext := strings.ToLower(path.Ext(name))
-	return slices.Contains(extensions, ext) || slices.Contains(compressed, ext) && slices.Contains(fitsExtensions, strings.ToLower(path.Ext(strings.TrimSuffix(name, path.Ext(name)))))
+func hasExtension(name string) bool { return hasOneOf(uncompressed(name), extensions) }
+
+// uncompressed returns the name of a compressed FITS file without the extension of its compression: "1.fits" of
+// "1.fits.gz". Other names stay as they are.
+func uncompressed(name string) string {
+	if rest := strings.TrimSuffix(name, path.Ext(name)); hasOneOf(name, compressed) && hasOneOf(rest, fitsExtensions) {
+		return rest
+	}
+	return name
+}
+
+// hasOneOf reports whether a name ends with one of some extensions, in any case.
+func hasOneOf(name string, extensions []string) bool {
+	return slices.Contains(extensions, strings.ToLower(path.Ext(name)))
 }
