@@ -145,7 +145,9 @@ type File struct {
 	Names   []string
 	Stretch stretch.Stretch
 
-	fits *fits.File
+	fits    *fits.File
+	picture *fits.HDU // of fits
+	planes  int       // of picture
 }
 
 // Open reads the header of an image file and checks that it may be decoded: that it has at most
@@ -178,7 +180,7 @@ func Open(encoded []byte) (File, error) {
 		if err != nil {
 			return File{}, err
 		}
-		f.Width, f.Height, f.Grey = c.Width, c.Height, greyModel(c.ColorModel) || greyPNG(encoded)
+		f.Width, f.Height, f.Grey = c.Width, c.Height, greyModel(c.ColorModel) || f.greyAlphaPNG()
 	case f.Kind.todo != "":
 		return File{}, fmt.Errorf("the file is %s: %s", f.Kind.Name, f.Kind.todo)
 	default:
@@ -199,13 +201,6 @@ func greyModel(m color.Model) bool {
 		})
 	}
 	return m == color.GrayModel || m == color.Gray16Model
-}
-
-// greyPNG reports whether a file is a PNG of levels with alpha, colour type 4 of its IHDR chunk (PNG
-// specification, section 11.2.1), which the standard library shows as colour.
-func greyPNG(encoded []byte) bool {
-	const colourType = 8 + 8 + 9 // after the signature, the chunk's length and name, and 9 bytes of it
-	return bytes.HasPrefix(encoded, []byte("\x89PNG")) && len(encoded) > colourType && encoded[colourType] == 4
 }
 
 // checkSize returns an error for an image that is not decoded.

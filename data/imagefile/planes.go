@@ -29,30 +29,20 @@ func (f *File) openFITS() (err error) {
 	if err != nil {
 		return fmt.Errorf("read the FITS file: %w", err)
 	}
-	picture, err := f.picture()
-	if err != nil {
-		return err
-	}
-	planes := 0
-	f.Width, f.Height, planes, err = picture.Shape()
-	f.Grey = planes == 1
-	return err
-}
-
-// picture returns the HDU that is taken for the picture: the first image of two or more axes. Masks, errors
-// and weights follow it by convention.
-func (f File) picture() (*fits.HDU, error) {
-	first, err := f.fits.First(fits.Image)
-	if err != nil {
-		return nil, fmt.Errorf("the FITS file has no image: %w", err)
+	// The picture is the first image of two or more axes. Masks, errors and weights follow it by
+	// convention.
+	if f.picture, err = f.fits.First(fits.Image); err != nil {
+		return fmt.Errorf("the FITS file has no image: %w", err)
 	}
 	for _, hdu := range f.fits.HDUs {
 		if hdu.Kind == fits.Image && len(hdu.Axes) > 1 {
-			return hdu, nil
+			f.picture = hdu
+			break
 		}
 	}
-	_, _, _, err = first.Shape()
-	return nil, err
+	f.Width, f.Height, f.planes, err = f.picture.Shape() // an error if there is only one axis
+	f.Grey = f.planes == 1
+	return err
 }
 
 // Bands returns the bands of an image if nothing else is asked for: Grey or RGB, or of a FITS cube
@@ -64,19 +54,11 @@ func (f File) Bands() (Bands, error) {
 	case !f.FITS():
 		return RGB, nil
 	}
-	picture, err := f.picture()
-	if err != nil {
-		return nil, err
-	}
-	_, _, n, err := picture.Shape()
-	if err != nil {
-		return nil, err
-	}
-	if n > MaxBands {
-		return nil, fmt.Errorf("%v has %d planes; expected 1 to %d: name the planes to use as bands, such as plane0,plane2", picture, n, MaxBands)
+	if f.planes > MaxBands {
+		return nil, fmt.Errorf("%v has %d planes; expected 1 to %d: name the planes to use as bands, such as plane0,plane2", f.picture, f.planes, MaxBands)
 	}
 	var b Bands
-	for plane := range n {
+	for plane := range f.planes {
 		b = append(b, planeBand+strconv.Itoa(plane))
 	}
 	return b, nil
@@ -117,7 +99,7 @@ func OpenPlanes(encoded [][]byte, bands Bands, s stretch.Stretch) (f File, err e
 		}
 		var found []Plane
 		if f, err = Open(one); err == nil {
-			found, err = f.planes(of)
+			found, err = f.planesOf(of)
 		}
 		if err != nil && len(encoded) > 1 {
 			err = fmt.Errorf("band %s: %w", names[i], err)
@@ -132,8 +114,8 @@ func OpenPlanes(encoded [][]byte, bands Bands, s stretch.Stretch) (f File, err e
 	return f, nil
 }
 
-// planes returns the planes of one file.
-func (f File) planes(bands []string) ([]Plane, error) {
+// planesOf returns the planes of one file that are these bands.
+func (f File) planesOf(bands []string) ([]Plane, error) {
 	switch {
 	case f.FITS():
 		return f.fitsPlanes(bands)
@@ -182,27 +164,19 @@ func InFile(band string) bool {
 }
 
 func (f File) fitsPlanes(bands []string) ([]Plane, error) {
-	picture, err := f.picture()
-	if err != nil {
-		return nil, err
-	}
-	_, _, planes, err := picture.Shape()
-	if err != nil {
-		return nil, err
-	}
 	var found []Plane
 	missing := ""
 	for _, band := range bands {
-		if p, ok := f.findBand(picture, band); ok {
+		if p, ok := f.findBand(band); ok {
 			found = append(found, p)
 		} else {
 			missing = cmp.Or(missing, band)
 		}
 	}
-	if len(found) == 0 && planes == len(bands) && !slices.ContainsFunc(bands, InFile) {
+	if len(found) == 0 && f.planes == len(bands) && !slices.ContainsFunc(bands, InFile) {
 		missing = ""
-		for n := range planes {
-			found = append(found, Plane{hdu: picture, n: n})
+		for n := range f.planes {
+			found = append(found, Plane{hdu: f.picture, n: n})
 		}
 	}
 	if missing != "" {
@@ -210,7 +184,8 @@ func (f File) fitsPlanes(bands []string) ([]Plane, error) {
 	}
 	for i := range found {
 		p := &found[i]
-		p.Width, p.Height, planes, err = p.hdu.Shape()
+		width, height, planes, err := p.hdu.Shape()
+		p.Width, p.Height = width, height
 		if err == nil && p.n == wholeHDU && planes != 1 {
 			err = fmt.Errorf("%v has %d planes; expected 1 for the band %s", p.hdu, planes, bands[i])
 		}
@@ -232,9 +207,9 @@ func (f File) fitsPlanes(bands []string) ([]Plane, error) {
 const wholeHDU = -1
 
 // findBand returns the plane that a band is, if the file says so.
-func (f File) findBand(picture *fits.HDU, band string) (Plane, bool) {
+func (f File) findBand(band string) (Plane, bool) {
 	if n, ok := number(band, planeBand); ok {
-		return Plane{hdu: picture, n: n}, true
+		return Plane{hdu: f.picture, n: n}, true
 	}
 	if n, ok := number(band, hduBand); ok {
 		if n >= len(f.fits.HDUs) || f.fits.HDUs[n].Kind != fits.Image {
@@ -248,8 +223,8 @@ func (f File) findBand(picture *fits.HDU, band string) (Plane, bool) {
 		}
 	}
 	for n := range MaxBands {
-		if name, ok := picture.Lookup("BAND" + strconv.Itoa(n)); ok && name == band {
-			return Plane{hdu: picture, n: n}, true
+		if name, ok := f.picture.Lookup("BAND" + strconv.Itoa(n)); ok && name == band {
+			return Plane{hdu: f.picture, n: n}, true
 		}
 	}
 	return Plane{}, false
