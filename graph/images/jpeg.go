@@ -218,25 +218,25 @@ func (d *Decoder) Decode(dst []byte, file imagefile.File) error {
 		return err
 	}
 	if file.JPEG() {
-		contents, err := tf.NewTensor(string(file.Encoded))
-		if err != nil {
-			return fmt.Errorf("decode jpeg: make tensor: %w", err)
-		}
-		d.collector.Fed(len(file.Encoded) + len(dst))
-		return d.run(dst, jpeg, contents)
+		return d.decodeFile(dst, file, jpeg, 0)
 	}
 	if file.PlainPNG(channels) {
-		contents, err := tf.NewTensor(string(file.Encoded))
-		if err != nil {
-			return fmt.Errorf("decode png: make tensor: %w", err)
-		}
-		d.collector.Fed(len(file.Encoded) + 3*file.Width*file.Height + len(dst))
-		if err = d.run(dst, d.pngs[channels], contents); err == nil || errors.Is(err, syscall.ENOMEM) {
+		if err = d.decodeFile(dst, file, d.pngs[channels], 3*file.Width*file.Height); err == nil || errors.Is(err, syscall.ENOMEM) {
 			return err
 		}
 		// Go's decoder says what is wrong with the file.
 	}
 	return d.decodePixels(dst, file, square, channels)
+}
+
+// decodeFile is Decode for a file that TensorFlow decodes, into so many bytes of pixels besides the image.
+func (d *Decoder) decodeFile(dst []byte, file imagefile.File, by decoding, pixels int) error {
+	contents, err := tf.NewTensor(string(file.Encoded))
+	if err != nil {
+		return fmt.Errorf("decode image: make tensor: %w", err)
+	}
+	d.collector.Fed(len(file.Encoded) + pixels + len(dst))
+	return d.run(dst, by, contents)
 }
 
 // decodePixels is Decode for a file that Go decodes.
@@ -458,7 +458,7 @@ func attrList(l *attrpb.AttrValue_ListValue) *attrpb.AttrValue {
 	return &attrpb.AttrValue{Value: &attrpb.AttrValue_List{List: l}}
 }
 
-// shape is a tensor's shape as a proto; -1 is any size.
+// shapeProto is a tensor's shape as a proto; -1 is any size.
 func shapeProto(dims ...int64) *shapepb.TensorShapeProto {
 	p := new(shapepb.TensorShapeProto)
 	for _, d := range dims {
