@@ -86,8 +86,9 @@ func predictAction(c *cli.Context) (err error) {
 	}
 	// The model decides how images are listed, but takes seconds to open.
 	if !exists(c.String("images")) {
-		_, _, err := findImages(c, input{})
-		return err
+		if _, _, err := findImages(c, input{}); err != nil {
+			return err
+		}
 	}
 	model, err := openNetwork(c.String("model"), session, precision, other)
 	if err != nil {
