@@ -31,7 +31,7 @@ func inspectCommand() *cli.Command {
 		Usage:     "show the contents of a cache: counts, labels, clean classes, broken images, copies of one image, a contact sheet",
 		ArgsUsage: "[CACHE]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare; or give the folder as an argument after the flags"},
+			&cli.StringFlag{Name: "data", Category: catInput, EnvVars: []string{"GALAXY_DATA"}, Usage: "`CACHE` made by galaxy prepare; or give the folder as an argument"},
 			&cli.BoolFlag{Name: "near", Category: catInput, Usage: "find nearly equal images too, also rotated and mirrored ones; reads every image"},
 			&cli.StringFlag{Name: "copies", Category: catOutput, Usage: "write every pair of galaxies with the same image to `CSV`; must not exist"},
 			&cli.StringFlag{Name: "sheet", Category: catOutput, Usage: "write a contact sheet of labelled galaxies to `PNG`; must not exist"},
@@ -47,9 +47,9 @@ func inspectAction(c *cli.Context) (err error) {
 	}
 	switch {
 	case dir == "":
-		return usage.Error{Err: errors.New("needed: a cache, as in galaxy inspect --sheet sheet.png CACHE")}
+		return usage.Error{Err: errors.New("needed: a cache, as in galaxy inspect CACHE --sheet sheet.png")}
 	case c.Args().Len() > 1:
-		return usage.Error{Err: fmt.Errorf("unexpected argument %q: flags go before the cache", c.Args().Get(1))}
+		return usage.Error{Err: fmt.Errorf("unexpected argument %q: inspect takes one cache", c.Args().Get(1))}
 	case c.Args().Present() && c.IsSet("data") && c.String("data") != dir:
 		return usage.Error{Err: fmt.Errorf("two caches, %s and %s: give one of them", c.String("data"), dir)}
 	}

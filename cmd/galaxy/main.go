@@ -69,7 +69,7 @@ func run(args []string) int {
 			log.Close()
 		}
 	}()
-	err := newApp(func(c *cli.Context) (err error) {
+	app := newApp(func(c *cli.Context) (err error) {
 		if c.Command.Name == "health" {
 			return nil // asked every few seconds, it would push the run's own log out
 		}
@@ -81,7 +81,8 @@ func run(args []string) int {
 			return nil // which tells of the library among other things
 		}
 		return checkLibraryVersion()
-	}).RunContext(ctx, args)
+	})
+	err := app.RunContext(ctx, flagsFirst(app, args))
 	var wrong usage.Error
 	switch {
 	case err == nil:
@@ -241,14 +242,14 @@ func commandPrefix(c *cli.Context) string {
 	return strings.TrimPrefix(c.Command.HelpName, c.App.HelpName+" ") + " "
 }
 
-// checkArguments refuses a command without the flags it needs, and words after the flags.
+// checkArguments refuses a command without the flags it needs, and words that are no flags.
 func checkArguments(c *cli.Context, needed ...string) error {
 	return checkMissing(c, slices.DeleteFunc(needed, func(name string) bool { return c.String(name) != "" }))
 }
 
 // checkMissing refuses a command that lacks the flags missing (the library's own check would
-// print the help on stdout), and words left over after the flags, which are flags whose dashes
-// were forgotten.
+// print the help on stdout), and words left over, which are flags whose dashes were forgotten, or
+// values of flags that take none.
 func checkMissing(c *cli.Context, missing []string) error {
 	if len(missing) > 0 {
 		return usage.Error{Err: fmt.Errorf("needed: --%s (galaxy %s--help describes them)", strings.Join(missing, " and --"), commandPrefix(c))}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -66,30 +65,6 @@ func readSchema(name string) (*labels.Schema, string, error) {
 		return nil, "", fmt.Errorf("%s: %w", name, err)
 	}
 	return s, string(text), nil
-}
-
-// oneArgument returns the argument of a command that takes one, with its flags before or after it.
-func oneArgument(c *cli.Context, what string) (string, error) {
-	name := c.Args().First()
-	if name == "" {
-		return "", usage.Error{Err: fmt.Errorf("needed: %s, as in galaxy %s%s", what, commandPrefix(c), c.Command.ArgsUsage)}
-	}
-	after := flag.NewFlagSet(c.Command.Name, flag.ContinueOnError)
-	after.SetOutput(io.Discard)
-	for _, f := range c.Command.Flags {
-		if err := f.Apply(after); err != nil {
-			return "", err
-		}
-	}
-	err := after.Parse(c.Args().Tail())
-	if err == nil && after.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", after.Arg(0))
-	}
-	after.Visit(func(f *flag.Flag) { err = errors.Join(err, c.Set(f.Name, f.Value.String())) })
-	if err != nil {
-		return "", onUsageError(c, err, true)
-	}
-	return name, nil
 }
 
 func schemaList(c *cli.Context) error {
