@@ -1,6 +1,8 @@
 package metric
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -20,7 +22,15 @@ const (
 // replacement.
 func (s *scored) bootstrap(scores *Scores, by *sliced) {
 	figures := scores.figures()
-	values := make([][]float64, len(figures)) // [figure][resample]
+	for k, values := range s.draw(len(figures), by) {
+		*figures[k].interval = percentiles(values)
+	}
+}
+
+// draw returns the values of n figures in every resample, float64 [figure][resample]. Of another predictor of
+// the same number of examples the resamples are the same.
+func (s *scored) draw(n int, by *sliced) [][]float64 {
+	values := make([][]float64, n)
 	for k := range values {
 		values[k] = make([]float64, resamples)
 	}
@@ -41,9 +51,42 @@ func (s *scored) bootstrap(scores *Scores, by *sliced) {
 		})
 	}
 	workers.Wait()
-	for k, f := range figures {
-		*f.interval = percentiles(values[k])
+	return values
+}
+
+// A Difference compares a metric of two predictors on the same galaxies.
+type Difference struct {
+	// Name is that of a Figure.
+	Name string
+	// A and B are the predictors' values, NaN if undefined.
+	A, B float64
+	// Interval is the 95 % interval of B − A; nil if undefined.
+	Interval *Interval
+}
+
+// Differences compares the metrics that two evaluations share. Both must have been given the same
+// galaxies in the same order, under the same schema; other numbers of examples are an error. The bootstrap
+// is paired: both predictors are scored on the same resamples, so what is difficult for both cancels, and the
+// interval of the difference is narrower than the two intervals suggest (Efron & Tibshirani 1993,
+// "An Introduction to the Bootstrap", chapter 8).
+func Differences(a, b *Evaluation) ([]Difference, error) {
+	if err := errors.Join(a.check(), b.check()); err != nil {
+		return nil, err
 	}
+	if n, m := len(a.model.examples), len(b.model.examples); n != m || !a.target.schema.Equal(b.target.schema) {
+		return nil, fmt.Errorf("compare scores: %d examples of %v and %d of %v: expected the same galaxies", n, a.target.schema, m, b.target.schema)
+	}
+	left, right := a.model.scores(nil), b.model.scores(nil)
+	f, g := left.figures(), right.figures() // of the same labels, and so of the same names
+	drawn, other := a.model.draw(len(f), nil), b.model.draw(len(g), nil)
+	var all []Difference
+	for k := range f {
+		for r := range drawn[k] {
+			drawn[k][r] = other[k][r] - drawn[k][r]
+		}
+		all = append(all, Difference{Name: f[k].name, A: f[k].value, B: g[k].value, Interval: percentiles(drawn[k])})
+	}
+	return all, nil
 }
 
 // resample fills in how many times each example is drawn.
