@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/png"
 	"io"
 	"path"
@@ -19,7 +18,6 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"galaxy/data"
-	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -217,7 +215,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 				return nil, err
 			}
 			left := sheetMargin + k*(tileSide+tileGap)
-			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), picture(pixels, cache.Shape()), image.Rect(0, 0, size, size), draw.Src, nil)
+			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), cache.Shape().Picture(pixels), image.Rect(0, 0, size, size), draw.Src, nil)
 			row := cache.Labels(i)
 			write(sheet, left, top+tileSide+lineHeight-2, clipText(path.Base(string(cache.ID(i))), tileSide/fontWidth))
 			write(sheet, left, top+tileSide+2*lineHeight-2, caption(schema, columns, row))
@@ -249,21 +247,6 @@ func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32)
 }
 
 func clipText(s string, most int) string { return strings.TrimSpace(s[:min(len(s), most)]) }
-
-// picture returns an image of pixels, uint8 [Size, Size, Channels]: the first three channels as red,
-// green and blue, or the first alone as grey if there are fewer.
-func picture(pixels []byte, shape imagefile.Shape) image.Image {
-	m := image.NewRGBA(image.Rect(0, 0, shape.Size, shape.Size))
-	green, blue := 1, 2
-	if shape.Channels < 3 {
-		green, blue = 0, 0
-	}
-	for i := range shape.Size * shape.Size {
-		p := pixels[i*shape.Channels:]
-		m.SetRGBA(i%shape.Size, i/shape.Size, color.RGBA{p[0], p[green], p[blue], 255})
-	}
-	return m
-}
 
 func write(on draw.Image, x, y int, text string) {
 	d := font.Drawer{Dst: on, Src: image.Black, Face: basicfont.Face7x13, Dot: fixed.P(x, y)}
