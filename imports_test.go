@@ -40,6 +40,7 @@ var imports = []struct{ name, may string }{
 	{"train/objective", "focal internal/usage labels train/votes"},
 	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
 	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
+	{"explain", "data/imagefile graph graph/network graph/session"},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 }
 

@@ -14,7 +14,8 @@ import (
 	"galaxy/graph/session"
 )
 
-// InferenceGraph is the network in inference mode, to be opened or exported.
+// InferenceGraph is the network in inference mode, to be opened or exported. Its nodes
+// network.FeatureMaps and network.Features are what the head reads.
 type InferenceGraph struct {
 	Graph *tf.Graph
 	// Images is the placeholder, uint8 [-1, Size, Size, channels].
@@ -53,7 +54,7 @@ func inferenceGraph(cfg network.Config, posterior Posterior, constants func(*op.
 	inf := &InferenceGraph{cfg: cfg}
 	inf.Images = session.Placeholder(s, nodeImages, tf.Uint8, batchOf(-1, cfg.Shape())...)
 	vars := network.NewVariables(s, "")
-	b := &network.Builder{Config: cfg, Params: vars}
+	b := &network.Builder{Config: cfg, Params: vars, Named: func(name string, x tf.Output) tf.Output { return session.Named(s, name, x) }}
 	if constants != nil {
 		b.Params = constants(s)
 	}
@@ -90,7 +91,7 @@ func (g *InferenceGraph) Open(cfg session.Config) (*Inference, error) {
 		return nil, err
 	}
 	return &Inference{graph: g, sess: sess, Predictor: Predictor{
-		Images: g.Images, Logits: g.Logits, Probabilities: g.Probabilities,
+		Graph: g.Graph, Images: g.Images, Logits: g.Logits, Probabilities: g.Probabilities,
 		Shape: g.cfg.Shape(), Outputs: g.cfg.Outputs, Run: sess.Run,
 	}}, nil
 }

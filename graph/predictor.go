@@ -13,6 +13,9 @@ import (
 // Predictor runs a network in inference mode, in any session. Predict may be
 // called concurrently if Run may.
 type Predictor struct {
+	// Graph holds the network; nil if nodes must not be added to it. Nodes that are added may
+	// be fetched by Run.
+	Graph *tf.Graph
 	// Images is [-1, Size, Size, Channels], of the dtype that Pixels implies; Logits and
 	// Probabilities are float32 [-1, Outputs]. Logits or Probabilities may be
 	// missing; its Op is then nil.
@@ -32,22 +35,17 @@ type Predictor struct {
 // row-major order, and returns logits and probabilities, each float32 [N,
 // Outputs] in row-major order, or nil if the network lacks it.
 func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err error) {
-	n, err := p.Shape.Count(images)
+	n, feeds, err := p.Feeds(images)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
-	feed, err := p.Pixels.tensor(images, batchOf(n, p.Shape)...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: images: %w", err)
-	}
-	p.collector.Fed(len(images))
 	var fetches []tf.Output
 	for _, output := range []tf.Output{p.Logits, p.Probabilities} {
 		if output.Op != nil {
 			fetches = append(fetches, output)
 		}
 	}
-	got, err := p.Run(map[tf.Output]*tf.Tensor{p.Images: feed}, fetches, nil)
+	got, err := p.Run(feeds, fetches, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("predict: %w", err)
 	}
@@ -70,6 +68,23 @@ func (p *Predictor) Predict(images []byte) (logits, probabilities []float32, err
 	}
 	return logits, probabilities, nil
 }
+
+// Feeds returns what Run needs to compute on N ≥ 1 images, uint8 [N, Size, Size, Channels] in
+// row-major order.
+func (p *Predictor) Feeds(images []byte) (n int, feeds map[tf.Output]*tf.Tensor, err error) {
+	if n, err = p.Shape.Count(images); err != nil {
+		return 0, nil, err
+	}
+	feed, err := p.Pixels.tensor(images, batchOf(n, p.Shape)...)
+	if err != nil {
+		return 0, nil, fmt.Errorf("images: %w", err)
+	}
+	p.collector.Fed(len(images))
+	return n, map[tf.Output]*tf.Tensor{p.Images: feed}, nil
+}
+
+// Network returns p: the network of the types that embed a Predictor.
+func (p *Predictor) Network() *Predictor { return p }
 
 // Pixels names the range in which a network expects the values of its images,
 // and with it their dtype.

@@ -15,7 +15,6 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
-	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/data/imagefile"
@@ -77,7 +76,7 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 		return nil, err
 	}
 	// Read before TensorFlow does: it would report a missing variable at the
-	// first prediction only, and tfgo's Model does not show the signatures.
+	// first prediction only.
 	sig, err := readSignature(dir, cfg)
 	if err != nil {
 		return nil, err
@@ -95,17 +94,18 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	var model *tg.Model
-	err = caught(func() {
-		model = tg.LoadModel(dir, []string{Tag}, options)
-		m.Images, m.Logits, m.Probabilities = output(model, sig.images), output(model, sig.logits), output(model, sig.probabilities)
-	})
+	model, err := tf.LoadSavedModel(dir, []string{Tag}, options)
 	if err != nil {
 		return nil, err
 	}
-	m.Run = func(feeds map[tf.Output]*tf.Tensor, fetches []tf.Output, _ []*tf.Operation) (got []*tf.Tensor, err error) {
-		err = caught(func() { got = model.Exec(fetches, feeds) })
-		return got, err
+	m.Graph, m.Run = model.Graph, model.Session.Run
+	for _, o := range []struct {
+		tensor string
+		output *tf.Output
+	}{{sig.images, &m.Images}, {sig.logits, &m.Logits}, {sig.probabilities, &m.Probabilities}} {
+		if *o.output, err = output(model.Graph, o.tensor); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }
@@ -231,32 +231,24 @@ func (s *signature) readOutput(outputs map[string]*pb.TensorInfo, name string, t
 // maxSize keeps an image's bytes far from overflowing, whatever a file contains.
 const maxSize = 1 << 16
 
-// caught returns the panic of f, which is how tfgo reports errors, as an error.
-func caught(f func()) (err error) {
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case error:
-			err = r
-		default:
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	f()
-	return nil
-}
-
-// output finds the tensor "operation:index", none for ""; like tfgo it panics on an error.
-func output(m *tg.Model, tensor string) tf.Output {
+// output finds the tensor "operation:index", none for "".
+func output(g *tf.Graph, tensor string) (tf.Output, error) {
 	if tensor == "" {
-		return tf.Output{}
+		return tf.Output{}, nil
 	}
 	name, index, _ := strings.Cut(tensor, ":")
 	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 {
-		panic(fmt.Errorf("tensor %q of the signature: expected operation:index", tensor))
+		return tf.Output{}, fmt.Errorf("tensor %q of the signature: expected operation:index", tensor)
 	}
-	return m.Op(name, i)
+	o := g.Operation(name)
+	if o == nil {
+		return tf.Output{}, fmt.Errorf("op %s not found", name)
+	}
+	if o.NumOutputs() <= i {
+		return tf.Output{}, fmt.Errorf("op %s has %d outputs, the signature names number %d", name, o.NumOutputs(), i)
+	}
+	return o.Output(i), nil
 }
 
 // maxModelBytes is the largest size of a protocol buffer.

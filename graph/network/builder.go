@@ -33,7 +33,19 @@ type Builder struct {
 	// Stats collects the new moving averages of a training pass by variable name; a
 	// training pass needs a non-nil map.
 	Stats map[string]tf.Output
+	// Named, if set, adds an identity of x under a name, FeatureMaps or Features, and returns
+	// it. The rest of the network reads the identity, so gradients by it exist.
+	Named func(name string, x tf.Output) tf.Output
 }
+
+// Names that Builder.Named gets.
+const (
+	// FeatureMaps is the head's input, float32 [N, h, w, channels], before the average over
+	// the image; h and w are Network.FinalSize.
+	FeatureMaps = "feature_maps"
+	// Features is that average, float32 [N, channels].
+	Features = "features"
+)
 
 // Params supplies a network's parameters: variables, or constants with batch norm
 // folded into the convolutions. Between the blocks images have a form of the
@@ -97,8 +109,8 @@ func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in
 // all in float32: the sums have enough terms for bfloat16's eight bits to
 // matter.
 func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
-	x = b.Params.leave(s, x)
-	x = op.Mean(s, x, tg.Const(s, []int32{1, 2}))
+	x = b.named(FeatureMaps, b.Params.leave(s, x))
+	x = b.named(Features, op.Mean(s, x, tg.Const(s, []int32{1, 2})))
 	if b.Training && b.Config.Dropout > 0 {
 		x = dropout(s.SubScope("dropout"), x, b.Config.Dropout, r)
 	}
@@ -109,6 +121,13 @@ func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.O
 	})
 	bias := b.Params.weight(Variable{Name: "head/bias", Shape: []int64{outputs}, Trainable: true})
 	return op.BiasAdd(s, op.MatMul(s, x, kernel), bias)
+}
+
+func (b *Builder) named(name string, x tf.Output) tf.Output {
+	if b.Named == nil {
+		return x
+	}
+	return b.Named(name, x)
 }
 
 // dropout sets a fraction rate of x to zero and scales the rest by 1/(1−rate)
