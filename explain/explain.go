@@ -27,10 +27,21 @@ type Model struct {
 	channels int
 }
 
-// New adds what explanations need to the graph of p, which is a graph.Inference's Network or a
-// savedmodel.Model's. The graph's own nodes stay as they are, and further calls for one graph
-// share the nodes. The error is ErrUnrecorded if p has no feature maps, features or logits.
-func New(p *graph.Predictor) (*Model, error) {
+// Predictor is a network: a *graph.Inference, a *savedmodel.Model, or any other, which cannot be
+// explained.
+type Predictor interface {
+	Predict(images []byte) (logits, probabilities []float32, err error)
+}
+
+// New adds what explanations need to the network's graph. The graph's own nodes stay as they are, and further calls for one graph
+// share the nodes. The error is ErrUnrecorded if the network has no feature maps, features or
+// logits.
+func New(n Predictor) (*Model, error) {
+	in, ok := n.(interface{ Network() *graph.Predictor })
+	if !ok {
+		return nil, ErrUnrecorded
+	}
+	p := in.Network()
 	if p.Graph == nil || p.Logits.Op == nil {
 		return nil, ErrUnrecorded
 	}

@@ -326,4 +326,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v, expected ErrUnrecorded", name, err)
 		}
 	}
+	if _, err := New(struct{ Predictor }{p}); !errors.Is(err, ErrUnrecorded) {
+		t.Errorf("not a network of TensorFlow: %v, expected ErrUnrecorded", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 
 	"galaxy/data/imagefile"
@@ -28,7 +29,8 @@ func Overlay(pixels []byte, shape imagefile.Shape, m []float32, opacity float64)
 	for _, v := range m {
 		largest = max(largest, v)
 	}
-	out := shape.Picture(pixels)
+	out := image.NewRGBA(image.Rect(0, 0, shape.Size, shape.Size))
+	draw.Draw(out, out.Bounds(), shape.Picture(pixels), image.Point{}, draw.Src)
 	if !(largest > 0) {
 		return out, nil
 	}

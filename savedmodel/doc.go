@@ -17,6 +17,10 @@
 //	serving_default   images uint8 [-1, size, size, channels]
 //	serving_jpeg      jpegs string [-1], encoded JPEG files
 //
+// The graph also has the tensors feature_maps, float32 [-1, h, w, channels], the last layer of the network before the
+// average over the image, and features, float32 [-1, channels], after it: package explain reads them.
+// Models of versions without them load as before.
+//
 // Channels are RGB, one of grey, or up to 8 others (Metadata.Bands). The model of other bands has no
 // serving_jpeg.
 //

@@ -8,7 +8,7 @@ import (
 // Picture returns an image of pixels, uint8 [Size, Size, Channels], for people: the first three channels as red, green
 // and blue, or the first as grey if there are fewer than three. It copies the pixels, and panics if there are fewer
 // than s.Bytes().
-func (s Shape) Picture(pixels []byte) *image.RGBA {
+func (s Shape) Picture(pixels []byte) image.Image {
 	to := image.Rect(0, 0, s.Size, s.Size)
 	if s.Channels < 3 {
 		m := image.NewGray(to)
