@@ -41,6 +41,9 @@ var imports = []struct{ name, may string }{
 	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
 	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
 	{"explain", "data/imagefile graph graph/network graph/session"},
+	{"report/chart", ""},
+	{"report/page", ""},
+	{"internal/browsertest", ""},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 }
 
@@ -48,7 +51,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict", "report/chart", "report/page"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {

@@ -100,11 +100,16 @@ func newScale(axis Axis, values []float64, margin float64) (scale, bool) {
 	if axis.Log {
 		lo, hi = math.Log10(lo), math.Log10(hi)
 	}
-	if span := hi - lo; span <= 1e-9*max(math.Abs(lo), math.Abs(hi)) || span < 1e-99 {
-		pad := max(math.Abs(hi)/10, 1e-90)
-		if hi == 0 {
-			pad = 1
-		}
+	// Values that are nearly equal, or one value, get room on both sides, in which 10 to the power of the ends of a
+	// logarithmic axis differ too.
+	least, pad := max(1e-9*max(math.Abs(lo), math.Abs(hi)), 1e-99), max(math.Abs(hi)/10, 1e-90)
+	switch {
+	case axis.Log:
+		least, pad = 1e-6, 0.1
+	case hi == 0:
+		pad = 1
+	}
+	if span := hi - lo; span <= least {
 		lo, hi = lo-pad, hi+pad
 	} else {
 		lo, hi = lo-margin*span, hi+margin*span
@@ -168,19 +173,23 @@ func (s scale) ticks(count int) []float64 {
 	return t
 }
 
+// niceStep returns the step nearest to a rough one, on a logarithmic scale.
 func niceStep(rough float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(rough)))
-	for _, f := range []float64{1, 2, 5} {
-		if f*power >= rough*(1-1e-9) {
-			return f * power
-		}
+	switch f := rough / power; {
+	case f < 1.4:
+		return power
+	case f < 3.2:
+		return 2 * power
+	case f < 7:
+		return 5 * power
 	}
 	return 10 * power
 }
 
 func logTicks(lo, hi float64, count int) []float64 {
 	first, last := math.Ceil(math.Log10(lo)-1e-9), math.Floor(math.Log10(hi)+1e-9)
-	every := math.Max(1, math.Ceil((last-first+1)/float64(count)))
+	every := math.Max(1, math.Ceil((last-first+1)/float64(count+2)))
 	factors := []float64{1}
 	if last-first < 2 {
 		factors = []float64{1, 2, 5}
@@ -202,6 +211,9 @@ func (a Axis) tickTexts(ticks []float64) []string {
 	texts := make([]string, len(ticks))
 	for i, v := range ticks {
 		switch {
+		case a.Log && !a.Percent && (v >= 1e6 || v < 1e-3):
+			texts[i] = strconv.FormatFloat(v, 'g', 4, 64)
+			continue
 		case a.Log || len(ticks) < 2:
 			texts[i] = a.text(v)
 			continue

@@ -207,6 +207,9 @@ const (
 // Value is a number with an interval. Low and High are NaN if there is none.
 type Value struct{ Value, Low, High float64 }
 
+// Interval returns a value with its interval.
+func Interval(value, low, high float64) Value { return Value{value, low, high} }
+
 // Exact returns a value without an interval.
 func Exact(v float64) Value { return Value{v, math.NaN(), math.NaN()} }
 

@@ -25,11 +25,11 @@ func (c Matrix) HTML() template.HTML {
 	classes, counts := c.merged()
 	n := len(classes)
 	truth, predicted := cmp.Or(c.Truth, "voted"), cmp.Or(c.Predict, "predicted")
-	const cellWidth, cellHeight = 62.0, 40.0
+	cellWidth, cellHeight := 62.0, 40.0
 	numbered := false
 	longest := 0.0
 	for _, name := range classes {
-		numbered = numbered || width(name, textSize) > cellWidth-4
+		numbered = numbered || width(name, textSize) > 58
 		longest = max(longest, width(name, textSize))
 	}
 	rowNames, columnNames := slices.Clone(classes), slices.Clone(classes)
@@ -41,6 +41,9 @@ func (c Matrix) HTML() template.HTML {
 		longest += 25
 	}
 	left := min(max(longest+12, 70), 160)
+	if !numbered {
+		cellWidth = max(cellWidth, min(110, (chartWidth-left-4)/float64(max(n, 1))))
+	}
 	top := 44.0
 	f := &figure{meta: c.Meta, kind: "matrix", width: max(chartWidth, left+cellWidth*float64(n)+4), height: top + cellHeight*float64(max(n, 1)) + 6}
 	f.tables = []Table{matrixTable(c.Title, classes, counts, truth, predicted)}

@@ -36,8 +36,8 @@ func examplePage(t *testing.T) page.Page {
 			Events: []chart.Event{{Kind: chart.Best, X: 18, Text: "best: epoch 18"}}}.HTML(),
 		chart.Bars{Meta: chart.Meta{ID: "bars", Title: "Is the galaxy smooth?", Text: "Predictions and votes differ by at most 0.03."},
 			Axis: chart.Axis{Label: "vote fraction"}, Names: []string{"predicted", "voted"}, Rows: []chart.Row{
-				{Label: "smooth", Values: []chart.Value{{0.44, 0.41, 0.47}, {0.43, 0.40, 0.46}}},
-				{Label: hostile, Values: []chart.Value{{0.51, 0.48, 0.55}, {0.54, 0.5, 0.58}}},
+				{Label: "smooth", Values: []chart.Value{chart.Interval(0.44, 0.41, 0.47), chart.Interval(0.43, 0.40, 0.46)}},
+				{Label: hostile, Values: []chart.Value{chart.Interval(0.51, 0.48, 0.55), chart.Interval(0.54, 0.5, 0.58)}},
 				{Label: "سديم حلزوني 🌌 " + fmt.Sprint(hostile, hostile, hostile, hostile), Values: []chart.Value{chart.Exact(0.05), chart.Exact(0.03)}},
 			}}.HTML(),
 		chart.Matrix{Meta: chart.Meta{ID: "matrix", Title: "Confusion of shapes", Text: "Most galaxies are on the diagonal."},
@@ -48,7 +48,7 @@ func examplePage(t *testing.T) page.Page {
 		chart.Histogram{Meta: chart.Meta{ID: "histogram", Title: "Votes for smooth", Text: "Both splits have the same shape."}, X: chart.Axis{Label: "vote fraction"},
 			Edges: []float64{0, 0.2, 0.4, 0.6, 0.8, 1}, Names: []string{"train", "validation"}, Counts: [][]float64{{400, 310, 120, 280, 510}, {40, 35, 10, 30, 48}}}.HTML(),
 		chart.Slices{Meta: chart.Meta{ID: "slices", Title: "Accuracy by size", Text: "Large galaxies are easier."}, Axis: chart.Axis{Label: "accuracy", Percent: true}, By: "size (px)",
-			Reference: 0.812, ReferenceName: "all galaxies", Slices: []chart.Slice{{"8 to 12", 410, chart.Value{0.74, 0.7, 0.78}}, {"12 to 18", 1022, chart.Value{0.81, 0.79, 0.83}}, {"18 to 40", 377, chart.Value{0.88, 0.85, 0.91}}}}.HTML(),
+			Reference: 0.812, ReferenceName: "all galaxies", Slices: []chart.Slice{{Label: "8 to 12", Count: 410, Value: chart.Interval(0.74, 0.7, 0.78)}, {Label: "12 to 18", Count: 1022, Value: chart.Interval(0.81, 0.79, 0.83)}, {Label: "18 to 40", Count: 377, Value: chart.Interval(0.88, 0.85, 0.91)}}}.HTML(),
 		chart.Matrix{Meta: chart.Meta{ID: "wide", Title: "Confusion of 12 classes", Text: "A matrix that is wider than a phone."}, Classes: manyClasses(), Counts: manyCounts()}.HTML(),
 	}
 	grid := template.HTML(`<div class="grid">`)
@@ -74,7 +74,7 @@ func examplePage(t *testing.T) page.Page {
 	}
 	table := chart.Table{Caption: "Questions", Columns: []string{"question", "accuracy", "galaxies"}, Rows: [][]any{{"shape", 0.91, 300}, {"bar", 0.75, 1200}, {hostile, math.NaN(), 20}}}
 	return page.Page{Title: "Report of " + hostile, Lead: "<p>An example.</p>", Sections: []page.Section{
-		{"charts", "Charts", grid}, {"galaxies", "Galaxies", gallery.HTML()}, {"tables", "Tables", table.HTML()},
+		{ID: "charts", Title: "Charts", Body: grid}, {ID: "galaxies", Title: "Galaxies", Body: gallery.HTML()}, {ID: "tables", Title: "Tables", Body: table.HTML()},
 	}}
 }
 
@@ -83,7 +83,7 @@ func bins() []chart.Bin {
 	for i := range 10 {
 		from := float64(i) / 10
 		observed := from + 0.03
-		b = append(b, chart.Bin{From: from, To: from + 0.1, Predicted: from + 0.05, Observed: chart.Value{Value: observed, Low: observed - 0.02, High: observed + 0.02}, Count: 400 - 30*i})
+		b = append(b, chart.Bin{From: from, To: from + 0.1, Predicted: from + 0.05, Observed: chart.Interval(observed, observed-0.02, observed+0.02), Count: 400 - 30*i})
 	}
 	return b
 }

@@ -36,13 +36,13 @@ const galaxy = (() => {
 
   function niceStep(rough) {
     const power = Math.pow(10, Math.floor(Math.log10(rough)));
-    for (const f of [1, 2, 5]) if (f * power >= rough * (1 - 1e-9)) return f * power;
-    return 10 * power;
+    const f = rough / power;
+    return power * (f < 1.4 ? 1 : f < 3.2 ? 2 : f < 7 ? 5 : 10);
   }
   function logTicks(lo, hi, count) {
     let first = Math.ceil(Math.log10(lo) - 1e-9);
     const last = Math.floor(Math.log10(hi) + 1e-9), t = [];
-    const every = Math.max(1, Math.ceil((last - first + 1) / count));
+    const every = Math.max(1, Math.ceil((last - first + 1) / (count + 2)));
     let factors = [1];
     if (last - first < 2) { factors = [1, 2, 5]; first--; }
     for (let p = first; p <= last; p += every) for (const f of factors) {
@@ -85,6 +85,7 @@ const galaxy = (() => {
   }
   function texts(axis, t) {
     return t.map((v) => {
+      if (isLog(axis) && !axis.percent && (v >= 1e6 || v < 1e-3)) return short(v);
       if (isLog(axis) || t.length < 2) return text(axis, v);
       let step = t[1] - t[0], unit = "";
       if (axis.percent) { v *= 100; step *= 100; unit = " %"; }
