@@ -54,6 +54,7 @@ type Manifest struct {
 	Counts    Counts         `json:"counts"`   // the same, by split
 
 	Bands       imagefile.Bands `json:"bands,omitzero"`   // the channels of the images
+	Files       string          `json:"files,omitzero"`   // the pattern of the images' names (Layout.Pattern), if one was set
 	Stretch     stretch.Stretch `json:"stretch,omitzero"` // of pixels of any range; 0 is where nothing is
 	ChannelMean []float64       `json:"channel_mean"`     // of each band over the pixels of the train split, on a scale from 0 to 1
 	ChannelStd  []float64       `json:"channel_std"`      // population standard deviation, same scale

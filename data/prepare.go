@@ -187,6 +187,7 @@ func Prepare(ctx context.Context, config PrepareConfig, decoder Decoder) (*Manif
 		Decoder:   config.Decoder,
 		SplitSeed: config.SplitSeed,
 		Split:     config.Split,
+		Files:     config.Files,
 		Broken:    []Broken{},
 		// Zeros until the end, as the plan has them.
 		ColumnMeans: make([]float64, config.Schema.Width()),

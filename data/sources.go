@@ -21,8 +21,14 @@ func (c *PrepareConfig) validateLabels() (err error) {
 			return usage.Errorf("{schema}: %w", err)
 		}
 	}
+	if c.Files != "" && c.byPath() {
+		return usage.Errorf("{files} is where the images' names hold the ids of the rows, and here {path_column} or folders of classes say which image is whose: leave it out")
+	}
 	return c.Split.validate(c.SplitSeed)
 }
+
+// byPath reports whether galaxies are told apart by the paths of their images.
+func (c *PrepareConfig) byPath() bool { return c.Labels == "" || c.Keys.Path != "" }
 
 // sources reads the labels and lists the images. It completes Schema and Split.
 func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) {
@@ -33,7 +39,7 @@ func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) 
 			return nil, nil, err
 		}
 	}
-	layout := Layout{ByPath: c.Labels == "" || c.Keys.Path != "", Bands: c.Bands, Pattern: c.Files}
+	layout := Layout{ByPath: c.byPath(), Bands: c.Bands, Pattern: c.Files}
 	if images, err = OpenImagesAs(c.Images, TrainingImages, layout); err != nil {
 		return nil, nil, err
 	}

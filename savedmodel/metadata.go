@@ -51,6 +51,8 @@ type Metadata struct {
 	Crop imagefile.Crop `json:"crop"`
 	// Bands names the channels of the images.
 	Bands imagefile.Bands `json:"bands,omitzero"`
+	// Files is the pattern of the names of the training images (data.Layout), if one was set.
+	Files string `json:"files,omitzero"`
 	// Stretch is that of images whose pixels may have any range. None have been stretched already.
 	Stretch stretch.Stretch `json:"stretch,omitzero"`
 	// SplitSeed is the seed of the split of the training data.

@@ -152,6 +152,8 @@ type CacheRef struct {
 	Crop imagefile.Crop `json:"crop"`
 	// Bands names the channels of the images.
 	Bands imagefile.Bands `json:"bands,omitzero"`
+	// Files is the pattern of the images' names (data.Layout), if one was set.
+	Files string `json:"files,omitzero"`
 	// Stretch is that of images whose pixels may have any range.
 	Stretch stretch.Stretch `json:"stretch,omitzero"`
 	// Schema describes the columns of the cache's labels; nil is labels.GalaxyZoo.

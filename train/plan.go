@@ -101,7 +101,7 @@ func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 	}
 	m := cache.Manifest()
 	cfg.Recipe = string(p.Recipe)
-	cfg.Cache = CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Split: m.SplitText(), Crop: m.Crop, Bands: m.Bands, Stretch: m.Stretch, Schema: m.Schema}
+	cfg.Cache = CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Split: m.SplitText(), Crop: m.Crop, Bands: m.Bands, Files: m.Files, Stretch: m.Stretch, Schema: m.Schema}
 	cfg.Model.Size, cfg.Model.Mean, cfg.Model.Std = m.Size, m.ChannelMean, m.ChannelStd
 	if err := cfg.Model.Precision.Validate(); err != nil {
 		return cfg, usage.In("model", err)

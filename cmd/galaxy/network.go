@@ -32,6 +32,7 @@ type input struct {
 	bands   imagefile.Bands // the channels
 	crop    imagefile.Crop  // the centre that they show; 0 if the model does not record it
 	stretch stretch.Stretch // none for images that have 8 bits already
+	files   string          // the pattern of their names; "" if the model records none
 }
 
 // opened is a model to predict with: a run's checkpoint or a SavedModel.
@@ -116,7 +117,7 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 		return opened{}, err
 	}
 	return opened{
-		Predictor: inference, input: input{cfg.Model.Shape(), cfg.Cache.Bands, cfg.Cache.Crop, cfg.Cache.Stretch}, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
+		Predictor: inference, input: input{cfg.Model.Shape(), cfg.Cache.Bands, cfg.Cache.Crop, cfg.Cache.Stretch, cfg.Cache.Files}, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
 		trained: o, loss: o,
 		identity: func() (any, error) {
 			return struct {
@@ -174,7 +175,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return opened{}, err
 		}
-		n.bands, n.crop, n.stretch = meta.Bands, meta.Crop, meta.Stretch
+		n.bands, n.crop, n.stretch, n.files = meta.Bands, meta.Crop, meta.Stretch, meta.Files
 		n.splitSeed, n.split, n.step = meta.SplitSeed, meta.Split, meta.Step
 		if n.trained, err = objective.New(meta.Objective, meta.Schema); err != nil {
 			return opened{}, fmt.Errorf("SavedModel %s: %w; if an older version of galaxy wrote it, export it again", dir, err)

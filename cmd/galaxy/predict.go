@@ -170,6 +170,9 @@ func checkPredict(c *cli.Context) (session.Config, network.Precision, error) {
 	if c.Bool("paths") && c.IsSet("sample") {
 		errs = append(errs, errors.New("--paths and --sample: a sample has GalaxyIDs and no paths; give one of them"))
 	}
+	if c.Bool("paths") && c.IsSet("files") {
+		errs = append(errs, errors.New("--paths and --files: a pattern finds the ids in names, and --paths makes no ids; give one of them"))
+	}
 	if c.Bool("allow-missing") && !c.IsSet("sample") {
 		errs = append(errs, errors.New("--allow-missing says what to do about images that a sample lacks: give one with --sample"))
 	}
@@ -203,8 +206,20 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 
 // findImages lists the images for a model and returns the order in which they are predicted.
 func findImages(c *cli.Context, in input) (*data.Images, data.Matching, error) {
-	images, err := data.OpenImagesAs(c.String("images"), data.TestImages, data.Layout{ByPath: c.Bool("paths"), Bands: in.bands, Pattern: c.String("files")})
+	layout := data.Layout{ByPath: c.Bool("paths"), Bands: in.bands, Pattern: c.String("files")}
+	recorded := in.files != "" && layout.Pattern == "" && !layout.ByPath
+	switch {
+	case recorded:
+		layout.Pattern = in.files
+		fmt.Fprintf(c.App.ErrWriter, "the images are expected to be named %s, as those of the training: --files sets another pattern\n", in.files)
+	case in.files != "" && layout.Pattern != "" && layout.Pattern != in.files:
+		fmt.Fprintf(c.App.ErrWriter, "--files %s: the images of the training were named %s\n", layout.Pattern, in.files)
+	}
+	images, err := data.OpenImagesAs(c.String("images"), data.TestImages, layout)
 	if err != nil {
+		if recorded {
+			err = usage.Errorf("%w; {files} sets the pattern of their names in place of the model's %s", err, in.files)
+		}
 		return nil, data.Matching{}, err
 	}
 	images.Bands, images.Stretch = in.bands, in.stretch
