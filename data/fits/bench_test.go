@@ -14,6 +14,9 @@ func BenchmarkReadPlane(b *testing.B) {
 			data := make([]byte, size)
 			for i := range data {
 				data[i] = byte(i * 7 % 120)
+				if c.bitpix < 0 && i%4 == 0 {
+					data[i] = 64 // from 2 to 32
+				}
 			}
 			file := imageHDU(c.bitpix, []int{c.size, c.size}, data)
 			var pixels []float64

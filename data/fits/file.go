@@ -1,9 +1,7 @@
 package fits
 
 import (
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -33,6 +31,8 @@ type File struct {
 	r     io.ReaderAt
 	size  int64
 	limit int64
+	// Of a compressed file, r are the bytes that are expanded, and size is their number.
+	expander *expander
 }
 
 // HDU is a header and data unit.
@@ -55,77 +55,68 @@ type HDU struct {
 }
 
 // Open reads the headers of the file of size bytes in r, which may be compressed by gzip or
-// bzip2. One that is compressed is expanded into memory.
+// bzip2. The HDUs of one that is compressed are expanded into memory, as large as the headers say.
 //
 // No buffer is larger than limit bytes: the expanded file, the float64 pixels of a plane or of a
 // tile, a tile's data, a row of a table. What would need a larger one is an error, and nothing is
 // allocated for it.
 func Open(r io.ReaderAt, size, limit int64) (*File, error) {
 	f := &File{r: r, size: size, limit: min(limit, 1<<50)} // sums with it must not overflow
-	if err := f.expand(); err != nil {
+	if err := f.startExpanding(); err != nil {
 		return nil, err
 	}
-	magic := make([]byte, min(9, f.size))
-	if err := readAt(f.r, magic, 0); err != nil {
+	magic, err := f.start(0, len(simple))
+	if err != nil {
 		return nil, err
 	}
-	if string(magic) != "SIMPLE  =" {
-		return nil, fmt.Errorf("byte 0: expected a FITS file, which starts with %q, got %q", "SIMPLE  =", magic)
+	if magic != simple {
+		return nil, fmt.Errorf("byte 0: expected a FITS file, which starts with %q, got %q", simple, magic)
 	}
-	for at := int64(0); at < f.size; {
-		if at > 0 && !f.extensionAt(at) {
-			break // the standard lets anything follow the last HDU
-		}
+	for at, more := int64(0), true; more; {
 		h, err := f.readHDU(at)
+		if err == nil {
+			err = f.expandHDU(h)
+		}
+		if err == nil && at == 0 {
+			err = h.conforms()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("HDU %d: %w", len(f.HDUs), err)
 		}
 		f.HDUs = append(f.HDUs, h)
 		at = padded(h.end)
-	}
-	return f, nil
-}
-
-// expand replaces f.r by the expanded file if it is compressed.
-func (f *File) expand() error {
-	magic := make([]byte, min(4, f.size))
-	if err := readAt(f.r, magic, 0); err != nil {
-		return err
-	}
-	whole := io.NewSectionReader(f.r, 0, f.size)
-	var from io.Reader
-	format := ""
-	switch {
-	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
-		z, err := gzip.NewReader(whole)
+		start, err := f.start(at, len(extension))
 		if err != nil {
-			return fmt.Errorf("expand the file by gzip: %w", err)
+			return nil, err
 		}
-		from, format = z, "gzip"
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		from, format = bzip2.NewReader(whole), "bzip2"
-	default:
-		return nil
+		more = start == extension // the standard lets anything follow the last HDU
 	}
-	b, err := io.ReadAll(io.LimitReader(from, f.limit+1))
-	if err != nil {
-		return fmt.Errorf("expand the file by %s: %w", format, err)
-	}
-	if int64(len(b)) > f.limit {
-		return fmt.Errorf("expand the file by %s: expected at most %d bytes (the limit), got more", format, f.limit)
-	}
-	f.r, f.size = bytes.NewReader(b), int64(len(b))
-	return nil
+	return f, f.finishExpanding()
 }
 
-func (f *File) extensionAt(at int64) bool {
-	var b [8]byte
-	return readAt(f.r, b[:], at) == nil && string(b[:]) == "XTENSION"
+// simple and extension are how headers start, the first one and the others.
+const simple, extension = "SIMPLE  =", "XTENSION"
+
+// start returns the first n bytes of an HDU, or fewer at the end of the file.
+func (f *File) start(at int64, n int) (string, error) {
+	if err := f.expand(at + int64(n)); err != nil {
+		return "", err
+	}
+	b := make([]byte, min(int64(n), max(0, f.size-at)))
+	return string(b), readAt(f.r, b, at)
+}
+
+// conforms returns an error if the primary header says that the file departs from the standard.
+func (h *HDU) conforms() error {
+	if value, _ := h.Lookup("SIMPLE"); value == false {
+		return errors.New("card 1: SIMPLE is F, by which the file says that it departs from the FITS standard, so that its values may mean anything; expected T: write it again with a program that follows the standard, such as astropy")
+	}
+	return nil
 }
 
 // readHDU reads the header at an offset.
 func (f *File) readHDU(at int64) (*HDU, error) {
-	header, start, err := readHeader(f.r, at, f.size)
+	header, start, err := f.readHeader(at)
 	if err != nil {
 		return nil, err
 	}
@@ -142,16 +133,16 @@ func (f *File) readHDU(at int64) (*HDU, error) {
 		return nil, err
 	}
 	h.end = start + dataBytes
-	extension := h.string("XTENSION")
+	kind := h.string(extension)
 	switch {
 	case h.Index == 0 && h.bool("GROUPS"):
 		h.Kind = Groups
-	case extension == "BINTABLE" || extension == "A3DTABLE":
+	case kind == "BINTABLE" || kind == "A3DTABLE":
 		h.Kind = Table
-	case extension == "TABLE":
+	case kind == "TABLE":
 		h.Kind = ASCIITable
-	case h.Index > 0 && extension != "IMAGE" && extension != "IUEIMAGE":
-		h.Kind = Kind("extension " + strconv.Quote(extension))
+	case h.Index > 0 && kind != "IMAGE" && kind != "IUEIMAGE":
+		h.Kind = Kind("extension " + strconv.Quote(kind))
 	case dataBytes == 0:
 		h.Kind = NoData
 	default:

@@ -86,7 +86,11 @@ func TestErrors(t *testing.T) {
 		"groups":           {hdu(nil, "SIMPLE = T", "BITPIX = 8", "NAXIS = 2", "NAXIS1 = 0", "NAXIS2 = 5", "GROUPS = T", "PCOUNT = 0", "GCOUNT = 1"), "random groups"},
 		"bad gzip":         {[]byte("\x1f\x8b\x08 not gzip at all"), "expand the file by gzip"},
 		"bad bzip2":        {[]byte("BZh9 not bzip2"), "expand the file by bzip2"},
-		"a bomb":           {gzipped(make([]byte, testLimit+1)), "expected at most 1048576 bytes (the limit), got more"},
+		"zeros":            {gzipped(make([]byte, testLimit+1)), "byte 0: expected a FITS file"},
+		"a bomb":           {gzipped(append(imageHDU(8, []int{10, 10}, nil), make([]byte, testLimit)...)), "expected at most 1048576 bytes (the limit), got more"},
+		"a bomb's header":  {gzipped(append([]byte("SIMPLE  ="), make([]byte, testLimit)...)), "expected at most 1048576 bytes (the limit), got more"},
+		"a bomb's axes":    {gzipped(imageHDU(8, []int{1 << 11, 1 << 11}, nil)), "HDU 0: expand the file by gzip: expected at most 1048576 bytes (the limit), got more"},
+		"SIMPLE is F":      {bytes.Replace(imageHDU(8, []int{1, 1}, []byte{1}), []byte("T"), []byte("F"), 1), "HDU 0: card 1: SIMPLE is F"},
 		"a cut gzip":       {gzipped(image)[:60], "expand the file by gzip: unexpected EOF"},
 	} {
 		if err := readFirst(c.file); err == nil || !strings.Contains(err.Error(), c.want) {

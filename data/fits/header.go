@@ -24,16 +24,22 @@ type Header struct {
 }
 
 // readHeader reads the header at an offset and returns the offset of what follows.
-func readHeader(r io.ReaderAt, at, size int64) (Header, int64, error) {
+func (f *File) readHeader(at int64) (Header, int64, error) {
 	var b []byte
 	for step := int64(2 * block); ; step *= 2 {
 		have := int64(len(b))
-		n := min(step, size-at-have, maxHeader-have)
+		if err := f.expand(at + have + step); err != nil {
+			return Header{}, 0, err
+		}
+		n := min(step, f.size-at-have, maxHeader-have)
+		if n <= 0 && have < maxHeader && f.expander != nil && !f.expander.ended {
+			return Header{}, 0, f.tooLarge()
+		}
 		if n <= 0 {
 			return Header{}, 0, fmt.Errorf("header at byte %d: expected an END card before byte %d, got none: the file is truncated or no FITS file", at, at+have)
 		}
 		b = append(b, make([]byte, n)...)
-		if err := readAt(r, b[have:], at+have); err != nil {
+		if err := readAt(f.r, b[have:], at+have); err != nil {
 			return Header{}, 0, fmt.Errorf("header at byte %d: %w", at, err)
 		}
 		for i := have / card * card; i+card <= int64(len(b)); i += card {

@@ -49,6 +49,8 @@ func (h *HDU) shape(tile []int) (shape, tiles [3]int, err error) {
 // BITPIX is 8, 16 or -32, and in float64 otherwise. Unsigned integers (BZERO 32768 and the
 // like) are exact; 64-bit ones are rounded to float64. Pixels that are BLANK are NaN, as the
 // standard says; astropy keeps their values if BLANK is 0 or the integers are unsigned.
+//
+// Floating-point pixels that are absurd as they are and ordinary with their bytes reversed are an error.
 func (h *HDU) ReadPlane(dst []float64, plane int) ([]float64, error) {
 	width, height, planes, err := h.Shape()
 	if err != nil {
@@ -77,7 +79,11 @@ func (h *HDU) ReadPlane(dst []float64, plane int) ([]float64, error) {
 		return dst, h.wrap(t.read(dst, plane, &s))
 	}
 	dst = slices.Grow(dst[:0], int(n))[:n]
-	return dst, h.wrap(h.readPlain(dst, int64(plane)*n, &s))
+	err = h.readPlain(dst, int64(plane)*n, &s)
+	if err == nil && h.bitpix < 0 && s.scale == 1 && s.zero == 0 { // as they are stored
+		err = checkOrder(dst, h.bitpix)
+	}
+	return dst, h.wrap(err)
 }
 
 // readPlain reads len(dst) pixels from the first on.

@@ -135,7 +135,7 @@ func TestOpenFITSErrors(t *testing.T) {
 		{"no image", fits.AppendImage(nil, "", nil, 0, 0), "the FITS file has no image: expected an HDU of the kind 'image', got HDU 0: no data"},
 		{"a table", table, "got HDU 0: no data; HDU 1: binary table"},
 		{"one axis", edit("NAXIS   =                    2", "NAXIS   =                    1"), "expected an image with 2 or 3 axes, got 1"},
-		{"gzip cut off", gzipped(good)[:len(gzipped(good))-12], "read the FITS file: expand the file by gzip"},
+		{"gzip cut off", gzipped(good)[:len(gzipped(good))-12], "expand the file by gzip"},
 		{"bzip2 of something else", []byte("BZh91AY&SY"), "read the FITS file: expand the file by bzip2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
