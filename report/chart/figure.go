@@ -139,7 +139,8 @@ func newFrame(x, y scale, bottom float64) frame {
 	for _, t := range y.axis.tickTexts(y.ticks(5)) {
 		widest = max(widest, width(t, textSize))
 	}
-	fr := frame{left: math.Ceil(min(widest, 110) + 10), top: 26, right: chartWidth - 14, bottom: bottom, x: x, y: y}
+	// A digit more: when the script zooms, the ticks lie closer to one another.
+	fr := frame{left: math.Ceil(min(widest, 110) + 18), top: 26, right: chartWidth - 14, bottom: bottom, x: x, y: y}
 	fr.x.from, fr.x.to = fr.left, fr.right
 	fr.y.from, fr.y.to = fr.bottom, fr.top
 	return fr

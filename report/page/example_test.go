@@ -3,6 +3,8 @@ package page_test
 import (
 	"fmt"
 	"html/template"
+	"image"
+	"image/color"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -58,14 +60,14 @@ func examplePage(t *testing.T) page.Page {
 	grid += `</div>`
 	gallery := page.Gallery{Label: "surest mistakes"}
 	for i := range 5 {
-		pixels := make([]byte, 96*96*3)
+		galaxy := image.NewRGBA(image.Rect(0, 0, 96, 96))
 		for y := range 96 {
 			for x := range 96 {
 				v := 255 * math.Exp(-(math.Pow(float64(x-48), 2)*(1+float64(i)/2)+math.Pow(float64(y-48), 2))/600)
-				copy(pixels[3*(96*y+x):], []byte{byte(v), byte(v * 0.8), byte(v * 0.6)})
+				galaxy.Set(x, y, color.RGBA{byte(v), byte(v * 0.8), byte(v * 0.6), 255})
 			}
 		}
-		picture, err := page.Encode(pixels, 96, 96, 3, 4000)
+		picture, err := page.Encode(galaxy, 96, 4000)
 		if err != nil {
 			t.Fatal(err)
 		}

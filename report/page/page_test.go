@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/jpeg"
 	_ "image/png"
 	"math"
@@ -153,31 +154,40 @@ func TestPolicy(t *testing.T) {
 }
 
 func TestEncode(t *testing.T) {
-	noise := func(n int) []byte {
-		b := make([]byte, n)
+	noise := func(pixels []byte) {
 		state := uint32(1)
-		for i := range b {
+		for i := range pixels {
 			state = state*1664525 + 1013904223
-			b[i] = byte(state >> 24)
+			pixels[i] = byte(state >> 24)
 		}
-		return b
 	}
+	rgb := func(w, h int) image.Image {
+		m := image.NewRGBA(image.Rect(3, 5, 3+w, 5+h)) // not at the origin
+		noise(m.Pix)
+		for i := 3; i < len(m.Pix); i += 4 {
+			m.Pix[i] = 255
+		}
+		return m
+	}
+	grey := image.NewGray(image.Rect(0, 0, 64, 64))
+	noise(grey.Pix)
 	for _, c := range []struct {
-		name                            string
-		pixels                          []byte
-		width, height, channels, budget int
-		kind                            string
-		least                           int // px of the encoded width
+		name          string
+		m             image.Image
+		side, budget  int
+		kind          string
+		width, height int // on the page
+		least         int // px of the encoded width
 	}{
-		{"small images keep their pixels", noise(8 * 8 * 3), 8, 8, 3, 1000, "png", 8},
-		{"photographs become JPEGs", noise(64 * 64 * 3), 64, 64, 3, 6000, "jpeg", 64},
-		{"tight budgets shrink", noise(128 * 128 * 3), 128, 128, 3, 1500, "jpeg", 16},
-		{"one channel is grey", noise(64 * 64), 64, 64, 1, 3000, "jpeg", 64},
-		{"two channels", noise(16 * 16 * 2), 16, 16, 2, 2000, "png", 16},
-		{"eight channels", noise(16 * 16 * 8), 16, 16, 8, 2000, "png", 16},
+		{"small images keep their pixels", rgb(8, 8), 64, 1000, "png", 8, 8, 8},
+		{"photographs become JPEGs", rgb(64, 64), 64, 6000, "jpeg", 64, 64, 64},
+		{"tight budgets halve", rgb(128, 128), 128, 1500, "jpeg", 128, 128, 16},
+		{"grey", grey, 64, 3000, "jpeg", 64, 64, 64},
+		{"large images", rgb(300, 100), 60, 1 << 20, "png", 60, 20, 60},
+		{"thin images", rgb(300, 1), 60, 1 << 20, "png", 60, 1, 60},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, err := page.Encode(c.pixels, c.width, c.height, c.channels, c.budget)
+			p, err := page.Encode(c.m, c.side, c.budget)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,21 +207,23 @@ func TestEncode(t *testing.T) {
 			if err != nil || kind != c.kind || config.Width < c.least || p.Width != c.width || p.Height != c.height {
 				t.Errorf("expected a %s of at least %d px shown as %d × %d, got %s of %d px shown as %d × %d (%v)", c.kind, c.least, c.width, c.height, kind, config.Width, p.Width, p.Height, err)
 			}
+			if isGrey := config.ColorModel == color.GrayModel; isGrey != (c.name == "grey") {
+				t.Errorf("expected a grey image to stay grey and no other to become grey, got grey: %v", isGrey)
+			}
 		})
 	}
 	for _, c := range []struct {
-		name                            string
-		bytes                           int
-		width, height, channels, budget int
-		message                         string
+		name         string
+		m            image.Image
+		side, budget int
+		message      string
 	}{
-		{"too few bytes", 10, 2, 2, 3, 1000, "expected 2 × 2 × 3 = 12 bytes, got 10"},
-		{"no image", 0, 0, 0, 3, 1000, "expected sides of 1 to 4096 px"},
-		{"huge", 0, 1 << 30, 1 << 30, 3, 1000, "expected sides of 1 to 4096 px"},
-		{"budget", 32 * 32 * 3, 32, 32, 3, 10, "expected a budget that holds an image of 16 × 16 px, got 10 bytes"},
+		{"no image", rgb(0, 0), 64, 1000, "expected an image and a side of at least 1 px, got 0 × 0 px and 64"},
+		{"no side", rgb(8, 8), 0, 1000, "got 8 × 8 px and 0"},
+		{"budget", rgb(32, 32), 64, 10, "expected a budget that holds an image of 16 × 16 px, got 10 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := page.Encode(make([]byte, c.bytes), c.width, c.height, c.channels, c.budget); err == nil || !strings.Contains(err.Error(), c.message) {
+			if _, err := page.Encode(c.m, c.side, c.budget); err == nil || !strings.Contains(err.Error(), c.message) {
 				t.Errorf("expected an error with %q, got %v", c.message, err)
 			}
 		})
