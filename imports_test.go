@@ -24,7 +24,7 @@ var imports = []struct{ name, may string }{
 	{"data/fits", ""},
 	{"data/stretch", "internal/usage"},
 	{"data/imagefile", "data/filetype data/fits data/stretch internal/usage"},
-	{"data/table", "data/filetype data/fits data/zipfile"},
+	{"data/table", "data/filetype data/fits data/zipfile internal/usage"},
 	{"data", "data/filetype data/imagefile data/stretch data/table data/zipfile internal/ahead internal/durable internal/usage labels"},
 	{"data/synth", "data data/fits data/imagefile internal/ahead internal/durable internal/usage labels"},
 	{"graph/graphtest", ""},

@@ -92,8 +92,12 @@ func (l *classList) label(c *Catalog, schema *labels.Schema) error {
 	column := make([]int, len(l.names)) // of each class
 	for k, name := range l.names {
 		if column[k] = slices.Index(columns, name); column[k] < 0 {
-			return usage.Errorf("%s: %s: the class %q of %s is not in the schema %v: did you mean %q? Add it to the schema, or leave {schema} out",
-				c.Path, l.first[k], clip(name), l.what, schema, usage.Nearest(name, columns))
+			mean := ""
+			if nearest := usage.Nearest(name, columns); nearest != "" {
+				mean = fmt.Sprintf("did you mean %q? Or ", nearest)
+			}
+			return usage.Errorf("%s: %s: the class %q of %s is not in the schema %v: %sadd it to the schema, or leave {schema} out",
+				c.Path, l.first[k], clip(name), l.what, schema, mean)
 		}
 	}
 	c.Schema, c.Labels = schema, make([]float32, len(l.of)*len(columns))
@@ -108,7 +112,7 @@ func (l *classList) label(c *Catalog, schema *labels.Schema) error {
 // check returns an error for names that cannot be those of classes.
 func (l *classList) check() error {
 	if len(l.names) == 0 {
-		return fmt.Errorf("%s has no class in any of its %s", l.what, count(len(l.of), "row"))
+		return fmt.Errorf("%s has no class in any of its %s", l.what, usage.Count(len(l.of), "row"))
 	}
 	spelled := map[float64]int{}
 	for k, name := range l.names {
@@ -241,7 +245,7 @@ func readFolders(images *Images, schema *labels.Schema, allowMissing bool) (c *C
 	}
 	if len(outside) > 0 && (!allowMissing || len(c.IDs) == 0) {
 		err := usage.Errorf("%s outside of the folder of a class (%s); expected %s: move them, skip them with {allow_missing}, or give the table of their labels as {labels}",
-			count(len(outside), "image"), some(outside, ", "), f.expected())
+			usage.Count(len(outside), "image"), some(outside, ", "), f.expected())
 		return nil, false, fmt.Errorf("%s: %w", images.Path(), err)
 	}
 	return c, f.splits, c.classes.label(c, schema)

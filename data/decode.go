@@ -15,6 +15,7 @@ import (
 
 	"galaxy/internal/ahead"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 )
 
@@ -171,7 +172,7 @@ func (p *preparer) reuse(ctx context.Context, pixels, examples *os.File, hash *x
 		good += len(b.good)
 	}
 	if good > 0 {
-		p.notice("going on with %s: %d of %d images are done", PartialFolder(p.config.Out), p.done, len(p.todo))
+		p.notice("going on with %s: %d of %s done", PartialFolder(p.config.Out), p.done, usage.Count(len(p.todo), "image"))
 	}
 	var errs []error
 	for f, size := range map[*os.File]int{pixels: row, examples: record} {

@@ -21,6 +21,7 @@ import (
 	"galaxy/data/stretch"
 	"galaxy/data/zipfile"
 	"galaxy/internal/durable"
+	"galaxy/internal/usage"
 )
 
 // DefaultMaxBytes bounds one image file if nothing else is asked for. Kaggle's are 10 to 30 kB;
@@ -234,7 +235,7 @@ func (p PassedOver) String() string {
 		}
 		kinds = append(kinds, fmt.Sprintf("%s (%s)", k.Kind, example))
 	}
-	return count(total, "file") + ": " + strings.Join(kinds, ", ")
+	return usage.Count(total, "file") + ": " + strings.Join(kinds, ", ")
 }
 
 // advice says how to get at images in files that were passed over.

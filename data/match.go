@@ -51,11 +51,11 @@ func Match(c *Catalog, images *Images, allowMissing bool) (Matching, error) {
 	var problems []string
 	if len(noRow) > 0 {
 		problems = append(problems, fmt.Sprintf("%s in %s without a row in %s (%s)",
-			count(len(noRow), "image"), images.Path(), c.Path, some(noRow, ", ")))
+			usage.Count(len(noRow), "image"), images.Path(), c.Path, some(noRow, ", ")))
 	}
 	if len(noImage) > 0 {
 		problems = append(problems, fmt.Sprintf("%s in %s without an image in %s (%s)",
-			count(len(noImage), "row"), c.Path, images.Path(), some(noImage, ", ")))
+			usage.Count(len(noImage), "row"), c.Path, images.Path(), some(noImage, ", ")))
 	}
 	if len(m.Rows) == 0 {
 		if folder, ok := above(c, images); ok {

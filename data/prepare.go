@@ -277,7 +277,7 @@ func (p *preparer) found() (*Manifest, error) {
 	}
 	again := ""
 	if len(m.Broken) > 0 {
-		again = ", but for " + count(len(m.Broken), "broken image") + ": remove it to try again"
+		again = ", but for " + usage.Count(len(m.Broken), "broken image") + ": remove it to try again"
 	}
 	p.notice("%s is there already, made from files of the same names and sizes with the same settings: nothing to do%s", p.config.Out, again)
 	return &m, nil
@@ -326,7 +326,7 @@ func (p *preparer) match() error {
 	p.manifest.ImagesWithoutRow, p.manifest.RowsWithoutImage = m.ImagesWithoutRow, m.RowsWithoutImage
 	p.splits = p.config.Split.assign(p.catalog, p.todo, p.config.SplitSeed)
 	if rule := p.config.Split; rule.given() && !slices.ContainsFunc(p.todo, func(row int) bool { return p.splits[row] == Train }) {
-		return fmt.Errorf("%s: a split by %v, which puts none of the %s that can be used into train; expected some", p.catalog.Path, rule, count(len(p.todo), "image"))
+		return fmt.Errorf("%s: a split by %v, which puts none of the %s that can be used into train; expected some", p.catalog.Path, rule, usage.Count(len(p.todo), "image"))
 	}
 	if err := p.chooseBands(); err != nil {
 		return err
@@ -413,14 +413,14 @@ func (p *preparer) checkLabels() error {
 	}
 	if p.config.Schema.Values() == labels.Counts {
 		return fmt.Errorf("%s does not hold the votes of the schema %v: all of its %s with an image contradict it (%w); correct what its questions are asked after (galaxy schema check names the rows)",
-			p.catalog.Path, p.config.Schema, count(len(p.todo), "row"), first)
+			p.catalog.Path, p.config.Schema, usage.Count(len(p.todo), "row"), first)
 	}
 	if !p.config.Schema.Equal(labels.GalaxyZoo()) {
 		return fmt.Errorf("%s does not hold the fractions of the schema %v: none of its %s with an image obeys the sum rules (%w); correct what its questions are asked after, or whether they are fractions of all volunteers or of those asked (galaxy schema check names the rows)",
-			p.catalog.Path, p.config.Schema, count(len(p.todo), "row"), first)
+			p.catalog.Path, p.config.Schema, usage.Count(len(p.todo), "row"), first)
 	}
 	return fmt.Errorf("%s holds no vote fractions: none of its %s with an image obeys the sum rules of the question tree (%w); give the labels of the images, as in Kaggle's training_solutions_rev1.csv, not a benchmark or a submission, or name the schema of another catalogue (galaxy schema list)",
-		p.catalog.Path, count(len(p.todo), "row"), first)
+		p.catalog.Path, usage.Count(len(p.todo), "row"), first)
 }
 
 // finish checks the result and turns the totals into means. dir is the cache's
@@ -428,7 +428,7 @@ func (p *preparer) checkLabels() error {
 func (p *preparer) finish(dir string) error {
 	m := &p.manifest
 	if m.Examples == 0 {
-		return fmt.Errorf("none of the %d images can be used: galaxy %s: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
+		return fmt.Errorf("no usable image among %d: galaxy %s: %s", len(p.todo), m.Broken[0].ID, m.Broken[0].Reason)
 	}
 	if len(m.Broken) > p.config.MaxBroken {
 		list := filepath.Join(filepath.Dir(dir), "broken.csv")
@@ -438,7 +438,7 @@ func (p *preparer) finish(dir string) error {
 		return fmt.Errorf("%w; %s lists them all, and what is done stays there", p.tooManyBroken(m.Broken), list)
 	}
 	if m.Counts.Train == 0 {
-		return fmt.Errorf("none of the %d galaxies falls into the train split; more of them are needed", m.Examples)
+		return fmt.Errorf("no galaxy in the train split, of %d; more are needed", m.Examples)
 	}
 	for c := range m.ChannelMean {
 		pixels := float64(m.Counts.Train) * float64(m.Size) * float64(m.Size)
@@ -463,7 +463,7 @@ func (p *preparer) tooManyBroken(broken []Broken) error {
 		colour = ", or, if they are in colour, take all images as colour with {bands=rgb} or as grey with {bands=grey}"
 	}
 	return usage.Errorf("%s in %s (%s), at most %d allowed; get the files again, or leave them out with {max_broken} %d"+colour,
-		count(n, "broken image"), p.images.Path(), some(broken, "; "), p.config.MaxBroken, n)
+		usage.Count(n, "broken image"), p.images.Path(), some(broken, "; "), p.config.MaxBroken, n)
 }
 
 // brokenCSV is a table of broken images, one line each.
@@ -476,13 +476,6 @@ func brokenCSV(broken []Broken) []byte {
 	}
 	w.Flush()
 	return out.Bytes()
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // someFirst is the number of ids that a message names; of the rest it gives the number.

@@ -417,7 +417,7 @@ func TestPrepareErrors(t *testing.T) {
 			all[id] = true
 		}
 		_, err := Prepare(context.Background(), config, refuse{sumsOf(all)})
-		wantError(t, err, "none of the 20 images", "refused")
+		wantError(t, err, "no usable image among 20", "refused")
 	})
 	t.Run("many broken", func(t *testing.T) {
 		sorted := slices.Sorted(slices.Values(s.ids))
@@ -452,7 +452,7 @@ func TestPrepareErrors(t *testing.T) {
 		writeFile(t, lone.labels, []byte(catalogCSV(zoo, []int64{id})))
 		writeFile(t, lone.file(id), galaxyJPEG(id))
 		_, err := Prepare(context.Background(), lone.config(filepath.Join(dir, "cache")), hashDecoder{})
-		wantError(t, err, "train split", "more of them")
+		wantError(t, err, "train split", "more are")
 	})
 }
 

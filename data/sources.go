@@ -72,7 +72,7 @@ func (p *preparer) noticeSources() {
 		return
 	}
 	if empty := p.images.empty(); p.config.Labels == "" && len(empty) > 0 {
-		p.notice("passed over %s without any image: %s", count(len(empty), "folder"), some(empty, ", "))
+		p.notice("passed over %s without any image: %s", usage.Count(len(empty), "folder"), some(empty, ", "))
 	}
 	if alike := p.catalog.classes.alike(); alike != "" {
 		p.notice("%s", alike)

@@ -105,7 +105,7 @@ func ParseShares(text string) (Shares, error) {
 	}
 	parts := strings.Split(text, "/")
 	if len(parts) != splits {
-		return fail(count(len(parts), "number"))
+		return fail(usage.Count(len(parts), "number"))
 	}
 	var values [splits]float64
 	sum := 0.0

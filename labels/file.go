@@ -53,7 +53,7 @@ func Read(r io.Reader) (*Schema, error) {
 		key := unknown[0]
 		last := len(key) - 1
 		known := keysOf[strings.Join(key[:last], ".")]
-		return nil, fmt.Errorf("label schema: there is no key %q: did you mean %s?", key.String(), usage.Nearest(key[last], known))
+		return nil, fmt.Errorf("label schema: there is no key %q: %s", key.String(), usage.DidYouMean(key[last], known, "expected "+usage.OneOf(known)))
 	}
 	for i := range f.Questions {
 		q := &f.Questions[i]

@@ -89,7 +89,7 @@ func TestReadRefuses(t *testing.T) {
 		{"an unknown key of a question", "after =", "afterwards =", `there is no key "questions.afterwards": did you mean after?`},
 		{"an unknown key of an answer", `{column = "merger_no"`, `{colum = "merger_no"`, `there is no key "questions.answers.colum": did you mean column?`},
 		{"an unknown key of a class", "at_least = [{column = \"merger", "at_most = [{column = \"merger", `there is no key "classes.at_most": did you mean at_least?`},
-		{"an unknown key of a threshold", "fraction = 0.8", "share = 0.8", `there is no key "classes.at_least.share": did you mean`},
+		{"an unknown key of a threshold", "fraction = 0.8", "share = 0.8", `there is no key "classes.at_least.share": expected column or fraction`},
 		{"a key twice", `name = "mergers"`, "name = \"mergers\"\nname = \"x\"", "label schema: toml: line 3"},
 		{"other values", `"counts"`, `"votes"`, `label schema "mergers": its values are "votes": expected fractions or counts`},
 		{"a column twice", `"smooth_no"`, `"smooth_yes"`, `question 1: column "smooth_yes"`},

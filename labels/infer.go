@@ -97,7 +97,7 @@ func Infer(columns []Column) (*Inferred, error) {
 			patterns = append(patterns, n.pattern)
 		}
 	}
-	return nil, fmt.Errorf("none of the %d columns is one of votes: expected names such as %s, with numbers in them, and two answers to a question", len(columns), strings.Join(patterns, ", "))
+	return nil, fmt.Errorf("no column of votes among %d: expected names such as %s, with numbers in them, and two answers to a question", len(columns), strings.Join(patterns, ", "))
 }
 
 // inferBuiltIn returns the built-in schema whose columns the table has all; the widest of several.

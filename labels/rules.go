@@ -84,7 +84,7 @@ func (s *Schema) rule(class Class) (r rule, err error) {
 	}
 	for _, t := range class.AtLeast {
 		if r.last = slices.Index(s.columns, t.Column); r.last < 0 {
-			return r, fmt.Errorf("there is no column %q: did you mean %s?", t.Column, usage.Nearest(t.Column, s.columns))
+			return r, fmt.Errorf("there is no column %q: %s", t.Column, usage.DidYouMean(t.Column, s.columns, "expected the column of an answer"))
 		}
 		if !(t.Fraction > 0 && t.Fraction <= 1) {
 			return r, fmt.Errorf("threshold %v of %s: expected 0 < fraction ≤ 1", t.Fraction, t.Column)

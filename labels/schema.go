@@ -212,7 +212,7 @@ func (s *Schema) wrongAfter(q *Question, name string) error {
 			}
 		}
 	}
-	return fmt.Errorf("it is asked after %q: there is no such column: did you mean %s?", name, usage.Nearest(name, all))
+	return fmt.Errorf("it is asked after %q: there is no such column: %s", name, usage.DidYouMean(name, all, "expected the column of an answer"))
 }
 
 // askedAfter looks at the question whose answers are all of after.

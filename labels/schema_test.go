@@ -55,7 +55,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a class twice", func(d *labels.Definition) { d.Classes[1].Name = "loner" }, `class "loner": expected a name that no other class has`},
 		{"one class", func(d *labels.Definition) { d.Classes = d.Classes[:1] }, "one class, loner: expected none or several"},
 		{"a class of all", func(d *labels.Definition) { d.Classes[1].AtLeast = nil }, `class "blade": expected at least one threshold`},
-		{"a class of no column", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Column = "x" }, `class "blade": there is no column "x": did you mean`},
+		{"a class of no column", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Column = "x" }, `class "blade": there is no column "x": expected the column of an answer`},
 		{"a threshold above 1", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Fraction = 1.5 }, "threshold 1.5 of featured"},
 		{"a threshold of NaN", func(d *labels.Definition) { d.Classes[1].AtLeast[0].Fraction = float32(math.NaN()) }, "threshold NaN of featured"},
 	} {

@@ -282,7 +282,7 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 	}
 	r.result.TakenOver = r.done
 	if r.done > 0 {
-		r.notice("going on with %s: %d of %d images are done", PartialFolder(r.cfg.Out), r.done, rows.total)
+		r.notice("going on with %s: %d of %s done", PartialFolder(r.cfg.Out), r.done, usage.Count(rows.total, "image"))
 	}
 	return nil
 }
@@ -414,7 +414,7 @@ func (r *run) finish(path string, rows rowFile) error {
 			return err
 		}
 		if len(broken) == rows.total {
-			return fmt.Errorf("none of the %d images can be used (%s)", rows.total, first(broken))
+			return fmt.Errorf("no usable image among %d (%s)", rows.total, first(broken))
 		}
 		if len(broken) > r.cfg.MaxBroken {
 			return usage.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with {max_broken} %d; %s lists them all, and what is done stays there",

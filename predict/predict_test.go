@@ -532,7 +532,7 @@ func TestRunBroken(t *testing.T) {
 		cfg := config(t, open(t, dir))
 		cfg.MaxBroken = 5
 		_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
-		wantError(t, err, "none of the 5 images can be used (104: ")
+		wantError(t, err, "no usable image among 5 (104: ")
 		if exists(cfg.Out) || exists(BrokenFile(cfg.Out)) {
 			t.Error("something was written")
 		}

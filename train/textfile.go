@@ -56,11 +56,7 @@ func (f *TextFile) Open(path string, size int64) error {
 
 // Write appends lines to the file at once, so that others can follow it.
 func (f *TextFile) Write(lines []byte) (int, error) {
-	n, err := f.file.Write(lines)
-	if err != nil {
-		return n, fmt.Errorf("write %s: %w", f.file.Name(), err)
-	}
-	return n, nil
+	return f.file.Write(lines) // whose error names the file
 }
 
 // Size returns the number of bytes in the file.
@@ -68,10 +64,7 @@ func (f *TextFile) Size() (int64, error) { return f.file.Seek(0, io.SeekCurrent)
 
 // Sync returns when everything written is on the disk.
 func (f *TextFile) Sync() error {
-	if err := durable.SyncFile(f.file); err != nil {
-		return fmt.Errorf("write %s: %w", f.file.Name(), err)
-	}
-	return nil
+	return durable.SyncFile(f.file)
 }
 
 // Close closes the file.

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 )
 
 // printCounts prints the number of galaxies of each class and split. header names the first column.
@@ -51,7 +52,7 @@ func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
 		what  string
 	}{{unknown, "without a train galaxy, so nothing is learned about them"}, {b.Absent, "not in every split"}} {
 		if len(l.names) > 0 {
-			fmt.Fprintf(w, "%s %s: %s\n", plural(len(l.names), "class"), l.what, firstOf(l.names))
+			fmt.Fprintf(w, "%s %s: %s\n", usage.Count(len(l.names), "class"), l.what, firstOf(l.names))
 		}
 	}
 	var pairs []string
@@ -59,7 +60,7 @@ func printBalance(w io.Writer, b *data.Balance, all data.Counts) {
 		pairs = append(pairs, fmt.Sprintf("%s and %s", pair[0], pair[1]))
 	}
 	if len(pairs) > 0 {
-		fmt.Fprintf(w, "%s with the same pixels as one of another class: %s\n", plural(len(pairs), "image"), firstOf(pairs))
+		fmt.Fprintf(w, "%s with the same pixels as one of another class: %s\n", usage.Count(len(pairs), "image"), firstOf(pairs))
 	}
 }
 

@@ -68,7 +68,7 @@ func tomlSettings(raw []byte) (map[string]value, error) {
 	for key, x := range read {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == key || s.was == key && key != "" })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no setting %q: did you mean %s?", key, nearest(key))
+			return nil, fmt.Errorf("there is no setting %q: %s", key, meant(key))
 		}
 		if !settings[i].inPlan() {
 			return nil, fmt.Errorf("%s is no setting of a run but of one command: give --%[1]s", key)
@@ -111,15 +111,15 @@ func tomlText(x any) (string, error) {
 	return "", errTOML
 }
 
-// nearest is the name of the setting that is most like name.
-func nearest(name string) string {
+// meant suggests a setting for a name that is none.
+func meant(name string) string {
 	var names []string
 	for i := range settings {
 		if settings[i].inPlan() {
 			names = append(names, settings[i].name)
 		}
 	}
-	return usage.Nearest(strings.ReplaceAll(name, "_", "-"), names)
+	return usage.DidYouMean(strings.ReplaceAll(name, "_", "-"), names, "galaxy train --print-config lists them")
 }
 
 // printed reports whether the setting is one that c's run has: of a length, the one that is given.

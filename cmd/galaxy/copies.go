@@ -10,21 +10,41 @@ import (
 	"strconv"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 )
 
 // copiesShown is how many pairs of copies are named on the terminal.
 const copiesShown = 10
 
-// lookInto returns the galaxies of a cache that have equal images, and the balance of its classes if it
-// is one of classes.
-func lookInto(ctx context.Context, dir string) (copies *data.Copies, balance *data.Balance, err error) {
+// lookInto returns the galaxies of a cache that have equal images, those whose image is blank, and the balance of its
+// classes if it is one of classes.
+func lookInto(ctx context.Context, dir string) (copies *data.Copies, blank []data.ID, balance *data.Balance, err error) {
 	cache, err := data.Open(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
 	copies, err = cache.Copies(ctx, false)
-	return copies, cache.Balance(), err
+	return copies, cache.Blank(), cache.Balance(), err
+}
+
+// printBlank names galaxies whose image is blank.
+func printBlank(w io.Writer, blank []data.ID) {
+	if len(blank) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%s kept whose image is blank, one value everywhere: ", usage.Count(len(blank), "galaxy"))
+	for i, id := range blank {
+		if i == copiesShown {
+			fmt.Fprintf(w, " and %d more", len(blank)-i)
+			break
+		}
+		if i > 0 {
+			fmt.Fprint(w, ", ")
+		}
+		fmt.Fprint(w, id)
+	}
+	fmt.Fprintln(w)
 }
 
 // printCopies prints what is known of images that several galaxies have.
@@ -36,11 +56,11 @@ func printCopies(w io.Writer, all *data.Copies) {
 	if all.Groups == 0 {
 		fmt.Fprintf(w, "no two galaxies have %s\n", kind)
 	} else {
-		fmt.Fprintf(w, "%d galaxies have %s as another: %s, %d across splits\n", all.Galaxies, kind, plural(all.Groups, "group"), all.Crossing)
+		fmt.Fprintf(w, "%s with %s as another: %s, %d across splits\n", usage.Count(all.Galaxies, "galaxy"), kind, usage.Count(all.Groups, "group"), all.Crossing)
 		printLeak(w, all)
 	}
 	if all.NotCompared > 0 {
-		fmt.Fprintf(w, "%d images have too little detail to find nearly equal ones\n", all.NotCompared)
+		fmt.Fprintf(w, "%s with too little detail to find nearly equal ones\n", usage.Count(all.NotCompared, "image"))
 	}
 }
 

@@ -398,7 +398,7 @@ func judgeCPU(c cpuFound) finding {
 	if features == "" {
 		features = "no vector instructions that TensorFlow uses"
 	}
-	f := finding{Check: "cpu", Status: statusOK, Found: plural(c.Cores, "core") + ", " + features}
+	f := finding{Check: "cpu", Status: statusOK, Found: usage.Count(c.Cores, "core") + ", " + features}
 	if c.Model != "" {
 		f.Found = c.Model + ", " + f.Found
 	}

@@ -210,7 +210,7 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 	case n.shape.Size != m.Size:
 		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.shape.Size, m.Size, n.shape.Size)
 	case n.shape.Channels != m.Bands.Channels():
-		return fmt.Errorf("%s takes images of %s, the cache has them of %d (%v): prepare one with those (--bands)", what, plural(n.shape.Channels, "channel"), m.Bands.Channels(), m.Bands)
+		return fmt.Errorf("%s takes images of %s, the cache has them of %d (%v): prepare one with those (--bands)", what, usage.Count(n.shape.Channels, "channel"), m.Bands.Channels(), m.Bands)
 	case !n.noMetadata && !m.Bands.Equal(n.bands):
 		return fmt.Errorf("%s was trained on the bands %v, the cache has %v: prepare one with --bands %v", what, n.bands, m.Bands, n.bands)
 	case !n.target().Source().Equal(m.Schema):
@@ -248,7 +248,7 @@ func columnsOf(a, b *labels.Schema) (first, second string) {
 		i++
 	}
 	describe := func(s *labels.Schema, columns []string) string {
-		text := fmt.Sprintf("the schema %v (%s", s, plural(len(columns), "column"))
+		text := fmt.Sprintf("the schema %v (%s", s, usage.Count(len(columns), "column"))
 		switch {
 		case i < len(columns):
 			text += fmt.Sprintf(", number %d is %s", i+1, columns[i])

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 	"galaxy/train/metric"
 )
 
@@ -55,7 +56,7 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	if r.Split == data.All.String() {
 		split = "all splits"
 	}
-	fmt.Fprintf(w, "%s, %s, %d galaxies%s (%.0f img/s)\n", r.Model, split, r.Examples, how, r.ImagesPerSecond)
+	fmt.Fprintf(w, "%s, %s, %s%s (%.0f img/s)\n", r.Model, split, usage.Count(r.Examples, "galaxy"), how, r.ImagesPerSecond)
 	figures := map[string]metric.Figure{}
 	for _, f := range r.Figures() {
 		figures[f.Name] = f

@@ -88,10 +88,12 @@ func inspectAction(c *cli.Context) (err error) {
 		data.Summary
 		Balance *data.Balance `json:"balance,omitzero"`
 		Copies  *data.Copies  `json:"copies"`
+		Blank   []data.ID     `json:"blank"`
 		Sheet   string        `json:"sheet,omitempty"`
-	}{dir, cache.Manifest(), summary, cache.Balance(), copies, sheet}
+	}{dir, cache.Manifest(), summary, cache.Balance(), copies, cache.Blank(), sheet}
 	return report(c, result, func(w io.Writer) {
 		printInspection(w, dir, result.Manifest, result.Summary, result.Balance)
+		printBlank(w, result.Blank)
 		printCopies(w, copies)
 		if sheet != "" {
 			fmt.Fprintf(w, "contact sheet: %s\n", sheet)
@@ -100,8 +102,8 @@ func inspectAction(c *cli.Context) (err error) {
 }
 
 func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b *data.Balance) {
-	fmt.Fprintf(w, "%s: %d galaxies of %d px%s (%s of each image), split seed %d, checksum %s\n",
-		dir, m.Examples, m.Size, inBands(m.Bands), m.Crop.Middle(), m.SplitSeed, m.Checksum)
+	fmt.Fprintf(w, "%s: %s of %d px%s (%s of each image), split seed %d, checksum %s\n",
+		dir, usage.Count(m.Examples, "galaxy"), m.Size, inBands(m.Bands), m.Crop.Middle(), m.SplitSeed, m.Checksum)
 	if m.Split != (data.SplitRule{}) {
 		fmt.Fprintf(w, "split by %v\n", m.Split)
 	}
@@ -109,20 +111,19 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b
 	if m.Sources.Labels == "" {
 		from = "the folders of " + m.Sources.Images
 	}
-	if m.Stretch.IsZero() {
-		fmt.Fprintf(w, "made from %s by %s\n", from, m.Decoder)
-	} else { // the decoder is one of JPEG, which is never stretched
-		fmt.Fprintf(w, "made from %s\nstretched by %v\n", from, m.Stretch)
+	fmt.Fprintf(w, "made from %s\n", from)
+	if !m.Stretch.IsZero() {
+		fmt.Fprintf(w, "stretched by %v\n", m.Stretch)
 	}
 	fmt.Fprintln(w)
 	if b != nil {
 		printBalance(w, b, m.Counts)
-		fmt.Fprintf(w, "\n%d rows without a class left out, %d without a split\n", m.RowsWithoutClass, m.RowsWithoutSplit)
+		fmt.Fprintf(w, "\n%s without a class left out, %d without a split\n", usage.Count(m.RowsWithoutClass, "row"), m.RowsWithoutSplit)
 	} else {
 		printLabels(w, m, s)
 	}
-	fmt.Fprintf(w, "%d images left out that have no row, %d rows that have no image\n", m.ImagesWithoutRow, m.RowsWithoutImage)
-	fmt.Fprintf(w, "%d broken images left out\n", len(m.Broken))
+	fmt.Fprintf(w, "%s without a row left out, %s without an image\n", usage.Count(m.ImagesWithoutRow, "image"), usage.Count(m.RowsWithoutImage, "row"))
+	fmt.Fprintf(w, "%s left out\n", usage.Count(len(m.Broken), "broken image"))
 	printBroken(w, m.Broken, dir)
 }
 
@@ -147,9 +148,9 @@ func printLabels(w io.Writer, m data.Manifest, s data.Summary) {
 	}
 
 	if m.Schema.Values() == labels.Counts {
-		fmt.Fprintf(w, "\n%d rows %s\n", m.SumRuleBreaks, brokenRule(m.Schema))
+		fmt.Fprintf(w, "\n%s %s\n", usage.Count(m.SumRuleBreaks, "row"), brokenRule(m.Schema))
 	} else {
-		fmt.Fprintf(w, "\n%d rows break the tree's sum rules by more than %v\n", m.SumRuleBreaks, labels.SumTolerance)
+		fmt.Fprintf(w, "\n%s %s by more than %v\n", usage.Count(m.SumRuleBreaks, "row"), brokenRule(m.Schema), labels.SumTolerance)
 	}
 }
 

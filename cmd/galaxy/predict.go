@@ -135,7 +135,7 @@ func predictAction(c *cli.Context) (err error) {
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
 	}, decoder, train.Views{Predictor: predictor, Shape: model.shape, N: c.Int("tta")})
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, predict.PartialFolder(out))
+		return fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), predict.PartialFolder(out))
 	} else if err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 	case model.served && c.IsSet("precision"):
 		return 0, nil, fmt.Errorf("--precision: for a run, and %s is a SavedModel, which is run as it was exported", name)
 	case model.stretch.IsZero() && (!model.bands.Picture() || model.bands.Channels() != model.shape.Channels):
-		return 0, nil, fmt.Errorf("%s takes images of %s (%v), which no JPEG, PNG, TIFF, WebP or BMP has", name, plural(model.shape.Channels, "channel"), model.bands)
+		return 0, nil, fmt.Errorf("%s takes images of %s (%v), which no JPEG, PNG, TIFF, WebP or BMP has", name, usage.Count(model.shape.Channels, "channel"), model.bands)
 	case crop == 0:
 		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
 	}
@@ -243,15 +243,15 @@ func findImages(c *cli.Context, in input) (*data.Images, data.Matching, error) {
 }
 
 func printPredicted(w io.Writer, r predicted) {
-	fmt.Fprintf(w, "%d rows in %s (%.0f img/s)\n", r.Rows, r.Out, r.ImagesPerSecond)
+	fmt.Fprintf(w, "%s in %s (%.0f img/s)\n", usage.Count(r.Rows, "row"), r.Out, r.ImagesPerSecond)
 	if r.TakenOver > 0 {
-		fmt.Fprintf(w, "%d of them were done before\n", r.TakenOver)
+		fmt.Fprintf(w, "%d of them done before\n", r.TakenOver)
 	}
 	if len(r.PassedOver) > 0 {
 		fmt.Fprintf(w, "passed over %v\n", r.PassedOver)
 	}
 	if r.ImagesWithoutRow+r.RowsWithoutImage > 0 {
-		fmt.Fprintf(w, "left out: %d images that the sample lacks, %d of its rows that have no image\n", r.ImagesWithoutRow, r.RowsWithoutImage)
+		fmt.Fprintf(w, "left out: %s without a row in the sample, %s of it without an image\n", usage.Count(r.ImagesWithoutRow, "image"), usage.Count(r.RowsWithoutImage, "row"))
 	}
 	for i, b := range r.Broken {
 		if i == brokenShown {

@@ -70,6 +70,7 @@ type prepared struct {
 	Balance          *data.Balance  `json:"balance,omitzero"` // of a catalogue of classes
 	Checksum         string         `json:"checksum"`
 	Copies           *data.Copies   `json:"copies"` // galaxies with the same image
+	Blank            []data.ID      `json:"blank"`  // galaxies whose image has one value everywhere
 	ImagesPerSecond  float64        `json:"images_per_second"`
 }
 
@@ -117,44 +118,45 @@ func prepareAction(c *cli.Context) (err error) {
 	cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
 	m, err := data.Prepare(c.Context, cfg, decoder)
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %d images are done and stay in %s; the same command goes on there", errStopped, bar.done, data.PartialFolder(cfg.Out))
+		return fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), data.PartialFolder(cfg.Out))
 	} else if err != nil {
 		return err
 	}
-	copies, balance, err := lookInto(c.Context, cfg.Out)
+	copies, blank, balance, err := lookInto(c.Context, cfg.Out)
 	if err != nil {
 		return err
 	}
 	result := prepared{
 		cfg.Out, m.Size, m.Bands, m.Examples, m.Counts, m.Broken,
 		m.ImagesWithoutRow, m.RowsWithoutImage, m.SumRuleBreaks, m.RowsWithoutClass, m.RowsWithoutSplit,
-		m.Split, balance, m.Checksum, copies, bar.rate(),
+		m.Split, balance, m.Checksum, copies, blank, bar.rate(),
 	}
 	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
 }
 
 func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	n := r.Counts
-	fmt.Fprintf(w, "%d galaxies of %d px%s in %s: %d train, %d validation, %d test (%.0f img/s)\n",
-		r.Examples, r.Size, inBands(r.Bands), r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
+	fmt.Fprintf(w, "%s of %d px%s in %s: %d train, %d validation, %d test (%.0f img/s)\n",
+		usage.Count(r.Examples, "galaxy"), r.Size, inBands(r.Bands), r.Out, n.Train, n.Validation, n.Test, r.ImagesPerSecond)
 	printBroken(w, r.Broken, r.Out)
 	printEmpty(w, n, r.Split)
 	for _, q := range []struct {
-		n    int
-		what string
+		n          int
+		noun, what string
 	}{
-		{r.ImagesWithoutRow, "images left out that have no row"},
-		{r.RowsWithoutImage, "rows left out that have no image"},
-		{r.RowsWithoutClass, "rows left out whose cell for the class is empty"},
-		{r.RowsWithoutSplit, "rows left out whose cell for the split is empty"},
-		{r.SumRuleBreaks, "rows kept " + brokenRule(s)},
+		{r.ImagesWithoutRow, "image", "without a row left out"},
+		{r.RowsWithoutImage, "row", "without an image left out"},
+		{r.RowsWithoutClass, "row", "left out whose cell for the class is empty"},
+		{r.RowsWithoutSplit, "row", "left out whose cell for the split is empty"},
+		{r.SumRuleBreaks, "row", "kept " + brokenRule(s)},
 	} {
 		if q.n > 0 {
-			fmt.Fprintf(w, "%d %s\n", q.n, q.what)
+			fmt.Fprintf(w, "%s %s\n", usage.Count(q.n, q.noun), q.what)
 		}
 	}
+	printBlank(w, r.Blank)
 	if r.Copies.Groups > 0 {
-		fmt.Fprintf(w, "%d galaxies have the same image as another (%s, %d across splits): galaxy inspect %s names them\n", r.Copies.Galaxies, plural(r.Copies.Groups, "group"), r.Copies.Crossing, r.Out)
+		fmt.Fprintf(w, "%s with the same image as another (%s, %d across splits): galaxy inspect %s names them\n", usage.Count(r.Copies.Galaxies, "galaxy"), usage.Count(r.Copies.Groups, "group"), r.Copies.Crossing, r.Out)
 	}
 	if r.Balance != nil {
 		fmt.Fprintln(w)
@@ -184,7 +186,7 @@ func inBands(b imagefile.Bands) string {
 // brokenRule describes the rows that Manifest.SumRuleBreaks counts.
 func brokenRule(s *labels.Schema) string {
 	if s.Values() == labels.Counts {
-		return "that have more votes for a question than for the answers that lead to it"
+		return "with more votes for a question than for the answers that lead to it"
 	}
 	return "whose fractions break the question tree's sum rules"
 }

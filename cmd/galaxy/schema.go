@@ -56,7 +56,7 @@ func readSchema(name string) (*labels.Schema, string, error) {
 		for _, b := range labels.Builtin() {
 			keys = append(keys, b.Key)
 		}
-		return nil, "", fmt.Errorf("schema %s: there is no such file, and no built-in schema of that name: did you mean %s? galaxy schema list has them all", name, usage.Nearest(name, keys))
+		return nil, "", fmt.Errorf("schema %s: there is no such file, and no built-in schema of that name: %s", name, usage.DidYouMean(name, keys, "expected a file, or a name")+" (galaxy schema list has the names)")
 	case err != nil:
 		return nil, "", fmt.Errorf("read schema: %w", err)
 	}

@@ -68,7 +68,8 @@ type checkedQuestion struct {
 
 // A problem is one way in which rows contradict a schema.
 type problem struct {
-	What    string `json:"what"`
+	noun    string
+	What    string `json:"what"` // of one: noun and what is wrong
 	Count   int    `json:"count"`
 	First   string `json:"first"`   // where it is first, and how
 	Refused bool   `json:"refused"` // galaxy prepare does not take such a row
@@ -156,7 +157,10 @@ func missing(t *tables.Table, s *labels.Schema, columns []string) error {
 	var lacks []string
 	for _, name := range columns {
 		if !slices.Contains(t.Columns(), name) {
-			lacks = append(lacks, fmt.Sprintf("%s (is it %s?)", name, usage.Nearest(name, t.Columns())))
+			if nearest := usage.Nearest(name, t.Columns()); nearest != "" {
+				name += " (is it " + nearest + "?)"
+			}
+			lacks = append(lacks, name)
 		}
 	}
 	if len(lacks) == 0 {
@@ -187,14 +191,14 @@ func (r *checkedSchema) cells(s *labels.Schema, t *tables.Table, row []float32) 
 		what, err := "", error(nil)
 		var v float64
 		if t.Empty(j) {
-			what, err = "empty cells", fmt.Errorf("%s is empty", name)
+			what, err = "empty", fmt.Errorf("%s is empty", name)
 		} else if v, err = t.Number(j); err != nil {
-			what = "cells that are no numbers"
+			what = "without a number"
 		} else if row[j], err = s.Value(v); err != nil {
-			what, err = fmt.Sprintf("numbers that are no %s", s.Values()), fmt.Errorf("%s is %v", name, v)
+			what, err = "with a number that is no "+strings.TrimSuffix(s.Values().String(), "s"), fmt.Errorf("%s is %v", name, v)
 		}
 		if err != nil {
-			r.found(t, what, err, true)
+			r.found(t, "cell", what, err, true)
 			fits = false
 		}
 	}
@@ -219,33 +223,33 @@ func (r *checkedSchema) row(s *labels.Schema, t *tables.Table, row []float32, to
 			err = s.CheckTotal(row, i, total)
 		}
 		if err != nil {
-			r.found(t, "totals that contradict their answers", err, true)
+			r.found(t, "total", "in contradiction to the answers", err, true)
 		}
 	}
 	if nothing {
-		r.found(t, "rows without any vote", errors.New("all answers are 0"), false)
+		r.found(t, "row", "without any vote", errors.New("all answers are 0"), false)
 		return
 	}
 	if err := s.CheckSums(row, labels.SumTolerance); err != nil {
-		r.found(t, "rows "+brokenRule(s), err, false)
+		r.found(t, "row", brokenRule(s), err, false)
 	}
 }
 
-func (r *checkedSchema) found(t *tables.Table, what string, err error, refused bool) {
-	i := slices.IndexFunc(r.Problems, func(p *problem) bool { return p.What == what })
+func (r *checkedSchema) found(t *tables.Table, noun, what string, err error, refused bool) {
+	i := slices.IndexFunc(r.Problems, func(p *problem) bool { return p.What == noun+" "+what })
 	if i < 0 {
 		i = len(r.Problems)
-		r.Problems = append(r.Problems, &problem{What: what, First: t.Where() + ": " + err.Error(), Refused: refused})
+		r.Problems = append(r.Problems, &problem{noun: noun, What: noun + " " + what, First: t.Where() + ": " + err.Error(), Refused: refused})
 	}
 	r.Problems[i].Count++
 }
 
 func (r *checkedSchema) print(w io.Writer) {
-	fmt.Fprintf(w, "schema %s: %d questions, %d answers, %d classes, %s\n", r.Schema, r.Questions, r.Answers, r.Classes, r.Values)
+	fmt.Fprintf(w, "schema %s: %s, %s, %s, %s\n", r.Schema, usage.Count(r.Questions, "question"), usage.Count(r.Answers, "answer"), usage.Count(r.Classes, "class"), r.Values)
 	if r.Labels == "" {
 		return
 	}
-	fmt.Fprintf(w, "%s: %d rows\n\n", r.Labels, r.Rows)
+	fmt.Fprintf(w, "%s: %s\n\n", r.Labels, usage.Count(r.Rows, "row"))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	sum := "mean votes"
 	if r.Values != labels.Counts.String() {
@@ -262,7 +266,7 @@ func (r *checkedSchema) print(w io.Writer) {
 	_ = t.Flush() // into a buffer
 	fmt.Fprintln(w)
 	for _, p := range r.Problems {
-		fmt.Fprintf(w, "%d %s; the first is in %s\n", p.Count, p.What, p.First)
+		fmt.Fprintf(w, "%s%s; the first is in %s\n", usage.Count(p.Count, p.noun), strings.TrimPrefix(p.What, p.noun), p.First)
 	}
 	if len(r.Problems) == 0 {
 		fmt.Fprintln(w, "nothing contradicts the schema")
@@ -380,12 +384,12 @@ func (c *column) see(t *tables.Table, i int) {
 // summary has lines about what was recognised and what was left out.
 func summary(found *labels.Inferred) []string {
 	s := found.Schema
-	lines := []string{fmt.Sprintf("recognised: %s: %d questions, %d columns of %s", found.Pattern, len(s.Questions()), s.Width(), s.Values())}
+	lines := []string{fmt.Sprintf("recognised: %s: %s, %s of %s", found.Pattern, usage.Count(len(s.Questions()), "question"), usage.Count(s.Width(), "column"), s.Values())}
 	if found.BuiltIn != "" {
 		lines[0] = fmt.Sprintf("recognised: the columns of the built-in schema %s, %d columns of %s: --schema %[1]s needs no file", found.BuiltIn, s.Width(), s.Values())
 	}
 	if len(found.Left) > 0 {
-		lines = append(lines, fmt.Sprintf("left out: %d columns: %s", len(found.Left), list(found.Left)))
+		lines = append(lines, fmt.Sprintf("left out: %s: %s", usage.Count(len(found.Left), "column"), list(found.Left)))
 	}
 	if len(found.Guessed) > 0 {
 		lines = append(lines, "guessed from names: what questions are asked after; check that")

@@ -69,8 +69,8 @@ func synthCommand() *cli.Command {
 				ImagesPerSecond float64 `json:"images_per_second"`
 			}{cfg.Out, cfg.Count, cfg.Seed, bar.rate()}
 			return report(c, result, func(w io.Writer) {
-				fmt.Fprintf(w, "%d galaxies in %s (%.0f img/s)\nnext: galaxy prepare%s --labels %s --images %s --out CACHE --size 64\n",
-					cfg.Count, cfg.Out, bar.rate(), prepareFlags(cfg), filepath.Join(cfg.Out, synth.LabelsFile), filepath.Join(cfg.Out, synth.ImagesDir))
+				fmt.Fprintf(w, "%s in %s (%.0f img/s)\nnext: galaxy prepare%s --labels %s --images %s --out CACHE --size 64\n",
+					usage.Count(cfg.Count, "galaxy"), cfg.Out, bar.rate(), prepareFlags(cfg), filepath.Join(cfg.Out, synth.LabelsFile), filepath.Join(cfg.Out, synth.ImagesDir))
 			})
 		},
 	}

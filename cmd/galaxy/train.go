@@ -302,14 +302,14 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 	}{t.out, summary, cfg.Budget}
 	return report(t.cli, result, func(w io.Writer) {
 		if !t.chief() {
-			fmt.Fprintf(w, "trained %s as worker %d; the chief, worker 0, has the run\n", plural(int(summary.Step), "step"), t.worker.Index)
+			fmt.Fprintf(w, "trained %s as worker %d; the chief, worker 0, has the run\n", usage.Count(int(summary.Step), "step"), t.worker.Index)
 			return
 		}
 		if summary.Early {
 			fmt.Fprintf(w, "stopped early: %d evaluations without a better validation RMSE (--patience)\n", cfg.Patience)
 		}
 		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
-			plural(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
+			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
 	})
 }
 
@@ -328,11 +328,11 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	shared := ""
 	if w, n, m := cluster.Workers(), len(devices), max(1, cfg.Accumulate); w*n*m > 1 {
 		if w > 1 {
-			shared = plural(w, "worker") + " × "
+			shared = usage.Count(w, "worker") + " × "
 		}
-		shared += plural(n, "device") + " × "
+		shared += usage.Count(n, "device") + " × "
 		if m > 1 {
-			shared += plural(m, "micro-batch") + " × "
+			shared += usage.Count(m, "micro-batch") + " × "
 		}
 		shared = fmt.Sprintf(" (%s%d)", shared, cfg.Batch/(w*n*m))
 	}
@@ -342,17 +342,6 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Target())) }
 	return fmt.Sprintf("%s, %d px, %s; %v; %d train and %d validation galaxies; %s of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
-		cfg.Model.Arch, cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), plural(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
+		cfg.Model.Arch, cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), usage.Count(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)
-}
-
-// plural counts things, such as "1 step" or "2 micro-batches".
-func plural(n int, noun string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case strings.HasSuffix(noun, "ch"), strings.HasSuffix(noun, "ss"):
-		noun += "e"
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/xrash/smetrics"
+	"galaxy/internal/usage"
 )
 
 // Limits of what is read. They are far above real tables, and small enough that a damaged
@@ -138,19 +137,11 @@ func (t *Table) noColumn(name string) error {
 		return fmt.Errorf("%s: %sno column has the name %s; the table names none", t.name, t.header, quote(name))
 	}
 	// The nearest first, and the others in the order of the file.
-	nearest := slices.MaxFunc(named, func(a, b string) int { return cmp.Compare(likeness(name, a), likeness(name, b)) })
-	if likeness(name, nearest) < 0.85 {
+	nearest := usage.Nearest(name, named)
+	if nearest == "" {
 		return fmt.Errorf("%s: %sno column has the name %s; there are %s", t.name, t.header, quote(name), list(named, 12))
 	}
 	return fmt.Errorf("%s: %sno column has the name %s; did you mean %s? There are %s", t.name, t.header, quote(name), quote(nearest), list(named, 8))
-}
-
-// likeness of two names is from 0 to 1, the letters' case aside.
-func likeness(a, b string) float64 {
-	if len(b) > 200 {
-		return 0
-	}
-	return smetrics.JaroWinkler(strings.ToLower(a), strings.ToLower(b), 0.7, 4)
 }
 
 // Next goes to the next row. It returns io.EOF after the last one.

@@ -153,6 +153,20 @@ func (s shown) Error() string { return s.text }
 
 func (s shown) Unwrap() error { return s.error }
 
+// Count counts things: "1 row", "2 rows", "0 galaxies", "3 micro-batches".
+func Count[N int | int64](n N, noun string) string {
+	stem, isY := strings.CutSuffix(noun, "y")
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case isY && !strings.HasSuffix(stem, "a") && !strings.HasSuffix(stem, "e") && !strings.HasSuffix(stem, "o"):
+		noun = stem + "ie"
+	case strings.HasSuffix(noun, "ch"), strings.HasSuffix(noun, "s"), strings.HasSuffix(noun, "x"):
+		noun += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // OneOf lists names as 'a, b or c'.
 func OneOf[T ~string](names []T) string {
 	var text strings.Builder
@@ -168,14 +182,30 @@ func OneOf[T ~string](names []T) string {
 	return text.String()
 }
 
-// Nearest returns the one of names that is most like a misspelt name, "" if there are none.
+// near is the least similarity of a name that is suggested in place of another: "sizes" for "size", and not
+// "lr" for "learning-rate".
+const near = 0.8
+
+// Nearest returns the one of names that is most like a misspelt name, letters' case aside, or "" if none is like
+// it.
 func Nearest(name string, names []string) string {
-	like := func(s string) float64 { return smetrics.JaroWinkler(strings.ToLower(name), strings.ToLower(s), 0.7, 4) }
-	best := ""
+	best, likeness := "", near
 	for _, s := range names {
-		if best == "" || like(s) > like(best) {
-			best = s
+		if len(s) > 200 || len(name) > 200 { // the time grows with their product
+			continue
+		}
+		if x := smetrics.JaroWinkler(strings.ToLower(name), strings.ToLower(s), 0.7, 4); x > likeness {
+			best, likeness = s, x
 		}
 	}
 	return best
+}
+
+// DidYouMean ends a message about a misspelt name: "did you mean size?" with the nearest of names, or otherwise if
+// none is near.
+func DidYouMean(name string, names []string, otherwise string) string {
+	if nearest := Nearest(name, names); nearest != "" {
+		return "did you mean " + nearest + "?"
+	}
+	return otherwise
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"galaxy/internal/usage"
@@ -55,12 +56,32 @@ func TestText(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	names := []string{"values", "questions", "Classes"}
-	for name, want := range map[string]string{"valeus": "values", "question": "questions", "classes": "Classes"} {
+	for name, want := range map[string]string{"valeus": "values", "question": "questions", "classes": "Classes", "learning_rate": "", "x": "", strings.Repeat("values", 99): ""} {
 		if got := usage.Nearest(name, names); got != want {
 			t.Errorf("%s: %q, expected %q", name, got, want)
 		}
 	}
 	if got := usage.Nearest("x", nil); got != "" {
 		t.Errorf("the nearest of no names is %q", got)
+	}
+	if got := usage.DidYouMean("value", names, "") + usage.DidYouMean("x", names, " expected y"); got != "did you mean values? expected y" {
+		t.Error(got)
+	}
+}
+
+func TestCount(t *testing.T) {
+	for want, got := range map[string]string{
+		"1 galaxy":        usage.Count(1, "galaxy"),
+		"0 galaxies":      usage.Count(0, "galaxy"),
+		"2 classes":       usage.Count(2, "class"),
+		"3 micro-batches": usage.Count(int64(3), "micro-batch"),
+		"4 ways":          usage.Count(4, "way"),
+		"5 boxes":         usage.Count(5, "box"),
+		"1 row":           usage.Count(1, "row"),
+		"6 rows":          usage.Count(6, "row"),
+	} {
+		if got != want {
+			t.Errorf("%q, expected %q", got, want)
+		}
 	}
 }
