@@ -26,7 +26,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo test test-all race cpus torture parity lint build bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
+.PHONY: demo axe test test-all race cpus torture parity lint build bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -44,9 +44,12 @@ test-all: tensorflow ## run all tests, the network's and the loop's with ResNet1
 
 # The size of the network is TensorFlow's affair: Go's code, in which races are sought, runs alike.
 # Packages that start no goroutine run in those of the packages that use them.
-race: ALONE = focal|labels|graph/network|train/(objective|votes|events|checkpoint)
+race: ALONE = focal|labels|graph/network|report/(chart|page)|train/(objective|votes|events|checkpoint)
 race: tensorflow ## run the tests of make test under the race detector
 	go run ./scripts/testreport -race -short -p 2 -parallel 2 -timeout 30m $$(go list ./... | grep -vE '^galaxy/($(ALONE))$$')
+
+axe: ## fetch axe-core, with which the tests check the accessibility of pages in chromium (needs npm)
+	npm install --silent --no-save --no-package-lock --prefix .cache/axe axe-core@4.14.1
 
 torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at length (Linux; strace, unshare)
 	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -full -kills 100 -signals 50 -flips 200 -disks 0

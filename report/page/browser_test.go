@@ -46,6 +46,23 @@ func TestInBrowser(t *testing.T) {
 			}
 		})
 	}
+	t.Run("link to a galaxy", func(t *testing.T) {
+		tab := browser.Open(t, address+"#galaxy-103", browsertest.Options{})
+		if got := tab.Text("#dialog-title"); got != "Galaxy 103" {
+			t.Errorf("expected the dialog of galaxy 103, got %q", got)
+		}
+	})
+	t.Run("details without scripts", func(t *testing.T) {
+		tab := browser.Open(t, address, browsertest.Options{NoScripts: true})
+		tab.Click("#galaxy-101 summary")
+		if got := tab.Text("#galaxy-101 .detail"); got != "Votes and predictions of the galaxy." {
+			t.Errorf("expected the details to open in place, got %q", got)
+		}
+		tab.Click("#rmse summary")
+		if got := tab.Text("#rmse table"); !strings.Contains(got, "0.1028 (0.09879 to 0.1068)") {
+			t.Errorf("expected the table of the chart, got %q", got)
+		}
+	})
 	t.Run("print", func(t *testing.T) {
 		tab := browser.Open(t, address, browsertest.Options{})
 		if pdf := string(tab.PDF()); !strings.HasPrefix(pdf, "%PDF") || strings.Count(pdf, "/Type /Page\n") > 4 {
