@@ -93,6 +93,11 @@ func TestReadRefuses(t *testing.T) {
 		{"a key twice", `name = "mergers"`, "name = \"mergers\"\nname = \"x\"", "label schema: toml: line 3"},
 		{"other values", `"counts"`, `"votes"`, `label schema "mergers": its values are "votes": expected fractions or counts`},
 		{"a column twice", `"smooth_no"`, `"smooth_yes"`, `question 1: column "smooth_yes"`},
+		{"after two answers of one volunteer", `after = ["smooth_yes", "smooth_no"]`, `after = ["smooth_yes", "smooth_no"]
+answers = [{column = "x", text = "x"}, {column = "y", text = "y"}]
+[[questions]]
+text = "z"
+after = ["smooth_yes", "x"]`, `question 3: it is asked after smooth_yes and x, and one volunteer can give both`},
 		{"after nothing", `["smooth_yes", `, `["smoth_yes", `, `question 2: it is asked after "smoth_yes": there is no such column: did you mean smooth_yes?`},
 		{"a rule over nothing", `{column = "merger_yes", f`, `{column = "merger", f`, `label schema "mergers": class "merger": there is no column "merger": did you mean merger_no?`},
 		{"tables in each other", mergers, "a = " + strings.Repeat("{a=", 300_000), "toml: line 1: tables, arrays or dotted names are nested more than 16 deep"},
@@ -146,6 +151,9 @@ func anySchema() *rapid.Generator[*labels.Schema] {
 			}
 			q.OfAsked = len(q.After) > 1 || len(q.After) == 1 && rapid.Bool().Draw(t, "of asked")
 			d.Questions, names = append(d.Questions, q), append(names, columns[i:i+2]...)
+			if _, err := labels.New(d); err != nil { // one volunteer can give two of the answers
+				d.Questions[i/2].After, d.Questions[i/2].OfAsked = nil, false
+			}
 		}
 		if rapid.Bool().Draw(t, "total") {
 			d.Questions[0].Total = strings.Join(columns, "") + "total"

@@ -92,11 +92,20 @@ type asked struct {
 // New checks a definition and makes a schema of it. Errors name the question, answer
 // or class, what was expected and what came.
 func New(d Definition) (*Schema, error) {
-	s := &Schema{definition: d}
-	if err := s.build(); err != nil {
+	s, err := newSchema(d)
+	if err == nil {
+		err = s.checkExclusive()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("label schema %q: %w", d.Name, err)
 	}
 	return s, nil
+}
+
+// newSchema is New for definitions that were checked when they were recorded, by an older version too.
+func newSchema(d Definition) (*Schema, error) {
+	s := &Schema{definition: d}
+	return s, s.build()
 }
 
 // maxColumns bounds the number of answers: checks of a schema go over all pairs of columns.
@@ -241,7 +250,11 @@ func (s *Schema) Values() Values { return s.definition.Values }
 func (s *Schema) With(values Values) (*Schema, error) {
 	d := s.definition
 	d.Values = values
-	return New(d)
+	other, err := newSchema(d)
+	if err != nil {
+		return nil, fmt.Errorf("label schema %q: %w", d.Name, err)
+	}
+	return other, nil
 }
 
 // String returns Name.

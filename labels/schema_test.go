@@ -10,6 +10,8 @@ import (
 
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
+
+	"pgregory.net/rapid"
 )
 
 // definition returns the small schema's, the caller's to change.
@@ -242,4 +244,52 @@ func use(t *testing.T, s *labels.Schema) {
 		s.Conditional(slices.Clone(row), row)
 		s.OfAll(row, row)
 	}
+}
+
+// Whether one volunteer can give two answers is found as by trying all ways through the questions.
+func TestExclusive(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d labels.Definition
+		var answers []string
+		d.Name, d.Values = "random", labels.Counts
+		for i := range rapid.IntRange(1, 5).Draw(t, "questions") {
+			q := labels.Question{Text: "?"}
+			if len(answers) > 0 {
+				q.After = rapid.SliceOfNDistinct(rapid.SampledFrom(answers), 0, 3, rapid.ID).Draw(t, "after")
+			}
+			for k := range rapid.IntRange(2, 3).Draw(t, "answers") {
+				q.Answers = append(q.Answers, labels.Answer{Name: fmt.Sprintf("q%d_a%d", i, k), Text: "x"})
+				answers = append(answers, q.Answers[k].Name)
+			}
+			d.Questions = append(d.Questions, q)
+		}
+		given := map[string]bool{}
+		twice := false
+		var ask func(i int)
+		ask = func(i int) {
+			if i == len(d.Questions) {
+				return
+			}
+			came := 0
+			for _, name := range d.Questions[i].After {
+				if given[name] {
+					came++
+				}
+			}
+			twice = twice || came > 1
+			if came == 0 && len(d.Questions[i].After) > 0 {
+				ask(i + 1)
+				return
+			}
+			for _, a := range d.Questions[i].Answers {
+				given[a.Name] = true
+				ask(i + 1)
+				delete(given, a.Name)
+			}
+		}
+		ask(0)
+		if _, err := labels.New(d); (err != nil) != twice || err != nil && !strings.Contains(err.Error(), "one volunteer can give both") {
+			t.Errorf("%v, and a volunteer can give two: %t", err, twice)
+		}
+	})
 }

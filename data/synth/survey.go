@@ -134,8 +134,8 @@ func (y *survey) vote(g *galaxy, s stream) []float64 {
 }
 
 // divide turns counts into the schema's fractions: of everybody, or, for a question with OfAsked and
-// those below it, of those who came to that question. If nobody did, all would have given its last answer,
-// so that its sum is 1.
+// those below it, of those who came to that question. If nobody did, all would have given its last answer, and the last
+// answers to the questions after that, so that they satisfy the sum rules too.
 func (y *survey) divide(count, reached []float64, voters float64) {
 	of := make([]float64, len(y.questions))
 	for i := range y.questions {
@@ -155,8 +155,15 @@ func (y *survey) divide(count, reached []float64, voters float64) {
 				answers[k] /= of[i]
 			}
 		}
-		if of[i] == 0 && q.OfAsked {
-			answers[len(answers)-1] = 1
+		if of[i] == 0 {
+			all := 1.0
+			if !q.OfAsked {
+				all = 0
+				for _, column := range q.AfterColumns {
+					all += count[column]
+				}
+			}
+			answers[len(answers)-1] = all
 		}
 	}
 }

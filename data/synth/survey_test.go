@@ -2,6 +2,7 @@ package synth
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,10 @@ func TestAnySurvey(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		y := rapid.SampledFrom(surveys).Draw(t, "survey")
+		if rapid.Bool().Draw(t, "random schema") {
+			y = newSurvey(randomSchema.Draw(t, "schema"))
+			y.least, y.most = 1, 6
+		}
 		seed, i := rapid.Int64().Draw(t, "seed"), rapid.IntRange(0, maxCount).Draw(t, "i")
 		row := make([]float32, y.schema.Width())
 		for j, v := range y.vote(newGalaxy(seed, i), newStream(seed, i, streamVotes))[:y.schema.Width()] {
@@ -53,7 +58,7 @@ func TestAnySurvey(t *testing.T) {
 			return
 		}
 		voters := y.schema.Votes(row, 0)
-		if voters < 20 || voters > 80 {
+		if voters < float64(y.least) || voters > float64(y.most) {
 			t.Errorf("%v volunteers", voters)
 		}
 		for i, q := range y.questions {
@@ -70,6 +75,70 @@ func TestAnySurvey(t *testing.T) {
 		}
 	})
 }
+
+// A question to which nobody comes gets its last answer, and so do the questions after that answer.
+func TestNobodyComes(t *testing.T) {
+	answers := func(names ...string) (all []labels.Answer) {
+		for _, name := range names {
+			all = append(all, labels.Answer{Name: name, Text: name})
+		}
+		return all
+	}
+	s, err := labels.New(labels.Definition{Name: "deep", Questions: []labels.Question{
+		{Text: "one", Answers: answers("a", "b")},
+		{Text: "two", Answers: answers("c", "d"), After: []string{"a"}, OfAsked: true},
+		{Text: "three", Answers: answers("e", "f"), After: []string{"d"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := newSurvey(s)
+	y.least, y.most = 1, 1
+	nobody := 0
+	for i := range 100 {
+		row := make([]float32, s.Width())
+		for j, v := range y.vote(newGalaxy(1, i), newStream(1, i, streamVotes)) {
+			row[j] = float32(v)
+		}
+		if err := s.CheckSums(row, 0); err != nil {
+			t.Fatalf("galaxy %d: %v", i, err)
+		}
+		if row[1] == 1 {
+			nobody++
+		}
+	}
+	if nobody == 0 {
+		t.Error("somebody always came to question 2")
+	}
+}
+
+// randomSchema draws schemas of any shape. Among their questions are such as nobody comes to.
+var randomSchema = rapid.Custom(func(t *rapid.T) *labels.Schema {
+	var answers []string
+	d := labels.Definition{Name: "random", Values: rapid.SampledFrom([]labels.Values{labels.Counts, labels.Fractions}).Draw(t, "values")}
+	for i := range rapid.IntRange(1, 6).Draw(t, "questions") {
+		q := labels.Question{Text: strconv.Itoa(i)}
+		if len(answers) > 0 {
+			q.After = rapid.SliceOfNDistinct(rapid.SampledFrom(answers), 0, 3, rapid.ID).Draw(t, "after")
+			q.OfAsked = len(q.After) > 0 && rapid.Bool().Draw(t, "of asked")
+		}
+		for k := range rapid.IntRange(2, 4).Draw(t, "answers") {
+			q.Answers = append(q.Answers, labels.Answer{Name: fmt.Sprintf("q%d_a%d", i, k), Text: "x"})
+		}
+		d.Questions = append(d.Questions, q)
+		if _, err := labels.New(d); err != nil { // one volunteer may give both, or they are fractions of different volunteers
+			d.Questions[i].After, d.Questions[i].OfAsked = nil, false
+		}
+		for _, a := range q.Answers {
+			answers = append(answers, a.Name)
+		}
+	}
+	s, err := labels.New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+})
 
 // The campaigns' questions are known by their names, except a few; one with an answer that is
 // not known is unknown as a whole.
