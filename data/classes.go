@@ -8,7 +8,6 @@ import (
 	"math"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -126,7 +125,7 @@ func (l *classList) check() error {
 		case name == labels.Unclear:
 			return fmt.Errorf("%s: the class %s has the name of galaxies without a class; rename it, or leave its cells empty", l.first[k], name)
 		}
-		v, err := strconv.ParseFloat(name, 64)
+		v, err := table.ParseNumber(name)
 		if err != nil {
 			continue
 		}
@@ -145,7 +144,7 @@ func (l *classList) checkClasses() error {
 		if l.sizes[k] == 1 {
 			singles++
 		}
-		if v, err := strconv.ParseFloat(name, 64); err == nil {
+		if v, err := table.ParseNumber(name); err == nil {
 			numbers++
 			if v != math.Trunc(v) {
 				broken++
@@ -171,7 +170,7 @@ func (l *classList) checkClasses() error {
 func (l *classList) ordered() []string {
 	values := map[string]float64{}
 	for _, name := range l.names {
-		if v, err := strconv.ParseFloat(name, 64); err == nil && v == v {
+		if v, err := table.ParseNumber(name); err == nil && v == v {
 			values[name] = v
 		}
 	}

@@ -44,6 +44,19 @@ var namings = []naming{
 	{"QUESTION_ANSWER", regexp.MustCompile(`^(.+)_([^_]+)$`), Fractions, true},
 }
 
+// galaxyZoo1 are the columns of Galaxy Zoo 1, whose one question has no name in them: of the published table 2 (Lintott
+// et al. 2011, MNRAS 410, 166) and of SDSS's copies of it. What is beside them is made of them, as P_CS is.
+var galaxyZoo1 = []struct {
+	total   string
+	columns []string
+}{
+	{"NVOTE", []string{"P_EL", "P_CW", "P_ACW", "P_EDGE", "P_DK", "P_MG"}},
+	{"nvote", []string{"elliptical", "spiralclock", "spiralanticlock", "edgeon", "dontknow", "merger"}},
+}
+
+// galaxyZoo1Texts are the answers in the order of galaxyZoo1.
+var galaxyZoo1Texts = []string{"elliptical", "clockwise spiral", "anticlockwise spiral", "edge-on spiral", "star or don't know", "merger"}
+
 // notAnswers end the names of columns that are made of votes and are none.
 var notAnswers = regexp.MustCompile(`^(min|max|mean|median|std|err|error|lower|upper|fraction|weight|weighted|debiased|flag|count|dirichlet|votes|total|total-votes|classifications|prediction-encoded|id|loc)$`)
 
@@ -63,6 +76,9 @@ var leads = []struct{ question, parent, answer *regexp.Regexp }{
 // no question has two answers, is an error.
 func Infer(columns []Column) (*Inferred, error) {
 	if found := inferBuiltIn(columns); found != nil {
+		return found, nil
+	}
+	if found := inferGalaxyZoo1(columns); found != nil {
 		return found, nil
 	}
 	for _, n := range namings {
@@ -118,6 +134,28 @@ func inferBuiltIn(columns []Column) *Inferred {
 		return nil
 	}
 	return &Inferred{Schema: found.Schema, BuiltIn: found.Key, Left: left(columns, found.Schema)}
+}
+
+// inferGalaxyZoo1 returns the schema of Galaxy Zoo 1 if the table has its columns, in upper or lower case.
+func inferGalaxyZoo1(columns []Column) *Inferred {
+	find := func(name string) string {
+		i := slices.IndexFunc(columns, func(c Column) bool { return strings.EqualFold(c.Name, name) && (c.Unit || c.Whole) })
+		if i < 0 {
+			return ""
+		}
+		return columns[i].Name
+	}
+	for _, zoo := range galaxyZoo1 {
+		q := Question{Text: "What is it?", Total: find(zoo.total)}
+		for k, name := range zoo.columns {
+			q.Answers = append(q.Answers, Answer{find(name), galaxyZoo1Texts[k]})
+		}
+		s, err := New(Definition{Name: "Galaxy Zoo 1", Values: Fractions, Questions: []Question{q}})
+		if err == nil { // none of the columns lacks
+			return &Inferred{Schema: s, Pattern: "the columns of Galaxy Zoo 1", Left: left(columns, s)}
+		}
+	}
+	return nil
 }
 
 // questions returns the questions with two or more answers among the columns. Their texts are the

@@ -51,6 +51,11 @@ func TestInfer(t *testing.T) {
 		{"the challenge", strings.Join(zoo.Columns(), ",") + ",x", "challenge; left x"},
 		{"the challenge's names, but counts", strings.Join(zoo.Columns()[:3], " counts,") + " counts", "ClassN.M counts: Class1 [Class1.1=1 Class1.2=2 Class1.3=3]"},
 		{"a campaign", "id_str texts," + strings.Join(gz2.Schema.Columns(), ","), "gz2; left id_str"},
+		{"Galaxy Zoo 1", "OBJID texts,NVOTE counts,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,P_EL_DEBIASED",
+			"the columns of Galaxy Zoo 1 fractions: What is it? (NVOTE) [P_EL=elliptical P_CW=clockwise spiral P_ACW=anticlockwise spiral P_EDGE=edge-on spiral P_DK=star or don't know P_MG=merger]; left OBJID P_CS P_EL_DEBIASED"},
+		{"Galaxy Zoo 1 in SDSS", "objid counts,nvote counts,elliptical,spiralclock,spiralanticlock,edgeon,dontknow,merger",
+			"the columns of Galaxy Zoo 1 fractions: What is it? (nvote) [elliptical=elliptical spiralclock=clockwise spiral spiralanticlock=anticlockwise spiral edgeon=edge-on spiral dontknow=star or don't know merger=merger]; left objid"},
+		{"Galaxy Zoo 1 cut off", "objid counts,nvote counts,elliptical,spiralclock", "no column of votes among 4"},
 		{"texts", "bar_yes texts,bar_no texts,ring counts", "no column of votes among 3"},
 	} {
 		got := ""

@@ -223,9 +223,9 @@ func (t *Table) Number(i int) (float64, error) {
 	c := t.cell(i)
 	switch c.kind {
 	case text:
-		v, err := strconv.ParseFloat(c.text, 64)
+		v, err := ParseNumber(c.text)
 		if err != nil {
-			if v, err = strconv.ParseFloat(strings.TrimSpace(c.text), 64); err != nil {
+			if v, err = ParseNumber(strings.TrimSpace(c.text)); err != nil {
 				return 0, t.notA(i, "number", c)
 			}
 		}
@@ -242,7 +242,7 @@ func (t *Table) Number(i int) (float64, error) {
 // notA returns the error for a cell that is not what was expected.
 func (t *Table) notA(i int, what string, c cell) error {
 	s := strings.TrimSpace(c.String())
-	if _, err := strconv.ParseFloat(strings.Replace(s, ",", ".", 1), 64); err == nil && strings.Count(s, ",") == 1 {
+	if _, err := ParseNumber(strings.Replace(s, ",", ".", 1)); err == nil && strings.Count(s, ",") == 1 {
 		return fmt.Errorf("%s is %s; replace the commas inside of numbers by points; expected a %s", t.column(i), quote(s), what)
 	}
 	return fmt.Errorf("%s is %s; expected a %s", t.column(i), quote(c.String()), what)

@@ -429,6 +429,7 @@ func TestNumbers(t *testing.T) {
 		"18": {18, "18"}, "18.0": {18, "18"}, " 18 ": {18, "18"}, "-3": {-3, "-3"}, "1e3": {1000, "1000"}, "0.5": {0.5, "whole number"},
 		"9007199254740993": {9007199254740992, "9007199254740993"}, "9007199254740993.0": {9007199254740992, "whole number"},
 		"": {math.NaN(), `""; expected a whole number`}, "many": {math.NaN(), `v is "many"`}, "0,5": {math.NaN(), "commas inside of numbers"}, "1e999": {math.NaN(), "1e999"},
+		"1_0": {math.NaN(), `v is "1_0"`}, "0x1p3": {math.NaN(), `v is "0x1p3"`}, "inf": {math.NaN(), `v is "inf"`}, "Infinity": {math.NaN(), `v is "Infinity"`},
 	} {
 		tb.rows.(*textRows).record = []string{text, ""}
 		got, err := tb.Number(0)

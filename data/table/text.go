@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/zeebo/xxh3"
@@ -340,7 +339,7 @@ func (f form) split(line string) []string {
 // numbers returns how many of the fields are numbers.
 func numbers(fields []string) (n int) {
 	for _, f := range fields {
-		if _, err := strconv.ParseFloat(strings.TrimSpace(f), 64); err == nil {
+		if _, err := ParseNumber(strings.TrimSpace(f)); err == nil {
 			n++
 		}
 	}
