@@ -9,9 +9,7 @@
 //
 // # Format
 //
-// An event file is a sequence of TFRecords: the length of the payload as a
-// little-endian uint64, the masked CRC-32C of those eight bytes, the payload
-// and its masked CRC-32C (tensorflow/core/lib/io/record_writer.h). A payload is
+// An event file is a sequence of TFRecords (internal/tfrecord). A payload is
 // an Event message (tensorflow/core/util/event.proto): the first holds
 // file_version "brain.Event:2", every other a step and a Summary. A scalar is
 // written as TensorFlow 2's tf.summary.scalar writes it, as a float32 tensor of
@@ -30,7 +28,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -40,6 +37,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"galaxy/internal/durable"
+	"galaxy/internal/tfrecord"
 )
 
 // fileVersion is in the first event of a file; readers reject other values.
@@ -178,31 +176,13 @@ func (w *Writer) Close() error {
 
 // record writes one TFRecord.
 func (w *Writer) record(payload []byte) error {
-	b := binary.LittleEndian.AppendUint64(nil, uint64(len(payload)))
-	b = binary.LittleEndian.AppendUint32(b, maskedChecksum(b))
-	b = append(b, payload...)
-	b = binary.LittleEndian.AppendUint32(b, maskedChecksum(payload))
+	b := tfrecord.Append(nil, payload)
 	if _, err := w.file.Write(b); err != nil {
 		return fmt.Errorf("write event file: %w", err)
 	}
 	w.size += int64(len(b))
 	return nil
 }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// maskedChecksum is a rotated and shifted CRC-32C, as TFRecord requires, so that
-// a checksum of data that contains checksums is still a good one.
-func maskedChecksum(b []byte) uint32 {
-	crc := crc32.Checksum(b, castagnoli)
-	return (crc>>15 | crc<<17) + 0xa282ead8
-}
-
-// headerSize is a record's length and its checksum, footerSize the payload's.
-const (
-	headerSize = 8 + 4
-	footerSize = 4
-)
 
 // checkBoundary returns an error unless r starts with complete records of size bytes
 // in total.
@@ -211,22 +191,21 @@ func checkBoundary(r io.Reader, size int64) error {
 		return errors.New("the size is negative")
 	}
 	for at := int64(0); at < size; {
-		var header [headerSize]byte
-		if _, err := io.ReadFull(r, header[:]); err != nil {
-			return fmt.Errorf("read record at byte %d: %w", at, err)
-		}
-		if binary.LittleEndian.Uint32(header[8:]) != maskedChecksum(header[:8]) {
+		length, err := tfrecord.ReadHeader(r)
+		if errors.Is(err, tfrecord.ErrHeader) {
 			return fmt.Errorf("no record at byte %d", at)
 		}
-		length := binary.LittleEndian.Uint64(header[:8])
-		if rest := size - at - headerSize - footerSize; rest < 0 || length > uint64(rest) {
+		if err != nil {
+			return fmt.Errorf("read record at byte %d: %w", at, err)
+		}
+		if rest := size - at - tfrecord.HeaderSize - tfrecord.FooterSize; rest < 0 || length > uint64(rest) {
 			return fmt.Errorf("the record at byte %d goes beyond the size", at)
 		}
-		payload := int64(length) + footerSize
+		payload := int64(length) + tfrecord.FooterSize
 		if _, err := io.CopyN(io.Discard, r, payload); err != nil {
 			return fmt.Errorf("read record at byte %d: %w", at, err)
 		}
-		at += headerSize + payload
+		at += tfrecord.HeaderSize + payload
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
+
+	"galaxy/internal/tfrecord"
 )
 
 // point is a scalar as read back.
@@ -28,8 +30,8 @@ type point struct {
 	Value float32
 }
 
-// read decodes an event file: the framing and the Event by hand, since the
-// bindings have no Event, the Summary with TensorFlow's own generated code.
+// read decodes an event file: the Event by hand, since the
+// bindings have none, the Summary with TensorFlow's own generated code.
 func read(t testing.TB, path string) []point {
 	t.Helper()
 	file, err := os.ReadFile(path)
@@ -38,15 +40,10 @@ func read(t testing.TB, path string) []point {
 	}
 	var points []point
 	for i, rest := 0, file; len(rest) > 0; i++ {
-		length := binary.LittleEndian.Uint64(rest)
-		if got, want := binary.LittleEndian.Uint32(rest[8:]), maskedChecksum(rest[:8]); got != want {
-			t.Fatalf("record %d: checksum of the length is %#x, want %#x", i, got, want)
+		var payload []byte
+		if payload, rest, err = tfrecord.Next(rest); err != nil {
+			t.Fatalf("record %d: %v", i, err)
 		}
-		payload := rest[12 : 12+length]
-		if got, want := binary.LittleEndian.Uint32(rest[12+length:]), maskedChecksum(payload); got != want {
-			t.Fatalf("record %d: checksum is %#x, want %#x", i, got, want)
-		}
-		rest = rest[16+length:]
 
 		var p point
 		var version string
