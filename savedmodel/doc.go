@@ -41,6 +41,7 @@
 //	OUT/variables/variables.index                  weights under their checkpoint's
 //	OUT/variables/variables.data-00000-of-00001    names (not in a frozen model)
 //	OUT/assets.extra/galaxy.json                   Metadata, with the sha256 of the others
+//	OUT/assets.extra/tf_serving_warmup_requests    requests with which servers warm up (Warmups)
 //
 // In the variables form the weights are variables, restored when the model is
 // loaded, and batch norm is an op. In the frozen form the weights are constants

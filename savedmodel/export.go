@@ -161,6 +161,9 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	if err := os.WriteFile(filepath.Join(dir, modelFile), encoded, 0o666); err != nil {
 		return err
 	}
+	if err := writeWarmup(dir, cfg, servesJPEGs(cfg)); err != nil {
+		return err
+	}
 	if err := writeMetadata(dir, cfg); err != nil {
 		return err
 	}
@@ -184,11 +187,16 @@ func checkWeights(weights network.Weights, variables []network.Variable) error {
 	return nil
 }
 
+// servesJPEGs reports whether the model has SignatureJPEGs.
+func servesJPEGs(cfg Config) bool {
+	return cfg.Metadata.Bands.Picture() && cfg.Metadata.Stretch.IsZero()
+}
+
 // modelProto adds the nodes for serving to inf's graph and returns its SavedModel.
 func modelProto(inf *graph.InferenceGraph, cfg Config) (*pb.SavedModel, error) {
 	g := inf.Graph
 	var jpegs, decoded tf.Output
-	pictures := cfg.Metadata.Bands.Picture() && cfg.Metadata.Stretch.IsZero()
+	pictures := servesJPEGs(cfg)
 	if pictures {
 		var err error
 		if jpegs, decoded, err = images.DecodeJPEGs(g, "jpeg", cfg.Crop, cfg.Model.Shape()); err != nil {

@@ -333,7 +333,7 @@ func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision
 	if diff := cmp.Diff(&want, got); diff != "" {
 		t.Error(diff)
 	}
-	files := []string{"saved_model.pb"}
+	files := []string{"assets.extra/tf_serving_warmup_requests", "saved_model.pb"}
 	if !frozen {
 		files = append(files, "variables/variables.data-00000-of-00001", "variables/variables.index")
 	}
@@ -355,6 +355,49 @@ func checkMetadata(t *testing.T, dir string, got *savedmodel.Metadata, precision
 	slices.Sort(found)
 	if diff := cmp.Diff(append([]string{"assets.extra/galaxy.json"}, files...), found); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The warm-up requests are those of TensorFlow Serving, and the model answers them.
+func TestWarmups(t *testing.T) {
+	t.Parallel()
+	dir := export(t, network.Float32, true)
+	requests, err := savedmodel.Warmups(dir)
+	if err != nil || len(requests) != 2 {
+		t.Fatalf("%d requests, %v", len(requests), err)
+	}
+	for i, sig := range []struct{ name, input string }{{savedmodel.SignatureImages, savedmodel.InputImages}, {savedmodel.SignatureJPEGs, savedmodel.InputJPEGs}} {
+		x := requests[i].Inputs[sig.input]
+		if requests[i].ModelSpec.SignatureName != sig.name || x == nil {
+			t.Fatalf("request %d is %v", i, requests[i])
+		}
+		var value *tf.Tensor
+		if len(x.StringVal) > 0 {
+			value, err = tf.NewTensor([]string{string(x.StringVal[0])})
+		} else {
+			value, err = session.Uint8Tensor(x.TensorContent, 1, size, size, 3)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := serve(t, dir, sig.name, sig.input, value); err != nil {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+
+	file := filepath.Join("assets.extra", "tf_serving_warmup_requests")
+	damaged := copied(t, dir)
+	if err := os.Truncate(filepath.Join(damaged, file), 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := savedmodel.Warmups(damaged); err == nil || !strings.Contains(err.Error(), "read warm-up requests "+filepath.Join(damaged, file)) {
+		t.Errorf("a damaged file: %v", err)
+	}
+	if err := os.Remove(filepath.Join(damaged, file)); err != nil {
+		t.Fatal(err)
+	}
+	if requests, err := savedmodel.Warmups(damaged); err != nil || requests != nil {
+		t.Errorf("without a file: %v, %v", requests, err)
 	}
 }
 
