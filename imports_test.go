@@ -17,6 +17,8 @@ var imports = []struct{ name, may string }{
 	{"internal/ahead", ""},
 	{"internal/kernels", ""},
 	{"internal/durable", "internal/usage"},
+	{"internal/tfrecord", ""},
+	{"internal/tfserving", ""},
 	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/filetype", ""},
@@ -34,21 +36,22 @@ var imports = []struct{ name, may string }{
 	{"graph", "data/imagefile graph/images graph/network graph/session internal/usage"},
 	{"focal", "internal/usage"},
 	{"train/checkpoint", "internal/durable internal/usage"},
-	{"train/events", "internal/durable"},
+	{"train/events", "internal/durable internal/tfrecord"},
 	{"train/votes", ""},
 	{"train/metric", "labels train/votes"},
 	{"train/objective", "focal internal/usage labels train/votes"},
 	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/checkpoint train/events train/metric train/objective"},
-	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels train/objective"},
+	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/tfrecord internal/tfserving internal/usage labels train/objective"},
 	{"explain", "data/imagefile graph graph/network graph/session"},
 	{"report/chart", ""},
 	{"report/page", ""},
 	{"internal/browsertest", ""},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
+	{"serve", "data data/imagefile data/stretch internal/tfserving internal/usage labels predict savedmodel"},
 }
 
 // programs may import anything, and nothing imports them.
-var programs = []string{"bench", "bench/quality", "cmd/galaxy", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
+var programs = []string{"bench", "bench/quality", "cmd/galaxy", "internal/tfserving/descriptors", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
 var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict", "report/chart", "report/page"}

@@ -326,17 +326,14 @@ func (m *Images) open(i int, buf []byte) (imagefile.File, []byte, error) {
 		if err != nil {
 			return imagefile.File{}, buf, err
 		}
-		file, err := imagefile.Open(encoded)
-		if err == nil && file.FITS() {
-			err = errors.New("a FITS file, which needs a stretch, among images without one")
-		}
+		file, err := imagefile.OpenFor([][]byte{encoded}, m.Bands, m.Stretch)
 		return file, encoded, err
 	}
 	encoded, buf, err := m.readBands(i, buf)
 	if err != nil {
 		return imagefile.File{}, buf, err
 	}
-	file, err := imagefile.OpenPlanes(encoded, m.Bands, m.Stretch)
+	file, err := imagefile.OpenFor(encoded, m.Bands, m.Stretch)
 	return file, buf, err
 }
 

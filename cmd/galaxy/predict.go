@@ -197,8 +197,7 @@ func fitPredict(c *cli.Context, model opened, asked imagefile.Crop) (crop imagef
 	case crop == 0:
 		return 0, nil, fmt.Errorf("SavedModel %s does not tell how its images are cropped (it has no assets.extra/galaxy.json): say so with --crop", name)
 	}
-	// The fractions of a model of counts satisfy the sum rules.
-	if !c.Bool("raw") && !target.Derived() && target.Values() != labels.Counts {
+	if !c.Bool("raw") && model.projects() {
 		project = target
 	}
 	return crop, project, nil

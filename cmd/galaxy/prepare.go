@@ -206,14 +206,20 @@ func cropOf(c *cli.Context) (crop imagefile.Crop, err error) {
 	if n := c.Int("max-file"); n < 1 || n > 1<<12 {
 		err = fmt.Errorf("--max-file %d: expected 1 to %d MiB", n, 1<<12)
 	}
-	if !c.IsSet("crop") {
-		return 0, err
-	}
-	crop, cropErr := imagefile.ParseCrop(c.String("crop"))
-	if cropErr != nil {
-		cropErr = fmt.Errorf("--%w", cropErr)
-	}
+	crop, cropErr := cropAlone(c)
 	return crop, errors.Join(err, cropErr)
+}
+
+// cropAlone reads --crop, 0 if it is not set.
+func cropAlone(c *cli.Context) (imagefile.Crop, error) {
+	if !c.IsSet("crop") {
+		return 0, nil
+	}
+	crop, err := imagefile.ParseCrop(c.String("crop"))
+	if err != nil {
+		return 0, fmt.Errorf("--%w", err)
+	}
+	return crop, nil
 }
 
 // printBroken names the broken images of a cache.

@@ -64,6 +64,19 @@ func (f File) Bands() (Bands, error) {
 	return b, nil
 }
 
+// OpenFor opens an image for a model of these bands: with Open a file of 8 bits, which needs no
+// stretch, and otherwise with OpenPlanes.
+func OpenFor(encoded [][]byte, bands Bands, s stretch.Stretch) (File, error) {
+	if !s.IsZero() {
+		return OpenPlanes(encoded, bands, s)
+	}
+	file, err := Open(encoded[0])
+	if err == nil && file.FITS() {
+		err = errors.New("a FITS file, which needs a stretch, among images without one")
+	}
+	return file, err
+}
+
 // A Plane is one band of an image whose pixels may have any range.
 type Plane struct {
 	Width, Height int // pixels

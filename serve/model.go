@@ -1,0 +1,124 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"google.golang.org/grpc/codes"
+
+	"galaxy/data"
+	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
+	"galaxy/labels"
+	"galaxy/predict"
+)
+
+// A Model is one version of a model, opened.
+type Model struct {
+	// Predictor is called by one goroutine at a time.
+	Predictor predict.Predictor
+	// Shape is the shape of its images.
+	Shape imagefile.Shape
+	// Target is the schema whose columns its outputs are.
+	Target *labels.Schema
+	// Project makes every row of probabilities satisfy the sum rules of Target, as galaxy predict
+	// does.
+	Project bool
+	// Decoder makes images of files; nil for a model that takes images only. Bands and Stretch
+	// decide how files are read.
+	Decoder data.Decoder
+	Bands   imagefile.Bands
+	Stretch stretch.Stretch
+	// Warning, if not empty, is a message for the user about how the model runs here.
+	Warning string
+	// Close ends its sessions. It is called once, after the last call of the others.
+	Close func() error
+
+	logits bool // it returns logits too; known after probe
+}
+
+// probe predicts a black image, by which it learns the model's outputs.
+func (m *Model) probe() error {
+	logits, _, err := m.Predictor.Predict(make([]byte, m.Shape.Bytes()))
+	m.logits = logits != nil
+	return err
+}
+
+// width returns the number of a row's columns.
+func (m *Model) width() int { return m.Target.Width() }
+
+// decode makes the image of a file, in dst, uint8 [Size, Size, Channels]. The file may be anything
+// that galaxy predict reads; an image of more pixels than given is an error.
+func (m *Model) decode(dst, encoded []byte, pixels int) error {
+	file, err := imagefile.OpenFor([][]byte{encoded}, m.Bands, m.Stretch)
+	if err != nil {
+		return err
+	}
+	if file.Width*file.Height > pixels {
+		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, make the image smaller, or start the service with a larger --max-pixels", file.Width, file.Height, pixels)
+	}
+	return m.Decoder.Decode(dst, file)
+}
+
+// answers are the predictions for n images, float32 [n, width] in row-major order each. logits is
+// nil for a model without. An image that could not be predicted has NaN, and the reason in errs;
+// errs is nil if there is none.
+type answers struct {
+	logits, probabilities []float32
+	errs                  []error
+}
+
+// predict predicts images, uint8 [n, Size, Size, Channels].
+func (m *Model) predict(images []byte) (answers, error) {
+	n, err := m.Shape.Count(images)
+	if err != nil {
+		return answers{}, err
+	}
+	logits, probabilities, err := m.Predictor.Predict(images)
+	if err != nil {
+		return answers{}, err
+	}
+	width := m.width()
+	if len(probabilities) != n*width || m.logits && len(logits) != n*width {
+		return answers{}, fmt.Errorf("the model gives %d probabilities and %d logits for %d images: expected %d of each", len(probabilities), len(logits), n, n*width)
+	}
+	a := answers{probabilities: probabilities}
+	if m.logits {
+		a.logits = logits
+	}
+	for i := range n {
+		if err := m.finish(probabilities[i*width : (i+1)*width]); err != nil {
+			a.fail(i, n, width, fail(codes.Internal, "%v", err))
+		}
+	}
+	return a, nil
+}
+
+// finish checks a row of probabilities, and makes it satisfy the sum rules if that is wanted.
+func (m *Model) finish(row []float32) error {
+	for _, v := range row {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return errors.New("the model's answer is not finite")
+		}
+	}
+	if m.Project {
+		return m.Target.Project(row)
+	}
+	return nil
+}
+
+// fail records why image i of n has no predictions.
+func (a *answers) fail(i, n, width int, err error) {
+	if a.errs == nil {
+		a.errs = make([]error, n)
+	}
+	a.errs[i] = err
+	for _, values := range [][]float32{a.logits, a.probabilities} {
+		if values != nil {
+			for j := range width {
+				values[i*width+j] = float32(math.NaN())
+			}
+		}
+	}
+}

@@ -1,0 +1,642 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"galaxy/data/imagefile"
+	"galaxy/labels"
+	"galaxy/serve"
+)
+
+const (
+	side   = 4
+	bytes1 = side * side * 3 // of an image
+)
+
+// pair is a schema of two columns.
+func pair(t testing.TB) *labels.Schema {
+	t.Helper()
+	s, err := labels.New(labels.Definition{
+		Name: "pair", Values: labels.Fractions,
+		Questions: []labels.Question{{Text: "<script>alert(1)</script>?", Answers: []labels.Answer{{Name: "a", Text: "<b>A</b>"}, {Name: "b", Text: "B"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fake is a network whose logits are the first pixel of an image and the version, and whose probabilities are 1 ÷
+// (1 + these).
+type fake struct {
+	version  float32
+	noLogits bool
+	// hold, if set, is received from before each batch, once the first one (of the warm-up) was
+	// predicted; held counts the batches that came so far.
+	hold    chan struct{}
+	held    atomic.Int64
+	largest atomic.Int64
+	closed  atomic.Bool
+	running atomic.Int64
+}
+
+func (f *fake) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if f.running.Add(1) > 1 || f.closed.Load() {
+		return nil, nil, errors.New("the network was called twice at once, or after Close")
+	}
+	defer f.running.Add(-1)
+	if f.hold != nil && images[0] != 0 { // the warm-up's are black
+		f.held.Add(1)
+		<-f.hold
+	}
+	n := len(images) / bytes1
+	f.largest.Store(max(f.largest.Load(), int64(n)))
+	for i := range n {
+		row := []float32{float32(images[i*bytes1]), f.version}
+		if row[0] == 255 {
+			row[0] = float32(math.NaN())
+		}
+		logits = append(logits, row...)
+		probabilities = append(probabilities, 1/(1+row[0]), 1/(1+row[1]))
+	}
+	if f.noLogits {
+		logits = nil
+	}
+	return logits, probabilities, nil
+}
+
+// corner is a decoder that takes the upper left corner of a PNG.
+type corner struct{}
+
+func (corner) Decode(dst []byte, file imagefile.File) error {
+	pixels, err := file.Pixels(nil, image.Rect(0, 0, side, side), 3)
+	copy(dst, pixels)
+	return err
+}
+
+// network returns a network and a model of it.
+func network(t testing.TB, version float32) (*fake, *serve.Model) {
+	f := &fake{version: version}
+	return f, &serve.Model{
+		Predictor: f, Shape: imagefile.Shape{Size: side, Channels: 3}, Target: pair(t), Decoder: corner{},
+		Close: func() error { f.closed.Store(true); return nil },
+	}
+}
+
+// start serves a model, with other settings by change, until the test ends. It returns the base of URLs and the address of gRPC.
+func start(t testing.TB, m *serve.Model, change func(*serve.Config)) (rest, rpc string) {
+	t.Helper()
+	cfg := serve.Default(t.TempDir(), func(string) (*serve.Model, error) { return m, nil })
+	if change != nil {
+		change(&cfg)
+	}
+	s, err := serve.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, rpc, stop := run(t, s)
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return rest, rpc
+}
+
+// run lets a server serve until stop is called.
+func run(t testing.TB, s *serve.Server) (rest, rpc string, stop func() error) {
+	t.Helper()
+	var listeners [2]net.Listener
+	for i := range listeners {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners[i] = l
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx, listeners[0], listeners[1]) }()
+	return "http://" + listeners[0].Addr().String(), listeners[1].Addr().String(), func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// picture returns a PNG whose first pixel has a value.
+func picture(first byte) []byte {
+	m := image.NewRGBA(image.Rect(0, 0, side+1, side+2))
+	for i := range m.Pix {
+		m.Pix[i] = 255
+	}
+	m.Set(0, 0, color.RGBA{first, 1, 2, 255})
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+func b64(file []byte) string { return base64.StdEncoding.EncodeToString(file) }
+
+// lists returns an image whose first pixel has a value as nested lists in JSON.
+func lists(first byte) string {
+	pixel := "[7,8,9]"
+	row := "[" + strings.Repeat(pixel+",", side-1) + pixel + "]"
+	all := "[" + strings.Repeat(row+",", side-1) + row + "]"
+	return strings.Replace(all, "7", strconv.Itoa(int(first)), 1)
+}
+
+// post sends a body, and returns the status and the answer.
+func post(t testing.TB, url, body string) (int, string) {
+	t.Helper()
+	r, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, r)
+}
+
+func get(t testing.TB, url string) (int, string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read(t, r)
+}
+
+func read(t testing.TB, r *http.Response) (int, string) {
+	t.Helper()
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(text)
+}
+
+// What REST clients get for requests in all forms.
+func TestREST(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	url, _ := start(t, m, nil)
+	file := func(first byte) string { return `{"b64":"` + b64(picture(first)) + `"}` }
+	const jpeg = `"signature_name":"serving_jpeg",`
+	for name, test := range map[string]struct{ body, answer string }{
+		"rows":            {`{"instances":[` + lists(1) + `, ` + lists(4) + `]}`, `{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]},{"logits":[4,3],"probabilities":[0.2,0.25]}]}`},
+		"named rows":      {`{"instances":[{"images":` + lists(1) + `}]}`, `{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]}]}`},
+		"columns":         {`{"inputs":[` + lists(1) + `,` + lists(4) + `]}`, `{"outputs":{"logits":[[1,3],[4,3]],"probabilities":[[0.5,0.25],[0.2,0.25]]}}`},
+		"named columns":   {`{"inputs":{"images":[` + lists(1) + `]},"signature_name":"serving_default","other":{}}`, `{"outputs":{"logits":[[1,3]],"probabilities":[[0.5,0.25]]}}`},
+		"files":           {`{` + jpeg + `"instances":[` + file(1) + `]}`, `{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]}]}`},
+		"named files":     {`{"instances":[{"jpegs":` + file(1) + `}],` + jpeg[:len(jpeg)-1] + `}`, `{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]}]}`},
+		"column of files": {`{` + jpeg + `"inputs":{"jpegs":[` + file(4) + `]}}`, `{"outputs":{"logits":[[4,3]],"probabilities":[[0.2,0.25]]}}`},
+		"without padding": {`{` + jpeg + `"inputs":[{"b64":"` + strings.TrimRight(b64(picture(4)), "=") + `"}]}`, `{"outputs":{"logits":[[4,3]],"probabilities":[[0.2,0.25]]}}`},
+		"escaped slashes": {`{` + jpeg + `"inputs":[{"b64":"` + strings.ReplaceAll(b64(picture(4)), "/", `\/`) + `"}]}`, `{"outputs":{"logits":[[4,3]],"probabilities":[[0.2,0.25]]}}`},
+		"a broken file": {`{` + jpeg + `"instances":[` + file(1) + `,{"b64":"PGI+"},` + file(4) + `]}`,
+			`{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]},{"logits":[null,null],"probabilities":[null,null]},{"logits":[4,3],"probabilities":[0.2,0.25]}],"errors":["","image 1: the file is a text file; expected an image: JPEG, PNG, TIFF, WebP, BMP or FITS",""]}`},
+		"an answer that is no number": {`{"inputs":[` + lists(1) + `,` + lists(255) + `]}`, `{"outputs":{"logits":[[1,3],[null,null]],"probabilities":[[0.5,0.25],[null,null]]},"errors":["","the model's answer is not finite"]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, path := range []string{"/v1/models/galaxy:predict", "/v1/models/galaxy/versions/1:predict"} {
+				if code, got := post(t, url+path, test.body); code != http.StatusOK || got != test.answer+"\n" {
+					t.Errorf("%d %s, expected %s", code, got, test.answer)
+				}
+			}
+		})
+	}
+	code, status := get(t, url+"/v1/models/galaxy")
+	if want := `{"model_version_status":[{"version":"1","state":"AVAILABLE","status":{"error_code":"OK","error_message":""}}]}`; code != http.StatusOK || compact(t, status) != want {
+		t.Errorf("%d %s, expected %s", code, status, want)
+	}
+	code, metadata := get(t, url+"/v1/models/galaxy/versions/1/metadata")
+	for _, want := range []string{`"model_spec":{"name":"galaxy","version":"1","signature_name":""}`, `"serving_jpeg":{"inputs":{"jpegs":{"name":"jpegs:0","dtype":"DT_STRING","tensor_shape":{"dim":[{"size":"-1","name":""}]`} {
+		if code != http.StatusOK || !strings.Contains(compact(t, metadata), want) {
+			t.Errorf("%d %s, expected %s", code, metadata, want)
+		}
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		if code, _ := get(t, url+path); code != http.StatusOK {
+			t.Errorf("%s is %d", path, code)
+		}
+	}
+	_, text := get(t, url+"/metrics")
+	for _, want := range []string{
+		`galaxy_requests_total{api="rest",code="OK",method="predict"} 22`, `galaxy_images_total{result="broken"} 2`, "galaxy_model_version 1", "galaxy_queue_images 0",
+		`galaxy_model_loads_total{result="good"} 1`, "galaxy_batch_images_bucket", `galaxy_request_seconds_bucket{api="rest",method="predict"`, "galaxy_body_bytes 0",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("/metrics has no %s", want)
+		}
+	}
+}
+
+// A model of one output answers with lists in place of objects.
+func TestOneOutput(t *testing.T) {
+	t.Parallel()
+	f, m := network(t, 3)
+	f.noLogits, m.Decoder = true, nil
+	url, _ := start(t, m, nil)
+	for body, want := range map[string]string{
+		`{"instances":[` + lists(1) + `,` + lists(4) + `]}`: `{"predictions":[[0.5,0.25],[0.2,0.25]]}`,
+		`{"inputs":[` + lists(1) + `]}`:                     `{"outputs":[[0.5,0.25]]}`,
+		`{"signature_name":"serving_jpeg","instances":[1]}`: `{"error":"Serving signature name: \"serving_jpeg\" not found in signature def; expected serving_default"}`,
+	} {
+		if _, got := post(t, url+"/v1/models/galaxy:predict", body); got != want+"\n" {
+			t.Errorf("%s, expected %s", got, want)
+		}
+	}
+}
+
+// Probabilities satisfy the sum rules, if that is wanted.
+func TestProject(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	m.Project = true
+	url, _ := start(t, m, nil)
+	if _, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+lists(3)+`]}`); got != `{"outputs":{"logits":[[3,3]],"probabilities":[[0.5,0.5]]}}`+"\n" {
+		t.Error(got)
+	}
+}
+
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Compact(&b, []byte(text)); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return b.String()
+}
+
+// huge returns a JPEG whose header claims 60,000 × 60,000 pixels.
+func huge() []byte {
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8)), nil); err != nil {
+		panic(err)
+	}
+	frame := bytes.Index(b.Bytes(), []byte{0xff, 0xc0})
+	copy(b.Bytes()[frame+5:], []byte{0xea, 0x60, 0xea, 0x60})
+	return b.Bytes()
+}
+
+// Requests that cannot be answered have a status and a sentence.
+func TestBadRequests(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	url, _ := start(t, m, func(c *serve.Config) { c.MaxItems, c.MaxBody, c.MaxPixels = 2, 100_000, 25 })
+	const predict, jpeg = "/v1/models/galaxy:predict", `{"signature_name":"serving_jpeg","instances":`
+	for name, test := range map[string]struct {
+		path, body string
+		code       int
+		message    string
+	}{
+		"nothing":             {predict, "", 400, "it is empty: expected JSON"},
+		"no JSON":             {predict, "<html>", 400, "invalid character '<'"},
+		"half":                {predict, `{"instances":[`, 400, "unexpected EOF"},
+		"a list":              {predict, `[1]`, 400, "[1]: expected an object in JSON"},
+		"more":                {predict, `{"instances":[` + lists(1) + `]} {}`, 400, "something follows the JSON"},
+		"twice":               {predict, `{"instances":[],"instances":[]}`, 400, "duplicate"},
+		"deep":                {predict, `{"instances":` + strings.Repeat("[", 20000), 400, "depth"},
+		"both":                {predict, `{"instances":[],"inputs":[]}`, 400, "has both"},
+		"neither":             {predict, `{"Instances":[]}`, 400, "neither"},
+		"none":                {predict, `{"instances":[]}`, 400, "no images: expected 1 to 2"},
+		"no list":             {predict, `{"instances":7}`, 400, "7: expected a list"},
+		"signature":           {predict, `{"signature_name":"<script>","instances":[]}`, 400, `Serving signature name: "<script>" not found in signature def; expected serving_default or serving_jpeg`},
+		"signature's type":    {predict, `{"signature_name":7,"instances":[]}`, 400, "signature_name is 7: expected a string"},
+		"input":               {predict, `{"inputs":{"image":[]}}`, 400, `no input "image": expected "images"`},
+		"no input":            {predict, `{"inputs":{}}`, 400, `expected the input "images"`},
+		"shape":               {predict, `{"instances":[[[[1,2,3]]]]}`, 400, "a list of 1 at depth 2: expected 4"},
+		"wide":                {predict, `{"instances":[[[[1,2,3],[1,2,3],[1,2,3],[1,2,3],[1,2,3]]]]}`, 400, "a list of 5 at depth 2: expected 4, as an image is lists [4][4][3]"},
+		"shallow":             {predict, `{"instances":[[1]]}`, 400, "at depth 1: expected an image as lists"},
+		"deeper":              {predict, `{"instances":[[[[[1]]]]]}`, 400, "expected pixels as integers"},
+		"a large pixel":       {predict, `{"instances":[` + lists(1)[:5] + `256]]]]}`, 400, "256: expected pixels as integers from 0 to 255"},
+		"a negative pixel":    {predict, `{"instances":[[[[-1]]]]}`, 400, "-1: expected pixels"},
+		"half a pixel":        {predict, `{"instances":[[[[0.5]]]]}`, 400, "0.5: expected pixels"},
+		"a text":              {predict, `{"instances":[[[["1"]]]]}`, 400, `"1": expected pixels`},
+		"a file":              {predict, `{"instances":[{"b64":"AAAA"}]}`, 400, "a file: the signature serving_default takes images as lists [4][4][3], and serving_jpeg takes files"},
+		"no file":             {predict, jpeg + `[7]}`, 400, "7: expected a file"},
+		"base64":              {predict, jpeg + `[{"b64":"*"}]}`, 400, "b64: illegal base64"},
+		"base64's type":       {predict, jpeg + `[{"b64":7}]}`, 400, "7: expected a file"},
+		"too many":            {predict, `{"instances":[` + lists(1) + "," + lists(1) + "," + lists(1) + `]}`, 400, "more than 2 images"},
+		"a million":           {predict, `{"instances":[1` + strings.Repeat(",1", 40_000) + `]}`, 400, "image 0"},
+		"too large":           {predict, `{"instances":"` + strings.Repeat("x", 100_000) + `"}`, 413, "larger than 100000 bytes"},
+		"a broken file alone": {predict, jpeg + `[{"b64":"AAAA"}]}`, 400, "image 0: the file is a file of zeros"},
+		"a huge image":        {predict, jpeg + `[{"b64":"` + b64(huge()) + `"}]}`, 400, "60000×60000"},
+		"too many pixels":     {predict, jpeg + `[{"b64":"` + b64(picture(1)) + `"}]}`, 400, "5×6 pixels; expected at most 25"},
+		"another model":       {"/v1/models/<b>:predict", "{}", 404, "Servable not found for request: Latest(<b>)"},
+		"another version":     {"/v1/models/galaxy/versions/2:predict", "{}", 404, "Specific(galaxy, 2)"},
+		"a label":             {"/v1/models/galaxy/labels/stable:predict", "{}", 400, "labels of versions"},
+		"a version's name":    {"/v1/models/galaxy/versions/x:predict", "{}", 400, "Malformed request: POST"},
+		"another verb":        {"/v1/models/galaxy:explain", "{}", 400, "Malformed request"},
+		"classify":            {"/v1/models/galaxy:classify", "{}", 501, "no signature to classify"},
+		"no verb":             {"/v1/models/galaxy", "{}", 400, "Malformed request"},
+		"another path":        {"/v1/modelsetc/passwd", "{}", 400, "Malformed request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.URL.Opaque = strings.TrimPrefix(url, "http:") + test.path // as it is
+			r, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, text := read(t, r)
+			var answer map[string]string
+			if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer) != 1 {
+				t.Fatalf("%v: %s", err, text)
+			}
+			if code != test.code || !strings.Contains(answer["error"], test.message) || strings.Contains(answer["error"], "rpc error") {
+				t.Errorf("%d %s, expected %d and %q", code, answer["error"], test.code, test.message)
+			}
+			if kind := r.Header.Get("Content-Type"); kind != "application/json" {
+				t.Errorf("the answer is %s", kind)
+			}
+		})
+	}
+	if code, got := get(t, url+predict); code != 400 {
+		t.Errorf("GET: %d %s", code, got)
+	}
+}
+
+// Clients that promise 2 GB, or send a byte now and then, get an answer, and others are served meanwhile.
+func TestSlowClients(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	url, _ := start(t, m, func(c *serve.Config) { c.Timeout, c.MaxBody = time.Second, 4096 })
+	for length, want := range map[int]string{
+		2 << 30: "413 Request Entity Too Large",
+		100:     "504 Gateway Timeout",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/models/galaxy:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{", length)
+		if code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+lists(1)+`]}`); code != http.StatusOK {
+			t.Errorf("beside a slow client: %d %s", code, got)
+		}
+		answer, err := io.ReadAll(conn) // until the server ends it
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%d bytes: %v, %s", length, err, answer)
+		}
+	}
+}
+
+// Beyond the queue's room requests fail at once; an answer that does not come in time is an error.
+func TestQueue(t *testing.T) {
+	t.Parallel()
+	f, m := network(t, 3)
+	f.hold = make(chan struct{})
+	url, _ := start(t, m, func(c *serve.Config) { c.MaxQueue, c.MaxItems, c.Timeout = 2, 2, 2*time.Second })
+	codes := make(chan int, 2)
+	for range 2 {
+		go func() {
+			r, err := http.Post(url+"/v1/models/galaxy:predict", "", strings.NewReader(`{"inputs":[`+lists(1)+`]}`))
+			if err != nil {
+				codes <- -1
+				return
+			}
+			defer r.Body.Close()
+			codes <- r.StatusCode
+		}()
+	}
+	for { // until both are counted
+		if _, text := get(t, url+"/metrics"); strings.Contains(text, "galaxy_queue_images 2") {
+			break
+		}
+	}
+	if code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+lists(1)+`]}`); code != http.StatusTooManyRequests || !strings.Contains(got, "the queue is full: it has room for 2 images") {
+		t.Errorf("%d %s", code, got)
+	}
+	for range 2 {
+		if code := <-codes; code != http.StatusGatewayTimeout {
+			t.Errorf("%d, expected 504", code)
+		}
+	}
+	close(f.hold)
+	if code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+lists(1)+`]}`); code != http.StatusOK {
+		t.Errorf("afterwards: %d %s", code, got)
+	}
+}
+
+// Each image gets its own answer, whatever the batches are.
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	f, m := network(t, 3)
+	url, _ := start(t, m, func(c *serve.Config) { c.MaxBatch, c.MaxQueue = 5, 10_000 })
+	var clients sync.WaitGroup
+	for c := range 16 {
+		clients.Go(func() {
+			for r := range 10 {
+				n := 1 + (c+r)%8
+				var images, want []string
+				for i := range n {
+					first := byte(1 + (c*31+r*7+i)%200)
+					images = append(images, lists(first))
+					want = append(want, fmt.Sprintf("[%d,3]", first))
+				}
+				_, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+strings.Join(images, ",")+`]}`)
+				if !strings.Contains(got, `"logits":[`+strings.Join(want, ",")+`]`) {
+					t.Errorf("%s, expected %v", got, want)
+				}
+			}
+		})
+	}
+	clients.Wait()
+	if n := f.largest.Load(); n != 5 {
+		t.Errorf("the largest batch had %d images, expected 5", n)
+	}
+}
+
+// A server that is told to stop answers what is under way, and then closes the model.
+func TestShutdown(t *testing.T) {
+	t.Parallel()
+	f, m := network(t, 3)
+	f.hold = make(chan struct{})
+	s, err := serve.New(serve.Default(t.TempDir(), func(string) (*serve.Model, error) { return m, nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _, stop := run(t, s)
+	answered := make(chan string, 1)
+	go func() {
+		r, err := http.Post(url+"/v1/models/galaxy:predict", "", strings.NewReader(`{"inputs":[`+lists(1)+`]}`))
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		answered <- fmt.Sprint(string(text), err)
+	}()
+	for f.held.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stop() }()
+	for { // until it accepts no more
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	close(f.hold)
+	if got := <-answered; !strings.Contains(got, "[[1,3]]") {
+		t.Errorf("the request under way got %s", got)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if !f.closed.Load() {
+		t.Error("the model is still open")
+	}
+}
+
+// addVersion makes the folder of a version, whole at once.
+func addVersion(t *testing.T, dir string, version int) {
+	t.Helper()
+	hidden := filepath.Join(dir, "copying")
+	if err := os.Mkdir(hidden, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(hidden, "saved_model.pb"), []byte(strconv.Itoa(version)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(hidden, filepath.Join(dir, strconv.Itoa(version))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// While clients send requests, new versions are taken in, and one that fails to load is not: no request is lost, none is answered
+// by two versions, and none gets an older version than one before it.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addVersion(t, dir, 1)
+	var mu sync.Mutex
+	opened, broken := map[int]*fake{}, true
+	var notices []string
+	cfg := serve.Default(dir, func(dir string) (*serve.Model, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		version, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || version == 3 && broken {
+			return nil, errors.New("it is broken")
+		}
+		f, m := network(t, float32(version))
+		opened[version] = f
+		return m, nil
+	})
+	cfg.Poll, cfg.MaxBatch = time.Millisecond, 8
+	cfg.Notice = func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		notices = append(notices, fmt.Sprintf(format, args...))
+	}
+	s, err := serve.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _, stop := run(t, s)
+	ctx, cancel := context.WithCancel(context.Background())
+	var clients sync.WaitGroup
+	for c := range 8 {
+		clients.Go(func() {
+			newest := 0.0
+			for r := 0; ctx.Err() == nil; r++ {
+				first := float64(1 + (c*31+r)%200)
+				one := lists(byte(first))
+				code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+one+`,`+one+`,`+one+`]}`)
+				var answer struct{ Outputs map[string][][]float64 }
+				if err := json.Unmarshal([]byte(got), &answer); code != http.StatusOK || err != nil {
+					t.Errorf("%d %s", code, got)
+					return
+				}
+				rows := answer.Outputs["logits"]
+				for _, row := range rows {
+					if row[0] != first || row[1] != rows[0][1] || row[1] < newest {
+						t.Errorf("image %v after version %v got %v", first, newest, rows)
+					}
+				}
+				newest = rows[0][1]
+			}
+		})
+	}
+	until := func(version int64) {
+		for s.Version() != version {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	addVersion(t, dir, 2)
+	until(2)
+	addVersion(t, dir, 3)
+	for { // until it has failed
+		if _, status := get(t, url+"/v1/models/galaxy/versions/3"); strings.Contains(status, "it is broken") {
+			break
+		}
+	}
+	if s.Version() != 2 {
+		t.Errorf("version %d is in use, expected 2", s.Version())
+	}
+	mu.Lock()
+	broken = false
+	mu.Unlock()
+	if err := os.WriteFile(filepath.Join(dir, "3", "saved_model.pb"), []byte("repaired"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	until(3)
+	if err := os.Mkdir(filepath.Join(dir, "4"), 0o777); err != nil { // a copy that has just begun
+		t.Fatal(err)
+	}
+	for { // until the first versions are closed
+		if _, status := get(t, url+"/v1/models/galaxy"); strings.Count(status, `"END"`) == 2 && strings.Count(status, `"AVAILABLE"`) == 1 {
+			break
+		}
+	}
+	cancel()
+	clients.Wait()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if len(opened) != 3 {
+		t.Errorf("versions %v were opened, expected 1, 2 and 3", slices.Sorted(maps.Keys(opened)))
+	}
+	for version, f := range opened {
+		if !f.closed.Load() {
+			t.Errorf("version %d is still open", version)
+		}
+	}
+	all := strings.Join(notices, "\n")
+	for _, want := range []string{"version 2 is in use, in the place of version 1", "3: it is broken; version 2 stays in use", "version 3 is in use, in the place of version 2"} {
+		if strings.Count(all, want) != 1 {
+			t.Errorf("%q is not said once in:\n%s", want, all)
+		}
+	}
+}
