@@ -46,6 +46,7 @@ var imports = []struct{ name, may string }{
 	{"report/chart", ""},
 	{"report/page", ""},
 	{"internal/browsertest", ""},
+	{"modelcard", "data graph/network labels train train/metric train/objective"},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 	{"serve", "data data/imagefile data/stretch internal/tfserving internal/usage labels predict savedmodel"},
 }

@@ -42,6 +42,7 @@
 //	OUT/variables/variables.data-00000-of-00001    names (not in a frozen model)
 //	OUT/assets.extra/galaxy.json                   Metadata, with the sha256 of the others
 //	OUT/assets.extra/tf_serving_warmup_requests    requests with which servers warm up (Warmups)
+//	OUT/README.md                                  the model card, to be changed by people
 //
 // In the variables form the weights are variables, restored when the model is
 // loaded, and batch norm is an op. In the frozen form the weights are constants

@@ -42,7 +42,9 @@ const (
 
 // Files of a SavedModel, fixed by its format.
 const (
-	modelFile       = "saved_model.pb"
+	modelFile = "saved_model.pb"
+	// CardFile is the model card's.
+	CardFile        = "README.md"
 	variablesPrefix = "variables/variables"
 )
 
@@ -68,6 +70,8 @@ type Config struct {
 	// network.Int8, whose ranges are measured on them; nil exports the complete model in
 	// Model.Precision.
 	Calibration []byte
+	// Card is the model card, Markdown; nil writes none. People may change it: it has no checksum.
+	Card []byte
 	// Metadata is written with the model; its Bands and Stretch decide whether the model serves JPEGs. Export itself fills in TensorFlow,
 	// Size, Crop, Precision, Needs, Frozen and SHA256.
 	Metadata Metadata
@@ -166,6 +170,11 @@ func write(ctx context.Context, dir string, cfg Config) error {
 	}
 	if err := writeMetadata(dir, cfg); err != nil {
 		return err
+	}
+	if cfg.Card != nil {
+		if err := os.WriteFile(filepath.Join(dir, CardFile), cfg.Card, 0o666); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }

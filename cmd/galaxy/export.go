@@ -14,6 +14,7 @@ import (
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
+	"galaxy/modelcard"
 	"galaxy/savedmodel"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
@@ -29,6 +30,8 @@ func exportCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
 			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into the convolutions"},
 			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "precision of the convolutions: auto, float32, bfloat16, float16 or, with --frozen, int8 (x86 CPUs)", DefaultText: "the run's"},
+			&cli.StringFlag{Name: "evaluation", Category: catInput, Usage: "`FILE` with the result of galaxy eval --json on the run, for the scores of the model card (README.md)", DefaultText: "the validation RMSE alone"},
+			&cli.StringFlag{Name: "license", Category: catOutput, Usage: "`LICENCE` of the model for its card, an identifier of Hugging Face's such as cc-by-4.0 or mit"},
 			&cli.StringFlag{Name: "data", Category: catInput, Usage: "for int8: the run's `CACHE`, if it has moved; the ranges of activations are measured on images of its train split"},
 		},
 		Action: exportAction,
@@ -60,19 +63,12 @@ func exportAction(c *cli.Context) error {
 			return err
 		}
 	}
-	if c.IsSet("precision") {
-		cfg.Model.Precision = network.Precision(c.String("precision"))
-		if int8 {
-			cfg.Model.Precision = network.Auto // the stem's precision
-		}
-		if err := cfg.Model.Precision.Validate(); err != nil {
-			return usage.Error{Err: fmt.Errorf("%w; or int8 with --frozen", err)}
-		}
-		gpu, err := session.HasGPU(session.Config{})
-		if err != nil {
-			return err
-		}
-		cfg.Model.Precision = cfg.Model.Precision.Resolve(gpu)
+	if cfg.Model.Precision, err = exportPrecision(c, cfg.Model.Precision); err != nil {
+		return err
+	}
+	exported := cfg.Model.Precision
+	if int8 {
+		exported = network.Int8
 	}
 	o, err := objective.New(cfg.Objective, cfg.Schema())
 	if err != nil {
@@ -85,9 +81,13 @@ func exportAction(c *cli.Context) error {
 	step := int64(0)
 	err = train.WithBest(run, asTrained, func(best *checkpoint.Checkpoint) error {
 		step = best.State.Step
+		card, err := exportCard(c, modelcard.Card{Name: filepath.Base(name), Galaxy: galaxyVersion, Config: asTrained, Step: step, Precision: exported}, best.State)
+		if err != nil {
+			return err
+		}
 		return savedmodel.Export(c.Context, savedmodel.Config{
 			Out: out, Checkpoint: best.Prefix(), Model: cfg.Model, Posterior: o.Posterior,
-			Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration,
+			Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration, Card: card,
 			Metadata: savedmodel.Metadata{
 				Galaxy: galaxyVersion, Run: filepath.Base(name), Step: step,
 				Answers: o.Target().Columns(), Schema: cfg.Schema(), SplitSeed: cfg.Cache.SplitSeed, Split: cfg.Cache.Split, Bands: cfg.Cache.Bands, Files: cfg.Cache.Files, Stretch: cfg.Cache.Stretch, Objective: cfg.Objective,
@@ -102,13 +102,26 @@ func exportAction(c *cli.Context) error {
 		Step      int64             `json:"step"`
 		Frozen    bool              `json:"frozen"`
 		Precision network.Precision `json:"precision"`
-	}{out, step, c.Bool("frozen"), cfg.Model.Precision}
-	if int8 {
-		result.Precision = network.Int8
-	}
+	}{out, step, c.Bool("frozen"), exported}
 	return report(c, result, func(w io.Writer) {
 		fmt.Fprintf(w, "SavedModel %s: weights after step %d, %s\n", out, result.Step, result.Precision)
 	})
+}
+
+// exportPrecision returns the precision of the convolutions, for int8 of the first one.
+func exportPrecision(c *cli.Context, trained network.Precision) (network.Precision, error) {
+	if !c.IsSet("precision") {
+		return trained, nil
+	}
+	p := network.Precision(c.String("precision"))
+	if p == network.Int8 {
+		p = network.Auto
+	}
+	if err := p.Validate(); err != nil {
+		return "", usage.Error{Err: fmt.Errorf("%w; or int8 with --frozen", err)}
+	}
+	gpu, err := session.HasGPU(session.Config{})
+	return p.Resolve(gpu), err
 }
 
 // calibrationCount is the number of images that an int8 model's ranges are measured on.

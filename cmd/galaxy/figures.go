@@ -103,43 +103,13 @@ func cells(f metric.Figure, digits int) []string {
 	return []string{number(f.Value), between, number(f.Constant)}
 }
 
-// headline is a row of the first table: a metric, and what people call it.
-type headline struct{ text, name string }
-
-// headlinesOfClasses returns the rows of the classes' metrics; of says of which galaxies they are.
-func headlinesOfClasses(of string) []headline {
-	return []headline{
-		{of + "accuracy", "five_class.accuracy"},
-		{of + "balanced accuracy", "five_class.balanced_accuracy"},
-		{of + "macro F1", "five_class.macro_f1"},
-		{of + "ROC-AUC, mean of the classes", "five_class.roc_auc"},
-		{of + "log loss", "five_class.log_loss"},
-		{of + "calibration error", "five_class.calibration.ece"},
-	}
-}
-
-// printMain prints the main metrics. Of plain classes that is what people expect of a classifier, and the
-// RMSE by which a run chooses its best checkpoint.
+// printMain prints the main metrics.
 func printMain(w io.Writer, figures map[string]metric.Figure, r evaluated) {
-	lines := slices.Concat([]headline{
-		{"RMSE", "rmse"},
-		{fmt.Sprintf("accuracy, largest of %d", r.schema.Width()), "accuracy_argmax37"},
-		{"accuracy over questions", "question_accuracy"},
-		{"RMSE of the votes' noise alone", "votes.noise_rmse"},
-		{"log-likelihood of the votes", "votes.log_likelihood"},
-		{"votes inside the 50 % intervals", "votes.coverage_50"},
-		{"votes inside the 90 % intervals", "votes.coverage_90"},
-		{"calibration error of the fractions", "fraction_calibration.ece"},
-		{"loss", "loss"},
-	}, headlinesOfClasses("clean classes: "))
-	if r.schema.OfClasses() {
-		lines = append(headlinesOfClasses(""), headline{"RMSE of the probabilities", "rmse"}, headline{"training loss", "loss"})
-	}
 	t := newTable(w)
 	t.row("", "value", "95 % interval", "constant")
-	for _, line := range lines {
-		if f, ok := figures[line.name]; ok && !math.IsNaN(f.Value) {
-			t.row(append([]string{line.text}, cells(f, 4)...)...)
+	for _, line := range metric.Headlines(r.schema) {
+		if f, ok := figures[line.Name]; ok && !math.IsNaN(f.Value) {
+			t.row(append([]string{line.Text}, cells(f, 4)...)...)
 		}
 	}
 	t.Flush()

@@ -210,7 +210,8 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 	return n, nil
 }
 
-// checksums returns the xxh3, in hexadecimal, of every file of a folder, by path.
+// checksums returns the xxh3, in hexadecimal, of every file of a SavedModel except its card, by
+// path.
 func checksums(dir string) (map[string]string, error) {
 	sums := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -227,6 +228,9 @@ func checksums(dir string) (map[string]string, error) {
 			return err
 		}
 		name, err := filepath.Rel(dir, path)
+		if name == savedmodel.CardFile {
+			return err // no prediction depends on it
+		}
 		sums[filepath.ToSlash(name)] = hex.EncodeToString(h.Sum(nil))
 		return err
 	})

@@ -25,6 +25,15 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(v))
 }
 
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Value) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*v = Value(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(text, (*float64)(v))
+}
+
 // Scores holds the metrics described in the package comment. An interval is nil
 // if it was not requested or its metric is undefined.
 type Scores struct {
