@@ -142,6 +142,9 @@ func TestSections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := cardOf(test.schema, test.head)
+			if test.head == objective.Classes {
+				c.Config.Objective.Loss = objective.CrossEntropy
+			}
 			if test.change != nil {
 				test.change(&c)
 			}
