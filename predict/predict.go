@@ -40,6 +40,9 @@ type Config struct {
 	Order  []int
 	// Columns are the names of the network's outputs.
 	Columns []string
+	// Class adds a last column of text, ClassColumn(Columns), with the name of the column that has the
+	// largest value. It is empty for a broken image.
+	Class bool
 	// Shape is the shape of the network's images.
 	Shape imagefile.Shape
 	// Batch is the number of images predicted at a time; 0 is 64. The last bits
@@ -429,14 +432,31 @@ func (r *run) finish(path string, rows rowFile) error {
 	if err != nil {
 		return err
 	}
-	return writeTable(path, extension(r.cfg.Out), r.keyColumn(), r.cfg.Columns, func(t table) error {
+	layout := layout{r.keyColumn(), r.cfg.Columns, ""}
+	if r.cfg.Class {
+		layout.class = ClassColumn(r.cfg.Columns)
+	}
+	return writeTable(path, extension(r.cfg.Out), layout, func(t table) error {
 		return rows.each(func(i int, values []float32, broken bool) error {
+			class := ""
 			if broken {
 				values = mean
+			} else if r.cfg.Class {
+				class = r.cfg.Columns[labels.Largest(values)]
 			}
-			return t.add(r.key(r.cfg.Order[i]), values)
+			return t.add(r.key(r.cfg.Order[i]), values, class)
 		})
 	})
+}
+
+// ClassColumn returns the name of the column of predicted classes beside columns: class, or, if one of them has that
+// name, predicted_class, predicted_predicted_class and so on.
+func ClassColumn(columns []string) string {
+	name := "class"
+	for slices.Contains(columns, name) {
+		name = "predicted_" + name
+	}
+	return name
 }
 
 // brokenCSV is a table of the broken images, one line each.

@@ -22,8 +22,8 @@ const Decimals = 5
 
 // A table is a file with one row per image: its key and one number per column.
 type table interface {
-	// add appends a row. It does not keep values.
-	add(key string, values []float32) error
+	// add appends a row. It does not keep values. class counts if the layout has a column for it.
+	add(key string, values []float32, class string) error
 	// close writes the rest. It does not close the file.
 	close() error
 }
@@ -34,8 +34,24 @@ type keyColumn struct {
 	integers bool // every key is one
 }
 
+// A layout is the columns of a table.
+type layout struct {
+	key     keyColumn
+	columns []string // of numbers
+	class   string   // the name of the last column, of text; "" for none
+}
+
+// names returns the names of all columns.
+func (l layout) names() []string {
+	names := append([]string{l.key.name}, l.columns...)
+	if l.class != "" {
+		names = append(names, l.class)
+	}
+	return names
+}
+
 // formats makes the tables by the extension of the file's name.
-var formats = map[string]func(w io.Writer, key keyColumn, columns []string) (table, error){
+var formats = map[string]func(w io.Writer, l layout) (table, error){
 	".csv": newCSV, ".parquet": newParquet,
 }
 
@@ -52,14 +68,14 @@ func extension(out string) string { return strings.ToLower(filepath.Ext(out)) }
 
 // writeTable writes a table that fill fills to the file at path. format is the
 // extension that sets the kind of table.
-func writeTable(path, format string, key keyColumn, columns []string, fill func(table) error) (err error) {
+func writeTable(path, format string, l layout, fill func(table) error) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	w := bufio.NewWriterSize(f, 1<<20)
-	t, err := formats[format](w, key, columns)
+	t, err := formats[format](w, l)
 	if err != nil {
 		return err
 	}
@@ -78,12 +94,14 @@ type csvTable struct {
 	fields []string
 }
 
-func newCSV(w io.Writer, key keyColumn, columns []string) (table, error) {
-	t := &csvTable{w: csv.NewWriter(w), fields: make([]string, 1+len(columns))}
-	return t, t.w.Write(append([]string{key.name}, columns...))
+func newCSV(w io.Writer, l layout) (table, error) {
+	names := l.names()
+	t := &csvTable{w: csv.NewWriter(w), fields: make([]string, len(names))}
+	return t, t.w.Write(names)
 }
 
-func (t *csvTable) add(key string, values []float32) error {
+func (t *csvTable) add(key string, values []float32, class string) error {
+	t.fields[len(t.fields)-1] = class // or the last number
 	t.fields[0] = key
 	for i, v := range values {
 		t.fields[1+i] = strconv.FormatFloat(float64(v), 'f', Decimals, 32)
@@ -99,7 +117,7 @@ func (t *csvTable) close() error {
 // rowGroup is the number of rows in a row group of a Parquet file: 10 MB of them.
 const rowGroup = 1 << 16
 
-// parquetTable has the key as int64 or as a string and the values as float32,
+// parquetTable has the key as int64 or as a string, the values as float32 and the class as a string,
 // all of them required.
 type parquetTable struct {
 	w        *parquet.GenericWriter[any]
@@ -107,26 +125,31 @@ type parquetTable struct {
 	integers bool
 }
 
-func newParquet(w io.Writer, key keyColumn, columns []string) (table, error) {
-	group := parquet.Group{key.name: parquet.String()}
-	if key.integers {
-		group[key.name] = parquet.Leaf(parquet.Int64Type)
+func newParquet(w io.Writer, l layout) (table, error) {
+	group := parquet.Group{l.key.name: parquet.String()}
+	if l.key.integers {
+		group[l.key.name] = parquet.Leaf(parquet.Int64Type)
 	}
-	for _, c := range columns {
+	for _, c := range l.columns {
 		group[c] = parquet.Leaf(parquet.FloatType)
 	}
-	order := append([]string{key.name}, columns...)
+	if l.class != "" {
+		group[l.class] = parquet.String()
+	}
+	order := l.names()
 	if len(group) != len(order) {
 		return nil, fmt.Errorf("two columns have the same name: %s", strings.Join(order, ", "))
 	}
 	schema := parquet.NewSchema("predictions", orderedGroup{group, order})
 	return &parquetTable{
 		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowGroup)),
-		row: make(parquet.Row, len(order)), integers: key.integers,
+		row: make(parquet.Row, len(order)), integers: l.key.integers,
 	}, nil
 }
 
-func (t *parquetTable) add(key string, values []float32) error {
+func (t *parquetTable) add(key string, values []float32, class string) error {
+	last := len(t.row) - 1
+	t.row[last] = parquet.ByteArrayValue([]byte(class)).Level(0, 0, last) // or the last number
 	t.row[0] = parquet.ByteArrayValue([]byte(key)).Level(0, 0, 0)
 	if t.integers {
 		n, err := strconv.ParseInt(key, 10, 64)

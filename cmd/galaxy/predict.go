@@ -122,7 +122,7 @@ func predictAction(c *cli.Context) (err error) {
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Images: files, Order: matching.Images, Columns: columns, Shape: model.shape,
+		Out: out, Images: files, Order: matching.Images, Columns: columns, Class: model.target().Source().OfClasses(), Shape: model.shape,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any             `json:"model"`
