@@ -72,7 +72,9 @@ func examplePage(t *testing.T) page.Page {
 			t.Fatal(err)
 		}
 		gallery.Items = append(gallery.Items, page.Item{ID: fmt.Sprint("galaxy-", 100+i), Title: fmt.Sprint("Galaxy ", 100+i), Picture: picture, Alt: "a smooth galaxy",
-			Caption: template.HTML(template.HTMLEscapeString("voted smooth, predicted " + hostile)), Detail: "<p>Votes and predictions of the galaxy.</p>"})
+			Caption: template.HTML(template.HTMLEscapeString("voted smooth, predicted " + hostile)), Detail: "<p>Votes and predictions of the galaxy.</p>" + template.HTML(fmt.Sprintf(`<p><a href="#galaxy-%d">its nearest neighbour</a></p>`, 100+(i+2)%5)) +
+				chart.Bars{Meta: chart.Meta{ID: fmt.Sprint("answers-", i), Title: fmt.Sprint("Answers for galaxy ", 100+i), Text: "The prediction is near the votes."}, Names: []string{"predicted", "voted"},
+					Rows: []chart.Row{{Label: "smooth", Values: []chart.Value{chart.Exact(0.8), chart.Exact(0.9)}}, {Label: "disk", Values: []chart.Value{chart.Exact(0.2), chart.Exact(0.1)}}}}.HTML()})
 	}
 	table := chart.Table{Caption: "Questions", Columns: []string{"question", "accuracy", "galaxies"}, Rows: [][]any{{"shape", 0.91, 300}, {"bar", 0.75, 1200}, {hostile, math.NaN(), 20}}}
 	return page.Page{Title: "Report of " + hostile, Lead: "<p>An example.</p>", Sections: []page.Section{

@@ -429,7 +429,9 @@ const galaxy = (() => {
     });
     dialog.addEventListener("close", () => {
       const item = shown;
+      hideTip();
       putBack();
+      document.body.append(tip, live);
       if (item) item.querySelector(".picture-button").focus();
     });
   }
@@ -446,6 +448,8 @@ const galaxy = (() => {
     const items = siblings(item);
     dialog.querySelector("[data-by='-1']").disabled = items[0] === item;
     dialog.querySelector("[data-by='1']").disabled = items[items.length - 1] === item;
+    hideTip();
+    dialog.append(tip, live); // what is outside of a modal dialog is neither seen nor read
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   }
@@ -470,9 +474,12 @@ const galaxy = (() => {
     button.addEventListener("click", () => open(item));
     details.querySelector("summary").addEventListener("click", (e) => { e.preventDefault(); open(item); });
   }
-  function openTarget() {
-    const item = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (item && item.matches(".gallery > li") && item.querySelector("details")) open(item);
+  // openTarget opens the dialog of the item that a link such as #galaxy-7 goes to, and tells whether there is one.
+  function openTarget(hash) {
+    const item = hash.length > 1 && document.getElementById(hash.slice(1));
+    if (!item || !item.matches(".gallery > li") || !(item === shown || item.querySelector("details .detail"))) return false;
+    if (item !== shown) open(item);
+    return true;
   }
 
   // What other scripts use.
@@ -505,8 +512,12 @@ const galaxy = (() => {
 
   root.classList.add("has-script");
   enhance(document);
-  openTarget();
-  addEventListener("hashchange", openTarget);
+  openTarget(location.hash);
+  addEventListener("hashchange", () => openTarget(location.hash));
+  addEventListener("click", (e) => { // also for the link that was used last, which changes no hash
+    const link = e.target.closest('a[href^="#"]');
+    if (link && openTarget(link.getAttribute("href"))) e.preventDefault();
+  });
   addEventListener("keydown", (e) => { if (e.key === "Escape") hideTip(); });
   return { enhance, replace };
 })();
