@@ -108,6 +108,11 @@ type trainProgress struct {
 	times     train.Times
 	examples  int
 	stepsSeen int
+	table     epochTable
+}
+
+func newTrainProgress(b *bar) *trainProgress {
+	return &trainProgress{bar: b, table: epochTable{print: b.print}}
 }
 
 // lossMemory is the share of the shown loss that a step leaves as it was.
@@ -131,12 +136,13 @@ func (p *trainProgress) OnStep(r train.StepResult) error {
 		p.print("step %d of %d: loss %.5f", r.Step, r.Total, r.Loss)
 		p.begin, p.first = time.Now(), int(r.Step)
 	}
+	p.table.onStep(r, p.stepsSeen > 0) // the first step also warms everything up
 	p.stepsSeen++
 	if !r.Skipped {
 		memory := min(lossMemory, 1-1/float64(p.stepsSeen)) // a plain mean at first
 		p.loss = memory*p.loss + (1-memory)*r.Loss
 	}
-	if p.stepsSeen > 1 { // the first step also warms everything up
+	if p.stepsSeen > 1 {
 		p.times.Add(r.Times)
 		p.examples += r.Examples
 	}
@@ -161,17 +167,8 @@ func (p *trainProgress) breakdown() {
 		t.Elapsed.Seconds()/float64(p.stepsSeen-1), p.share(t.DataWait), p.share(t.CopyWait), p.share(t.Compute), p.share(t.AllReduce), p.share(t.Update))
 }
 
-// OnEvaluation prints a line that stays.
+// OnEvaluation prints a row of the table.
 func (p *trainProgress) OnEvaluation(r train.EvaluationResult) error {
-	best := ""
-	if r.Best {
-		best = " (best)"
-	}
-	accuracy := fmt.Sprintf("%.3f", r.Scores.AccuracyArgmax)
-	if f := r.Scores.CleanClasses; r.Scores.AccuracyArgmax.IsZero() && f != nil {
-		accuracy = fmt.Sprintf("%.3f, balanced accuracy %.3f", f.Accuracy, f.BalancedAccuracy)
-	}
-	p.print("step %d, epoch %d: train loss %.5f, validation loss %.5f, RMSE %.4f, accuracy %s%s",
-		r.Step, r.Epoch+1, r.TrainLoss, r.Scores.Loss, r.Scores.RMSE, accuracy, best)
+	p.table.row(r, &r.Scores)
 	return nil
 }

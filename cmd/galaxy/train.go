@@ -246,7 +246,7 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	progress := &trainProgress{bar: newBar(t.cli, "train", "step")}
+	progress := newTrainProgress(newBar(t.cli, "train", "step"))
 	if p := cfg.Model.Precision; p.Emulated(session.IsGPU(t.devices[0])) {
 		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, which is no faster than --precision float32 and less exact (docs/machines.md)", p, kernels.InUse())
 	}
