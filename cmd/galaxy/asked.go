@@ -26,6 +26,7 @@ type request struct {
 	printConfig bool
 	out         string
 	resume      bool
+	report      bool
 	limit       train.Time
 	gpuMemory   session.GPUMemory
 	heartbeat   string
@@ -117,7 +118,7 @@ func (a asked) over(begun *train.Config, schema *labels.Schema) (*request, error
 
 // newRequest returns a request in which nothing is given.
 func newRequest(like train.Plan) *request {
-	return &request{plan: train.DefaultPlan(like), gpuMemory: "all", workerTimeout: train.Time(session.DefaultTimeout), given: map[string]value{}}
+	return &request{plan: train.DefaultPlan(like), report: true, gpuMemory: "all", workerTimeout: train.Time(session.DefaultTimeout), given: map[string]value{}}
 }
 
 // set sets in c what was given and counts beside the settings of like.

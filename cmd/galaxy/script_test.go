@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,7 +30,10 @@ func TestMain(m *testing.M) {
 // testVariables are those of the environment in which galaxy is run in a folder, with a
 // small network or ResNet34.
 func testVariables(dir string, small bool) []string {
-	variables := []string{"HOME=" + dir} // where TensorFlow's log goes
+	variables := []string{
+		"HOME=" + dir,               // where TensorFlow's log goes
+		"GALAXY_TRAIN_REPORT=false", // scripts that look at reports ask for them
+	}
 	if small {
 		variables = append(variables, "GALAXY_ARCH=resnet6")
 	}
@@ -71,7 +75,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "skies": skies,
+			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "skies": skies, "samemetrics": sameMetrics,
 		},
 	})
 }
@@ -127,5 +131,30 @@ func jsonKeys(ts *testscript.TestScript, _ bool, args []string) {
 		if _, ok := object[key]; !ok {
 			ts.Fatalf("%s has no %q", args[0], key)
 		}
+	}
+}
+
+// sameMetrics REPORT EVALUATION checks that a report has the metrics of an evaluation, both as JSON.
+func sameMetrics(ts *testscript.TestScript, _ bool, args []string) {
+	var report struct {
+		Step       int64          `json:"step"`
+		Split      string         `json:"split"`
+		Evaluation map[string]any `json:"evaluation"`
+	}
+	var evaluation map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &report))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &evaluation))
+	for _, key := range []string{"rmse", "rmse_interval", "question_accuracy", "questions", "fraction_calibration", "slices", "baseline"} {
+		if evaluation[key] == nil {
+			ts.Fatalf("the evaluation has no %q", key)
+		}
+	}
+	for key, got := range report.Evaluation {
+		if !reflect.DeepEqual(got, evaluation[key]) {
+			ts.Fatalf("the report has %q %v, and the evaluation %v", key, got, evaluation[key])
+		}
+	}
+	if float64(report.Step) != evaluation["step"] || report.Split != evaluation["split"] {
+		ts.Fatalf("the report is of step %d and split %s, and the evaluation of %v and %v", report.Step, report.Split, evaluation["step"], evaluation["split"])
 	}
 }

@@ -61,7 +61,8 @@ func (s *setting) samples() []string {
 	}
 	switch s.field(new(request)).(type) {
 	case *bool:
-		return []string{"true", "true", "true"}
+		other := strconv.FormatBool(standard == "false")
+		return []string{other, other, other}
 	case *int, *int64, *train.Count, *train.Batch:
 		return []string{"7", "8", "9"}
 	case *float64, constant:
@@ -308,6 +309,35 @@ func TestPrintedSettings(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(got.plan, want.plan) {
 				t.Errorf("%v: %v\n%+v\nexpected %+v", args, err, got.plan, want.plan)
 			}
+		}
+	}
+}
+
+// The command of a report trains a run of the same settings.
+func TestCommandOfRun(t *testing.T) {
+	for i := range settings {
+		s := &settings[i]
+		if !s.inPlan() || s.instead != "" {
+			continue
+		}
+		args := append(s.parents(), "--"+s.name+"="+s.samples()[0], "--steps=50", "--recipe="+train.RecipeNames()[i%len(train.RecipeNames())])
+		if s.name == "recipe" {
+			args = args[:len(args)-1]
+		}
+		want, err := requested(t, nil, args...)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+			continue
+		}
+		words := commandWords(want, "a run", want.plan.Data)
+		got, err := requested(t, nil, words[2:]...)
+		if err != nil || !reflect.DeepEqual(got.plan, want.plan) || got.out != "a run" {
+			t.Errorf("%q: %v\n%+v\nexpected %+v", words, err, got.plan, want.plan)
+		}
+	}
+	for word, want := range map[string]string{"run": "run", "a b": "'a b'", "it's": `'it'\''s'`, "": "''", "$(x)": "'$(x)'"} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q is quoted as %s, expected %s", word, got, want)
 		}
 	}
 }

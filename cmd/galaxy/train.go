@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"galaxy/internal/kernels"
 	"galaxy/internal/usage"
 	"galaxy/labels"
+	runreport "galaxy/report"
 	"galaxy/train"
 )
 
@@ -273,7 +275,24 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 	if err := progress.close(err); err != nil {
 		return err
 	}
+	t.writeReport()
 	return t.report(cfg, summary)
+}
+
+// writeReport writes the run's report into its folder. A failure is no reason to lose the run, so it is a warning.
+func (t *trainCall) writeReport() {
+	if !t.request.report || !t.chief() {
+		return
+	}
+	config, err := t.session()
+	if err == nil {
+		o := reportOptions(config)
+		o.Runs, o.Data = []string{t.out}, t.plan.Data
+		_, _, err = writeReport(t.cli, filepath.Join(t.out, runreport.FileName), o)
+	}
+	if err != nil {
+		fmt.Fprintf(t.cli.App.ErrWriter, "the run is complete, but its report was not written: %v; galaxy report writes it\n", err)
+	}
 }
 
 // noticeEnvironment names the variables that ask for something else than the run started with.
@@ -310,6 +329,9 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 		}
 		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
 			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
+		if name := filepath.Join(t.out, runreport.FileName); t.request.report && exists(name) {
+			fmt.Fprintf(w, "report: %s\n", name)
+		}
 	})
 }
 

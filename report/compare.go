@@ -1,0 +1,125 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"slices"
+
+	"galaxy/data"
+	"galaxy/report/chart"
+	"galaxy/train"
+	"galaxy/train/metric"
+)
+
+// Compared is a run that is compared with the first one.
+type Compared struct {
+	*Run
+	Evaluation *Evaluation // nil if there is none on the same galaxies
+	// Differences are those of its metrics from the first run's, with paired intervals.
+	Differences []metric.Difference
+}
+
+// compare evaluates the other runs on the galaxies of the first.
+func (r *Report) compare(ctx context.Context, cache *data.Cache) error {
+	for _, o := range r.Others {
+		if o.Config.Cache.Checksum != r.Config.Cache.Checksum {
+			o.missing("it was trained on another cache, so its scores are not compared.")
+			continue
+		}
+		var err error
+		if o.Evaluation, err = r.score(ctx, o.Dir, o.Config, cache, nil); err == nil {
+			err = o.differ(r.Evaluation)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			o.missing("there are no scores to compare: %v.", err)
+		}
+	}
+	return nil
+}
+
+// differ compares with the evaluation of the first run.
+func (o *Compared) differ(first *Evaluation) error {
+	if first == nil {
+		return fmt.Errorf("the first run has none")
+	}
+	if !first.Target.Equal(o.Evaluation.Target) || !slices.Equal(first.Examples, o.Evaluation.Examples) {
+		return fmt.Errorf("it predicts the %v, and the first run the %v", o.Evaluation.Target, first.Target)
+	}
+	of := func(e *Evaluation) (*metric.Evaluation, error) {
+		m := metric.New(e.Target, nil, nil)
+		return m, m.Add(nil, e.Probabilities, e.Labels)
+	}
+	a, err := of(first)
+	if err != nil {
+		return err
+	}
+	b, err := of(o.Evaluation)
+	if err != nil {
+		return err
+	}
+	o.Differences, err = metric.Differences(a, b)
+	return err
+}
+
+// comparisonView is what the template comparison shows of a run.
+type comparisonView struct {
+	Title                string
+	Sentences            []string
+	Changes, Differences template.HTML
+}
+
+func (r *Report) comparisonViews() []comparisonView {
+	var all []comparisonView
+	for _, o := range r.Others {
+		v := comparisonView{Title: fmt.Sprintf("%s compared with %s", o.Name(), r.Name()), Sentences: o.Missing}
+		changes := chart.Table{Caption: "What differs in the configuration", Columns: []string{"setting", r.Name(), o.Name()}}
+		for _, c := range train.Changes(r.Config, o.Config) {
+			changes.Rows = append(changes.Rows, []any{c.Field, c.Was, c.Now})
+		}
+		if len(changes.Rows) == 0 {
+			v.Sentences = append(v.Sentences, "The two configurations do not differ in anything that decides what is computed.")
+		} else {
+			v.Changes = changes.HTML()
+		}
+		if o.Evaluation != nil && o.Differences != nil {
+			v.Sentences = append(v.Sentences, o.verdict(r))
+			v.Differences = o.differences(r)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// verdict says which run is better.
+func (o *Compared) verdict(r *Report) string {
+	h := o.Evaluation.headlines()
+	if len(h) == 0 {
+		return "No metric is defined for both."
+	}
+	i := slices.IndexFunc(o.Differences, func(d metric.Difference) bool { return d.Name == h[0].Name })
+	d := o.Differences[i]
+	if d.Interval == nil || d.Interval[0] <= 0 && d.Interval[1] >= 0 {
+		return fmt.Sprintf("On the same %d galaxies, the %s of %s and of %s may be equal: the interval of the difference contains 0.", len(o.Evaluation.Examples), h[0].Text, o.Name(), r.Name())
+	}
+	better := o.Name()
+	if (d.B > d.A) == (h[0].Better == lowerIsBetter) {
+		better = r.Name()
+	}
+	return fmt.Sprintf("On the same %d galaxies, the %s of %s is better, and the interval of the difference does not contain 0.", len(o.Evaluation.Examples), h[0].Text, better)
+}
+
+// differences returns the main metrics of both runs, with the paired intervals of the differences.
+func (o *Compared) differences(r *Report) template.HTML {
+	t := chart.Table{Caption: fmt.Sprintf("Metrics of the same %d galaxies, with paired 95 %% intervals of the differences", len(o.Evaluation.Examples)), Columns: []string{"metric", r.Name(), o.Name(), "difference", "95 % interval"}}
+	for _, d := range o.Differences {
+		if d.Interval == nil {
+			continue
+		}
+		t.Rows = append(t.Rows, []any{d.Name, formatted(d.A, false), formatted(d.B, false), fmt.Sprintf("%+.4f", d.B-d.A), fmt.Sprintf("%+.4f to %+.4f", d.Interval[0], d.Interval[1])})
+	}
+	return t.HTML()
+}

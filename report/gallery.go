@@ -1,0 +1,180 @@
+package report
+
+import (
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"galaxy/data"
+	"galaxy/labels"
+	"galaxy/report/page"
+)
+
+// How many galaxies the galleries have.
+const (
+	galaxiesShown   = 12
+	typicalShown    = 6
+	answersShown    = 8 // classes or answers whose typical galaxies are shown
+	neighboursShown = 3
+)
+
+// A gallery is a set of galaxies of the evaluation with something in common.
+type gallery struct {
+	ID, Title, About string
+	members          []int // of the evaluation
+	HTML             template.HTML
+}
+
+// newGalleries chooses the galaxies.
+func newGalleries(c *choice) []gallery {
+	all := []gallery{
+		{ID: "right", Title: "Surest and right", About: "Predicted right, with the largest predicted fraction.", members: c.best(galaxiesShown, c.right, c.confidence)},
+		{ID: "wrong", Title: "Surest and wrong", About: "Predicted wrong, with the largest predicted fraction beyond the votes. Look here for wrong labels, too.", members: c.best(galaxiesShown, c.wrong, c.surprise)},
+		{ID: "uncertain", Title: "Most uncertain", About: "The two largest predicted fractions are nearly equal.", members: c.best(galaxiesShown, func(k int) bool { return true }, func(k int) float64 { return -c.margin(k) })},
+	}
+	for a, name := range c.names[:min(len(c.names), answersShown)] {
+		all = append(all, gallery{ID: fmt.Sprintf("typical-%d", a+1), Title: "Typical: " + name, About: "Predicted right, and nearest to the mean prediction for those.", members: c.typical(typicalShown, a)})
+	}
+	return slices.DeleteFunc(all, func(g gallery) bool { return len(g.members) == 0 })
+}
+
+// galaxyDetail is what the template of a galaxy's details shows.
+type galaxyDetail struct {
+	ID        data.ID
+	Picture   page.Picture
+	Overlay   *page.Picture // where the network looked
+	OverlayOf string        // the answer that the overlay is about
+	Path      []node
+	Classes   []branch // fractions predicted for the classes, if they are no question of Path
+	Counts    bool
+	Near      []neighbour
+}
+
+// A neighbour is a galaxy of the train split that the network sees as similar.
+type neighbour struct {
+	ID         data.ID
+	Picture    page.Picture
+	Similarity float64
+	Label      string
+}
+
+// An explainer adds to the details of galaxies what only the network knows: where it looked and which galaxies of the
+// train split it sees as similar.
+type explainer interface {
+	explain(g *galaxyDetail, example, predicted int) error
+}
+
+// draw fills in the HTML of the galleries.
+func (r *Report) drawGalleries(cache *data.Cache, c *choice, x explainer) error {
+	for n := range r.galleries {
+		g := &r.galleries[n]
+		out := page.Gallery{Label: g.Title}
+		for _, k := range g.members {
+			item, err := r.item(cache, c, x, k)
+			if err != nil {
+				return err
+			}
+			item.ID = fmt.Sprintf("%s-%d", g.ID, k)
+			out.Items = append(out.Items, item)
+		}
+		g.HTML = out.HTML()
+	}
+	return nil
+}
+
+// item returns the k-th galaxy of the evaluation.
+func (r *Report) item(cache *data.Cache, c *choice, x explainer, k int) (page.Item, error) {
+	e := r.Evaluation
+	example := e.Examples[k]
+	picture, err := thumbnail(cache, example, shown)
+	if err != nil {
+		return page.Item{}, err
+	}
+	d := galaxyDetail{ID: cache.ID(example), Picture: picture, Counts: e.Target.Values() == labels.Counts}
+	if e.Target.Derived() {
+		d.Path = nil
+	} else {
+		d.Path = walk(e.Target, e.label(k), e.prediction(k))
+	}
+	if e.Target.Derived() || len(e.Target.Classes().Columns()) > 0 && !e.Target.OfClasses() {
+		for a, name := range c.names {
+			d.Classes = append(d.Classes, branch{Text: name, Predicted: c.scores[k][a], Voted: c.votes[k][a], Votes: -1, Chosen: a == c.predicted[k], Largest: a == c.truth[k]})
+		}
+	}
+	if x != nil {
+		if err := x.explain(&d, example, c.predicted[k]); err != nil {
+			return page.Item{}, err
+		}
+	}
+	name := func(a int) string {
+		if a < 0 {
+			return labels.Unclear
+		}
+		return c.names[a]
+	}
+	caption := fmt.Sprintf("%s, %.0f %%", name(c.predicted[k]), 100*c.confidence(k))
+	said := "voted " + name(c.truth[k])
+	if c.truth[k] >= 0 && !e.ofClasses() {
+		said += fmt.Sprintf(", %.0f %%", 100*c.votes[k][c.truth[k]])
+	}
+	if c.right(k) && e.ofClasses() {
+		said = "right"
+	}
+	var detail strings.Builder
+	if err := parts.ExecuteTemplate(&detail, "galaxy", d); err != nil {
+		return page.Item{}, fmt.Errorf("write galaxy %s: %w", d.ID, err)
+	}
+	return page.Item{
+		Title: "Galaxy " + string(d.ID), Picture: picture, Alt: fmt.Sprintf("galaxy %s, predicted %s, %s", d.ID, name(c.predicted[k]), said),
+		Caption: template.HTML(template.HTMLEscapeString(caption) + "<br>" + template.HTMLEscapeString(said)),
+		Detail:  template.HTML(detail.String()),
+	}, nil
+}
+
+// labelOf describes a galaxy's label in a few words: its class, or the most frequent answer to the first question.
+func labelOf(schema *labels.Schema, row []float32) string {
+	if class := schema.ClassOf(row); class != labels.NoClass {
+		return schema.ClassName(class)
+	}
+	q := schema.Source().Questions()[0]
+	if a := largest(fractionsOf(row[:len(q.Answers)])); a >= 0 {
+		return texts(q)[a]
+	}
+	return labels.Unclear
+}
+
+// contactSheet shows galaxies of the train split: of each class, or of each most frequent answer to the first
+// question, spread evenly over those in the cache.
+func contactSheet(cache *data.Cache) (template.HTML, error) {
+	of := map[string][]int{}
+	var names []string
+	for _, i := range cache.Indices(data.Train) {
+		name := labelOf(cache.Schema(), cache.Labels(i))
+		if of[name] == nil {
+			names = append(names, name)
+		}
+		of[name] = append(of[name], i)
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return len(of[b]) - len(of[a]) })
+	var html strings.Builder
+	for _, name := range names[:min(len(names), answersShown)] {
+		all := of[name]
+		n := min(len(all), answersShown)
+		g := page.Gallery{Label: name}
+		for k := range n {
+			i := all[k*len(all)/n]
+			picture, err := thumbnail(cache, i, small)
+			if err != nil {
+				return "", err
+			}
+			g.Items = append(g.Items, page.Item{
+				ID: fmt.Sprintf("train-%d", i), Title: string(cache.ID(i)), Picture: picture, Alt: fmt.Sprintf("galaxy %s, %s", cache.ID(i), name),
+				Caption: template.HTML(template.HTMLEscapeString(string(cache.ID(i)))),
+			})
+		}
+		fmt.Fprintf(&html, "<h4>%s: %d galaxies of the train split</h4>", template.HTMLEscapeString(name), len(all))
+		html.WriteString(string(g.HTML()))
+	}
+	return template.HTML(html.String()), nil
+}

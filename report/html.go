@@ -1,0 +1,334 @@
+package report
+
+import (
+	"cmp"
+	_ "embed" // the templates
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"galaxy/labels"
+	"galaxy/report/chart"
+	"galaxy/report/page"
+)
+
+// FileName is the name of the report in the folder of its run.
+const FileName = "report.html"
+
+//go:embed report.html
+var source string
+
+var parts = template.Must(template.New("report").Funcs(template.FuncMap{
+	"percent":  func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) },
+	"branches": func(all []branch) any { return struct{ Branches []branch }{all} },
+}).Parse(source))
+
+// A fact is a name and a value.
+type fact struct{ Name, Text string }
+
+// HTML returns the page.
+func (r *Report) HTML() ([]byte, error) {
+	p := page.Page{Title: "Report of " + r.Name(), Lead: template.HTML(template.HTMLEscapeString(fmt.Sprintf("Made by galaxy %s, %s", r.Version, r.Now.UTC().Format("2 January 2006, 15:04 UTC"))))}
+	var failed error
+	add := func(id, title, name string, view any) {
+		var b strings.Builder
+		if err := parts.ExecuteTemplate(&b, name, view); err != nil && failed == nil {
+			failed = fmt.Errorf("write section %q: %w", title, err)
+		}
+		p.Sections = append(p.Sections, page.Section{ID: id, Title: title, Body: template.HTML(b.String())})
+	}
+	add("result", "Result", "result", r.resultView())
+	add("run", "Run", "run", r.runView())
+	if c := r.curves(); c != nil {
+		add("curves", "Curves", "charts", c)
+	}
+	if len(r.Others) > 0 {
+		add("comparison", "Comparison", "comparison", r.comparisonViews())
+	}
+	if e := r.Evaluation; e != nil {
+		if q := r.questionViews(); len(q) > 0 {
+			add("questions", "Questions", "questions", struct {
+				Split     string
+				Questions []questionView
+			}{e.Split.String(), q})
+		}
+		if c := r.classCharts(r.choice); c != nil {
+			add("classes", "Classes", "charts", c)
+		}
+		if c := e.calibration(); c != nil {
+			add("calibration", "Calibration", "charts", c)
+		}
+		if c := e.sliceCharts(); c != nil {
+			add("slices", "Size and brightness", "charts", c)
+		}
+		if len(r.galleries) > 0 {
+			add("galaxies", "Galaxies", "galleries", struct {
+				About     string
+				Galleries []gallery
+			}{r.aboutGalleries(), r.galleries})
+		}
+	}
+	if r.Cache != nil {
+		add("data", "Data", "data", r.dataView())
+	}
+	if r.leaks != nil {
+		add("leaks", "Leak audit", "leaks", r.leaksView())
+	}
+	if e := r.Evaluation; e != nil {
+		add("metrics", "All metrics", "metrics", e.table())
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return p.HTML()
+}
+
+// AllMissing returns a sentence about everything that is missing, of all runs.
+func (r *Report) AllMissing() []string {
+	all := slices.Concat(r.Run.Missing, r.Missing)
+	for _, o := range r.Others {
+		for _, m := range o.Missing {
+			all = append(all, o.Name()+": "+m)
+		}
+	}
+	return all
+}
+
+// resultView is what the template result shows.
+type resultView struct {
+	Verdict   string
+	Missing   []string
+	Headlines []headlineView
+	Examples  int
+	Split     string
+	Step      int64
+}
+
+type headlineView struct {
+	Text, Name, Shown, Interval, Constant, Better string
+	Value                                         float64
+}
+
+func (r *Report) resultView() resultView {
+	v := resultView{Verdict: r.Verdict(), Missing: r.AllMissing()}
+	e := r.Evaluation
+	if e == nil {
+		return v
+	}
+	if r.leaks != nil && r.leaks.Leaked.Test+r.leaks.Leaked.Validation > 0 {
+		v.Missing = append(v.Missing, fmt.Sprintf("These scores are too good: %d galaxies of the test and %d of the validation split have a copy in the train split.", r.leaks.Leaked.Test, r.leaks.Leaked.Validation))
+	}
+	v.Examples, v.Split, v.Step = len(e.Examples), e.Split.String(), e.Step
+	for _, h := range e.headlines() {
+		v.Headlines = append(v.Headlines, headlineView{h.Text, h.Name, h.value(h.Value), h.interval(), h.value(h.Constant), h.Better, h.Value})
+	}
+	return v
+}
+
+// runView is what the template run shows.
+type runView struct {
+	Facts   []fact
+	Command string
+	Parts   template.HTML
+	Config  string
+}
+
+func (r *Report) runView() runView {
+	c := r.Config
+	v := runView{Command: r.Command}
+	add := func(name, format string, args ...any) {
+		v.Facts = append(v.Facts, fact{name, fmt.Sprintf(format, args...)})
+	}
+	add("Run", "%s", r.Name())
+	add("Network", "%s, images of %v, %s", c.Model.Arch, c.Model.Shape(), c.Model.Precision)
+	add("Trained for", "%v", c.Objective)
+	add("Length", "%s", r.length())
+	add("Optimizer", "%s, %s rate from %.3g, batch of %d", c.Optimizer.Kind, c.Schedule.Kind, c.Schedule.Rate, c.Batch)
+	add("Augmentation", "%v", c.Augment)
+	if r.Recipe() != "" {
+		add("Recipe", "%s", r.Recipe())
+	}
+	add("Data", "%s, checksum %s", c.Cache.Path, c.Cache.Checksum)
+	from, to, times := r.Times()
+	if !from.IsZero() {
+		add("When", "%s to %s, %v", from.UTC().Format("2 January 2006, 15:04"), to.UTC().Format("2 January 2006, 15:04 UTC"), to.Sub(from).Round(time.Second))
+	}
+	if c.Machine != "" {
+		add("Machine", "%s", c.Machine)
+	}
+	if s := r.State; s != nil {
+		if s.Machine != "" && s.Machine != c.Machine {
+			add("Resumed on", "%s", s.Machine)
+		}
+		if s.Best != nil {
+			add("Best checkpoint", "step %d, validation RMSE %.4f", s.Best.Step, s.Best.RMSE)
+		}
+		if s.Rollbacks > 0 {
+			add("Rollbacks", "%d, the last to step %d", s.Rollbacks, s.RolledBackTo)
+		}
+	}
+	if len(times) > 0 {
+		total := to.Sub(from).Seconds()
+		t := chart.Bars{
+			Meta: chart.Meta{ID: "time", Title: "Time of the run", Text: "The parts of the run's time. Each line of the metrics stands for the steps since the line before."},
+			Axis: chart.Axis{Label: "fraction of the time", Percent: true}, Names: []string{"time"},
+		}
+		for _, part := range times {
+			t.Rows = append(t.Rows, chart.Row{Label: fmt.Sprintf("%s, %v", part.Name, part.Time.Round(time.Second/10)), Values: []chart.Value{chart.Exact(part.Time.Seconds() / math.Max(total, 1e-9))}})
+		}
+		v.Parts = t.HTML()
+	}
+	if raw, err := json.MarshalIndent(c, "", "  "); err == nil {
+		v.Config = string(raw)
+	}
+	return v
+}
+
+// Recipe returns the name of the recipe that the run started with.
+func (r *Run) Recipe() string { return r.Config.Recipe }
+
+// length says how long the run is and how much of it is done.
+func (r *Report) length() string {
+	total := r.Config.Schedule.Total
+	text := fmt.Sprintf("%d steps of %d galaxies", total, r.Config.Batch)
+	if r.Cache != nil && r.Cache.Counts.Train > 0 {
+		text += fmt.Sprintf(", %.1f epochs", float64(total)*float64(r.Config.Batch)/float64(r.Cache.Counts.Train))
+	}
+	switch {
+	case r.State == nil:
+	case r.Early():
+		text += fmt.Sprintf("; ended early after step %d, because the validation RMSE had stopped falling", r.State.Step)
+	case !r.Finished():
+		text += fmt.Sprintf("; %d of them are done", r.State.Step)
+	}
+	return text
+}
+
+// aboutGalleries says what right and wrong mean.
+func (r *Report) aboutGalleries() string {
+	text := "A galaxy is predicted right if its class is."
+	if len(r.Evaluation.Target.Classes().Columns()) == 0 {
+		text = fmt.Sprintf("A galaxy is predicted right if its most frequent answer to %q is.", r.choice.text)
+	} else if !r.Evaluation.ofClasses() {
+		text = "A galaxy is predicted right if its clean class is. Galaxies on which the volunteers do not agree have no class; they are neither right nor wrong."
+	}
+	return text + " Open a galaxy for its votes beside the prediction." + r.aboutNeighbours
+}
+
+// dataView is what the template data shows.
+type dataView struct {
+	Facts                           []fact
+	Classes, Columns, Broken, Sheet template.HTML
+}
+
+// brokenShown is the number of broken files that are listed.
+const brokenShown = 50
+
+func (r *Report) dataView() dataView {
+	d := r.Cache
+	v := dataView{Classes: d.classChart(), Columns: d.columnTable(), Sheet: r.sheet}
+	add := func(name, format string, args ...any) {
+		v.Facts = append(v.Facts, fact{name, fmt.Sprintf(format, args...)})
+	}
+	add("Galaxies", "%d: %d train, %d validation, %d test", d.Examples, d.Counts.Train, d.Counts.Validation, d.Counts.Test)
+	add("Images", "%v px, bands %v, %s of each original", d.Shape(), d.Bands, d.Crop.Middle())
+	add("Labels", "%s: %s, %s", d.Schema, plural(len(d.Schema.Questions()), "question"), plural(d.Schema.Width(), "column"))
+	if d.Schema.Values() == labels.Counts {
+		add("Kind of labels", "counts of votes")
+	}
+	add("Made from", "%s", strings.Trim(d.Sources.Labels+" and "+d.Sources.Images, " and "))
+	add("Split", "%s, seed %d", cmp.Or(d.SplitText(), "80 % train, 10 % validation, 10 % test, by id"), d.SplitSeed)
+	if d.SumRuleBreaks > 0 {
+		add("Contradicting votes", "%s of which the votes break the rules of the question tree", plural(d.SumRuleBreaks, "galaxy"))
+	}
+	if n := d.ImagesWithoutRow + d.RowsWithoutImage + d.RowsWithoutClass + d.RowsWithoutSplit; n > 0 {
+		add("Skipped", "%s without a row, %s without an image, %d without a class, %d without a split", plural(d.ImagesWithoutRow, "image"), plural(d.RowsWithoutImage, "row"), d.RowsWithoutClass, d.RowsWithoutSplit)
+	}
+	add("Broken files", "%s", plural(len(d.Manifest.Broken), "file"))
+	if b := d.Balance; b != nil {
+		add("Imbalance", "the largest class has %.1f times the train galaxies of the smallest", b.Imbalance)
+		if len(b.Absent) > 0 {
+			add("Absent", "missing in a split: %s", strings.Join(b.Absent, ", "))
+		}
+		if n := len(b.Contradictions); n > 0 {
+			add("Contradictions", "%s of the same image with different classes, such as %s and %s", plural(n, "pair"), b.Contradictions[0][0], b.Contradictions[0][1])
+		}
+	}
+	if broken := d.Manifest.Broken; len(broken) > 0 {
+		t := chart.Table{Caption: "Files that were left out", Columns: []string{"galaxy", "reason"}}
+		if len(broken) > brokenShown {
+			t.Caption = fmt.Sprintf("The first %d of %d files that were left out", brokenShown, len(broken))
+		}
+		for _, b := range broken[:min(len(broken), brokenShown)] {
+			t.Rows = append(t.Rows, []any{string(b.ID), b.Reason})
+		}
+		v.Broken = t.HTML()
+	}
+	return v
+}
+
+// leaksView is what the template leaks shows.
+type leaksView struct {
+	Sentences    []string
+	Pairs, Alike template.HTML
+}
+
+func (r *Report) leaksView() leaksView {
+	l := r.leaks
+	v := leaksView{Pairs: l.Pairs, Alike: l.Alike}
+	add := func(format string, args ...any) { v.Sentences = append(v.Sentences, fmt.Sprintf(format, args...)) }
+	kind := "the same image"
+	if l.Near {
+		kind = "the same or nearly the same image, also rotated by quarter turns or mirrored"
+	}
+	if l.Groups == 0 {
+		add("No two galaxies have %s.", kind)
+	} else {
+		add("%d galaxies have %s as another: %s, of which %d are in several splits.", l.Galaxies, kind, plural(l.Groups, "group"), l.Crossing)
+	}
+	if n := l.Leaked; n.Test+n.Validation > 0 {
+		add("%d galaxies of the test split and %d of the validation split have a copy in the train split, so their scores are too good. Remove the copies from the table of labels, or keep them in one split with galaxy prepare --split-by-group.", n.Test, n.Validation)
+	}
+	if l.Skipped {
+		add("Nearly equal images were not searched for, because there are more than %d images: galaxy inspect --near does it.", nearImages)
+	}
+	if l.NotCompared > 0 {
+		add("%s too little detail to find nearly equal ones.", plural(l.NotCompared, "image has", "images have"))
+	}
+	return v
+}
+
+// table returns every metric with its interval.
+func (e *Evaluation) table() template.HTML {
+	t := chart.Table{Caption: "Every metric, by its name in galaxy eval --json", Columns: []string{"metric", "value", "95 % interval", "constant predictor"}}
+	for _, f := range e.Figures() {
+		if math.IsNaN(f.Value) {
+			continue
+		}
+		interval := ""
+		if f.Interval != nil {
+			interval = fmt.Sprintf("%.4f to %.4f", f.Interval[0], f.Interval[1])
+		}
+		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), interval, formatted(f.Constant, false)})
+	}
+	return t.HTML()
+}
+
+// plural counts things: "1 galaxy", "2 galaxies", or with other the two forms.
+func plural(n int, noun string, other ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case len(other) > 0:
+		noun = other[0]
+	case strings.HasSuffix(noun, "y"):
+		noun = strings.TrimSuffix(noun, "y") + "ies"
+	default:
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

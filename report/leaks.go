@@ -1,0 +1,82 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+
+	"galaxy/data"
+	"galaxy/report/page"
+)
+
+// Limits of the leak audit.
+const (
+	// nearImages is the number of images up to which nearly equal ones are searched for: the search reads all of
+	// them, which takes about 10 s of a core for as many of 64 px.
+	nearImages = 20000
+	pairsShown = 12
+)
+
+// leaks are galaxies that are in several splits, or nearly.
+type leaks struct {
+	*data.Copies
+	Pairs   template.HTML // images of pairs across splits
+	Alike   template.HTML // images of pairs whose features are nearly equal
+	Skipped bool          // nearly equal images were not searched for
+}
+
+// audit searches the cache for images that are in two splits.
+func audit(ctx context.Context, cache *data.Cache) (*leaks, error) {
+	near := cache.Len() <= nearImages
+	copies, err := cache.Copies(ctx, near)
+	if err != nil {
+		return nil, err
+	}
+	l := &leaks{Copies: copies, Skipped: !near}
+	index := map[data.ID]int{}
+	for i := range cache.Len() {
+		index[cache.ID(i)] = i
+	}
+	var crossing []leakPair
+	for _, p := range copies.Pairs {
+		if p.SplitA != p.SplitB && len(crossing) < pairsShown {
+			crossing = append(crossing, leakPair{index[p.A], index[p.B], p.SplitA, p.SplitB, p.Similarity})
+		}
+	}
+	l.Pairs, err = pairSheet(cache, "copies", crossing)
+	return l, err
+}
+
+// A leakPair is two examples of a cache.
+type leakPair struct {
+	a, b           int
+	splitA, splitB string
+	similarity     float64
+}
+
+// pairSheet shows pairs of galaxies side by side; "" if there are none.
+func pairSheet(cache *data.Cache, id string, pairs []leakPair) (template.HTML, error) {
+	g := page.Gallery{Label: "pairs of galaxies that are alike"}
+	for n, p := range pairs {
+		for side, i := range []int{p.a, p.b} {
+			picture, err := thumbnail(cache, i, small)
+			if err != nil {
+				return "", err
+			}
+			split, what := p.splitA, fmt.Sprintf("pair %d, similarity %.3f", n+1, p.similarity)
+			if side == 1 {
+				split = p.splitB
+			}
+			label := labelOf(cache.Schema(), cache.Labels(i))
+			g.Items = append(g.Items, page.Item{
+				ID: fmt.Sprintf("%s-%d-%d", id, n+1, side+1), Title: string(cache.ID(i)), Picture: picture,
+				Alt:     fmt.Sprintf("galaxy %s of the %s split, %s: %s", cache.ID(i), split, label, what),
+				Caption: template.HTML(template.HTMLEscapeString(fmt.Sprintf("%s (%s)", cache.ID(i), split)) + "<br>" + template.HTMLEscapeString(label+"; "+what)),
+			})
+		}
+	}
+	if len(g.Items) == 0 {
+		return "", nil
+	}
+	return g.HTML(), nil
+}

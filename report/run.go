@@ -1,0 +1,122 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"galaxy/train"
+	"galaxy/train/checkpoint"
+)
+
+// Run holds the facts of a training run that its folder records.
+type Run struct {
+	Dir    string
+	Config train.Config
+	// Steps and Evaluations are the lines of metrics.jsonl, by ascending step.
+	Steps       []Step
+	Evaluations []Validation
+	// State is the state of the latest checkpoint, nil if there is none that can be read.
+	State *checkpoint.State
+	// Missing has a sentence about everything that should be in the folder and is not.
+	Missing []string
+}
+
+// ReadRun reads the folder of a run, which may be training. The only errors are those of config.json: without it
+// the folder is no run.
+func ReadRun(dir string) (*Run, error) {
+	cfg, err := train.ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{Dir: dir, Config: cfg}
+	if r.Steps, r.Evaluations, err = ReadMetrics(filepath.Join(dir, MetricsName)); err != nil {
+		what := fmt.Sprintf("There are no curves: %v.", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			what = "There are no curves yet: the run has written no " + MetricsName + "."
+		}
+		r.missing("%s", what)
+	}
+	latest, damaged, err := checkpoint.Open(filepath.Join(dir, "checkpoints")).Latest()
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		r.missing("The run has no checkpoint yet.")
+	case err != nil:
+		r.missing("The latest checkpoint cannot be read: %v.", err)
+	default:
+		r.State = &latest.State
+		if damaged != nil {
+			r.missing("The latest checkpoint is damaged, and an older one is used: %v.", damaged)
+		}
+		if !r.Finished() {
+			r.missing("The run is at step %d of %d: it is training, or was stopped and can be resumed.", r.State.Step, cfg.Schedule.Total)
+		}
+	}
+	return r, nil
+}
+
+func (r *Run) missing(format string, args ...any) {
+	r.Missing = append(r.Missing, fmt.Sprintf(format, args...))
+}
+
+// Name returns the name of the run folder, without the folders above it.
+func (r *Run) Name() string {
+	if path, err := filepath.Abs(r.Dir); err == nil {
+		return filepath.Base(path)
+	}
+	return filepath.Base(r.Dir)
+}
+
+// Finished reports whether all steps of the run are done, or Config.Patience has ended it.
+func (r *Run) Finished() bool {
+	return r.State != nil && (r.State.Step >= r.Config.Schedule.Total || r.Early())
+}
+
+// Early reports whether Config.Patience has ended the run before its last step.
+func (r *Run) Early() bool {
+	return r.State != nil && r.State.Step < r.Config.Schedule.Total && r.Config.Patience > 0 && r.State.SinceBest >= r.Config.Patience
+}
+
+// Part is a part of the time of a run.
+type Part struct {
+	Name string
+	Time time.Duration
+}
+
+// Times returns when the first and the last line of the metrics were written, and the parts of the time between
+// them. Every line of a step stands for the steps since the line before. The last part is the rest: evaluations,
+// checkpoints, and the time in which the run was stopped.
+func (r *Run) Times() (from, to time.Time, parts []Part) {
+	if len(r.Steps) == 0 {
+		return from, to, nil
+	}
+	from, to = r.Steps[0].Time, r.Steps[len(r.Steps)-1].Time
+	if n := len(r.Evaluations); n > 0 && r.Evaluations[n-1].Time.After(to) {
+		to = r.Evaluations[n-1].Time
+	}
+	names := []string{"waiting for data", "copying to the devices", "computing gradients", "all-reduce", "update"}
+	var seconds [5]float64
+	total, before := 0.0, int64(0)
+	for _, s := range r.Steps {
+		n := float64(max(s.Step-before, 1))
+		for k, v := range []Number{s.DataWait, s.CopyWait, s.Compute, s.AllReduce, s.Update} {
+			seconds[k] += n * max(v.or(0), 0)
+		}
+		total += n * max(s.Seconds.or(0), 0)
+		before = s.Step
+	}
+	from = from.Add(-duration(r.Steps[0].Seconds.or(0) * float64(r.Steps[0].Step)))
+	for k, name := range names {
+		if seconds[k] > 0 {
+			parts = append(parts, Part{name, duration(seconds[k])})
+		}
+	}
+	if rest := to.Sub(from) - duration(total); rest > 0 {
+		parts = append(parts, Part{"evaluations, checkpoints and pauses", rest})
+	}
+	return from, to, parts
+}
+
+func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

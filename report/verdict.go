@@ -1,0 +1,128 @@
+package report
+
+import (
+	"fmt"
+	"math"
+
+	"galaxy/labels"
+	"galaxy/train/metric"
+)
+
+// A headline is one of the metrics that the report begins with.
+type headline struct {
+	// Text names the metric, and Better says in which direction it is better.
+	Text, Better string
+	Percent      bool
+	metric.Figure
+}
+
+const (
+	higherIsBetter = "higher is better"
+	lowerIsBetter  = "lower is better"
+)
+
+// headlines returns the four metrics that matter the most for what the network predicts. A metric that is not defined
+// is left out.
+func (e *Evaluation) headlines() []headline {
+	const higher, lower = higherIsBetter, lowerIsBetter
+	all := []headline{
+		{Text: "RMSE", Better: lower, Figure: metric.Figure{Name: "rmse"}},
+		{Text: "accuracy over questions", Better: higher, Percent: true, Figure: metric.Figure{Name: "question_accuracy"}},
+		{Text: "accuracy of the clean classes", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.accuracy"}},
+		{Text: fmt.Sprintf("accuracy, largest of %d", e.Target.Width()), Better: higher, Percent: true, Figure: metric.Figure{Name: "accuracy_argmax37"}},
+		{Text: "calibration error of the fractions", Better: lower, Figure: metric.Figure{Name: "fraction_calibration.ece"}},
+	}
+	switch {
+	case e.ofClasses():
+		all = []headline{
+			{Text: "accuracy", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.accuracy"}},
+			{Text: "balanced accuracy", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.balanced_accuracy"}},
+			{Text: "macro F1", Better: higher, Figure: metric.Figure{Name: "five_class.macro_f1"}},
+			{Text: "ROC-AUC", Better: higher, Figure: metric.Figure{Name: "five_class.roc_auc"}},
+		}
+	case e.Target.Values() == labels.Counts:
+		all[4] = headline{Text: "log-likelihood of the votes", Better: higher, Figure: metric.Figure{Name: "votes.log_likelihood"}}
+	}
+	figures := e.figures()
+	var defined []headline
+	for _, h := range all {
+		if f, ok := figures[h.Name]; ok && !math.IsNaN(f.Value) && len(defined) < 4 {
+			h.Figure = f
+			defined = append(defined, h)
+		}
+	}
+	return defined
+}
+
+// ofClasses reports whether the network predicts classes.
+func (e *Evaluation) ofClasses() bool { return e.Target.Derived() || e.Target.OfClasses() }
+
+// figures returns all metrics by name.
+func (e *Evaluation) figures() map[string]metric.Figure {
+	all := map[string]metric.Figure{}
+	for _, f := range e.Figures() {
+		all[f.Name] = f
+	}
+	return all
+}
+
+// value and interval format a metric for people.
+func (h headline) value(v float64) string { return formatted(v, h.Percent) }
+
+func formatted(v float64, percent bool) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case percent:
+		return fmt.Sprintf("%.1f %%", 100*v)
+	}
+	return fmt.Sprintf("%.4f", v)
+}
+
+func (h headline) interval() string {
+	if h.Interval == nil {
+		return ""
+	}
+	return h.value(h.Interval[0]) + " to " + h.value(h.Interval[1])
+}
+
+// Verdict says in a sentence how good the network is.
+func (r *Report) Verdict() string {
+	e := r.Evaluation
+	if e == nil {
+		return "This run has not been evaluated, so nobody knows yet how good it is."
+	}
+	all := e.headlines()
+	if len(all) == 0 {
+		return fmt.Sprintf("No metric is defined for the %d galaxies of the %v split.", len(e.Examples), e.Split)
+	}
+	h := all[0]
+	text := fmt.Sprintf("On the %d galaxies of the %v split, the network's %s is %s", len(e.Examples), e.Split, h.Text, h.value(h.Value))
+	if h.Interval != nil {
+		text += " (95 % interval " + h.interval() + ")"
+	}
+	if math.IsNaN(h.Constant) {
+		return text + "."
+	}
+	gain := h.Value - h.Constant
+	worst := h.Value
+	if h.Interval != nil {
+		worst = h.Interval[0]
+	}
+	if h.Better == lowerIsBetter {
+		gain = -gain
+		if h.Interval != nil {
+			worst = h.Interval[1]
+		}
+	}
+	constant := "the constant predictor's, which ignores the image, is " + h.value(h.Constant)
+	switch {
+	case gain <= 0:
+		return text + ": no better than a constant, because " + constant + "."
+	case (worst-h.Constant)*(h.Value-h.Constant) <= 0:
+		return text + ". It may be no better than a constant: " + constant + ", inside the interval."
+	case h.Percent:
+		return fmt.Sprintf("%s; %s. It is right in %.1f percentage points more.", text, constant, 100*gain)
+	}
+	return fmt.Sprintf("%s, %.0f %% better than a constant: %s.", text, 100*gain/math.Abs(h.Constant), constant)
+}
