@@ -160,6 +160,18 @@ func (s *Schema) ClassScores(dst, predictions []float32) {
 	}
 }
 
+// ClassColumns returns the column that stands for each class in a row of predictions (ClassScores): of a schema of
+// classes its own, and otherwise the one that ends the class's path.
+func (s *Schema) ClassColumns() []int {
+	columns := make([]int, len(s.classes.rules))
+	for k, r := range s.classes.rules {
+		if columns[k] = r.last; s.Derived() {
+			columns[k] = k
+		}
+	}
+	return columns
+}
+
 // Has reports whether a galaxy has a label of s: every galaxy has fractions or counts, and some
 // have a class. row is one of Source.
 func (s *Schema) Has(row []float32) bool {

@@ -45,6 +45,12 @@ func TestSmallClasses(t *testing.T) {
 		t.Errorf("classes are %q", got)
 	}
 	scores := make([]float32, 2)
+	if got := small.ClassColumns(); !slices.Equal(got, []int{7, 3}) {
+		t.Errorf("columns of the classes %v, expected 7 and 3", got)
+	}
+	if got := classes.ClassColumns(); !slices.Equal(got, []int{0, 1}) {
+		t.Errorf("columns of a schema of classes %v, expected 0 and 1", got)
+	}
 	if small.ClassScores(scores, []float32{0, 1, 2, 3, 4, 5, 6, 7}); !slices.Equal(scores, []float32{7, 3}) {
 		t.Errorf("the classes' columns are %v", scores)
 	}

@@ -236,11 +236,11 @@ func TestVerdict(t *testing.T) {
 		want string
 	}{
 		{nil, "has not been evaluated"},
-		{result(.1, .09, .11, .2), "0.1000 (95 % interval 0.0900 to 0.1100), 50 % better than a constant"},
+		{result(.1, .09, .11, .2), "0.1000 (95 % interval 0.0900 to 0.1100). That is 50 % better than a constant: the constant predictor, which ignores the image, has 0.2000."},
 		{result(.19, .17, .21, .2), "may be no better than a constant"},
 		{result(.2, .19, .21, .2), "no better than a constant"},
 		{result(.3, .29, .31, .2), "no better than a constant"},
-		{accurate, "accuracy is 80.0 % (95 % interval 70.0 % to 90.0 %); the constant predictor's, which ignores the image, is 50.0 %. It is right in 30.0 percentage points more."},
+		{accurate, "accuracy is 80.0 % (95 % interval 70.0 % to 90.0 %). That is 30.0 percentage points better than a constant: the constant predictor, which ignores the image, has 50.0 %."},
 	} {
 		r := &Report{Evaluation: c.e}
 		if got := r.Verdict(); !strings.Contains(got, c.want) {

@@ -309,14 +309,14 @@ func (e *Evaluation) sliceCharts() []template.HTML {
 
 // classChart returns the number of galaxies of each class; "" if the schema has none.
 func (d *Data) classChart() template.HTML {
-	if len(d.Summary.Classes) < 2 { // there is always one for those without a class
+	if len(d.Classes) < 2 { // there is always one for those without a class
 		return ""
 	}
 	b := chart.Bars{
 		Meta: chart.Meta{ID: "class-counts", Title: "Galaxies of each class", Text: "The number of galaxies of each class in the three splits."},
 		Axis: chart.Axis{Label: "galaxies"}, Names: []string{"train", "validation", "test"},
 	}
-	for _, c := range d.Summary.Classes {
+	for _, c := range d.Classes {
 		if c.Counts != (data.Counts{}) {
 			b.Rows = append(b.Rows, chart.Row{Label: c.Name, Values: []chart.Value{chart.Exact(float64(c.Counts.Train)), chart.Exact(float64(c.Counts.Validation)), chart.Exact(float64(c.Counts.Test))}})
 		}

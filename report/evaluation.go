@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"galaxy/data"
+	"galaxy/graph"
 	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -18,6 +19,8 @@ type Model struct {
 	// Target is what it predicts, and Loss what it was trained with.
 	Target *labels.Schema
 	Loss   metric.Loss
+	// Network is the same network, for what explains its predictions; nil if that is not known.
+	Network *graph.Predictor
 	// Step is the step of the checkpoint.
 	Step  int64
 	Close func() error

@@ -17,6 +17,7 @@ const (
 	typicalShown    = 6
 	answersShown    = 8 // classes or answers whose typical galaxies are shown
 	neighboursShown = 3
+	sheetShown      = 6 // galaxies of each class in the contact sheet
 )
 
 // A gallery is a set of galaxies of the evaluation with something in common.
@@ -47,7 +48,6 @@ type galaxyDetail struct {
 	OverlayOf string        // the answer that the overlay is about
 	Path      []node
 	Classes   []branch // fractions predicted for the classes, if they are no question of Path
-	Counts    bool
 	Near      []neighbour
 }
 
@@ -59,14 +59,8 @@ type neighbour struct {
 	Label      string
 }
 
-// An explainer adds to the details of galaxies what only the network knows: where it looked and which galaxies of the
-// train split it sees as similar.
-type explainer interface {
-	explain(g *galaxyDetail, example, predicted int) error
-}
-
-// draw fills in the HTML of the galleries.
-func (r *Report) drawGalleries(cache *data.Cache, c *choice, x explainer) error {
+// drawGalleries fills in the HTML of the galleries.
+func (r *Report) drawGalleries(cache *data.Cache, c *choice, x *explainer) error {
 	for n := range r.galleries {
 		g := &r.galleries[n]
 		out := page.Gallery{Label: g.Title}
@@ -84,17 +78,21 @@ func (r *Report) drawGalleries(cache *data.Cache, c *choice, x explainer) error 
 }
 
 // item returns the k-th galaxy of the evaluation.
-func (r *Report) item(cache *data.Cache, c *choice, x explainer, k int) (page.Item, error) {
+func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.Item, error) {
 	e := r.Evaluation
 	example := e.Examples[k]
 	picture, err := thumbnail(cache, example, shown)
 	if err != nil {
 		return page.Item{}, err
 	}
-	d := galaxyDetail{ID: cache.ID(example), Picture: picture, Counts: e.Target.Values() == labels.Counts}
-	if e.Target.Derived() {
-		d.Path = nil
-	} else {
+	name := func(a int) string {
+		if a < 0 {
+			return labels.Unclear
+		}
+		return c.names[a]
+	}
+	d := galaxyDetail{ID: cache.ID(example), Picture: enlarged(picture), OverlayOf: name(c.predicted[k])}
+	if !e.Target.Derived() {
 		d.Path = walk(e.Target, e.label(k), e.prediction(k))
 	}
 	if e.Target.Derived() || len(e.Target.Classes().Columns()) > 0 && !e.Target.OfClasses() {
@@ -103,15 +101,9 @@ func (r *Report) item(cache *data.Cache, c *choice, x explainer, k int) (page.It
 		}
 	}
 	if x != nil {
-		if err := x.explain(&d, example, c.predicted[k]); err != nil {
+		if err := x.explain(&d, k, example, c.predicted[k]); err != nil {
 			return page.Item{}, err
 		}
-	}
-	name := func(a int) string {
-		if a < 0 {
-			return labels.Unclear
-		}
-		return c.names[a]
 	}
 	caption := fmt.Sprintf("%s, %.0f %%", name(c.predicted[k]), 100*c.confidence(k))
 	said := "voted " + name(c.truth[k])
@@ -160,7 +152,7 @@ func contactSheet(cache *data.Cache) (template.HTML, error) {
 	var html strings.Builder
 	for _, name := range names[:min(len(names), answersShown)] {
 		all := of[name]
-		n := min(len(all), answersShown)
+		n := min(len(all), sheetShown)
 		g := page.Gallery{Label: name}
 		for k := range n {
 			i := all[k*len(all)/n]

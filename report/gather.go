@@ -111,7 +111,7 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 	lack("There is no leak audit", err)
 	r.sheet, err = contactSheet(cache)
 	lack("There is no contact sheet", err)
-	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model) error { return r.showGalaxies(cache, m) })
+	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model) error { return r.showGalaxies(ctx, cache, m) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -137,11 +137,4 @@ func (r *Report) score(ctx context.Context, dir string, cfg train.Config, cache 
 		err = more(m)
 	}
 	return e, err
-}
-
-// showGalaxies chooses and draws the galleries.
-func (r *Report) showGalaxies(cache *data.Cache, m Model) error {
-	r.choice = newChoice(r.Evaluation, cache.Labels)
-	r.galleries = newGalleries(r.choice)
-	return r.drawGalleries(cache, r.choice, nil)
 }

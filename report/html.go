@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/report/chart"
 	"galaxy/report/page"
@@ -236,29 +237,29 @@ func (r *Report) dataView() dataView {
 	}
 	add("Galaxies", "%d: %d train, %d validation, %d test", d.Examples, d.Counts.Train, d.Counts.Validation, d.Counts.Test)
 	add("Images", "%v px, bands %v, %s of each original", d.Shape(), d.Bands, d.Crop.Middle())
-	add("Labels", "%s: %s, %s", d.Schema, plural(len(d.Schema.Questions()), "question"), plural(d.Schema.Width(), "column"))
+	add("Labels", "%s: %s, %s", d.Schema, usage.Count(len(d.Schema.Questions()), "question"), usage.Count(d.Schema.Width(), "column"))
 	if d.Schema.Values() == labels.Counts {
 		add("Kind of labels", "counts of votes")
 	}
-	add("Made from", "%s", strings.Trim(d.Sources.Labels+" and "+d.Sources.Images, " and "))
+	add("Made from", "%s and %s", cmp.Or(d.Sources.Labels, "the folders"), d.Sources.Images)
 	add("Split", "%s, seed %d", cmp.Or(d.SplitText(), "80 % train, 10 % validation, 10 % test, by id"), d.SplitSeed)
 	if d.SumRuleBreaks > 0 {
-		add("Contradicting votes", "%s of which the votes break the rules of the question tree", plural(d.SumRuleBreaks, "galaxy"))
+		add("Contradicting votes", "%s of which the votes break the rules of the question tree", usage.Count(d.SumRuleBreaks, "galaxy"))
 	}
 	if n := d.ImagesWithoutRow + d.RowsWithoutImage + d.RowsWithoutClass + d.RowsWithoutSplit; n > 0 {
-		add("Skipped", "%s without a row, %s without an image, %d without a class, %d without a split", plural(d.ImagesWithoutRow, "image"), plural(d.RowsWithoutImage, "row"), d.RowsWithoutClass, d.RowsWithoutSplit)
+		add("Skipped", "%s without a row, %s without an image, %d without a class, %d without a split", usage.Count(d.ImagesWithoutRow, "image"), usage.Count(d.RowsWithoutImage, "row"), d.RowsWithoutClass, d.RowsWithoutSplit)
 	}
-	add("Broken files", "%s", plural(len(d.Manifest.Broken), "file"))
+	add("Broken files", "%s", usage.Count(len(d.Broken), "file"))
 	if b := d.Balance; b != nil {
 		add("Imbalance", "the largest class has %.1f times the train galaxies of the smallest", b.Imbalance)
 		if len(b.Absent) > 0 {
 			add("Absent", "missing in a split: %s", strings.Join(b.Absent, ", "))
 		}
 		if n := len(b.Contradictions); n > 0 {
-			add("Contradictions", "%s of the same image with different classes, such as %s and %s", plural(n, "pair"), b.Contradictions[0][0], b.Contradictions[0][1])
+			add("Contradictions", "%s of the same image with different classes, such as %s and %s", usage.Count(n, "pair"), b.Contradictions[0][0], b.Contradictions[0][1])
 		}
 	}
-	if broken := d.Manifest.Broken; len(broken) > 0 {
+	if broken := d.Broken; len(broken) > 0 {
 		t := chart.Table{Caption: "Files that were left out", Columns: []string{"galaxy", "reason"}}
 		if len(broken) > brokenShown {
 			t.Caption = fmt.Sprintf("The first %d of %d files that were left out", brokenShown, len(broken))
@@ -288,16 +289,19 @@ func (r *Report) leaksView() leaksView {
 	if l.Groups == 0 {
 		add("No two galaxies have %s.", kind)
 	} else {
-		add("%d galaxies have %s as another: %s, of which %d are in several splits.", l.Galaxies, kind, plural(l.Groups, "group"), l.Crossing)
+		add("%d galaxies have %s as another: %s, of which %d are in several splits.", l.Galaxies, kind, usage.Count(l.Groups, "group"), l.Crossing)
 	}
 	if n := l.Leaked; n.Test+n.Validation > 0 {
 		add("%d galaxies of the test split and %d of the validation split have a copy in the train split, so their scores are too good. Remove the copies from the table of labels, or keep them in one split with galaxy prepare --split-by-group.", n.Test, n.Validation)
+	}
+	if l.alike > 0 {
+		add("For %s of the %v split, the network's last features nearly equal those of a galaxy of the train split: their cosine is %v or more. Galaxies without structure look alike to the network, so most of these are different galaxies. The pairs below are the most similar: look whether both are the same galaxy, shifted or rotated.", usage.Count(l.alike, "galaxy"), r.Evaluation.Split, alike)
 	}
 	if l.Skipped {
 		add("Nearly equal images were not searched for, because there are more than %d images: galaxy inspect --near does it.", nearImages)
 	}
 	if l.NotCompared > 0 {
-		add("%s too little detail to find nearly equal ones.", plural(l.NotCompared, "image has", "images have"))
+		add("Too little detail to find nearly equal ones: %s.", usage.Count(l.NotCompared, "image"))
 	}
 	return v
 }
@@ -316,19 +320,4 @@ func (e *Evaluation) table() template.HTML {
 		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), interval, formatted(f.Constant, false)})
 	}
 	return t.HTML()
-}
-
-// plural counts things: "1 galaxy", "2 galaxies", or with other the two forms.
-func plural(n int, noun string, other ...string) string {
-	switch {
-	case n == 1:
-		return "1 " + noun
-	case len(other) > 0:
-		noun = other[0]
-	case strings.HasSuffix(noun, "y"):
-		noun = strings.TrimSuffix(noun, "y") + "ies"
-	default:
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -1,10 +1,6 @@
 package report
 
 import (
-	"image"
-
-	"golang.org/x/image/draw"
-
 	"galaxy/data"
 	"galaxy/report/page"
 )
@@ -23,19 +19,12 @@ func thumbnail(cache *data.Cache, i int, l look) (page.Picture, error) {
 	if err := cache.ReadImage(pixels, i); err != nil {
 		return page.Picture{}, err
 	}
-	return encode(cache.Shape().Picture(pixels), l)
+	return page.Encode(cache.Shape().Picture(pixels), l.side, l.bytes)
 }
 
-// encode returns an image of the page.
-func encode(m image.Image, l look) (page.Picture, error) {
-	side := min(l.side, m.Bounds().Dx())
-	to := image.Rect(0, 0, side, side)
-	if _, grey := m.(*image.Gray); grey {
-		out := image.NewGray(to)
-		draw.CatmullRom.Scale(out, to, m, m.Bounds(), draw.Src, nil)
-		return page.Encode(out.Pix, side, side, 1, l.bytes)
-	}
-	out := image.NewRGBA(to)
-	draw.CatmullRom.Scale(out, to, m, m.Bounds(), draw.Src, nil)
-	return page.Encode(out.Pix, side, side, 4, l.bytes) // the fourth channel, opacity, is not shown
+// enlarged returns a picture in the size in which the details of a galaxy show it.
+func enlarged(p page.Picture) page.Picture {
+	const side = 200 // px
+	p.Width, p.Height = side, side
+	return p
 }

@@ -22,6 +22,7 @@ type leaks struct {
 	*data.Copies
 	Pairs   template.HTML // images of pairs across splits
 	Alike   template.HTML // images of pairs whose features are nearly equal
+	alike   int           // number of these pairs
 	Skipped bool          // nearly equal images were not searched for
 }
 

@@ -100,7 +100,6 @@ func writeGalaxies(dir string, schema *labels.Schema) error {
 type fixture struct {
 	dir        string
 	cache, run string
-	classes    string // a run of two classes on a cache of classes
 }
 
 var shared = sync.OnceValues(func() (*fixture, error) {
@@ -183,7 +182,7 @@ func open(dir string, cfg train.Config) (Model, error) {
 	if err != nil {
 		return Model{}, errors.Join(err, i.Close())
 	}
-	return Model{Predictor: i, Target: o.Target(), Loss: o, Step: step, Close: i.Close}, nil
+	return Model{Predictor: i, Network: i.Network(), Target: o.Target(), Loss: o, Step: step, Close: i.Close}, nil
 }
 
 func get(t testing.TB) *fixture {
@@ -235,7 +234,11 @@ func TestNumbersAreThoseOfAnEvaluation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	want, err := train.Evaluate(t.Context(), m, train.Evaluation{Cache: cache, Split: data.Test, Target: m.Target, Loss: m.Loss, Full: true})
 	if err != nil {
 		t.Fatal(err)
@@ -428,7 +431,7 @@ func TestComparison(t *testing.T) {
 			t.Errorf("%s differs between two copies of a run: %+v", d.Name, d)
 		}
 	}
-	first := r.Evaluation.Result.RMSE
+	first := r.Evaluation.RMSE
 	if d := r.Others[1].Differences[0]; d.Name != "rmse" || d.A != first || d.B != r.Others[1].Evaluation.RMSE || d.A == d.B {
 		t.Errorf("got %+v, expected the RMSEs %v and %v", d, first, r.Others[1].Evaluation.RMSE)
 	}

@@ -115,14 +115,14 @@ func (r *Report) Verdict() string {
 			worst = h.Interval[1]
 		}
 	}
-	constant := "the constant predictor's, which ignores the image, is " + h.value(h.Constant)
+	constant := fmt.Sprintf("the constant predictor, which ignores the image, has %s", h.value(h.Constant))
 	switch {
 	case gain <= 0:
-		return text + ": no better than a constant, because " + constant + "."
+		return text + ". That is no better than a constant: " + constant + "."
 	case (worst-h.Constant)*(h.Value-h.Constant) <= 0:
 		return text + ". It may be no better than a constant: " + constant + ", inside the interval."
 	case h.Percent:
-		return fmt.Sprintf("%s; %s. It is right in %.1f percentage points more.", text, constant, 100*gain)
+		return fmt.Sprintf("%s. That is %.1f percentage points better than a constant: %s.", text, 100*gain, constant)
 	}
-	return fmt.Sprintf("%s, %.0f %% better than a constant: %s.", text, 100*gain/math.Abs(h.Constant), constant)
+	return fmt.Sprintf("%s. That is %.0f %% better than a constant: %s.", text, 100*gain/math.Abs(h.Constant), constant)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/graph"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
@@ -81,7 +82,11 @@ func reportOptions(config session.Config) runreport.Options {
 			if err != nil {
 				return runreport.Model{}, err
 			}
-			return runreport.Model{Predictor: n.Predictor, Target: n.target(), Loss: n.loss, Step: n.step, Close: n.close}, nil
+			m := runreport.Model{Predictor: n.Predictor, Target: n.target(), Loss: n.loss, Step: n.step, Close: n.close}
+			if i, ok := n.Predictor.(*graph.Inference); ok {
+				m.Network = i.Network()
+			}
+			return m, nil
 		},
 		Command: trainCommandOf, Version: galaxyVersion, Now: time.Now(),
 	}
@@ -138,10 +143,10 @@ func commandWords(c *request, dir, cache string) []string {
 
 // shellWord quotes a word for a POSIX shell, if that is necessary.
 func shellWord(word string) string {
-	plain := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=,:%+@", r))
+	special := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./=,:%+@", r)
 	}
-	if word != "" && !strings.ContainsFunc(word, plain) {
+	if word != "" && !strings.ContainsFunc(word, special) {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
