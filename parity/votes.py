@@ -14,18 +14,19 @@ import keras_resnet as kr
 
 
 def concentrations(job, x):
-    """Walmsley et al. 2022, with a least of 1 there: 1 to 101."""
-    return job["least"] + 100 * tf.sigmoid(x)
+    """From least on as e to the x, and at most 100 more."""
+    return job["least"] + 1 / (1 / 100 + tf.exp(-x))
 
 
 def minus_log(job, x, k):
-    """What depends on the logits, [N], for the gradient."""
+    """What depends on the logits, [N], for the gradient: the root of the votes' variance over a multinomial one's weights it."""
     if job["loss"] == "crossentropy":
         return -tf.reduce_sum(k * tf.nn.log_softmax(x), 1)
     a, n = concentrations(job, x), tf.reduce_sum(k, 1)
     total = tf.reduce_sum(a, 1)
-    return (tf.math.lgamma(n + total) - tf.math.lgamma(total)
-            - tf.reduce_sum(tf.math.lgamma(k + a) - tf.math.lgamma(a), 1))
+    root = tf.stop_gradient(tf.sqrt((total + n) / (total + 1)))
+    return root * (tf.math.lgamma(n + total) - tf.math.lgamma(total)
+                   - tf.reduce_sum(tf.math.lgamma(k + a) - tf.math.lgamma(a), 1))
 
 
 def judge(job, firsts):

@@ -10,17 +10,34 @@ import (
 // Dirichlet is the negative logarithm of the Dirichlet-multinomial probability of a question's
 // votes (Walmsley et al. 2022, MNRAS 509, 3966; see package votes), with the concentrations
 //
-//	αⱼ = least + 100·σ(xⱼ)
+//	αⱼ = least + eˣ/(1 + eˣ/100), x = xⱼ
 //
-// where σ is the sigmoid. The expected fractions are αⱼ/Σα. The
-// larger Σα is, the less do the fractions of galaxies that look alike differ.
+// which are between least and 100 more. The expected fractions are αⱼ/Σα. The
+// larger Σα is, the less do the fractions of galaxies that look alike differ. The logits of a new
+// network are near 0, so its concentrations are near 1: any fractions are equally likely.
 //
 // In the paper least is 1. With all αⱼ ≥ 1 the density of the fractions has one peak: it cannot
 // mean that either almost all volunteers or almost none give an answer. With the default, 0.05,
 // it can, and then the predicted intervals hold as many votes as they should (docs/votes.md).
+//
+// The gradient of a question's loss is multiplied by √w with
+//
+//	w = (Σα + N)/(Σα + 1)
+//
+// for N votes, at which the variance of the votes is w times that of a multinomial distribution. The
+// likelihood itself divides the error of a fraction by that variance: questions that many answer, and
+// galaxies on which the network is not sure, would count for too little, and the fractions become
+// worse. With w in place of √w they count as in the multinomial likelihood. The root is between the
+// two (β = 0.5 in Seitzer et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty Estimation
+// with Probabilistic Neural Networks", arXiv 2203.09168). The loss's value stays the likelihood's. The gradient's
+// mean over votes that are drawn from the predicted distribution is 0 with any weights, so
+// right predictions stay where they are.
 const Dirichlet Loss = "dirichlet"
 
 const concentrationRange = 100
+
+// midLogit is the logit of least + concentrationRange/2: eˣ/(1 + eˣ/100) = 100·σ(x − ln 100).
+var midLogit = math.Log(concentrationRange)
 
 func init() {
 	const least = "least_concentration"
@@ -37,7 +54,16 @@ func (l dirichlet) Log(s *op.Scope, logits, votes tf.Output) tf.Output {
 	at := s.SubScope
 	alpha := l.concentrations(at("concentrations"), logits)
 	all, n := sumColumns(at("all"), alpha), sumColumns(at("volunteers"), votes)
-	return op.Sub(at("log"), sumColumns(at("sum"), logRising(at("answers"), alpha, votes)), logRising(at("question"), all, n))
+	log := op.Sub(at("log"), sumColumns(at("sum"), logRising(at("answers"), alpha, votes)), logRising(at("question"), all, n))
+	variance := op.Div(at("variance"), op.AddV2(at("all_and_votes"), all, n), op.AddV2(at("all_and_1"), all, op.Const(at("one"), 1.0)))
+	return scaleGradient(at("scale_gradient"), log, op.Sqrt(at("root"), variance))
+}
+
+// scaleGradient returns x, whose gradient is multiplied by factor, of the same shape. The factor itself has none.
+func scaleGradient(s *op.Scope, x, factor tf.Output) tf.Output {
+	at := s.SubScope
+	value := op.StopGradient(at("value"), x)
+	return op.AddV2(s, value, op.Mul(at("scaled"), op.StopGradient(at("factor"), factor), op.Sub(at("zero"), x, value)))
 }
 
 func (l dirichlet) LogOf(logits, votes []float64) float64 {
@@ -67,12 +93,13 @@ func (l dirichlet) concentrations(s *op.Scope, logits tf.Output) tf.Output {
 	number := func(name string, x float64) tf.Output {
 		return op.Cast(at(name), op.Const(at(name+"_constant"), x), logits.DataType())
 	}
-	return op.AddV2(s, op.Mul(at("scaled"), op.Sigmoid(at("sigmoid"), logits), number("range", concentrationRange)), number("least", l.least))
+	share := op.Sigmoid(at("sigmoid"), op.Sub(at("shifted"), logits, number("mid", midLogit)))
+	return op.AddV2(s, op.Mul(at("scaled"), share, number("range", concentrationRange)), number("least", l.least))
 }
 
 func (l dirichlet) concentrationsOf(logits []float64) (alpha []float64, sum float64) {
 	for _, x := range logits {
-		a := l.least + concentrationRange*sigmoid.PosteriorAt(x)
+		a := l.least + concentrationRange*sigmoid.PosteriorAt(x-midLogit)
 		alpha, sum = append(alpha, a), sum+a
 	}
 	return alpha, sum
@@ -102,7 +129,7 @@ func (l dirichlet) LogitsFor(alpha []float64) []float64 {
 	logits := make([]float64, len(alpha))
 	for j, a := range alpha {
 		share := (a - l.least) / concentrationRange
-		logits[j] = sigmoid.LogitFor(min(max(share, end), 1-end))
+		logits[j] = midLogit + sigmoid.LogitFor(min(max(share, end), 1-end))
 	}
 	return logits
 }

@@ -2,6 +2,7 @@ package objective
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,9 +11,10 @@ import (
 	"galaxy/train/votes"
 )
 
-// By hand, with the paper's least concentration: at logits of 0 all concentrations are 51, and the questions of Small have 3, 2 and 3 answers.
+// By hand, with the paper's least concentration: at logits of ln 100 all concentrations are 51, and the questions of Small have 3, 2 and 3 answers.
 func TestDirichletByHand(t *testing.T) {
-	logits, ln := make([]float32, 8), math.Log
+	ln, mid := math.Log, float32(math.Log(100))
+	logits := slices.Repeat([]float32{mid}, 8)
 	paper := Default(Tree, Dirichlet)
 	paper.SetConstant("least_concentration", 1)
 	for _, test := range []struct {
@@ -26,7 +28,7 @@ func TestDirichletByHand(t *testing.T) {
 		{[]float32{0, 0, 0, 0, 0, 0, 0, 1}, ln(3)},
 	} {
 		b := build(t, job{paper, labelstest.SmallCounts()})
-		if got := b.LossOf(logits, test.votes); !(math.Abs(got-test.want) <= 1e-12) {
+		if got := b.LossOf(logits, test.votes); !(math.Abs(got-test.want) <= 1e-9) {
 			t.Errorf("%v: loss %v, want %v", test.votes, got, test.want)
 		}
 		if got, _ := b.run(t, logits, test.votes); !(math.Abs(got-test.want) <= 1e-6) {
@@ -36,12 +38,64 @@ func TestDirichletByHand(t *testing.T) {
 	// Concentrations 1 + 100·(1/2, 3/4, 1/4), and the questions' own sum to 1 whatever leads to them.
 	ln3 := float32(ln(3))
 	b := build(t, job{paper, labelstest.SmallCounts()})
-	_, p := b.run(t, []float32{0, ln3, -ln3, 0, 0, 0, 0, 0}, make([]float32, 8))
+	_, p := b.run(t, []float32{mid, mid + ln3, mid - ln3, mid, mid, 0, 0, 0}, make([]float32, 8))
 	if want := []float64{51. / 153, 76. / 153, 26. / 153, 0.5, 0.5, 1. / 3, 1. / 3, 1. / 3}; !near(p, want, 1e-6) {
 		t.Errorf("fractions %v, want %v", p, want)
 	}
-	if got, want := b.Spread(make([]float32, 8)), []float64{1. / 153, 1. / 102, 1. / 153}; !near(got, want, 1e-15) {
+	if got, want := b.Spread(logits), []float64{1. / 153, 1. / 102, 1. / 153}; !near(got, want, 1e-8) {
 		t.Errorf("spread %v, want %v", got, want)
+	}
+	// A new network's concentrations: 1 + 1/(1 + 1/100) each.
+	if got, want := b.Spread(make([]float32, 8)), []float64{101. / 603, 101. / 402, 101. / 603}; !near(got, want, 1e-15) {
+		t.Errorf("spread at logits of 0 is %v, want %v", got, want)
+	}
+}
+
+// gradientFactor is the float64 reference implementation of the factor by which a likelihood multiplies the gradient of a question.
+func gradientFactor(l likelihood, logits, votes []float64) float64 {
+	d, ok := l.(dirichlet)
+	if !ok {
+		return 1
+	}
+	_, all := d.concentrationsOf(logits)
+	n := 0.0
+	for _, k := range votes {
+		n += k
+	}
+	return math.Sqrt((all + n) / (all + 1))
+}
+
+// The gradient is that of the float64 reference implementation by central differences, times its factor and the
+// question's weight; the factor is not differentiated.
+func TestLikelihoodGradient(t *testing.T) {
+	for _, c := range jobs() {
+		if !ofCounts(c.Head.Target(c.schema)) {
+			continue
+		}
+		t.Run(c.name(), func(t *testing.T) {
+			b := build(t, c)
+			rapid.Check(t, func(r *rapid.T) {
+				logits, counts := drawLogits(r, b.Outputs(), 8), b.drawLabels(r, 1)
+				got := b.slopes(t, logits, counts)
+				for _, g := range b.groups {
+					x, k := float64s(logits[g.first:g.first+g.count]), float64s(counts[g.first:g.first+g.count])
+					factor := b.weight(g.first) * gradientFactor(b.likelihood, x, k)
+					for j := range x {
+						const h = 1e-4
+						at := func(step float64) float64 {
+							moved := slices.Clone(x)
+							moved[j] += step
+							return b.likelihood.LogOf(moved, k)
+						}
+						// Richardson's extrapolation of the differences over 2·h and 4·h.
+						want := -factor * (8*(at(h)-at(-h)) - (at(2*h) - at(-2*h))) / (12 * h)
+						if size := factor * (1 + math.Abs(at(0))); !(math.Abs(got[g.first+j]-want) <= 1e-6*size) {
+							r.Fatalf("logit %d: gradient %v, by differences %v", g.first+j, got[g.first+j], want)
+						}
+					}
+				}
+			})
+		})
 	}
 }
 

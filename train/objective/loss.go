@@ -79,7 +79,8 @@ type categorical interface {
 type likelihood interface {
 	ofQuestion
 	// Log adds the logarithm of the probability of the votes to the graph: float64 [N, 1], of
-	// logits and votes, both float64 [N, answers]. It is exactly 0 without votes.
+	// logits and votes, both float64 [N, answers]. It is exactly 0 without votes, and so is its
+	// gradient, which may be multiplied by a positive factor.
 	Log(s *op.Scope, logits, votes tf.Output) tf.Output
 	// LogOf computes the same in float64.
 	LogOf(logits, votes []float64) float64

@@ -246,14 +246,14 @@ func TestGradientByDifferences(t *testing.T) {
 	for _, c := range jobs() {
 		t.Run(c.name(), func(t *testing.T) {
 			b := build(t, c)
+			if b.likelihood != nil {
+				return // its gradient is not that of the value: TestLikelihoodGradient
+			}
 			n := b.Outputs()
 			logits, labels := make([]float64, n), make([]float64, n)
 			for i := range logits {
 				logits[i] = 2 * math.Sin(float64(3*i))
 				labels[i] = math.Abs(math.Sin(float64(5 * i)))
-				if b.likelihood != nil {
-					labels[i] = math.Round(3 * labels[i])
-				}
 			}
 			if b.head.byClass {
 				clear(labels)
