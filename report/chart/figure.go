@@ -17,7 +17,7 @@ type Meta struct {
 }
 
 // The drawings are laid out for a width of 420 units. A page of 360 px shows that at 0.8 px per unit, which
-// leaves the text above 11 px; the page's columns are at most 560 px wide.
+// leaves the text above 11 px; the page draws it at most 496 px wide.
 const (
 	chartWidth = 420.0
 	textSize   = 14.0

@@ -40,7 +40,7 @@ func (c Matrix) HTML() template.HTML {
 		}
 		longest += 25
 	}
-	left := min(max(longest+12, 70), 160)
+	left := min(max(longest+12, 70), 140)
 	if !numbered {
 		cellWidth = max(cellWidth, min(110, (chartWidth-left-4)/float64(max(n, 1))))
 	}

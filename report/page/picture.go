@@ -21,8 +21,8 @@ type Picture struct {
 // smallestPicture is the side, in px, below which Encode does not downscale an image.
 const smallestPicture = 16
 
-// Encode returns an image for a page: its longer side at most side px, in at most budget bytes before base64. It is a
-// PNG if that fits, otherwise a JPEG. To fit it lowers the JPEG's quality from 90 to 40 and then halves
+// Encode returns an image for a page: its longer side at most side px, in at most budget bytes before base64. A
+// small image is a PNG if that fits, others are JPEGs. To fit it lowers the JPEG's quality from 90 to 40 and then halves
 // the image, which keeps its size on the page. An *image.Gray stays grey, which takes fewer bytes.
 // imagefile.Shape.Picture makes images of pixels.
 func Encode(m image.Image, side, budget int) (Picture, error) {
@@ -54,8 +54,11 @@ func Encode(m image.Image, side, budget int) (Picture, error) {
 // fit encodes an image in at most budget bytes, or returns nil.
 func fit(m image.Image, budget int) (kind string, encoded []byte, err error) {
 	var b bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, m); err != nil || b.Len() <= budget {
-		return "png", b.Bytes(), err
+	// Photographs do not get below a byte per pixel, and to compress them takes longer than all JPEGs.
+	if m.Bounds().Dx()*m.Bounds().Dy() <= budget {
+		if err := png.Encode(&b, m); err != nil || b.Len() <= budget {
+			return "png", b.Bytes(), err
+		}
 	}
 	for _, quality := range []int{90, 80, 70, 60, 50, 40} {
 		b.Reset()
