@@ -49,7 +49,7 @@ var imports = []struct{ name, may string }{
 	{"internal/browsertest", ""},
 	{"modelcard", "data graph/network labels train train/metric train/objective"},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
-	{"serve", "data data/imagefile data/stretch internal/tfserving internal/usage labels predict savedmodel"},
+	{"serve", "data data/imagefile data/stretch explain internal/tfserving internal/usage labels predict report/page savedmodel"},
 }
 
 // programs may import anything, and nothing imports them.

@@ -18,5 +18,10 @@
 // Errors about a request have a code of gRPC, which REST clients get as the HTTP status that TensorFlow Serving
 // gives for it. A file that cannot be decoded is an error of its own item: the numbers of that item are NaN (in
 // JSON null), and the output "errors" has the text. Only if all files of a request are broken the request
-// fails. Nothing that a client sends reaches a disk, a path, or the answer to another client.
+// fails.
+//
+// # The page
+//
+// page.go is a form without a script: a POST is answered with the page and the answers in it, and page.js only fills
+// the form with what is dropped or pasted. Nothing that a client sends reaches a disk, a path, or the answer to another client.
 package serve

@@ -32,6 +32,11 @@ type Model struct {
 	Stretch stretch.Stretch
 	// Warning, if not empty, is a message for the user about how the model runs here.
 	Warning string
+	// GradCAM, if set, returns where images, uint8 [N, Size, Size, Channels], speak for one output each
+	// (explain.Model.GradCAM), and Neighbours, if set, the galaxies of a catalogue that are most similar to an image. They are called
+	// concurrently with Predictor.
+	GradCAM    func(images []byte, outputs []int) ([][]float32, error)
+	Neighbours func(image []byte) ([]Neighbour, error)
 	// Close ends its sessions. It is called once, after the last call of the others.
 	Close func() error
 

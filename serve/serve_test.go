@@ -88,10 +88,18 @@ func (f *fake) Predict(images []byte) (logits, probabilities []float32, err erro
 	return logits, probabilities, nil
 }
 
-// corner is a decoder that takes the upper left corner of a PNG.
+// corner is a decoder that takes the upper left corner of a PNG, and one pixel of a JPEG.
 type corner struct{}
 
 func (corner) Decode(dst []byte, file imagefile.File) error {
+	if file.JPEG() {
+		m, err := jpeg.Decode(bytes.NewReader(file.Encoded))
+		if err == nil {
+			r, _, _, _ := m.At(file.Width/2, file.Height/2).RGBA()
+			dst[0] = byte(r >> 8)
+		}
+		return err
+	}
 	pixels, err := file.Pixels(nil, image.Rect(0, 0, side, side), 3)
 	copy(dst, pixels)
 	return err
@@ -150,7 +158,7 @@ func run(t testing.TB, s *serve.Server) (rest, rpc string, stop func() error) {
 func picture(first byte) []byte {
 	m := image.NewRGBA(image.Rect(0, 0, side+1, side+2))
 	for i := range m.Pix {
-		m.Pix[i] = 255
+		m.Pix[i] = []byte{7, 8, 9, 255}[i%4]
 	}
 	m.Set(0, 0, color.RGBA{first, 1, 2, 255})
 	var b bytes.Buffer

@@ -166,18 +166,26 @@ func (s *Server) predict(ctx context.Context, v *version, in input, arrived func
 	if n == 0 {
 		return answers{}, errs[0]
 	}
+	a, err := s.network(ctx, v, images, arrived)
+	if err != nil {
+		return answers{}, err
+	}
+	return a.spread(errs, v.model), nil
+}
+
+// network returns the predictions of a version for images that are in the queue. arrived is called once they
+// wait for their batch.
+func (s *Server) network(ctx context.Context, v *version, images []byte, arrived func()) (answers, error) {
+	n := len(images) / v.model.Shape.Bytes()
 	j := &job{ctx: ctx, images: images, n: n, left: n, done: make(chan struct{})}
 	v.batcher.add(j)
 	arrived()
 	select {
 	case <-j.done:
+		return j.answers, j.err
 	case <-ctx.Done():
 		return answers{}, ctx.Err()
 	}
-	if j.err != nil {
-		return answers{}, j.err
-	}
-	return j.answers.spread(errs, v.model), nil
 }
 
 // admit counts n images, if there is room in the queue.

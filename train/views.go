@@ -48,7 +48,7 @@ func (v Views) Predict(images []byte) (logits, probabilities []float32, err erro
 	}
 	turned := make([]byte, len(images))
 	for view := 1; view < v.N; view++ {
-		turn(turned, images, v.Shape, view)
+		v.Shape.Turn(turned, images, view)
 		l, p, err := v.Predictor.Predict(turned)
 		if err != nil {
 			return nil, nil, err
@@ -60,35 +60,6 @@ func (v Views) Predict(images []byte) (logits, probabilities []float32, err erro
 	scale(logits, 1/float32(v.N))
 	scale(probabilities, 1/float32(v.N))
 	return logits, probabilities, nil
-}
-
-// turn fills dst with a view of every image of src, both uint8 [N, Size, Size,
-// Channels]. The bits of view select operations, in this order: 4 exchanges rows and
-// columns, 2 mirrors top to bottom, 1 left to right.
-func turn(dst, src []byte, shape imagefile.Shape, view int) {
-	// The source of the pixel in row y and column x: start + y·down + x·right.
-	size, channels := shape.Size, shape.Channels
-	start, down, right := 0, size*channels, channels
-	if view&4 != 0 {
-		down, right = right, down
-	}
-	if view&2 != 0 {
-		start, down = start+(size-1)*down, -down
-	}
-	if view&1 != 0 {
-		start, right = start+(size-1)*right, -right
-	}
-	image := shape.Bytes()
-	for from := 0; from < len(src); from += image {
-		out := dst[from : from+image]
-		for y := range size {
-			at := from + start + y*down
-			for range size {
-				copy(out[:channels], src[at:at+channels])
-				out, at = out[channels:], at+right
-			}
-		}
-	}
 }
 
 func add(sum, x []float32) {

@@ -35,12 +35,12 @@ func TestTurn(t *testing.T) {
 		src := slices.Concat(lettered(views[0], channels), lettered("jkl/mno/pqr", channels))
 		for view, want := range views {
 			dst := make([]byte, len(src))
-			turn(dst, src, shape, view)
+			shape.Turn(dst, src, view)
 			if !bytes.Equal(dst[:shape.Bytes()], lettered(want, channels)) {
 				t.Errorf("%d channels, view %d is not %s", channels, view, want)
 			}
 			second := make([]byte, shape.Bytes())
-			turn(second, src[shape.Bytes():], shape, view)
+			shape.Turn(second, src[shape.Bytes():], view)
 			if !bytes.Equal(dst[shape.Bytes():], second) {
 				t.Errorf("%d channels, view %d: the second image is not turned as a first", channels, view)
 			}
@@ -51,8 +51,8 @@ func TestTurn(t *testing.T) {
 		for a := range n {
 			for b := range n {
 				once, twice := make([]byte, 27), make([]byte, 27)
-				turn(once, lettered(views[0], 3), three, a)
-				turn(twice, once, three, b)
+				three.Turn(once, lettered(views[0], 3), a)
+				three.Turn(twice, once, b)
 				if !slices.ContainsFunc(views[:n], func(v string) bool { return bytes.Equal(twice, lettered(v, 3)) }) {
 					t.Errorf("views %d and then %d are none of the first %d", a, b, n)
 				}
@@ -134,7 +134,7 @@ func BenchmarkTurn(b *testing.B) {
 	dst := make([]byte, len(src))
 	b.SetBytes(int64(len(src)))
 	for b.Loop() {
-		turn(dst, src, imagefile.Shape{Size: 64, Channels: 3}, 7)
+		imagefile.Shape{Size: 64, Channels: 3}.Turn(dst, src, 7)
 	}
 	b.ReportMetric(64*float64(b.N)/b.Elapsed().Seconds(), "images/s")
 }

@@ -7,16 +7,20 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"galaxy/data"
 	"galaxy/data/imagefile"
+	"galaxy/explain"
 	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/serve"
+	"galaxy/train"
 )
 
 func serveCommand() *cli.Command {
@@ -27,6 +31,7 @@ func serveCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder, or one with a SavedModel for each version, of which the newest is served; a SavedModel is a program: use only models you trust"},
 			&cli.StringFlag{Name: "crop", Category: catInput, Usage: "the centre to predict: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "as the model was trained"},
+			&cli.StringFlag{Name: "data", Category: catInput, Usage: "`CACHE` whose galaxies the page shows as similar", DefaultText: "the run's, if it is where it was"},
 			&cli.StringFlag{Name: "listen", Category: catOutput, Value: "127.0.0.1:8501", Usage: "`ADDRESS` of REST, metrics and the page; with port 0 the system chooses one"},
 			&cli.StringFlag{Name: "grpc", Category: catOutput, Usage: "`ADDRESS` of gRPC, such as 127.0.0.1:8500", DefaultText: "no gRPC"},
 			&cli.StringFlag{Name: "name", Category: catOutput, Value: d.Name, Usage: "`NAME` of the model in requests"},
@@ -134,36 +139,87 @@ func servedModels(c *cli.Context) (func(dir string) (*serve.Model, error), error
 	if err := errors.Join(sessionErr, precision.Validate(), cropErr, otherErr); err != nil {
 		return nil, err
 	}
+	if c.IsSet("data") && c.String("data") == "" {
+		return nil, errors.New("--data is empty: expected a cache")
+	}
 	if c.IsSet("size") {
 		other.load.Size, other.names = c.Int("size"), append(other.names, "--size")
 	}
-	raw := c.Bool("raw")
-	return func(dir string) (*serve.Model, error) {
-		return openServed(dir, session, precision, other, crop, raw)
-	}, nil
+	how := servedAs{session, precision, other, crop, c.Bool("raw"), c.String("data")}
+	return how.open, nil
 }
 
-// openServed opens a model to serve. asked is --crop, 0 if it is not set.
-func openServed(dir string, session session.Config, precision network.Precision, other external, asked imagefile.Crop, raw bool) (*serve.Model, error) {
-	n, err := openNetwork(dir, session, precision, other)
+// servedAs holds the flags about the model.
+type servedAs struct {
+	session   session.Config
+	precision network.Precision
+	other     external
+	crop      imagefile.Crop // 0 if it is not set
+	raw       bool
+	cache     string // "" is the run's own, if it is at hand
+}
+
+// open opens a model to serve.
+func (how servedAs) open(dir string) (_ *serve.Model, err error) {
+	n, err := openNetwork(dir, how.session, how.precision, how.other)
 	if err != nil {
 		return nil, err
 	}
+	closers := []func() error{n.close}
+	closeAll := func() (err error) {
+		for _, c := range slices.Backward(closers) {
+			err = errors.Join(err, c())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
 	m := &serve.Model{
 		Predictor: n.Predictor, Shape: n.shape, Target: n.target(),
-		Project: !raw && n.projects(), Bands: n.bands, Stretch: n.stretch, Warning: n.warning, Close: n.close,
+		Project: !how.raw && n.projects(), Bands: n.bands, Stretch: n.stretch, Warning: n.warning, Close: func() error { return closeAll() },
 	}
-	crop := cmp.Or(asked, n.crop)
-	if crop == 0 || n.stretch.IsZero() && !n.bands.Picture() {
-		return m, nil // it takes images only
+	crop := cmp.Or(how.crop, n.crop)
+	if crop != 0 && (!n.stretch.IsZero() || n.bands.Picture()) { // otherwise it takes images only
+		decoder, err := images.NewDecoder(crop, n.shape.Size)
+		if err != nil {
+			return nil, err
+		}
+		m.Decoder = decoder
+		closers = append(closers, decoder.Close)
 	}
-	decoder, err := images.NewDecoder(crop, n.shape.Size)
-	if err != nil {
-		return nil, errors.Join(err, n.close())
+	why, err := explain.New(n.Predictor)
+	switch {
+	case errors.Is(err, explain.ErrUnrecorded) && how.cache == "":
+		return m, nil
+	case err != nil:
+		return nil, err
 	}
-	m.Decoder = decoder
-	m.Close = func() error { return errors.Join(n.close(), decoder.Close()) }
+	m.GradCAM = why.GradCAM
+	cache := how.cache
+	if cfg, err := train.ReadConfig(dir); err == nil && cache == "" && sameCache(cfg) {
+		cache = cfg.Cache.Path
+	}
+	if cache != "" {
+		near, closeCache, err := neighbours(why, n.shape, cache)
+		if err != nil {
+			return nil, err
+		}
+		m.Neighbours, closers = near, append(closers, closeCache)
+	}
 	return m, nil
+}
+
+// sameCache reports whether a run's cache is where it was when it was trained.
+func sameCache(cfg train.Config) bool {
+	cache, err := data.Open(cfg.Cache.Path)
+	if err != nil {
+		return false
+	}
+	defer cache.Close()
+	return cache.Manifest().Checksum == cfg.Cache.Checksum
 }
 
 // projects reports whether predictions are made to satisfy the sum rules, which those of

@@ -110,3 +110,33 @@ func (s Shape) Count(pixels []byte) (int, error) {
 
 // String returns the shape as "64×64×3".
 func (s Shape) String() string { return fmt.Sprintf("%[1]d×%[1]d×%[2]d", s.Size, s.Channels) }
+
+// Turn fills dst with a view of every image of src, both uint8 [N, Size, Size,
+// Channels]. The bits of view select operations, in this order: 4 exchanges rows and
+// columns, 2 mirrors top to bottom, 1 left to right.
+func (s Shape) Turn(dst, src []byte, view int) {
+	// The source of the pixel in row y and column x: start + y·down + x·right.
+	start, down, right := 0, s.Size*s.Channels, s.Channels
+	if view&4 != 0 {
+		down, right = right, down
+	}
+	if view&2 != 0 {
+		start, down = start+(s.Size-1)*down, -down
+	}
+	if view&1 != 0 {
+		start, right = start+(s.Size-1)*right, -right
+	}
+	image := s.Bytes()
+	for from := 0; from < len(src); from += image {
+		out := dst[from : from+image]
+		for range s.Size {
+			at := from + start
+			for range s.Size {
+				copy(out[:s.Channels], src[at:at+s.Channels])
+				out, at = out[s.Channels:], at+right
+			}
+			start += down
+		}
+		start -= s.Size * down
+	}
+}

@@ -29,8 +29,8 @@ type Page struct {
 	// Style and Script are added to the stylesheet and the script that every page has. The script must not use
 	// eval; it may use galaxy.replace and galaxy.enhance (page.js).
 	Style, Script string
-	// Connect lets the script send requests to the server that the page came from.
-	Connect bool
+	// Connect lets the script send requests to the server that the page came from, and Form lets forms do so.
+	Connect, Form bool
 }
 
 // Section is a part of a page with a heading, which the page's navigation lists. Headings in Body start with h3.
@@ -58,13 +58,15 @@ func (p Page) HTML() ([]byte, error) {
 // Policy returns the Content-Security-Policy that the page also states in itself: nothing but its own style and
 // script, by their SHA-256, and images in the page. A server sends it as a header, in which frame-ancestors holds.
 func (p Page) Policy() string {
-	connect := "'none'"
-	if p.Connect {
-		connect = "'self'"
+	self := func(allowed bool) string {
+		if allowed {
+			return "'self'"
+		}
+		return "'none'"
 	}
 	return strings.Join([]string{
 		"default-src 'none'", "img-src data: blob:", "style-src " + digest(style+p.Style), "script-src " + digest(script+p.Script),
-		"connect-src " + connect, "base-uri 'none'", "form-action 'none'",
+		"connect-src " + self(p.Connect), "base-uri 'none'", "form-action " + self(p.Form),
 	}, "; ")
 }
 
