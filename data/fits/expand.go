@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"math"
 	"sort"
 )
 
@@ -28,6 +29,9 @@ func (e *expander) ReadAt(b []byte, at int64) (n int, _ error) {
 	i := sort.Search(len(e.parts), func(i int) bool { return e.parts[i].at > at }) - 1
 	for ; i >= 0 && i < len(e.parts) && n < len(b); i++ {
 		p := e.parts[i]
+		if at+int64(n) < p.at { // in data that is not kept
+			break
+		}
 		n += copy(b[n:], p.bytes[min(at+int64(n)-p.at, int64(len(p.bytes))):])
 	}
 	if n < len(b) {
@@ -80,13 +84,21 @@ func (f *File) expand(end int64) error {
 	return nil
 }
 
-// expandHDU makes the data of an HDU available.
+// expandHDU makes the data of an HDU available. It does not keep an image that is larger than what ReadPlane reads.
 func (f *File) expandHDU(h *HDU) error {
-	if f.expander == nil {
+	e := f.expander
+	if e == nil {
 		return nil
 	}
 	if h.end > f.limit {
 		return f.tooLarge()
+	}
+	width, height, _, err := h.Shape()
+	if err == nil && product([]int{width, height}, math.MaxInt64) > f.limit/8 && !e.ended && h.end > f.size {
+		n, err := io.Copy(io.Discard, io.LimitReader(e.from, h.end-f.size))
+		if f.size += n; err != nil {
+			return fmt.Errorf("expand the file by %s: %w", e.format, err)
+		}
 	}
 	return f.expand(padded(h.end) + int64(len(extension)))
 }

@@ -67,19 +67,36 @@ func TestByteOrder(t *testing.T) {
 	}
 }
 
-// A compressed file takes no more memory than its headers ask for.
+// A compressed file takes no more memory than its headers ask for, and none for an image that is too large to be read. What
+// follows such an image can be read.
 func TestBombMemory(t *testing.T) {
 	const limit = 64 << 20
 	image := imageHDU(8, []int{10, 10}, make([]byte, 100))
-	bomb := gzipped(append(image, make([]byte, 2*limit)...))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := Open(bytes.NewReader(bomb), int64(len(bomb)), limit)
-	runtime.ReadMemStats(&after)
-	if err == nil || !strings.Contains(err.Error(), "expected at most 67108864 bytes (the limit)") {
-		t.Errorf("%v: expected an error about the limit", err)
-	}
-	if took := after.TotalAlloc - before.TotalAlloc; took > limit/16 {
-		t.Errorf("%d bytes for two blocks", took)
+	large := imageHDU(8, []int{5000, 5000}, make([]byte, 5000*5000))
+	extension := bytes.Replace(image, []byte("SIMPLE  =                    T"), []byte("XTENSION= 'IMAGE   '          "), 1)
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"zeros at the end": {append(image, make([]byte, 2*limit)...), "expected at most 67108864 bytes (the limit)"},
+		"a large image":    {append(large, extension...), "HDU 0: expected at most 8388608 pixels (the limit), got 5000 × 5000"},
+	} {
+		bomb := gzipped(c.file)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f, err := Open(bytes.NewReader(bomb), int64(len(bomb)), limit)
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			_, err = f.HDUs[0].ReadPlane(nil, 0)
+			if pixels, err := f.HDUs[1].ReadPlane(nil, 0); err != nil || len(pixels) != 100 {
+				t.Errorf("%s: %d pixels, %v: expected 100 of the image that follows", name, len(pixels), err)
+			}
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v: expected %s", name, err, c.want)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > limit/16 {
+			t.Errorf("%s: %d bytes", name, took)
+		}
 	}
 }

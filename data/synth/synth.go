@@ -204,7 +204,7 @@ func drawOne(p *painter, asked *survey, cfg Config, i int, images string) (row, 
 	}
 	path := filepath.Join(images, strconv.FormatInt(r.id, 10)+cfg.Format.extension())
 	if err := os.WriteFile(path, file, 0o666); err != nil {
-		return row{}, fmt.Errorf("write image %s: %w", path, err)
+		return row{}, fmt.Errorf("write image: %w", err)
 	}
 	return r, nil
 }
@@ -214,11 +214,11 @@ func writeLabels(path string, schema *labels.Schema, rows []row) (err error) {
 	sort.Slice(rows, func(a, b int) bool { return rows[a].id < rows[b].id })
 	f, err := os.Create(path)
 	if err != nil {
-		return fmt.Errorf("create labels %s: %w", path, err)
+		return fmt.Errorf("create labels: %w", err)
 	}
 	defer func() {
 		if cerr := f.Close(); cerr != nil && err == nil {
-			err = fmt.Errorf("close labels %s: %w", path, cerr)
+			err = fmt.Errorf("close labels: %w", cerr)
 		}
 	}()
 	w := bufio.NewWriter(f)
@@ -247,12 +247,12 @@ func writeLabels(path string, schema *labels.Schema, rows []row) (err error) {
 		}
 		line.WriteByte('\n')
 		if _, err := w.Write(line.Bytes()); err != nil {
-			return fmt.Errorf("write labels %s: %w", path, err)
+			return fmt.Errorf("write labels: %w", err)
 		}
 		line.Reset()
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write labels %s: %w", path, err)
+		return fmt.Errorf("write labels: %w", err)
 	}
 	return nil
 }
