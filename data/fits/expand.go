@@ -24,6 +24,9 @@ type part struct {
 	bytes []byte
 }
 
+// largestPart bounds a part, so that a header that promises more bytes than there are costs no memory for them.
+const largestPart = 16 << 20
+
 // ReadAt reads what has been expanded.
 func (e *expander) ReadAt(b []byte, at int64) (n int, _ error) {
 	i := sort.Search(len(e.parts), func(i int) bool { return e.parts[i].at > at }) - 1
@@ -70,17 +73,19 @@ func (f *File) expand(end int64) error {
 	if e == nil || e.ended || end <= f.size {
 		return nil
 	}
-	p := part{f.size, make([]byte, end-f.size)}
-	have := 0
-	for !e.ended && have < len(p.bytes) {
-		n, err := e.from.Read(p.bytes[have:])
-		have += n
-		if e.ended = err == io.EOF; !e.ended && err != nil {
-			return fmt.Errorf("expand the file by %s: %w", e.format, err)
+	for !e.ended && f.size < end {
+		p := part{f.size, make([]byte, min(end-f.size, largestPart))}
+		have := 0
+		for !e.ended && have < len(p.bytes) {
+			n, err := e.from.Read(p.bytes[have:])
+			have += n
+			if e.ended = err == io.EOF; !e.ended && err != nil {
+				return fmt.Errorf("expand the file by %s: %w", e.format, err)
+			}
 		}
+		p.bytes = p.bytes[:have]
+		e.parts, f.size = append(e.parts, p), f.size+int64(have)
 	}
-	p.bytes = p.bytes[:have]
-	e.parts, f.size = append(e.parts, p), f.size+int64(have)
 	return nil
 }
 
