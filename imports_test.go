@@ -45,6 +45,7 @@ var imports = []struct{ name, may string }{
 	{"explain", "data/imagefile graph graph/network graph/session"},
 	{"report/chart", ""},
 	{"report/page", ""},
+	{"report/live", "internal/durable report report/chart report/page train train/checkpoint"},
 	{"report", "data explain graph internal/usage labels report/chart report/page train train/checkpoint train/metric"},
 	{"internal/browsertest", ""},
 	{"modelcard", "data graph/network labels train train/metric train/objective"},

@@ -14,13 +14,15 @@ import (
 	"galaxy/train/metric"
 )
 
-// curves returns the charts of what the run has measured while it trained. With other runs, the same curves of all
-// of them lie over each other.
-func (r *Report) curves() []template.HTML {
-	runs := []*Run{r.Run}
-	for _, o := range r.Others {
-		runs = append(runs, o.Run)
-	}
+// A Curve is a chart over the steps of a run.
+type Curve struct {
+	ID   string // of its figure
+	HTML template.HTML
+}
+
+// Curves returns the charts of what a run has measured while it trained, those that have points. Several runs lie over
+// each other. events are marked besides the run's own, if there is one run.
+func Curves(runs []*Run, events ...chart.Event) []Curve {
 	if !slices.ContainsFunc(runs, func(run *Run) bool { return len(run.Steps)+len(run.Evaluations) > 0 }) {
 		return nil
 	}
@@ -32,7 +34,7 @@ func (r *Report) curves() []template.HTML {
 		}
 		return ""
 	}
-	var all []template.HTML
+	var all []Curve
 	for _, c := range []struct {
 		id, title   string
 		log, pct    bool
@@ -68,11 +70,11 @@ func (r *Report) curves() []template.HTML {
 				texts = append(texts, last(s))
 			}
 			if c.marked && len(runs) == 1 {
-				line.Events = run.events()
+				line.Events = append(run.events(), events...)
 			}
 		}
 		if line.Text = strings.Join(texts, "; "); len(line.Series) > 0 {
-			all = append(all, line.HTML())
+			all = append(all, Curve{line.ID, line.HTML()})
 		}
 	}
 	return all

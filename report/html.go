@@ -44,8 +44,12 @@ func (r *Report) HTML() ([]byte, error) {
 	}
 	add("result", "Result", "result", r.resultView())
 	add("run", "Run", "run", r.runView())
-	if c := r.curves(); c != nil {
-		add("curves", "Curves", "charts", c)
+	runs := []*Run{r.Run}
+	for _, o := range r.Others {
+		runs = append(runs, o.Run)
+	}
+	if c := Curves(runs); c != nil {
+		add("curves", "Curves", "curves", c)
 	}
 	if len(r.Others) > 0 {
 		add("comparison", "Comparison", "comparison", r.comparisonViews())

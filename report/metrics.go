@@ -88,7 +88,6 @@ func ReadMetrics(path string) (steps []Step, evaluations []Validation, err error
 }
 
 func readMetrics(from io.Reader) (steps []Step, evaluations []Validation, err error) {
-	nan := Number(math.NaN())
 	lines := bufio.NewReaderSize(from, maxLine)
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
@@ -98,25 +97,35 @@ func readMetrics(from io.Reader) (steps []Step, evaluations []Validation, err er
 		if err != nil {
 			return steps, evaluations, fmt.Errorf("line %d: %w", n, err)
 		}
-		var kind struct {
-			Kind string `json:"kind"`
-		}
-		if err = json.Unmarshal(line, &kind); err == nil {
-			switch kind.Kind {
-			case "step":
-				s := Step{Loss: nan, GradientNorm: nan, LearningRate: nan, Speed: nan, Seconds: nan, DataWait: nan, CopyWait: nan, Compute: nan, AllReduce: nan, Update: nan}
-				if err = json.Unmarshal(line, &s); err == nil {
-					steps = append(steps, s)
-				}
-			case "evaluation":
-				v := Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan}
-				if err = json.Unmarshal(line, &v); err == nil {
-					evaluations = append(evaluations, v)
-				}
-			}
-		}
-		if err != nil {
+		step, evaluation, err := ParseLine(line)
+		switch {
+		case err != nil:
 			return steps, evaluations, fmt.Errorf("line %d: %w; it was edited, or its disk has damaged it", n, err)
+		case step != nil:
+			steps = append(steps, *step)
+		case evaluation != nil:
+			evaluations = append(evaluations, *evaluation)
 		}
 	}
+}
+
+// ParseLine reads a line of a metrics file: a step, an evaluation, or neither if it is of a kind that this version does
+// not know.
+func ParseLine(line []byte) (*Step, *Validation, error) {
+	var kind struct {
+		Kind string `json:"kind"`
+	}
+	if err := json.Unmarshal(line, &kind); err != nil {
+		return nil, nil, err
+	}
+	nan := Number(math.NaN())
+	switch kind.Kind {
+	case "step":
+		s := &Step{Loss: nan, GradientNorm: nan, LearningRate: nan, Speed: nan, Seconds: nan, DataWait: nan, CopyWait: nan, Compute: nan, AllReduce: nan, Update: nan}
+		return s, nil, json.Unmarshal(line, s)
+	case "evaluation":
+		v := &Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan}
+		return nil, v, json.Unmarshal(line, v)
+	}
+	return nil, nil, nil
 }

@@ -1,0 +1,181 @@
+package live
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"galaxy/internal/durable"
+	"galaxy/report"
+	"galaxy/report/chart"
+	"galaxy/train"
+	"galaxy/train/checkpoint"
+)
+
+const (
+	maxLine  = 1 << 20 // bytes of a line
+	maxSteps = 1 << 17 // lines about steps that are kept; beyond that, every second one
+)
+
+// follower follows the files of a run.
+type follower struct {
+	run     report.Run
+	cuts    []chart.Event // where lines were cut off, as far as it was seen
+	problem string        // why there is nothing to show, or not all
+
+	config  os.FileInfo
+	latest  string // the contents of LATEST
+	offset  int64  // of the first byte of the metrics that is not read
+	last    []byte // the line before offset
+	damaged int    // lines that are no JSON
+}
+
+// poll reads what the files have gained or lost.
+func (f *follower) poll() {
+	f.problem = ""
+	if err := f.pollConfig(); err != nil {
+		f.problem = fmt.Sprintf("Waiting for the run: %v.", err)
+	}
+	f.pollState()
+	err := f.pollMetrics()
+	switch {
+	case f.problem != "":
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(f.run.Steps)+len(f.run.Evaluations) == 0:
+		f.problem = "Waiting for the run's first metrics."
+	case err != nil:
+		f.problem = fmt.Sprintf("The metrics cannot be read: %v.", err)
+	case f.damaged > 0:
+		f.problem = fmt.Sprintf("Lines of %s that are damaged: %d. They are not shown.", report.MetricsName, f.damaged)
+	}
+}
+
+// pollConfig reads the configuration, which a resumed run may change.
+func (f *follower) pollConfig() error {
+	info, err := os.Stat(filepath.Join(f.run.Dir, "config.json"))
+	if err == nil && f.config != nil && info.ModTime().Equal(f.config.ModTime()) && info.Size() == f.config.Size() {
+		return nil
+	}
+	cfg, err := train.ReadConfig(f.run.Dir)
+	if err != nil {
+		f.config = nil
+		return err
+	}
+	f.run.Config, f.config = cfg, info
+	return nil
+}
+
+// pollState reads the state of the latest checkpoint, without the checks of somebody who will use its weights: they
+// would read all of them.
+func (f *follower) pollState() {
+	folder := filepath.Join(f.run.Dir, "checkpoints")
+	raw, err := durable.ReadFile(filepath.Join(folder, "LATEST"), 1<<10)
+	if err != nil || string(raw) == f.latest {
+		return
+	}
+	name := strings.TrimSpace(string(raw))
+	if !filepath.IsLocal(name) {
+		return
+	}
+	text, err := durable.ReadFile(filepath.Join(folder, name, "state.json"), durable.MaxText)
+	state := new(checkpoint.State)
+	if err == nil && json.Unmarshal(text, state) == nil { // else the next poll tries again
+		f.run.State, f.latest = state, string(raw)
+	}
+}
+
+// pollMetrics reads the lines that were added. If the file is not the continuation of what was read, it reads all of it
+// again.
+func (f *follower) pollMetrics() error {
+	file, err := os.Open(filepath.Join(f.run.Dir, report.MetricsName))
+	if err != nil {
+		f.restart()
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	before := make([]byte, len(f.last))
+	if _, err := file.ReadAt(before, f.offset-int64(len(f.last))); info.Size() >= f.offset && err == nil && bytes.Equal(before, f.last) {
+		return f.read(file, info.Size())
+	}
+	old := f.run.Steps
+	f.restart()
+	if err := f.read(file, info.Size()); err != nil {
+		return err
+	}
+	f.cut(old)
+	return nil
+}
+
+func (f *follower) restart() {
+	f.run.Steps, f.run.Evaluations, f.cuts = nil, nil, nil
+	f.offset, f.last, f.damaged = 0, nil, 0
+}
+
+// read reads the complete lines up to a size. A line that is not complete yet is left for later.
+func (f *follower) read(file io.ReaderAt, size int64) error {
+	lines := bufio.NewReaderSize(io.NewSectionReader(file, f.offset, size-f.offset), maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("after byte %d: %w", f.offset, err)
+		}
+		f.offset += int64(len(line))
+		f.last = append(f.last[:0], line...)
+		step, evaluation, err := report.ParseLine(line)
+		switch {
+		case err != nil:
+			f.damaged++
+		case step != nil:
+			f.run.Steps = append(f.run.Steps, *step)
+		case evaluation != nil:
+			f.run.Evaluations = append(f.run.Evaluations, *evaluation)
+		}
+		if len(f.run.Steps) > maxSteps {
+			thin := f.run.Steps[:0]
+			for i := 1; i < len(f.run.Steps); i += 2 {
+				thin = append(thin, f.run.Steps[i])
+			}
+			f.run.Steps = thin
+		}
+	}
+}
+
+// cut notes where the file was cut off: after the last of the old steps that it still has.
+func (f *follower) cut(old []report.Step) {
+	kept := map[int64]time.Time{}
+	for _, s := range f.run.Steps {
+		kept[s.Step] = s.Time
+	}
+	for i := len(old) - 1; i >= 0; i-- {
+		if at, ok := kept[old[i].Step]; !ok || !at.Equal(old[i].Time) {
+			continue
+		}
+		f.cuts = append(f.cuts, chart.Event{Kind: chart.Resume, X: float64(old[i].Step), Text: fmt.Sprintf("resumed or rolled back after step %d", old[i].Step)})
+		return
+	}
+}
+
+// events returns the cuts except those that the run itself has recorded.
+func (f *follower) events() (all []chart.Event) {
+	for _, e := range f.cuts {
+		if s := f.run.State; s != nil && s.Rollbacks > 0 && float64(s.RolledBackTo) == e.X {
+			continue
+		}
+		all = append(all, e)
+	}
+	return all
+}
