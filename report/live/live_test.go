@@ -19,6 +19,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/report"
 	"galaxy/train"
@@ -56,7 +57,7 @@ func (r testRun) configure() {
 	r.t.Helper()
 	cfg := train.Config{
 		Model: network.Config{Arch: "resnet6", Size: 32, Outputs: 37, Precision: network.Float32, Mean: make([]float64, 3), Std: []float64{1, 1, 1}},
-		Batch: 8, Schedule: train.Schedule{Kind: "constant", Rate: 1, Total: 100}, Objective: objective.Config{Head: objective.Tree, Loss: objective.Focal},
+		Batch: 8, LogEvery: 1, Optimizer: graph.Optimizer{Kind: graph.SGD}, Schedule: train.Schedule{Kind: "constant", Rate: 1, Total: 100}, Objective: objective.Config{Head: objective.Tree, Loss: objective.CrossEntropy},
 	}
 	text, err := json.Marshal(cfg)
 	if err != nil {
@@ -148,7 +149,7 @@ func TestFollow(t *testing.T) {
 	t.Parallel()
 	r := newRun(t)
 	server := httptest.NewServer(r.serve())
-	defer server.Close()
+	t.Cleanup(server.Close)
 	first, second := connect(t, server.URL), connect(t, server.URL)
 	both := func(text string) message {
 		t.Helper()
@@ -266,7 +267,7 @@ func TestNoRun(t *testing.T) {
 	t.Parallel()
 	r := testRun{t, filepath.Join(t.TempDir(), "run")}
 	server := httptest.NewServer(r.serve())
-	defer server.Close()
+	t.Cleanup(server.Close)
 	c := connect(t, server.URL)
 	c.until("Waiting for the run")
 	r.configure()
@@ -285,7 +286,7 @@ func TestClients(t *testing.T) {
 	r := newRun(t)
 	s := r.serve()
 	server := httptest.NewServer(s)
-	defer server.Close()
+	t.Cleanup(server.Close)
 	clients := make([]client, maxClients)
 	for i := range clients {
 		clients[i] = connect(t, server.URL)
