@@ -30,6 +30,7 @@ type request struct {
 	limit       train.Time
 	gpuMemory   session.GPUMemory
 	heartbeat   string
+	live        string
 
 	clusterHosts, listen string
 	workerIndex          int

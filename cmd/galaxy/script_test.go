@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -75,7 +78,7 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "skies": skies, "samemetrics": sameMetrics,
+			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "follow": follow, "skies": skies, "samemetrics": sameMetrics,
 		},
 	})
 }
@@ -120,6 +123,25 @@ func freePorts(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		defer l.Close()
 		ts.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+}
+
+// follow PORT TEXT reads the events of a page of the loopback address until one has a text.
+func follow(ts *testscript.TestScript, _ bool, args []string) {
+	for {
+		answer, err := http.Get("http://127.0.0.1:" + args[0] + "/events") //nolint:noctx // the script's own server
+		if err != nil {
+			time.Sleep(10 * time.Millisecond) // it does not listen yet
+			continue
+		}
+		lines := bufio.NewReader(answer.Body)
+		for line := ""; !strings.Contains(line, args[1]); {
+			if line, err = lines.ReadString('\n'); err != nil {
+				ts.Fatalf("waiting for %q: %v", args[1], err)
+			}
+		}
+		ts.Check(answer.Body.Close())
+		return
 	}
 }
 

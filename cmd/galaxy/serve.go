@@ -78,7 +78,7 @@ func serveAction(c *cli.Context) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return usage.Error{Err: err}
 	}
-	rest, err := listen(c, "listen")
+	rest, err := listen(c, "listen", c.String("listen"))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func serveAction(c *cli.Context) (err error) {
 	var rpc net.Listener
 	result := served{Model: c.String("model"), Name: cfg.Name, REST: rest.Addr().String()}
 	if c.String("grpc") != "" {
-		if rpc, err = listen(c, "grpc"); err != nil {
+		if rpc, err = listen(c, "grpc", c.String("grpc")); err != nil {
 			return err
 		}
 		defer rpc.Close()
@@ -114,8 +114,7 @@ func (r served) print(w io.Writer) {
 }
 
 // listen opens the address that a flag gives.
-func listen(c *cli.Context, flag string) (net.Listener, error) {
-	address := c.String(flag)
+func listen(c *cli.Context, flag, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, usage.Error{Err: fmt.Errorf("--%s %s: %w; expected HOST:PORT, such as 127.0.0.1:8501", flag, address, err)}

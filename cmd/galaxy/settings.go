@@ -164,6 +164,8 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.LogEvery }},
 	{name: "report", category: catOutput, usage: "write what the run has learned into its folder at the end, as report.html (galaxy report); --report=false leaves it out",
 		field: func(c *request) any { return &c.report }},
+	{name: "live", category: catOutput, usage: "serve a page that follows the run at `ADDRESS`, such as 127.0.0.1:8600 (galaxy watch shows a run that was started without it)",
+		field: func(c *request) any { return &c.live }},
 	{name: "heartbeat", category: catOutput, variable: "GALAXY_HEARTBEAT", usage: "`FILE` to write a heartbeat to, for galaxy health",
 		field: func(c *request) any { return &c.heartbeat }},
 	{name: "keep", category: catOutput, usage: "checkpoints to keep besides the latest and the best",

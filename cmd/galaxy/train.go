@@ -249,6 +249,11 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 		defer cancel()
 	}
 	progress := newTrainProgress(newBar(t.cli, "train", "step"))
+	endLive, err := t.startLive(progress.print)
+	if err != nil {
+		return progress.close(err)
+	}
+	defer func() { err = errors.Join(err, endLive()) }()
 	if p := cfg.Model.Precision; p.Emulated(session.IsGPU(t.devices[0])) {
 		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, which is no faster than --precision float32 and less exact (docs/machines.md)", p, kernels.InUse())
 	}
