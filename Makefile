@@ -30,7 +30,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo axe test test-all race cpus torture parity lint build bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
+.PHONY: demo axe test test-all race cpus torture parity lint build bench serve-bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,10 @@ bench: build ## measure speed and memory beside Keras (PEERS=keras,torch; needs 
 	scripts/python-env .venv-parity parity/requirements.txt
 	$(if $(findstring torch,$(PEERS)),scripts/python-env .venv-torch bench/requirements-torch.txt)
 	go run ./bench -peers $(PEERS) -json bench.json $(ARGS)
+
+serve-bench: build ## measure galaxy serve beside galaxy predict and FastAPI with Keras (needs Python 3.10 or newer; 10 minutes)
+	scripts/python-env .venv-parity parity/requirements.txt
+	go run ./bench -only serve -sizes 64 $(ARGS)
 
 # DATA=FOLDER with Kaggle's files or CACHE=any cache, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
 # images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.

@@ -60,6 +60,7 @@ func (s settings) parts() []part {
 		{"intake", false, s.intake},
 		{"predict", true, s.predict},
 		{"submission", false, s.submit},
+		{"serve", false, s.serve},
 		{"feed", true, s.feed}, // before limit, which leaves TensorFlow's memory in this process
 		{"step", true, s.step},
 		{"limit", true, s.limit},
@@ -159,6 +160,7 @@ type figures struct {
 	Predict     *rateFigures       `json:"predict,omitempty"`
 	PredictInt8 *rateFigures       `json:"predict_int8,omitempty"`
 	Submission  *submissionFigures `json:"submission,omitempty"`
+	Serve       *serveFigures      `json:"serve,omitempty"`
 	Steps       []stepFigures      `json:"steps,omitempty"`
 	Limit       []limitFigures     `json:"limit,omitempty"`
 	Feed        *rateFigures       `json:"feed,omitempty"`
