@@ -49,11 +49,12 @@ type LoadConfig struct {
 }
 
 // Model is a loaded SavedModel. Its methods may be called concurrently. Its
-// session ends when the Model is garbage collected.
+// session ends with Close, or when the Model is garbage collected.
 type Model struct {
 	graph.Predictor
 	metadata *Metadata
 	warning  string
+	close    func() error
 }
 
 // Load opens a SavedModel from Export or another program. It needs the tag "serve"
@@ -98,7 +99,7 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Graph, m.Run = model.Graph, model.Session.Run
+	m.Graph, m.Run, m.close = model.Graph, model.Session.Run, model.Session.Close
 	for _, o := range []struct {
 		tensor string
 		output *tf.Output
@@ -340,3 +341,6 @@ func (m *Model) Warning() string { return m.warning }
 // Metadata returns the metadata that galaxy wrote with the model; nil for a third-party
 // model.
 func (m *Model) Metadata() *Metadata { return m.metadata }
+
+// Close ends the session, after the predictions under way, and frees the weights. The Model must not be used afterwards.
+func (m *Model) Close() error { return m.close() }

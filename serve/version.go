@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,12 +210,11 @@ func (vs *versions) retire(v *version) {
 		err := v.model.Close()
 		vs.mu.Lock()
 		v.state = tfserving.ModelVersionStatus_END
-		v.model = nil
+		v.model, v.batcher = nil, nil // the version stays in the list
 		if err != nil {
 			vs.errs = append(vs.errs, fmt.Errorf("close version %d: %w", v.number, err))
 		}
 		vs.mu.Unlock()
-		runtime.GC() // the session of a SavedModel ends when it is collected, and holds the weights until then
 	})
 }
 

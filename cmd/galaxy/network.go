@@ -170,7 +170,7 @@ func openSavedModel(dir string, sessionConfig session.Config, other external) (o
 	if err != nil {
 		return opened{}, err
 	}
-	n := opened{Predictor: loaded, input: input{shape: loaded.Shape}, served: true, warning: loaded.Warning(), close: func() error { return nil }}
+	n := opened{Predictor: loaded, input: input{shape: loaded.Shape}, served: true, warning: loaded.Warning(), close: loaded.Close}
 	if meta := loaded.Metadata(); meta != nil {
 		if err := other.tells(dir, meta.Objective); err != nil {
 			return opened{}, err

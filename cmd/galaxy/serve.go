@@ -169,6 +169,7 @@ func (how servedAs) open(dir string) (_ *serve.Model, err error) {
 		for _, c := range slices.Backward(closers) {
 			err = errors.Join(err, c())
 		}
+		session.TrimMemory() // or the service would keep the memory of the versions that it has had
 		return err
 	}
 	defer func() {
