@@ -395,7 +395,7 @@ func TestBadRequests(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
 	_, m := network(t, 3)
-	url, _ := start(t, m, func(c *serve.Config) { c.Timeout, c.MaxBody = time.Second, 4096 })
+	url, _ := start(t, m, func(c *serve.Config) { c.Timeout, c.MaxBody = 5*time.Second, 4096 })
 	for length, want := range map[int]string{
 		2 << 30: "413 Request Entity Too Large",
 		100:     "504 Gateway Timeout",
@@ -421,7 +421,7 @@ func TestQueue(t *testing.T) {
 	t.Parallel()
 	f, m := network(t, 3)
 	f.hold = make(chan struct{})
-	url, _ := start(t, m, func(c *serve.Config) { c.MaxQueue, c.MaxItems, c.Timeout = 2, 2, 2*time.Second })
+	url, _ := start(t, m, func(c *serve.Config) { c.MaxQueue, c.MaxItems, c.Timeout = 2, 2, 5*time.Second })
 	codes := make(chan int, 2)
 	for range 2 {
 		go func() {
@@ -542,6 +542,28 @@ func addVersion(t *testing.T, dir string, version int) {
 	}
 }
 
+// follow sends the requests of one client until ctx ends, and checks their answers.
+func follow(ctx context.Context, t *testing.T, url string, client int) {
+	newest := 0.0
+	for r := 0; ctx.Err() == nil; r++ {
+		first := float64(1 + (client*31+r)%200)
+		one := lists(byte(first))
+		code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+one+`,`+one+`,`+one+`]}`)
+		var answer struct{ Outputs map[string][][]float64 }
+		if err := json.Unmarshal([]byte(got), &answer); code != http.StatusOK || err != nil {
+			t.Errorf("%d %s", code, got)
+			return
+		}
+		rows := answer.Outputs["logits"]
+		for _, row := range rows {
+			if row[0] != first || row[1] != rows[0][1] || row[1] < newest {
+				t.Errorf("image %v after version %v got %v", first, newest, rows)
+			}
+		}
+		newest = rows[0][1]
+	}
+}
+
 // While clients send requests, new versions are taken in, and one that fails to load is not: no request is lost, none is answered
 // by two versions, and none gets an older version than one before it.
 func TestVersions(t *testing.T) {
@@ -576,26 +598,7 @@ func TestVersions(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	for c := range 8 {
-		clients.Go(func() {
-			newest := 0.0
-			for r := 0; ctx.Err() == nil; r++ {
-				first := float64(1 + (c*31+r)%200)
-				one := lists(byte(first))
-				code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+one+`,`+one+`,`+one+`]}`)
-				var answer struct{ Outputs map[string][][]float64 }
-				if err := json.Unmarshal([]byte(got), &answer); code != http.StatusOK || err != nil {
-					t.Errorf("%d %s", code, got)
-					return
-				}
-				rows := answer.Outputs["logits"]
-				for _, row := range rows {
-					if row[0] != first || row[1] != rows[0][1] || row[1] < newest {
-						t.Errorf("image %v after version %v got %v", first, newest, rows)
-					}
-				}
-				newest = rows[0][1]
-			}
-		})
+		clients.Go(func() { follow(ctx, t, url, c) })
 	}
 	until := func(version int64) {
 		for s.Version() != version {
