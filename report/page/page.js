@@ -99,7 +99,7 @@ const galaxy = (() => {
   const place = (axis, view, from, to, v) => from + (forward(axis, v) - view[0]) / (view[1] - view[0]) * (to - from);
   const px = (s, v) => place(s.data.x, s.x, s.data.frame[0], s.data.frame[2], v);
   const py = (s, v) => place(s.data.y, s.y, s.data.frame[3], s.data.frame[1], v);
-  const round = (v) => Math.round(Math.max(-1e4, Math.min(1e4, v)) * 10) / 10;
+  const round = (v) => Math.round(v * 10) / 10;
 
   function visibleY(s) { // the part of y that the visible points take, with a margin
     let lo = Infinity, hi = -Infinity;
