@@ -257,9 +257,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	final, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := server.Shutdown(final); err != nil { // a client that does not read
-		err = server.Close()
-		<-ended
-		return err
+		if err := server.Close(); err != nil {
+			return err
+		}
 	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		return err
