@@ -49,6 +49,8 @@ var imports = []struct{ name, may string }{
 	{"report/live", "internal/durable report report/chart report/page train train/checkpoint"},
 	{"internal/browsertest", ""},
 	{"modelcard", "data graph/network labels train train/metric train/objective"},
+	{"report", "data explain graph internal/usage labels modelcard report/chart report/page train train/checkpoint train/metric"},
+	{"internal/browsertest", ""},
 	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
 	{"serve", "data data/imagefile data/stretch explain internal/tfserving internal/usage labels predict report/page savedmodel"},
 }

@@ -100,8 +100,43 @@ func (m *Model) build(features tf.Output) (err error) {
 	ws := s.SubScope("weights")
 	weights := op.Mean(ws, gradient[0], tg.Const(ws, []int32{1, 2}), op.MeanKeepDims(true))
 	sum := op.Sum(s.SubScope("sum"), op.Mul(s, features, weights), tg.Const(s.SubScope("channels"), int32(3)))
-	m.maps = session.Named(s, nodeMaps, op.Relu(s, sum))
+	maps := op.Relu(s, sum)
+	for _, o := range g.Operations() {
+		if o.Type() == alignment {
+			maps = moveBack(s.SubScope("align"), maps, tf.Consumer{Op: &o, Index: 1}.Producer(), m.network.Shape.Size)
+			break
+		}
+	}
+	m.maps = session.Named(s, nodeMaps, maps)
 	return s.Err()
+}
+
+// alignment is the type of the op by which network.Config.Align rotates and enlarges images; no network has another one.
+const alignment = "ImageProjectiveTransformV3"
+
+// moveBack returns maps, float32 [N, h, w], of images that a network has moved, in the place of the pixels of the
+// images as they came: float32 [N, size, size]. transforms, float32 [N, 8], are those of the op of type alignment:
+// for a pixel that the network saw, where it came from. Pixels that the network did not see get 0.
+func moveBack(s *op.Scope, maps, transforms tf.Output, size int) tf.Output {
+	sides := tg.Const(s.SubScope("size"), []int32{int32(size), int32(size)})
+	large := op.ResizeBilinear(s, op.ExpandDims(s, maps, tg.Const(s.SubScope("last"), int32(3))), sides, op.ResizeBilinearHalfPixelCenters(true))
+	a := op.Unpack(s, transforms, 8, op.UnpackAxis(1))
+	mul := func(x, y tf.Output) tf.Output { return op.Mul(s.SubScope("mul"), x, y) }
+	sub := func(x, y tf.Output) tf.Output { return op.Sub(s.SubScope("sub"), x, y) }
+	over := func(x, y tf.Output) tf.Output { return op.DivNoNan(s.SubScope("over"), x, y) }
+	// The inverse of (x, y) → (a₀x + a₁y + a₂, a₃x + a₄y + a₅).
+	determinant := sub(mul(a[0], a[4]), mul(a[1], a[3]))
+	rows := []tf.Output{
+		a[4], op.Neg(s.SubScope("neg"), a[1]), sub(mul(a[1], a[5]), mul(a[4], a[2])),
+		op.Neg(s.SubScope("neg"), a[3]), a[0], sub(mul(a[3], a[2]), mul(a[0], a[5])),
+	}
+	for i := range rows {
+		rows[i] = over(rows[i], determinant)
+	}
+	inverse := op.Pack(s, append(rows, a[6], a[7]), op.PackAxis(1)) // no perspective: both are 0
+	moved := op.ImageProjectiveTransformV3(s, large, inverse, sides, tg.Const(s.SubScope("outside"), float32(0)),
+		"BILINEAR", op.ImageProjectiveTransformV3FillMode("CONSTANT"))
+	return op.Squeeze(s, moved, op.SqueezeAxis([]int64{3}))
 }
 
 // Channels returns the number of features of an image.
@@ -123,7 +158,8 @@ func (m *Model) Features(images []byte) ([]float32, error) {
 
 // GradCAM returns a map for each of N ≥ 1 images, uint8 [N, Size, Size, channels] in row-major
 // order: where the image speaks for the output outputs[i], the number of a logit. A map is
-// float32 [h, w] in row-major order, h = w = network.Network.FinalSize(Size), 0 or larger, in
+// float32 [h, w] in row-major order, h = w = network.Network.FinalSize(Size), or Size of a network that
+// aligns its images, 0 or larger, in
 // units of the logit per feature map's value; its scale says nothing across images. A map of
 // zeros means that no part of the image speaks for the output.
 func (m *Model) GradCAM(images []byte, outputs []int) ([][]float32, error) {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"galaxy/data"
 	"galaxy/labels"
@@ -120,6 +121,9 @@ func (r *Run) events() []chart.Event {
 			break
 		}
 	}
+	for _, p := range r.Pauses() {
+		all = append(all, chart.Event{Kind: chart.Resume, X: float64(p.Step), Text: fmt.Sprintf("resumed after step %d and a pause of %v", p.Step, p.Time.Round(time.Second))})
+	}
 	if s := r.State; s != nil && s.Rollbacks > 0 {
 		all = append(all, chart.Event{Kind: chart.Rollback, X: float64(s.RolledBackTo), Text: fmt.Sprintf("rolled back %d times, at last to step %d", s.Rollbacks, s.RolledBackTo)})
 	}
@@ -140,6 +144,9 @@ type questionView struct {
 	Bars, Matrix template.HTML
 }
 
+// questionsShown is the number of questions that are drawn: a schema may have thousands.
+const questionsShown = 40
+
 // questionViews returns the questions of the schema. For a network of classes there are none: its one question is in
 // classViews.
 func (r *Report) questionViews() []questionView {
@@ -153,7 +160,8 @@ func (r *Report) questionViews() []questionView {
 	if e.Target.Values() == labels.Counts {
 		of = "fraction of all votes for the question"
 	}
-	for _, q := range newQuestions(e) {
+	questions := newQuestions(e)
+	for _, q := range questions[:min(len(questions), questionsShown)] {
 		f := figures[fmt.Sprintf("question.%d.accuracy", q.Number)]
 		id := fmt.Sprintf("question-%d", q.Number)
 		bars := chart.Bars{

@@ -107,11 +107,13 @@ func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.I
 	}
 	caption := fmt.Sprintf("%s, %.0f %%", name(c.predicted[k]), 100*c.confidence(k))
 	said := "voted " + name(c.truth[k])
-	if c.truth[k] >= 0 && !e.ofClasses() {
-		said += fmt.Sprintf(", %.0f %%", 100*c.votes[k][c.truth[k]])
-	}
-	if c.right(k) && e.ofClasses() {
+	switch {
+	case e.ofClasses() && c.right(k):
 		said = "right"
+	case e.ofClasses():
+		said = "labelled " + name(c.truth[k])
+	case c.truth[k] >= 0:
+		said += fmt.Sprintf(", %.0f %%", 100*c.votes[k][c.truth[k]])
 	}
 	var detail strings.Builder
 	if err := parts.ExecuteTemplate(&detail, "galaxy", d); err != nil {

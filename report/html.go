@@ -13,6 +13,7 @@ import (
 
 	"galaxy/internal/usage"
 	"galaxy/labels"
+	"galaxy/modelcard"
 	"galaxy/report/chart"
 	"galaxy/report/page"
 )
@@ -56,10 +57,14 @@ func (r *Report) HTML() ([]byte, error) {
 	}
 	if e := r.Evaluation; e != nil {
 		if q := r.questionViews(); len(q) > 0 {
+			more := ""
+			if n := len(e.Target.Questions()); n > len(q) {
+				more = fmt.Sprintf("The first %d of %d questions are drawn. The metrics of all are in the last table.", len(q), n)
+			}
 			add("questions", "Questions", "questions", struct {
-				Split     string
-				Questions []questionView
-			}{e.Split.String(), q})
+				Split, More string
+				Questions   []questionView
+			}{e.Split.String(), more, q})
 		}
 		if c := r.classCharts(r.choice); c != nil {
 			add("classes", "Classes", "charts", c)
@@ -86,6 +91,7 @@ func (r *Report) HTML() ([]byte, error) {
 	if e := r.Evaluation; e != nil {
 		add("metrics", "All metrics", "metrics", e.table())
 	}
+	add("card", "Model card", "card", r.card())
 	if failed != nil {
 		return nil, failed
 	}
@@ -295,6 +301,9 @@ func (r *Report) leaksView() leaksView {
 	} else {
 		add("%d galaxies have %s as another: %s, of which %d are in several splits.", l.Galaxies, kind, usage.Count(l.Groups, "group"), l.Crossing)
 	}
+	if l.NotCompared > 0 {
+		add("%s of %d show too little detail for that, such as a source on a black sky: they were compared for equality only.", usage.Count(l.NotCompared, "image"), r.Cache.Examples)
+	}
 	if n := l.Leaked; n.Test+n.Validation > 0 {
 		add("%d galaxies of the test split and %d of the validation split have a copy in the train split, so their scores are too good. Remove the copies from the table of labels, or keep them in one split with galaxy prepare --split-by-group.", n.Test, n.Validation)
 	}
@@ -304,10 +313,41 @@ func (r *Report) leaksView() leaksView {
 	if l.Skipped {
 		add("Nearly equal images were not searched for, because there are more than %d images: galaxy inspect --near does it.", nearImages)
 	}
-	if l.NotCompared > 0 {
-		add("Too little detail to find nearly equal ones: %s.", usage.Count(l.NotCompared, "image"))
-	}
 	return v
+}
+
+// cardView is what the template card shows of a section of the model card.
+type cardView struct {
+	modelcard.Section
+	Table template.HTML
+}
+
+// card returns the sections of the model card.
+func (r *Report) card() []cardView {
+	c := modelcard.Card{Name: r.Name(), Galaxy: r.Version, Config: r.Config}
+	if e := r.Evaluation; e != nil {
+		c.Step, c.Evaluation = e.Step, &modelcard.Evaluation{Split: e.Split, Result: e.Result}
+	}
+	if r.Cache != nil {
+		c.Counts = &r.Cache.Counts
+	}
+	var all []cardView
+	for _, section := range c.Sections() {
+		v := cardView{Section: section}
+		if rows := section.Table; len(rows) > 0 {
+			t := chart.Table{Caption: section.Title, Columns: rows[0]}
+			for _, row := range rows[1:] {
+				cells := make([]any, len(row))
+				for k, cell := range row {
+					cells[k] = cell
+				}
+				t.Rows = append(t.Rows, cells)
+			}
+			v.Table = t.HTML()
+		}
+		all = append(all, v)
+	}
+	return all
 }
 
 // table returns every metric with its interval.

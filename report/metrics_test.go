@@ -50,6 +50,7 @@ func FuzzReadMetrics(f *testing.F) {
 		}
 		r := &Run{Steps: steps, Evaluations: evaluations, Config: train.Config{}}
 		r.Times() // of any numbers
+		r.Pauses()
 	})
 }
 
@@ -64,6 +65,27 @@ func TestTimes(t *testing.T) {
 	got := fmt.Sprint(from.Equal(start), to.Sub(from), parts)
 	want := "true 30s [{waiting for data 5s} {computing gradients 2.5s} {update 2.5s} {evaluations, checkpoints and pauses 20s}]"
 	if got != want {
+		t.Errorf("got %s, expected %s", got, want)
+	}
+}
+
+// A pause is a time between two steps in which the run neither trained nor evaluated.
+func TestPauses(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC)
+	at := func(second int) time.Time { return start.Add(time.Duration(second) * time.Second) }
+	r := &Run{
+		Steps: []Step{
+			{Step: 1, Seconds: 1, Time: at(1)},
+			{Step: 2, Seconds: 1, Time: at(2)},     // then an evaluation of 5 minutes
+			{Step: 3, Seconds: 1, Time: at(303)},   // then the run is stopped for 100 s
+			{Step: 5, Seconds: 1, Time: at(405)},   // then a checkpoint delays it by 20 s
+			{Step: 6, Seconds: 1, Time: at(426)},   // then a step of a minute
+			{Step: 7, Seconds: 60, Time: at(500)},  // then a stop beside an evaluation
+			{Step: 8, Seconds: 1, Time: at(10000)}, // the end
+		},
+		Evaluations: []Validation{{Step: 2, Time: at(302)}, {Step: 7, Time: at(900)}},
+	}
+	if got, want := fmt.Sprint(r.Pauses()), "[{4 1m40s} {7 2h31m39s}]"; got != want {
 		t.Errorf("got %s, expected %s", got, want)
 	}
 }

@@ -286,7 +286,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("a link leads to #%s, which is not on the page", m[1])
 		}
 	}
-	for _, section := range []string{"result", "run", "curves", "questions", "calibration", "slices", "galaxies", "data", "leaks", "metrics"} {
+	for _, section := range []string{"result", "run", "curves", "questions", "calibration", "slices", "galaxies", "data", "leaks", "metrics", "card"} {
 		if !seen[section] {
 			t.Errorf("there is no section %s", section)
 		}

@@ -119,4 +119,36 @@ func (r *Run) Times() (from, to time.Time, parts []Part) {
 	return from, to, parts
 }
 
+// A Pause is a time without steps: the run was stopped, and resumed after Step.
+type Pause struct {
+	Step int64
+	Time time.Duration
+}
+
+// leastPause is the least time that counts as a pause: a checkpoint that delays the next step takes seconds.
+const leastPause = 30 * time.Second
+
+// Pauses returns the times in which the run was stopped, as far as the times of its metrics show them: between the
+// line of a step or of an evaluation and the line of the next step is at least leastPause, and ten times as long as the
+// steps between them took. A run that is resumed at once shows none.
+func (r *Run) Pauses() []Pause {
+	var all []Pause
+	evaluations := r.Evaluations
+	for k := 1; k < len(r.Steps); k++ {
+		before, s := r.Steps[k-1], r.Steps[k]
+		last := before.Time
+		for len(evaluations) > 0 && evaluations[0].Step < s.Step {
+			if evaluations[0].Time.After(last) {
+				last = evaluations[0].Time
+			}
+			evaluations = evaluations[1:]
+		}
+		steps := duration(s.Seconds.or(0) * float64(s.Step-before.Step))
+		if gap := s.Time.Sub(last) - steps; gap >= max(leastPause, 10*steps) {
+			all = append(all, Pause{s.Step - 1, gap})
+		}
+	}
+	return all
+}
+
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
