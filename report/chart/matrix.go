@@ -25,24 +25,23 @@ func (c Matrix) HTML() template.HTML {
 	classes, counts := c.merged()
 	n := len(classes)
 	truth, predicted := cmp.Or(c.Truth, "voted"), cmp.Or(c.Predict, "predicted")
-	cellWidth, cellHeight := 62.0, 40.0
-	numbered := false
 	longest := 0.0
 	for _, name := range classes {
-		numbered = numbered || width(name, textSize) > 58
 		longest = max(longest, width(name, textSize))
 	}
+	left := min(max(longest+12, 70), 140)
+	const cellHeight = 40.0
+	room := func() float64 { return min(110, max(62, (chartWidth-left-4)/float64(max(n, 1)))) }
+	cellWidth := room()
+	numbered := longest > cellWidth-4
 	rowNames, columnNames := slices.Clone(classes), slices.Clone(classes)
 	if numbered { // a name that is too long for its column stands in its row, with the column's number
 		for i := range classes {
 			columnNames[i] = strconv.Itoa(i + 1)
 			rowNames[i] = columnNames[i] + " " + classes[i]
 		}
-		longest += 25
-	}
-	left := min(max(longest+12, 70), 140)
-	if !numbered {
-		cellWidth = max(cellWidth, min(110, (chartWidth-left-4)/float64(max(n, 1))))
+		left = 140
+		cellWidth = room()
 	}
 	top := 44.0
 	f := &figure{meta: c.Meta, kind: "matrix", width: max(chartWidth, left+cellWidth*float64(n)+4), height: top + cellHeight*float64(max(n, 1)) + 6}
