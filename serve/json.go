@@ -174,7 +174,7 @@ func (in *input) add(value jsontext.Value, sig signature, shape imagefile.Shape)
 }
 
 func tooMany(most int) error {
-	return invalid("the request has more than %d images: send them in several requests, or start the service with a larger --max-items", most)
+	return invalid("the request has more than %d images: send them in several requests, or start the service with a larger max_items", most)
 }
 
 // unnamed returns the value of the input of a signature: text itself, or the only member of the object that it is.

@@ -61,7 +61,7 @@ func (m *Model) decode(dst, encoded []byte, pixels int) error {
 		return err
 	}
 	if file.Width*file.Height > pixels {
-		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, make the image smaller, or start the service with a larger --max-pixels", file.Width, file.Height, pixels)
+		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, make the image smaller, or start the service with a larger max_pixels", file.Width, file.Height, pixels)
 	}
 	return m.Decoder.Decode(dst, file)
 }

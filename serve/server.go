@@ -102,7 +102,7 @@ func (s *Server) shutdown(ctx context.Context, web *http.Server, remote *grpc.Se
 	var group errgroup.Group
 	group.Go(func() error {
 		if err := web.Shutdown(ctx); err != nil {
-			return fmt.Errorf("some requests were cut off after --timeout: %w", errors.Join(err, web.Close()))
+			return fmt.Errorf("some requests were cut off after the time of a request: %w", errors.Join(err, web.Close()))
 		}
 		return nil
 	})
@@ -192,7 +192,7 @@ func (s *Server) network(ctx context.Context, v *version, images []byte, arrived
 func (s *Server) admit(n int) error {
 	if s.queued.Add(int64(n)) > int64(s.cfg.MaxQueue) {
 		s.queued.Add(-int64(n))
-		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment, or start the service with a larger --max-queue", s.cfg.MaxQueue)
+		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment, or start the service with a larger max_queue", s.cfg.MaxQueue)
 	}
 	return nil
 }

@@ -420,7 +420,7 @@ func FuzzReadSettings(f *testing.F) {
 func TestOnlyTheCommandNamesFlags(t *testing.T) {
 	flag := regexp.MustCompile(`--[a-z]`)
 	files := 0
-	for _, dir := range []string{"train", "graph", "focal", "labels", "data", "predict", "savedmodel", "internal"} {
+	for _, dir := range []string{"train", "graph", "focal", "labels", "data", "predict", "savedmodel", "serve", "internal"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
