@@ -416,3 +416,15 @@ func FuzzFollow(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkRefresh is what a page costs the machine every two seconds: one new line after 10,000.
+func BenchmarkRefresh(b *testing.B) {
+	r := newRun(b)
+	r.metrics(lines(1, 10000, 0))
+	s := r.serve()
+	s.refresh(true)
+	for i := 0; b.Loop(); i++ {
+		r.add(line(10001+i, 0))
+		s.refresh(true)
+	}
+}
