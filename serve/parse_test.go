@@ -174,7 +174,7 @@ func FuzzTensor(f *testing.F) {
 
 // Paths are read, or refused with the client's status.
 func FuzzPath(f *testing.F) {
-	for _, path := range []string{"/v1/models/galaxy:predict", "/v1/models/galaxy/versions/12/metadata", "/v1/models/galaxy/versions/1:predict", "/v1/models//versions/-1", "/v1/models/a:b:predict"} {
+	for _, path := range []string{"/v1/models/galaxy:predict", "/v1/models/galaxy/versions/12/metadata", "/v1/models/galaxy/versions/1:predict", "/v1/models//versions/-1", "/v1/models/:predict", "/v1/models/a:b:predict"} {
 		f.Add("POST", path)
 		f.Add("GET", path)
 	}

@@ -66,11 +66,13 @@ func parsePath(method, path string) (t target, err error) {
 		return t, invalid("labels of versions are not supported: expected /versions/N, or neither")
 	}
 	switch {
+	case t.model == "":
+		return t, malformed
 	case posted && len(parts) == 0 && method == http.MethodPost && verb == "predict":
 		t.method = verb
 	case posted && len(parts) == 0 && method == http.MethodPost && (verb == "classify" || verb == "regress"):
 		return t, fail(codes.Unimplemented, "the model has no signature to %s: expected :predict", verb)
-	case posted || t.model == "" || method != http.MethodGet:
+	case posted || method != http.MethodGet:
 		return t, malformed
 	case len(parts) == 1 && parts[0] == "metadata":
 		t.method = "metadata"
