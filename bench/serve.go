@@ -153,7 +153,7 @@ func service(ctx context.Context, command func(address string) *exec.Cmd, use fu
 	go func() { ended <- c.Wait() }()
 	defer func() {
 		_ = c.Process.Signal(syscall.SIGTERM) // which may have ended
-		_ = <-ended // a signal ended it
+		_ = <-ended                           // a signal ended it
 		if err != nil {
 			err = fmt.Errorf("%s: %w\n%s", c, err, log.Bytes())
 		}
