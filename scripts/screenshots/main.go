@@ -79,7 +79,6 @@ func run(demo, out string) (err error) {
 	defer cancel()
 	file := (&url.URL{Scheme: "file", Path: filepath.ToSlash(report)}).String()
 	for _, p := range []picture{
-		{"report", file, 1200, 700, nil},
 		{"curves", file, 1200, 900, []chromedp.Action[chromedp.Void]{scrollTo("#curves")}},
 		{"galaxies", file, 1200, 800, []chromedp.Action[chromedp.Void]{scrollTo("#galaxies")}},
 		{"galaxy", file, 1000, 900, []chromedp.Action[chromedp.Void]{
