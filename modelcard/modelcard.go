@@ -16,6 +16,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph/network"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -205,7 +206,7 @@ func (c Card) metrics() Section {
 	e := c.Evaluation
 	text := fmt.Sprintf("Scores on %s", splitText(e.Split))
 	if e.Examples > 0 {
-		text += fmt.Sprintf(" (%d galaxies)", e.Examples)
+		text += fmt.Sprintf(" (%s)", usage.Count(e.Examples, "galaxy"))
 	}
 	if e.Views > 1 {
 		text += fmt.Sprintf(", averaged over %d views of each image", e.Views)
@@ -224,7 +225,7 @@ func (c Card) metrics() Section {
 	texts, figures := c.scores()
 	for i, f := range figures {
 		interval := "–"
-		if f.Interval != nil {
+		if f.Interval.Varies() {
 			interval = number(f.Interval[0]) + " to " + number(f.Interval[1])
 		}
 		s.Table = append(s.Table, []string{texts[i], number(f.Value), interval, number(f.Constant)})

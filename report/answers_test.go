@@ -11,6 +11,7 @@ import (
 
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
+	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 )
 
@@ -231,6 +232,10 @@ func TestVerdict(t *testing.T) {
 	accurate := &Evaluation{Target: classes, Examples: make([]int, 9)}
 	accurate.CleanClasses = &metric.CleanClassScores{Accuracy: .8, AccuracyInterval: &metric.Interval{.7, .9}}
 	accurate.Baseline = &metric.Scores{CleanClasses: &metric.CleanClassScores{Accuracy: .5}}
+	alone := result(.1, .1, .1, .2)
+	alone.Examples = alone.Examples[:1]
+	bad := &Evaluation{Target: classes, Examples: make([]int, 9), Result: accurate.Result}
+	bad.CleanClasses = &metric.CleanClassScores{AccuracyInterval: &metric.Interval{}}
 	for _, c := range []struct {
 		e    *Evaluation
 		want string
@@ -238,13 +243,61 @@ func TestVerdict(t *testing.T) {
 		{nil, "has not been evaluated"},
 		{result(.1, .09, .11, .2), "0.1000 (95 % interval 0.0900 to 0.1100). That is 50 % better than a constant: the constant predictor, which ignores the image, has 0.2000."},
 		{result(.19, .17, .21, .2), "may be no better than a constant"},
-		{result(.2, .19, .21, .2), "no better than a constant"},
-		{result(.3, .29, .31, .2), "no better than a constant"},
+		{result(.2, .19, .21, .2), "is no better than a constant"},
+		{result(.205, .19, .21, .2), "is no better than a constant"},
+		{result(.3, .29, .31, .2), "is worse than a constant"},
+		{result(.1, .1, .1, .2), "RMSE is 0.1000, and the constant predictor's, which ignores the image, is 0.2000. There is no interval"},
+		{alone, "On the 1 galaxy of"},
+		{bad, "accuracy is 0.0 %, and"},
 		{accurate, "accuracy is 80.0 % (95 % interval 70.0 % to 90.0 %). That is 30.0 percentage points better than a constant: the constant predictor, which ignores the image, has 50.0 %."},
 	} {
-		r := &Report{Evaluation: c.e}
+		r := &Report{Run: &Run{}, Evaluation: c.e}
 		if got := r.Verdict(); !strings.Contains(got, c.want) {
 			t.Errorf("got %q, expected %q in it", got, c.want)
+		}
+	}
+	few := &Report{Run: &Run{}, Evaluation: bad}
+	if v := few.resultView(); v.Note == "" || len(v.Headlines) == 0 || v.Headlines[0].Interval != "" {
+		t.Errorf("got %+v, expected no interval and a note that says why", v)
+	}
+	if v := (&Report{Run: &Run{}, Evaluation: accurate}).resultView(); v.Note != "" || v.Headlines[0].Interval == "" {
+		t.Errorf("got %+v, expected an interval and no note", v)
+	}
+	o := &Compared{Run: &Run{Dir: "other"}, Evaluation: accurate, Differences: []metric.Difference{{Name: "five_class.accuracy", A: .8, B: .9, Interval: &metric.Interval{.1, .1}}}}
+	if got, want := o.verdict(few), "nobody can tell which run is better"; !strings.Contains(got, want) {
+		t.Errorf("got %q, expected %q in it", got, want)
+	}
+	r := &Report{Run: &Run{Evaluations: []Validation{{Step: 4, RMSE: .4276, Best: true}, {Step: 8, RMSE: .5}}}}
+	if got, want := r.Verdict(), "could not be evaluated on the test split; its best validation RMSE is 0.4276, at step 4."; !strings.Contains(got, want) {
+		t.Errorf("got %q, expected %q in it", got, want)
+	}
+	r.State = &checkpoint.State{Best: &checkpoint.BestEvaluation{Step: 12, RMSE: .3}}
+	if got, want := r.Verdict(), "RMSE is 0.3000, at step 12."; !strings.Contains(got, want) {
+		t.Errorf("got %q, expected %q in it", got, want)
+	}
+}
+
+// Runs whose folders share a name are named by as much of their paths as tells them apart.
+func TestTellApart(t *testing.T) {
+	for _, c := range []struct{ dirs, want []string }{
+		{[]string{"/x/run"}, []string{"run"}},
+		{[]string{"/x/a", "/x/b"}, []string{"a", "b"}},
+		{[]string{"/x/a/run", "/x/b/run/", "/x/other"}, []string{"a/run", "b/run", "other"}},
+		{[]string{"/a/x/run", "/b/x/run"}, []string{"a/x/run", "b/x/run"}},
+		{[]string{"/x/run", "/y/x/run"}, []string{"/x/run", "y/x/run"}},
+		{[]string{"/run", "/x/run"}, []string{"/run", "x/run"}},
+		{[]string{"/x/run", "/x/../x/run"}, []string{"run", "run"}}, // the same
+		{[]string{"/x/run", "/x/arun"}, []string{"run", "arun"}},
+	} {
+		var runs []*Run
+		for _, dir := range c.dirs {
+			runs = append(runs, &Run{Dir: dir})
+		}
+		tellApart(runs)
+		for k, r := range runs {
+			if r.Name() != c.want[k] {
+				t.Errorf("%q: run %d is called %q, expected %q", c.dirs, k, r.Name(), c.want[k])
+			}
 		}
 	}
 }

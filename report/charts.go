@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/report/chart"
 	"galaxy/train/metric"
@@ -132,7 +133,7 @@ func (r *Run) events() []chart.Event {
 
 // valueOf returns a metric with its interval for a chart.
 func valueOf(v float64, in *metric.Interval) chart.Value {
-	if in == nil {
+	if !in.Varies() {
 		return chart.Exact(v)
 	}
 	return chart.Value{Value: v, Low: in[0], High: in[1]}
@@ -175,16 +176,16 @@ func (r *Report) questionViews() []questionView {
 		v := questionView{Title: fmt.Sprintf("%d. %s", q.Number, q.Text), Bars: bars.HTML()}
 		h := headline{Percent: true, Figure: f}
 		v.About = "Accuracy " + h.value(f.Value)
-		if f.Interval != nil {
+		if f.Interval.Varies() {
 			v.About += " (95 % interval " + h.interval() + ")"
 		}
 		if !math.IsNaN(f.Constant) {
 			v.About += ", of the constant predictor " + h.value(f.Constant)
 		}
-		v.About += fmt.Sprintf(". At least half of the volunteers were asked it for %d of the %d galaxies.", q.asked, len(e.Examples))
+		v.About += fmt.Sprintf(", over all %s, each weighted by how many volunteers were asked. The matrix counts those for which at least half of the volunteers were asked: %d.", usage.Count(len(e.Examples), "galaxy"), q.asked)
 		if q.asked > 0 {
 			v.Matrix = chart.Matrix{
-				Meta:    chart.Meta{ID: id + "-confusion", Title: "Most frequent answer", Text: fmt.Sprintf("How often the most frequent answer to %q (row) was predicted as each answer (column), for %d galaxies.", q.Text, q.asked)},
+				Meta:    chart.Meta{ID: id + "-confusion", Title: "Most frequent answer", Text: fmt.Sprintf("How often the most frequent answer to %q (row) was predicted as each answer (column), for %s.", q.Text, usage.Count(q.asked, "galaxy"))},
 				Classes: texts(q.Question), Counts: q.confusion,
 			}.HTML()
 		}
@@ -201,11 +202,11 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 	}
 	s := e.CleanClasses
 	var names []string
-	scores := chart.Table{Caption: fmt.Sprintf("Scores of the classes, of %d galaxies", s.Examples), Columns: []string{"class", "galaxies", "predicted", "precision", "recall", "F1", "ROC-AUC"}}
+	scores := chart.Table{Caption: fmt.Sprintf("Scores of the classes, of %s", usage.Count(s.Examples, "galaxy")), Columns: []string{"class", "galaxies", "predicted", "precision", "recall", "F1", "ROC-AUC"}}
 	withInterval := func(v metric.Value, in *metric.Interval) template.HTML {
 		h := headline{Figure: metric.Figure{Interval: in}}
 		text := fmt.Sprintf(`<data value="%v">%s</data>`, float64(v), formatted3(float64(v)))
-		if in != nil {
+		if in.Varies() {
 			text += fmt.Sprintf(` <span class="interval">%s to %s</span>`, formatted3(h.Interval[0]), formatted3(h.Interval[1]))
 		}
 		return template.HTML(text)
@@ -231,7 +232,7 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 	}
 	roc.Text, pr.Text = "The ROC curve of each class against all others. "+strings.Join(areas, "; "), "For each class, the precision at every recall."
 	all := []template.HTML{
-		chart.Matrix{Meta: chart.Meta{ID: "classes-confusion", Title: "Confusion of the classes", Text: fmt.Sprintf("How often each class (row) was predicted as each class (column), for %d galaxies.", s.Examples)}, Classes: names, Counts: s.Confusion}.HTML(),
+		chart.Matrix{Meta: chart.Meta{ID: "classes-confusion", Title: "Confusion of the classes", Text: fmt.Sprintf("How often each class (row) was predicted as each class (column), for %s.", usage.Count(s.Examples, "galaxy"))}, Classes: names, Counts: s.Confusion}.HTML(),
 		scores.HTML(),
 	}
 	if len(roc.Series) > 0 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"galaxy/data"
+	"galaxy/internal/usage"
 	"galaxy/report/chart"
 	"galaxy/train"
 	"galaxy/train/metric"
@@ -102,24 +103,31 @@ func (o *Compared) verdict(r *Report) string {
 	}
 	i := slices.IndexFunc(o.Differences, func(d metric.Difference) bool { return d.Name == h[0].Name })
 	d := o.Differences[i]
+	if !d.Interval.Varies() && d.A != d.B {
+		return fmt.Sprintf("On the same %s, nobody can tell which run is better: all resamples of the galaxies give the same difference.", usage.Count(len(o.Evaluation.Examples), "galaxy"))
+	}
 	if d.Interval == nil || d.Interval[0] <= 0 && d.Interval[1] >= 0 {
-		return fmt.Sprintf("On the same %d galaxies, the %s of %s and of %s may be equal: the interval of the difference contains 0.", len(o.Evaluation.Examples), h[0].Text, o.Name(), r.Name())
+		return fmt.Sprintf("On the same %s, the %s of %s and of %s may be equal: the interval of the difference contains 0.", usage.Count(len(o.Evaluation.Examples), "galaxy"), h[0].Text, o.Name(), r.Name())
 	}
 	better := o.Name()
 	if (d.B > d.A) == (h[0].Better == lowerIsBetter) {
 		better = r.Name()
 	}
-	return fmt.Sprintf("On the same %d galaxies, the %s of %s is better, and the interval of the difference does not contain 0.", len(o.Evaluation.Examples), h[0].Text, better)
+	return fmt.Sprintf("On the same %s, the %s of %s is better, and the interval of the difference does not contain 0.", usage.Count(len(o.Evaluation.Examples), "galaxy"), h[0].Text, better)
 }
 
 // differences returns the main metrics of both runs, with the paired intervals of the differences.
 func (o *Compared) differences(r *Report) template.HTML {
-	t := chart.Table{Caption: fmt.Sprintf("Metrics of the same %d galaxies, with paired 95 %% intervals of the differences", len(o.Evaluation.Examples)), Columns: []string{"metric", r.Name(), o.Name(), "difference", "95 % interval"}}
+	t := chart.Table{Caption: fmt.Sprintf("Metrics of the same %s, with paired 95 %% intervals of the differences", usage.Count(len(o.Evaluation.Examples), "galaxy")), Columns: []string{"metric", r.Name(), o.Name(), "difference", "95 % interval"}}
 	for _, d := range o.Differences {
 		if d.Interval == nil {
 			continue
 		}
-		t.Rows = append(t.Rows, []any{d.Name, formatted(d.A, false), formatted(d.B, false), fmt.Sprintf("%+.4f", d.B-d.A), fmt.Sprintf("%+.4f to %+.4f", d.Interval[0], d.Interval[1])})
+		interval := ""
+		if d.Interval.Varies() || d.A == d.B {
+			interval = fmt.Sprintf("%+.4f to %+.4f", d.Interval[0], d.Interval[1])
+		}
+		t.Rows = append(t.Rows, []any{d.Name, formatted(d.A, false), formatted(d.B, false), fmt.Sprintf("%+.4f", d.B-d.A), interval})
 	}
 	return t.HTML()
 }

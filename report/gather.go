@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"os"
 	"time"
 
@@ -58,13 +59,16 @@ func Gather(ctx context.Context, o Options) (_ *Report, err error) {
 	if o.Command != nil {
 		r.Command = o.Command(o.Runs[0], r.Config)
 	}
+	all := []*Run{r.Run}
 	for _, dir := range o.Runs[1:] {
 		other, err := ReadRun(dir)
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, other)
 		r.Others = append(r.Others, &Compared{Run: other})
 	}
+	tellApart(all)
 	cache, err := openCache(cmp.Or(o.Data, r.Config.Cache.Path), r.Config)
 	if err != nil {
 		r.lack("There are no metrics of the test split, no galaxies and no data: %v.", err)
@@ -85,10 +89,10 @@ func (r *Report) lack(format string, args ...any) {
 // openCache opens the cache that a run was trained on.
 func openCache(dir string, cfg train.Config) (*data.Cache, error) {
 	cache, err := data.Open(dir)
+	if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the cache %s does not exist; if it has moved, give its folder with --data", dir)
+	}
 	if err != nil {
-		if _, gone := os.Stat(dir); gone != nil {
-			err = fmt.Errorf("%w; if the cache has moved, give its folder with --data", err)
-		}
 		return nil, err
 	}
 	if got, want := cache.Manifest().Checksum, cfg.Cache.Checksum; got != want {
@@ -119,6 +123,9 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 		lack("There are no metrics of the test split and no galaxies", err)
 	} else {
 		lack("There are no galaxies", err)
+		if r.Evaluation.Split == data.Validation {
+			r.lack("The test split has no galaxy with a label, so all metrics are of the validation split. It has chosen the best checkpoint, so they are better than on galaxies that the run has never seen.")
+		}
 	}
 	return r.compare(ctx, cache)
 }

@@ -114,9 +114,10 @@ type resultView struct {
 	Verdict   string
 	Missing   []string
 	Headlines []headlineView
-	Examples  int
+	Galaxies  string // how many
 	Split     string
 	Step      int64
+	Note      string // about missing intervals
 }
 
 type headlineView struct {
@@ -133,7 +134,7 @@ func (r *Report) resultView() resultView {
 	if r.leaks != nil && r.leaks.Leaked.Test+r.leaks.Leaked.Validation > 0 {
 		v.Missing = append(v.Missing, fmt.Sprintf("These scores are too good: %d galaxies of the test and %d of the validation split have a copy in the train split.", r.leaks.Leaked.Test, r.leaks.Leaked.Validation))
 	}
-	v.Examples, v.Split, v.Step = len(e.Examples), e.Split.String(), e.Step
+	v.Galaxies, v.Split, v.Step, v.Note = usage.Count(len(e.Examples), "galaxy"), e.Split.String(), e.Step, e.noInterval()
 	for _, h := range e.headlines() {
 		v.Headlines = append(v.Headlines, headlineView{h.Text, h.Name, h.value(h.Value), h.interval(), h.value(h.Constant), h.Better, h.Value})
 	}
@@ -358,7 +359,7 @@ func (e *Evaluation) table() template.HTML {
 			continue
 		}
 		interval := ""
-		if f.Interval != nil {
+		if f.Interval.Varies() {
 			interval = fmt.Sprintf("%.4f to %.4f", f.Interval[0], f.Interval[1])
 		}
 		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), interval, formatted(f.Constant, false)})

@@ -294,7 +294,7 @@ func TestPage(t *testing.T) {
 	if len(page) > 3<<20 {
 		t.Errorf("the page has %d bytes: expected 3 MB at most", len(page))
 	}
-	for _, text := range []string{"1 file", "have the same", "resnet6"} {
+	for _, text := range []string{"1 file", "have the same", "resnet6", "each weighted by how many volunteers were asked"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not contain %q", text)
 		}
@@ -337,8 +337,8 @@ func TestMissing(t *testing.T) {
 		{"a torn metrics file", truncate("metrics.jsonl"), "", "questions", "curves"},
 		{"damaged metrics", func(run, _ string) error {
 			return os.WriteFile(filepath.Join(run, "metrics.jsonl"), []byte("{\"kind\":\"step\",\"step\":1,\"loss\":2}\n{]\n"), 0o644)
-		}, "line 2", "curves", "absent"},
-		{"no cache", func(_, cache string) error { return os.RemoveAll(cache) }, "give its folder with --data", "curves", "data"},
+		}, "The curves end before the first damaged line: read metrics", "curves", "absent"},
+		{"no cache", func(_, cache string) error { return os.RemoveAll(cache) }, "does not exist; if it has moved, give its folder with --data", "curves", "data"},
 		{"damaged images", func(_, cache string) error {
 			name := filepath.Join(cache, "images.bin")
 			info, err := os.Stat(name)

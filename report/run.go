@@ -1,10 +1,14 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"galaxy/train"
@@ -22,6 +26,8 @@ type Run struct {
 	State *checkpoint.State
 	// Missing has a sentence about everything that should be in the folder and is not.
 	Missing []string
+
+	name string // among other runs, if their folders share a name
 }
 
 // ReadRun reads the folder of a run, which may be training. The only errors are those of config.json: without it
@@ -33,11 +39,14 @@ func ReadRun(dir string) (*Run, error) {
 	}
 	r := &Run{Dir: dir, Config: cfg}
 	if r.Steps, r.Evaluations, err = ReadMetrics(filepath.Join(dir, MetricsName)); err != nil {
-		what := fmt.Sprintf("There are no curves: %v.", err)
-		if errors.Is(err, fs.ErrNotExist) {
-			what = "There are no curves yet: the run has written no " + MetricsName + "."
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			r.missing("There are no curves yet: the run has written no %s.", MetricsName)
+		case len(r.Steps)+len(r.Evaluations) > 0:
+			r.missing("The curves end before the first damaged line: %v.", err)
+		default:
+			r.missing("There are no curves: %v.", err)
 		}
-		r.missing("%s", what)
 	}
 	latest, damaged, err := checkpoint.Open(filepath.Join(dir, "checkpoints")).Latest()
 	switch {
@@ -61,12 +70,49 @@ func (r *Run) missing(format string, args ...any) {
 	r.Missing = append(r.Missing, fmt.Sprintf(format, args...))
 }
 
-// Name returns the name of the run folder, without the folders above it.
+// Name returns the name of the run folder. The folders above it are included only if a report compares runs that it
+// could not tell apart otherwise.
 func (r *Run) Name() string {
+	return cmp.Or(r.name, filepath.Base(r.path()))
+}
+
+// path returns the absolute path of the run folder, or the path as it was given if that fails.
+func (r *Run) path() string {
 	if path, err := filepath.Abs(r.Dir); err == nil {
-		return filepath.Base(path)
+		return path
 	}
-	return filepath.Base(r.Dir)
+	return filepath.Clean(r.Dir)
+}
+
+// tellApart names runs by as many folders of their paths as are needed to tell them apart. A run that is given twice
+// has one name.
+func tellApart(runs []*Run) {
+	for _, r := range runs {
+		name, above := filepath.Base(r.path()), filepath.Dir(r.path())
+		shared := func(o *Run) bool {
+			return o.path() != r.path() && strings.HasSuffix(o.path(), string(filepath.Separator)+name)
+		}
+		for slices.ContainsFunc(runs, shared) && above != filepath.Dir(above) {
+			name, above = filepath.Join(filepath.Base(above), name), filepath.Dir(above)
+		}
+		if slices.ContainsFunc(runs, shared) {
+			name = r.path() // which ends the path of another run
+		}
+		r.name = name
+	}
+}
+
+// best returns the step and the RMSE of the best evaluation of the validation split.
+func (r *Run) best() (step int64, rmse float64, ok bool) {
+	if r.State != nil && r.State.Best != nil {
+		return r.State.Best.Step, r.State.Best.RMSE, true
+	}
+	for _, v := range slices.Backward(r.Evaluations) {
+		if v.Best && !math.IsNaN(float64(v.RMSE)) {
+			return v.Step, float64(v.RMSE), true
+		}
+	}
+	return 0, 0, false
 }
 
 // Finished reports whether all steps of the run are done, or Config.Patience has ended it.

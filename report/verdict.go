@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/train/metric"
 )
@@ -13,6 +14,8 @@ type headline struct {
 	// Text names the metric, and Better says in which direction it is better.
 	Text, Better string
 	Percent      bool
+	// same is set if all resamples have the same value, so that there is no interval.
+	same bool
 	metric.Figure
 }
 
@@ -43,11 +46,14 @@ func (e *Evaluation) headlines() []headline {
 	case e.Target.Values() == labels.Counts:
 		all[4] = headline{Text: "log-likelihood of the votes", Better: higher, Figure: metric.Figure{Name: "votes.log_likelihood"}}
 	}
+	if c := e.CleanClasses; c != nil && c.Examples < len(e.Examples) && !e.ofClasses() {
+		all[2].Text += fmt.Sprintf(" (of %s)", usage.Count(c.Examples, "galaxy"))
+	}
 	figures := e.figures()
 	var defined []headline
 	for _, h := range all {
 		if f, ok := figures[h.Name]; ok && !math.IsNaN(f.Value) && len(defined) < 4 {
-			h.Figure = f
+			h.Figure, h.same = f, f.Interval != nil && !f.Interval.Varies()
 			defined = append(defined, h)
 		}
 	}
@@ -66,6 +72,16 @@ func (e *Evaluation) figures() map[string]metric.Figure {
 	return all
 }
 
+// noInterval says why metrics have no interval; "" if all that are defined have one.
+func (e *Evaluation) noInterval() string {
+	for _, f := range e.Figures() {
+		if f.Interval != nil && !f.Interval.Varies() && !math.IsNaN(f.Value) {
+			return "Where an interval is missing, all resamples of the galaxies give the same value. That does not make the value certain: there are few galaxies, or few of the kind."
+		}
+	}
+	return ""
+}
+
 // value and interval format a metric for people.
 func (h headline) value(v float64) string { return formatted(v, h.Percent) }
 
@@ -80,7 +96,7 @@ func formatted(v float64, percent bool) string {
 }
 
 func (h headline) interval() string {
-	if h.Interval == nil {
+	if !h.Interval.Varies() {
 		return ""
 	}
 	return h.value(h.Interval[0]) + " to " + h.value(h.Interval[1])
@@ -90,33 +106,39 @@ func (h headline) interval() string {
 func (r *Report) Verdict() string {
 	e := r.Evaluation
 	if e == nil {
+		if r.Run != nil {
+			if step, rmse, ok := r.best(); ok {
+				return fmt.Sprintf("The network could not be evaluated on the test split; its best validation RMSE is %.4f, at step %d.", rmse, step)
+			}
+		}
 		return "This run has not been evaluated, so nobody knows yet how good it is."
 	}
 	all := e.headlines()
 	if len(all) == 0 {
-		return fmt.Sprintf("No metric is defined for the %d galaxies of the %v split.", len(e.Examples), e.Split)
+		return fmt.Sprintf("No metric is defined for the %s of the %v split.", usage.Count(len(e.Examples), "galaxy"), e.Split)
 	}
 	h := all[0]
-	text := fmt.Sprintf("On the %d galaxies of the %v split, the network's %s is %s", len(e.Examples), e.Split, h.Text, h.value(h.Value))
-	if h.Interval != nil {
+	text := fmt.Sprintf("On the %s of the %v split, the network's %s is %s", usage.Count(len(e.Examples), "galaxy"), e.Split, h.Text, h.value(h.Value))
+	if h.Interval.Varies() {
 		text += " (95 % interval " + h.interval() + ")"
 	}
 	if math.IsNaN(h.Constant) {
 		return text + "."
 	}
-	gain := h.Value - h.Constant
-	worst := h.Value
+	if h.same {
+		return fmt.Sprintf("%s, and the constant predictor's, which ignores the image, is %s. There is no interval, because all resamples of the galaxies give the same value: it takes more galaxies to tell which is better.", text, h.value(h.Constant))
+	}
+	gain, worst, best := h.Value-h.Constant, h.Value, h.Value
 	if h.Interval != nil {
-		worst = h.Interval[0]
+		worst, best = h.Interval[0], h.Interval[1]
 	}
 	if h.Better == lowerIsBetter {
-		gain = -gain
-		if h.Interval != nil {
-			worst = h.Interval[1]
-		}
+		gain, worst, best = -gain, best, worst
 	}
 	constant := fmt.Sprintf("the constant predictor, which ignores the image, has %s", h.value(h.Constant))
 	switch {
+	case gain < 0 && (best-h.Constant)*(h.Value-h.Constant) > 0:
+		return text + ". That is worse than a constant: " + constant + "."
 	case gain <= 0:
 		return text + ". That is no better than a constant: " + constant + "."
 	case (worst-h.Constant)*(h.Value-h.Constant) <= 0:

@@ -80,7 +80,13 @@ func printEmpty(w io.Writer, n data.Counts, rule data.SplitRule) {
 			continue
 		}
 		why := "there are too few galaxies to evaluate on"
-		if rule.Column != "" || rule.Folders {
+		switch {
+		case rule.Column == "" && !rule.Folders && rule.Shares != (data.Shares{}) && rule.Shares[split] == 0:
+			why = fmt.Sprintf("as asked by --split %v", rule.Shares)
+			if split == data.Validation {
+				why += "; train needs some"
+			}
+		case rule.Column != "" || rule.Folders:
 			why = "the catalogue has no galaxy for it"
 			if split == data.Validation {
 				why += ", and train needs some: --split 75/25/0 takes them from the train split"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -107,9 +108,12 @@ func writeReport(c *cli.Context, out string, o runreport.Options) (r *runreport.
 	return r, len(page), nil
 }
 
-// trainCommandOf returns the command line that trains a run of a configuration, for a shell.
+// trainCommandOf returns the command line that trains a run like the one in dir beside it, for a shell.
 func trainCommandOf(dir string, cfg train.Config) string {
-	words := commandWords(&request{plan: train.PlanOf(cfg)}, dir, cfg.Cache.Path)
+	if path, err := filepath.Abs(dir); err == nil {
+		dir = path
+	}
+	words := commandWords(&request{plan: train.PlanOf(cfg)}, filepath.Clean(dir)+"-again", cfg.Cache.Path)
 	for i, w := range words {
 		words[i] = shellWord(w)
 	}

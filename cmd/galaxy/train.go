@@ -332,8 +332,12 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 		if summary.Early {
 			fmt.Fprintf(w, "stopped early: %d evaluations without a better validation RMSE (--patience)\n", cfg.Patience)
 		}
-		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split test\n",
-			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data)
+		split := data.Test
+		if len(t.cache.Labelled(split, cfg.Target())) == 0 {
+			split = data.Validation
+		}
+		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split %v\n",
+			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data, split)
 		if name := filepath.Join(t.out, runreport.FileName); t.request.report && exists(name) {
 			fmt.Fprintf(w, "report: %s\n", name)
 		}

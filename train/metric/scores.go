@@ -9,6 +9,13 @@ import (
 // Interval is the lower and the upper end of a 95 % bootstrap interval.
 type Interval [2]float64
 
+// Varies reports whether the ends of an interval differ. If not, all resamples of the examples have the same value, such as
+// an accuracy of 0: there are few examples, or few of a kind, and the interval says nothing about how certain the value is.
+// A nil interval does not vary.
+func (i *Interval) Varies() bool {
+	return i != nil && math.Abs(i[1]-i[0]) > 1e-9*math.Max(math.Abs(i[0]), math.Abs(i[1])) // but for rounding
+}
+
 // Value is a metric that may be undefined, such as the precision of a class that
 // is never predicted: NaN, and null in JSON.
 type Value float64
