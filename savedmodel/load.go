@@ -268,7 +268,7 @@ func readMetaGraph(dir string) (*pb.MetaGraphDef, error) {
 	}
 	model := new(pb.SavedModel)
 	if err := proto.Unmarshal(encoded, model); err != nil {
-		return nil, fmt.Errorf("file %s is damaged or no SavedModel; export the model again: %w", path, err)
+		return nil, fmt.Errorf("file %s is damaged or no SavedModel; export the model again", path)
 	}
 	var found []string
 	for _, meta := range model.MetaGraphs {

@@ -44,7 +44,7 @@ func parseJSON(body []byte) (r jsonRequest, err error) {
 	})
 	switch {
 	case err != nil:
-		return r, invalid("the body is no request: %v", err)
+		return r, invalid("the body is no request: %s", syntax(err))
 	case r.instances != nil && r.inputs != nil:
 		return r, invalid("the body has both 'instances' (the row form) and 'inputs' (the column form): expected one of them")
 	case r.instances == nil && r.inputs == nil:
@@ -105,6 +105,17 @@ func members(text []byte, open jsontext.Kind, read func(d *jsontext.Decoder) err
 	return nil
 }
 
+// syntax returns the text of an error about JSON, without the name of its parser.
+func syntax(err error) string {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the JSON ends too early: is the request complete?"
+	}
+	if wrong := (*jsontext.SyntacticError)(nil); errors.As(err, &wrong) {
+		return "no valid JSON: " + strings.TrimPrefix(wrong.Error(), "jsontext: ")
+	}
+	return message(err)
+}
+
 // next reads a value, and returns the part of text that it is.
 func next(d *jsontext.Decoder, text []byte) (jsontext.Value, error) {
 	value, err := d.ReadValue()
@@ -152,7 +163,7 @@ func (r *jsonRequest) inputOf(sig signature, shape imagefile.Shape, most int) (i
 	}
 	switch {
 	case err != nil:
-		return in, invalid("%s: %s", part, message(err))
+		return in, invalid("%s: %s", part, syntax(err))
 	case in.n == 0:
 		return in, invalid("%s: no images: expected 1 to %d", part, most)
 	}
@@ -174,7 +185,7 @@ func (in *input) add(value jsontext.Value, sig signature, shape imagefile.Shape)
 }
 
 func tooMany(most int) error {
-	return invalid("the request has more than %d images: send them in several requests, or start the service with a larger max_items", most)
+	return invalid("the request has more than %d images: send them in several requests (the service's --max-items sets this)", most)
 }
 
 // unnamed returns the value of the input of a signature: text itself, or the only member of the object that it is.
@@ -258,7 +269,7 @@ func appendPixels(dst []byte, value jsontext.Value, shape imagefile.Shape) ([]by
 			counts[depth] = 0
 		case c == ']':
 			if counts[depth] != expected[depth] {
-				return dst, wrongShape(counts[depth], expected[depth], depth, shape)
+				return dst, wrongShape(counts[depth], depth, shape)
 			}
 			depth--
 			counts[depth]++
@@ -272,23 +283,26 @@ func appendPixels(dst []byte, value jsontext.Value, shape imagefile.Shape) ([]by
 			}
 			i--
 			if counts[depth]++; counts[depth] > expected[depth] {
-				return dst, wrongShape(counts[depth], expected[depth], depth, shape)
+				return dst, wrongShape(counts[depth], depth, shape)
 			}
 			dst = append(dst, byte(pixel))
 		case depth == len(expected)-1:
 			return dst, wrongPixel(value, i)
 		default:
-			return dst, fmt.Errorf("%s at depth %d: expected an image as lists [%d][%d][%d]", clip(value[i:]), depth, shape.Size, shape.Size, shape.Channels)
+			return dst, fmt.Errorf("%s has a value where a list is expected: an image is lists [%d][%d][%d]", [...]string{"the image", "the image", "a row"}[depth], shape.Size, shape.Size, shape.Channels)
 		}
 		if counts[depth] > expected[depth] {
-			return dst, wrongShape(counts[depth], expected[depth], depth, shape)
+			return dst, wrongShape(counts[depth], depth, shape)
 		}
 	}
 	return dst, nil
 }
 
-func wrongShape(got, expected, depth int, shape imagefile.Shape) error {
-	return fmt.Errorf("a list of %d at depth %d: expected %d, as an image is lists [%d][%d][%d]", got, depth, expected, shape.Size, shape.Size, shape.Channels)
+// wrongShape is the error about a list of so many elements, at a depth of 1 (the image) to 3 (a pixel).
+func wrongShape(got, depth int, shape imagefile.Shape) error {
+	what := [...]string{"the list of images has %d images", "the image has %d rows", "a row has %d pixels", "a pixel has %d channels"}[depth]
+	expected := [...]int{1, shape.Size, shape.Size, shape.Channels}[depth]
+	return fmt.Errorf(what+": expected %d; an image is lists [%d][%d][%d]", got, expected, shape.Size, shape.Size, shape.Channels)
 }
 
 // wrongPixel is the error about the value before or at a position.

@@ -32,15 +32,22 @@ type Model struct {
 	Stretch stretch.Stretch
 	// Warning, if not empty, is a message for the user about how the model runs here.
 	Warning string
-	// GradCAM, if set, returns where images, uint8 [N, Size, Size, Channels], speak for one output each
-	// (explain.Model.GradCAM), and Neighbours, if set, the galaxies of a catalogue that are most similar to an image. They are called
-	// concurrently with Predictor.
-	GradCAM    func(images []byte, outputs []int) ([][]float32, error)
-	Neighbours func(image []byte) ([]Neighbour, error)
+	Explainer
 	// Close ends its sessions. It is called once, after the last call of the others.
 	Close func() error
 
 	logits bool // it returns logits too; known after probe
+}
+
+// An Explainer explains predictions on the page. Its functions are called concurrently with the model's Predictor.
+type Explainer struct {
+	// GradCAM, if set, returns where images, uint8 [N, Size, Size, Channels], speak for one output each
+	// (explain.Model.GradCAM).
+	GradCAM func(images []byte, outputs []int) ([][]float32, error)
+	// Neighbours, if set, returns the galaxies of a catalogue that are most similar to an image, uint8 [Size, Size,
+	// Channels]. Otherwise Alone may say why it is not, in a sentence for the operator without its full stop.
+	Neighbours func(image []byte) ([]Neighbour, error)
+	Alone      string
 }
 
 // probe predicts a black image, by which it learns the model's outputs.
@@ -57,13 +64,20 @@ func (m *Model) width() int { return m.Target.Width() }
 // that galaxy predict reads; an image of more pixels than given is an error.
 func (m *Model) decode(dst, encoded []byte, pixels int) error {
 	file, err := imagefile.OpenFor([][]byte{encoded}, m.Bands, m.Stretch)
+	if errors.Is(err, imagefile.ErrFITS) {
+		return errors.New("a FITS file: this model was not trained on FITS; expected " + imagefile.Pictures)
+	}
 	if err != nil {
 		return err
 	}
 	if file.Width*file.Height > pixels {
-		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, make the image smaller, or start the service with a larger max_pixels", file.Width, file.Height, pixels)
+		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, or make the image smaller (the service's --max-pixels sets this)", file.Width, file.Height, pixels)
 	}
-	return m.Decoder.Decode(dst, file)
+	err = m.Decoder.Decode(dst, file)
+	if small := (*imagefile.TooSmallError)(nil); errors.As(err, &small) { // clients cannot choose the crop
+		return fmt.Errorf("the image is %d×%d pixels; expected at least %d×%[3]d: the service's --crop sets this", small.Width, small.Height, small.Least)
+	}
+	return err
 }
 
 // answers are the predictions for n images, float32 [n, width] in row-major order each. logits is

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"galaxy/data/imagefile"
 	"galaxy/explain"
 	"galaxy/labels"
 	"galaxy/report/page"
@@ -46,6 +47,7 @@ var pageParts = template.Must(template.New("").Funcs(template.FuncMap{
 		}
 		return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
 	},
+	"points": func(v float64) string { return strconv.FormatFloat(100*v, 'f', 1, 64) },
 	"range_": func(low, high float64) string {
 		if math.IsNaN(low) {
 			return "–"
@@ -157,7 +159,7 @@ func (s *Server) makePage(w http.ResponseWriter, r *http.Request) (page.Page, er
 		return page.Page{}, err
 	}
 	defer done()
-	uploads, err := readForm(r.Header.Get("Content-Type"), body)
+	uploads, err := readForm(r.Header.Get("Content-Type"), body, s.cfg.MaxItems)
 	if err != nil {
 		return page.Page{}, err
 	}
@@ -171,8 +173,8 @@ func (s *Server) makePage(w http.ResponseWriter, r *http.Request) (page.Page, er
 }
 
 // readForm reads the form of the page: files, and the names of examples. It keeps all in memory, where net/http's own
-// would write large files to the disk.
-func readForm(kind string, body []byte) (uploads []upload, err error) {
+// would write large files to the disk. The API takes most images at a time.
+func readForm(kind string, body []byte, most int) (uploads []upload, err error) {
 	r := http.Request{Method: http.MethodPost, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(bytes.NewReader(body))}
 	form, err := r.MultipartReader()
 	if err != nil {
@@ -194,7 +196,7 @@ func readForm(kind string, body []byte) (uploads []upload, err error) {
 			continue
 		}
 		if len(uploads) == maxPageImages {
-			return nil, invalid("more than %d images: expected at most as many; the API takes more", maxPageImages)
+			return nil, invalid("More than %d images: choose up to %[1]d, or send up to %d by the API", maxPageImages, most)
 		}
 		uploads = append(uploads, u)
 	}
@@ -376,7 +378,7 @@ func (s *Server) pageOf(r *http.Request, failure string, all []shown) page.Page 
 		Failure, Name, Host       string
 		Version                   int64
 		Size, Channels, Most      int
-		Crop                      string
+		Formats, Alone            string
 		Files, Explains, Compares bool
 		Examples                  []example
 		Galaxies                  []shown
@@ -386,6 +388,10 @@ func (s *Server) pageOf(r *http.Request, failure string, all []shown) page.Page 
 		m := v.model
 		data.Version, data.Size, data.Channels = v.number, m.Shape.Size, m.Shape.Channels
 		data.Files, data.Explains, data.Compares = m.Decoder != nil, m.GradCAM != nil, m.Neighbours != nil
+		data.Alone, data.Formats = m.Alone, imagefile.Pictures
+		if !m.Stretch.IsZero() {
+			data.Formats = "PNG, TIFF, WebP, BMP or FITS"
+		}
 		data.Examples = m.examples(s.cfg.MaxPixels)
 	}
 	section := func(id, title string) page.Section {

@@ -29,11 +29,14 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /{$}", s.page)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if s.stopping.Load() || s.versions.inUse() == nil {
+		switch {
+		case s.stopping.Load():
 			http.Error(w, "not ready: the service is stopping", http.StatusServiceUnavailable)
-			return
+		case s.versions.inUse() == nil:
+			http.Error(w, "not ready: no version of the model is loaded", http.StatusServiceUnavailable)
+		default:
+			_, _ = io.WriteString(w, "ready\n")
 		}
-		_, _ = io.WriteString(w, "ready\n")
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	return mux
@@ -47,7 +50,8 @@ type target struct {
 }
 
 // parsePath reads a path: /v1/models/NAME, then /versions/N if wanted, then :predict or /metadata if
-// wanted (https://www.tensorflow.org/tfx/serving/api_rest).
+// wanted (https://www.tensorflow.org/tfx/serving/api_rest). Another method than a path takes is malformed, as in
+// TensorFlow Serving (tensorflow_serving/model_servers/http_rest_api_handler.cc), where HTTP has 405. HEAD is GET.
 func parsePath(method, path string) (t target, err error) {
 	malformed := invalid("Malformed request: %s %s", clip([]byte(method)), clip([]byte(path)))
 	rest, ok := strings.CutPrefix(path, "/v1/models/")
@@ -72,7 +76,7 @@ func parsePath(method, path string) (t target, err error) {
 		t.method = verb
 	case posted && len(parts) == 0 && method == http.MethodPost && (verb == "classify" || verb == "regress"):
 		return t, fail(codes.Unimplemented, "the model has no signature to %s: expected :predict", verb)
-	case posted || method != http.MethodGet:
+	case posted || method != http.MethodGet && method != http.MethodHead:
 		return t, malformed
 	case len(parts) == 1 && parts[0] == "metadata":
 		t.method = "metadata"
@@ -197,7 +201,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 			err = tooLarge{s.cfg.MaxBody}
 		case errors.Is(err, errFull):
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			err = fail(codes.DeadlineExceeded, "the request did not arrive within %v; send it faster, or start the service with a longer timeout", s.cfg.Timeout)
+			err = fail(codes.DeadlineExceeded, "the request did not arrive within %v; send it faster (the service's --timeout sets this)", s.cfg.Timeout)
 		default:
 			err = fail(codes.Canceled, "the request was cut off: %v", err)
 		}

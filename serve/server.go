@@ -159,6 +159,11 @@ func (s *Server) predict(ctx context.Context, v *version, in input, arrived func
 		if images, errs, err = s.decode(ctx, v.model, in.files); err != nil {
 			return answers{}, err
 		}
+		for i, err := range errs {
+			if err != nil {
+				errs[i] = invalid("image %d: %s", i, message(err))
+			}
+		}
 	}
 	n := len(images) / v.model.Shape.Bytes()
 	s.metrics.images.WithLabelValues("good").Add(float64(n))
@@ -192,7 +197,7 @@ func (s *Server) network(ctx context.Context, v *version, images []byte, arrived
 func (s *Server) admit(n int) error {
 	if s.queued.Add(int64(n)) > int64(s.cfg.MaxQueue) {
 		s.queued.Add(-int64(n))
-		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment, or start the service with a larger max_queue", s.cfg.MaxQueue)
+		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment (the service's --max-queue sets this)", s.cfg.MaxQueue)
 	}
 	return nil
 }
@@ -213,7 +218,7 @@ func (s *Server) decode(ctx context.Context, m *Model, files [][]byte) (images [
 			}
 			defer func() { <-s.decoding }()
 			if err := m.decode(images[i*image:(i+1)*image], file, s.cfg.MaxPixels); err != nil {
-				errs[i] = invalid("image %d: %v", i, err)
+				errs[i] = invalid("%v", err)
 			}
 			return nil
 		})

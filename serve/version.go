@@ -96,56 +96,80 @@ func (s *Server) follow(ctx context.Context) {
 	}
 }
 
-// refresh loads the newest version, unless it is in use already, and puts it in the place of the
-// current one. A version that failed to load is tried again when its files have changed. The first
-// call returns the error; later ones report it once and keep the current version.
+// refresh puts the newest version that loads in the place of the current one, unless that is newer. A version that failed
+// to load is tried again when its files have changed. The first call tries the newest version alone, and returns its error;
+// later ones report errors once and keep the current version.
 func (vs *versions) refresh(s *Server) error {
+	current := vs.inUse()
 	dir, _, err := savedmodel.Newest(s.cfg.Dir)
-	if err != nil {
-		vs.mu.Lock()
-		known := vs.waiting == err.Error()
-		vs.waiting = err.Error()
-		vs.mu.Unlock()
-		if vs.inUse() != nil && !known {
-			s.notice("%v; version %d stays in use", err, vs.inUse().number)
+	if current == nil {
+		if err != nil {
+			return err
+		}
+		if err = vs.load(s, dir); err != nil {
+			if others := savedmodel.Versions(s.cfg.Dir); len(others) > 1 && others[0] == dir {
+				err = fmt.Errorf("%w; or give %s itself", err, others[1])
+			}
 		}
 		return err
 	}
-	current := vs.inUse()
-	if current != nil && (current.dir == dir || dir == s.cfg.Dir) {
-		return nil // dir is s.cfg.Dir if all versions were removed
+	var failed []error // not reported yet
+	vs.mu.Lock()
+	if incomplete := err; incomplete == nil {
+		vs.waiting = ""
+	} else if vs.waiting != incomplete.Error() {
+		vs.waiting = incomplete.Error()
+		failed = append(failed, incomplete)
 	}
-	state := fingerprint(dir)
-	number := numberOf(dir)
-	if old := vs.find(number); old != nil && old.err != nil && old.tried == state {
-		return old.err
+	vs.mu.Unlock()
+	for _, dir := range savedmodel.Versions(s.cfg.Dir) {
+		if dir == current.dir {
+			break
+		}
+		if old := vs.find(numberOf(dir)); old != nil && old.err != nil && old.tried == fingerprint(dir) {
+			continue
+		}
+		if err := vs.load(s, dir); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		break
 	}
-	v := &version{number: number, dir: dir, tried: state, state: tfserving.ModelVersionStatus_LOADING}
+	used := vs.inUse()
+	for _, err := range failed {
+		if used == current {
+			s.notice("%v; version %d stays in use", err, current.number)
+		} else {
+			s.notice("%v", err)
+		}
+	}
+	if used != current {
+		s.notice("version %d is in use, in the place of version %d", used.number, current.number)
+		vs.retire(current)
+	}
+	return errors.Join(failed...)
+}
+
+// load loads the version in a folder and makes it the current one.
+func (vs *versions) load(s *Server, dir string) (err error) {
+	v := &version{number: numberOf(dir), dir: dir, tried: fingerprint(dir), state: tfserving.ModelVersionStatus_LOADING}
 	vs.list(v)
-	v.model, err = s.open(v)
+	model, err := s.open(v)
 	if err != nil {
-		err = fmt.Errorf("load version %d, %s: %w", number, dir, err)
+		err = fmt.Errorf("load version %d, %s: %w", v.number, dir, err)
 		vs.mu.Lock()
 		v.err, v.state = err, tfserving.ModelVersionStatus_END
 		vs.mu.Unlock()
 		s.metrics.loads.WithLabelValues("failed").Inc()
-		if current != nil {
-			s.notice("%v; version %d stays in use", err, current.number)
-		}
 		return err
 	}
 	s.metrics.loads.WithLabelValues("good").Inc()
-	v.batcher = newBatcher(v.model, s.cfg, s.arriving.Load, s.metrics.batch)
 	vs.mu.Lock()
-	vs.waiting = ""
+	v.model, v.batcher = model, newBatcher(model, s.cfg, s.arriving.Load, s.metrics.batch)
 	v.state, vs.current = tfserving.ModelVersionStatus_AVAILABLE, v
 	vs.mu.Unlock()
-	if v.model.Warning != "" {
-		s.notice("%s: %s", dir, v.model.Warning)
-	}
-	if current != nil {
-		s.notice("version %d is in use, in the place of version %d", v.number, current.number)
-		vs.retire(current)
+	if model.Warning != "" {
+		s.notice("%s: %s", dir, model.Warning)
 	}
 	return nil
 }

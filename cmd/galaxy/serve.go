@@ -199,8 +199,12 @@ func (how servedAs) open(dir string) (_ *serve.Model, err error) {
 	}
 	m.GradCAM = why.GradCAM
 	cache := how.cache
-	if cfg, err := train.ReadConfig(dir); err == nil && cache == "" && sameCache(cfg) {
-		cache = cfg.Cache.Path
+	if cfg, err := train.ReadConfig(dir); err == nil && cache == "" {
+		if sameCache(cfg) {
+			cache = cfg.Cache.Path
+		} else {
+			m.Alone = fmt.Sprintf("the run's cache is no longer at %s; start the service with --data CACHE", cfg.Cache.Path)
+		}
 	}
 	if cache != "" {
 		near, closeCache, err := neighbours(why, n.shape, cache)

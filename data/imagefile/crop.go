@@ -64,14 +64,32 @@ func (c Crop) Side(width, height int) int {
 	return int(math.RoundToEven(float64(min(width, height)) * float64(c)))
 }
 
+// Least returns the smallest side, pixels, of an image of which a square of size × size pixels or more is kept.
+func (c Crop) Least(size int) int {
+	if c > 1 {
+		return int(c)
+	}
+	return int(math.Ceil(float64(size) / float64(c)))
+}
+
+// A TooSmallError is about an image that is smaller than its crop, or of which the crop keeps fewer pixels
+// than the image to make has.
+type TooSmallError struct {
+	Width, Height int    // of the image, pixels
+	Least         int    // the smallest side that is enough, pixels
+	Message       string // for whoever chooses the crop
+}
+
+func (e *TooSmallError) Error() string { return e.Message }
+
 // Square returns the square that is kept of an image of width × height pixels. Where a side minus
-// the square's is odd, the square is half a pixel up or left of the centre. The error is about
-// an image that is smaller than the crop, or of which less than 1 pixel is kept.
+// the square's is odd, the square is half a pixel up or left of the centre. The error is a
+// TooSmallError: the image is smaller than the crop, or less than 1 pixel of it is kept.
 func (c Crop) Square(width, height int) (image.Rectangle, error) {
 	side := c.Side(width, height)
 	if side > min(width, height) || side < 1 {
-		return image.Rectangle{}, fmt.Errorf("the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop, or a fraction",
-			width, height, side, side)
+		return image.Rectangle{}, &TooSmallError{Width: width, Height: height, Least: c.Least(1), Message: fmt.Sprintf(
+			"the image is %d×%d pixels, smaller than the crop of %d×%d; choose a smaller crop, or a fraction", width, height, side, side)}
 	}
 	x, y := (width-side)/2, (height-side)/2
 	return image.Rect(x, y, x+side, y+side), nil

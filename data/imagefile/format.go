@@ -153,7 +153,13 @@ type File struct {
 // Open reads the header of an image file and checks that it may be decoded: that it has at most
 // MaxPixels, and, of a JPEG, that it is complete, since decoding a JPEG does not show that.
 // It decodes nothing. The File refers to encoded.
-func Open(encoded []byte) (File, error) {
+func Open(encoded []byte) (File, error) { return open(encoded, "JPEG, PNG, TIFF, WebP, BMP or FITS") }
+
+// Pictures names the formats that need no stretch.
+const Pictures = "JPEG, PNG, TIFF, WebP or BMP"
+
+// open is Open; formats are those that its error about another file names.
+func open(encoded []byte, formats string) (File, error) {
 	f := File{Kind: Sniff(encoded), Encoded: encoded}
 	switch {
 	case len(encoded) == 0:
@@ -184,7 +190,7 @@ func Open(encoded []byte) (File, error) {
 	case f.Kind.todo != "":
 		return File{}, fmt.Errorf("the file is %s: %s", f.Kind.Name, f.Kind.todo)
 	default:
-		return File{}, fmt.Errorf("the file is %s; expected an image: JPEG, PNG, TIFF, WebP, BMP or FITS", f.Kind.Name)
+		return File{}, fmt.Errorf("the file is %s; expected an image: %s", f.Kind.Name, formats)
 	}
 	if err := checkSize(f.Width, f.Height); err != nil {
 		return File{}, err

@@ -64,15 +64,18 @@ func (f File) Bands() (Bands, error) {
 	return b, nil
 }
 
+// ErrFITS is OpenFor's error about a FITS file if there is no stretch.
+var ErrFITS = errors.New("a FITS file, which needs a stretch, among images without one")
+
 // OpenFor opens an image for a model of these bands: with Open a file of 8 bits, which needs no
 // stretch, and otherwise with OpenPlanes.
 func OpenFor(encoded [][]byte, bands Bands, s stretch.Stretch) (File, error) {
 	if !s.IsZero() {
 		return OpenPlanes(encoded, bands, s)
 	}
-	file, err := Open(encoded[0])
+	file, err := open(encoded[0], Pictures)
 	if err == nil && file.FITS() {
-		err = errors.New("a FITS file, which needs a stretch, among images without one")
+		err = ErrFITS
 	}
 	return file, err
 }

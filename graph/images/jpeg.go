@@ -263,8 +263,9 @@ func (d *Decoder) decodePixels(dst []byte, file imagefile.File, square image.Rec
 func (d *Decoder) square(width, height int) (image.Rectangle, error) {
 	square, err := d.crop.Square(width, height)
 	if err == nil && square.Dx() < d.size {
-		err = fmt.Errorf("the image is %d×%d pixels, and a crop of %v keeps %d×%d, less than the %d×%d to make: images are never enlarged; choose a larger crop or a smaller size",
-			width, height, d.crop, square.Dx(), square.Dy(), d.size, d.size)
+		err = &imagefile.TooSmallError{Width: width, Height: height, Least: d.crop.Least(d.size), Message: fmt.Sprintf(
+			"the image is %d×%d pixels, and a crop of %v keeps %d×%d, less than the %d×%d to make: images are never enlarged; choose a larger crop or a smaller size",
+			width, height, d.crop, square.Dx(), square.Dy(), d.size, d.size)}
 	}
 	return square, err
 }
