@@ -3,6 +3,7 @@ package savedmodel
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,6 +53,22 @@ func TestNewest(t *testing.T) {
 				t.Errorf("Newest = %s, %q, %v; want %s, %q", got, sentence, err, c.want, c.sentence)
 			}
 		})
+	}
+	dir := t.TempDir()
+	for _, v := range []string{"1", "02", "2", "10", "3"} {
+		err := os.Mkdir(filepath.Join(dir, v), 0o777)
+		if err == nil && v != "3" {
+			err = os.WriteFile(filepath.Join(dir, v, modelFile), nil, 0o666)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := Versions(dir), []string{filepath.Join(dir, "10"), filepath.Join(dir, "02"), filepath.Join(dir, "1")}; !slices.Equal(got, want) {
+		t.Errorf("Versions = %v; want %v", got, want)
+	}
+	if got := Versions("nowhere"); got != nil {
+		t.Errorf("Versions of nothing = %v", got)
 	}
 	if got, sentence, err := Newest("nowhere"); got != "nowhere" || sentence != "" || err != nil {
 		t.Errorf("Newest of nothing = %s, %q, %v", got, sentence, err)

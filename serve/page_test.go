@@ -71,8 +71,8 @@ func TestPage(t *testing.T) {
 	code, text, header := send(form(t, "images", "<script>alert(1)<!--.png", string(picture(1)), "broken.png", "<b>no</b>", "c.png", string(picture(4))))
 	for _, want := range []string{
 		"&lt;script&gt;alert(1)&lt;!--.png", "&lt;script&gt;alert(1)&lt;/script&gt;?", "&lt;b&gt;A&lt;/b&gt;", "&lt;i&gt;77&lt;/i&gt; (0.875)",
-		"66.7\u00a0%", "44.4\u00a0%", "Where it looked for “&lt;b&gt;A&lt;/b&gt;”", "broken.png", "image 1: the file is a text file",
-		"an answer moves by up to 33.3\u00a0%", "33.3–66.7\u00a0%", "http://" + strings.TrimPrefix(url, "http://") + "/v1/models/galaxy:predict",
+		"66.7\u00a0%", "44.4\u00a0%", "Where it looked for “&lt;b&gt;A&lt;/b&gt;”", "broken.png", "<p class=\"warning\">the file is a text file; expected an image: JPEG, PNG, TIFF, WebP or BMP</p>", "up to 8: JPEG, PNG, TIFF, WebP or BMP, each",
+		"an answer moves by up to 33.3 percentage points", "33.3–66.7\u00a0%", "http://" + strings.TrimPrefix(url, "http://") + "/v1/models/galaxy:predict",
 	} {
 		if code != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("%d, the page has no %q", code, want)
@@ -108,7 +108,7 @@ func TestPage(t *testing.T) {
 		"nothing":         {"images", nil, "no image was chosen"},
 		"an empty file":   {"images", []string{"", ""}, "no image was chosen"},
 		"another field":   {"x", []string{"a", "b"}, "no image was chosen"},
-		"too many":        {"images", many[:18], "more than 8 images"},
+		"too many":        {"images", many[:18], "More than 8 images: choose up to 8, or send up to 256 by the API"},
 		"another example": {"example", []string{"", "../page.go"}, "there is no example &#34;../page.go&#34;"},
 	} {
 		if code, text, _ := send(form(t, test.field, test.files...)); code != http.StatusBadRequest || !strings.Contains(text, test.message) {
@@ -123,6 +123,21 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// Without a catalogue the page says why, and without a question that some are not asked it speaks of no volunteers.
+func TestPageAlone(t *testing.T) {
+	m := pageModel(t)
+	m.Neighbours, m.Alone = nil, "the run's cache is no longer at <b>; start the service with --data CACHE"
+	url, _ := start(t, m, nil)
+	body, kind := form(t, "images", "a.png", string(picture(1)))
+	r, err := http.Post(url+"/", kind, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, text := read(t, r); code != http.StatusOK || !strings.Contains(text, "not shown: the run&#39;s cache is no longer at &lt;b&gt;; start the service with --data CACHE.") || strings.Contains(text, "would be asked this") {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
 // In a browser, with and without scripts, on a phone and with a pasted image.
 func TestPageInBrowser(t *testing.T) {
 	if testing.Short() {
@@ -131,7 +146,7 @@ func TestPageInBrowser(t *testing.T) {
 	url, _ := start(t, pageModel(t), nil)
 	browser := browsertest.Start(t)
 	for name, o := range map[string]browsertest.Options{
-		"narrow": {Width: 360}, "dark": {Dark: true, Width: 1600}, "without scripts": {Width: 360, NoScripts: true},
+		"narrow": {Width: 345}, "dark": {Dark: true, Width: 1600}, "without scripts": {Width: 360, NoScripts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := browser.Open(t, url, o)
@@ -144,6 +159,9 @@ func TestPageInBrowser(t *testing.T) {
 				}
 			}
 			check()
+			if side := browsertest.Eval[float64](tab, `document.querySelector("button[name=example]").getBoundingClientRect().width`); side < 100 {
+				t.Errorf("an example is %v px wide: too small to see or tap", side)
+			}
 			tab.Click("button[name=example]")
 			if got := tab.Text(".verdict"); !strings.Contains(got, "%") {
 				t.Errorf("the answer is %q", got)

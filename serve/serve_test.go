@@ -100,6 +100,9 @@ func (corner) Decode(dst []byte, file imagefile.File) error {
 		}
 		return err
 	}
+	if _, err := imagefile.Crop(side).Square(file.Width, file.Height); err != nil {
+		return err
+	}
 	pixels, err := file.Pixels(nil, image.Rect(0, 0, side, side), 3)
 	copy(dst, pixels)
 	return err
@@ -197,6 +200,21 @@ func get(t testing.TB, url string) (int, string) {
 	return read(t, r)
 }
 
+// ask sends a request without a body, and returns the status, the type and the text of its answer.
+func ask(t *testing.T, method, url string) (code int, kind, text string) {
+	t.Helper()
+	request, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, text = read(t, r)
+	return code, r.Header.Get("Content-Type"), text
+}
+
 func read(t testing.TB, r *http.Response) (int, string) {
 	t.Helper()
 	defer r.Body.Close()
@@ -225,7 +243,7 @@ func TestREST(t *testing.T) {
 		"without padding": {`{` + jpeg + `"inputs":[{"b64":"` + strings.TrimRight(b64(picture(4)), "=") + `"}]}`, `{"outputs":{"logits":[[4,3]],"probabilities":[[0.2,0.25]]}}`},
 		"escaped slashes": {`{` + jpeg + `"inputs":[{"b64":"` + strings.ReplaceAll(b64(picture(4)), "/", `\/`) + `"}]}`, `{"outputs":{"logits":[[4,3]],"probabilities":[[0.2,0.25]]}}`},
 		"a broken file": {`{` + jpeg + `"instances":[` + file(1) + `,{"b64":"PGI+"},` + file(4) + `]}`,
-			`{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]},{"logits":[null,null],"probabilities":[null,null]},{"logits":[4,3],"probabilities":[0.2,0.25]}],"errors":["","image 1: the file is a text file; expected an image: JPEG, PNG, TIFF, WebP, BMP or FITS",""]}`},
+			`{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25]},{"logits":[null,null],"probabilities":[null,null]},{"logits":[4,3],"probabilities":[0.2,0.25]}],"errors":["","image 1: the file is a text file; expected an image: JPEG, PNG, TIFF, WebP or BMP",""]}`},
 		"an answer that is no number": {`{"inputs":[` + lists(1) + `,` + lists(255) + `]}`, `{"outputs":{"logits":[[1,3],[null,null]],"probabilities":[[0.5,0.25],[null,null]]},"errors":["","the model's answer is not finite"]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -316,14 +334,20 @@ func TestBadRequests(t *testing.T) {
 	_, m := network(t, 3)
 	url, _ := start(t, m, func(c *serve.Config) { c.MaxItems, c.MaxBody, c.MaxPixels = 2, 100_000, 25 })
 	const predict, jpeg = "/v1/models/galaxy:predict", `{"signature_name":"serving_jpeg","instances":`
+	var small bytes.Buffer
+	if err := png.Encode(&small, image.NewGray(image.Rect(0, 0, 2, 3))); err != nil {
+		t.Fatal(err)
+	}
+	card := func(name, value string) string { return fmt.Sprintf("%-8s= %20s%50s", name, value, "") }
+	cube := []byte(fmt.Sprintf("%-2880s", card("SIMPLE", "T")+card("BITPIX", "8")+card("NAXIS", "2")+card("NAXIS1", "2")+card("NAXIS2", "2")+"END") + strings.Repeat("\x00", 2880))
 	for name, test := range map[string]struct {
 		path, body string
 		code       int
 		message    string
 	}{
 		"nothing":             {predict, "", 400, "it is empty: expected JSON"},
-		"no JSON":             {predict, "<html>", 400, "invalid character '<'"},
-		"half":                {predict, `{"instances":[`, 400, "unexpected EOF"},
+		"no JSON":             {predict, "<html>", 400, "the body is no request: no valid JSON: invalid character '<'"},
+		"half":                {predict, `{"instances":[`, 400, "the JSON ends too early"},
 		"a list":              {predict, `[1]`, 400, "[1]: expected an object in JSON"},
 		"more":                {predict, `{"instances":[` + lists(1) + `]} {}`, 400, "something follows the JSON"},
 		"twice":               {predict, `{"instances":[],"instances":[]}`, 400, "duplicate"},
@@ -336,9 +360,14 @@ func TestBadRequests(t *testing.T) {
 		"signature's type":    {predict, `{"signature_name":7,"instances":[]}`, 400, "signature_name is 7: expected a string"},
 		"input":               {predict, `{"inputs":{"image":[]}}`, 400, `no input "image": expected "images"`},
 		"no input":            {predict, `{"inputs":{}}`, 400, `expected the input "images"`},
-		"shape":               {predict, `{"instances":[[[[1,2,3]]]]}`, 400, "a list of 1 at depth 2: expected 4"},
-		"wide":                {predict, `{"instances":[[[[1,2,3],[1,2,3],[1,2,3],[1,2,3],[1,2,3]]]]}`, 400, "a list of 5 at depth 2: expected 4, as an image is lists [4][4][3]"},
-		"shallow":             {predict, `{"instances":[[1]]}`, 400, "at depth 1: expected an image as lists"},
+		"shape":               {predict, `{"instances":[[[[1,2,3]]]]}`, 400, "instances: image 0: a row has 1 pixels: expected 4; an image is lists [4][4][3]"},
+		"wide":                {predict, `{"instances":[[[[1,2,3],[1,2,3],[1,2,3],[1,2,3],[1,2,3]]]]}`, 400, "a row has 5 pixels: expected 4; an image is lists [4][4][3]"},
+		"shallow":             {predict, `{"instances":[[1]]}`, 400, "image 0: the image has a value where a list is expected: an image is lists [4][4][3]"},
+		"one list":            {predict, `{"instances":[[[1,2,3]]]}`, 400, "image 0: a row has a value where a list is expected"},
+		"a short pixel":       {predict, `{"instances":[[[[1,2]]]]}`, 400, "a pixel has 2 channels: expected 3"},
+		"one row":             {predict, `{"instances":[` + lists(1)[:strings.Index(lists(1), "]]")+2] + `]]}`, 400, "the image has 1 rows: expected 4"},
+		"FITS":                {predict, jpeg + `[{"b64":"` + b64(cube) + `"}]}`, 400, "image 0: a FITS file: this model was not trained on FITS; expected JPEG, PNG, TIFF, WebP or BMP"},
+		"a small image":       {predict, jpeg + `[{"b64":"` + b64(small.Bytes()) + `"}]}`, 400, "image 0: the image is 2×3 pixels; expected at least 4×4: the service's --crop sets this"},
 		"deeper":              {predict, `{"instances":[[[[[1]]]]]}`, 400, "expected pixels as integers"},
 		"a large pixel":       {predict, `{"instances":[` + lists(1)[:5] + `256]]]]}`, 400, "256: expected pixels as integers from 0 to 255"},
 		"a negative pixel":    {predict, `{"instances":[[[[-1]]]]}`, 400, "-1: expected pixels"},
@@ -378,7 +407,7 @@ func TestBadRequests(t *testing.T) {
 			if err := json.Unmarshal([]byte(text), &answer); err != nil || len(answer) != 1 {
 				t.Fatalf("%v: %s", err, text)
 			}
-			if code != test.code || !strings.Contains(answer["error"], test.message) || strings.Contains(answer["error"], "rpc error") {
+			if code != test.code || !strings.Contains(answer["error"], test.message) || strings.Contains(answer["error"], "rpc error") || strings.Contains(answer["error"], "jsontext") {
 				t.Errorf("%d %s, expected %d and %q", code, answer["error"], test.code, test.message)
 			}
 			if kind := r.Header.Get("Content-Type"); kind != "application/json" {
@@ -386,8 +415,16 @@ func TestBadRequests(t *testing.T) {
 			}
 		})
 	}
-	if code, got := get(t, url+predict); code != 400 {
-		t.Errorf("GET: %d %s", code, got)
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPut, http.MethodOptions} { // as TensorFlow Serving
+		if code, _, _ := ask(t, method, url+predict); code != 400 {
+			t.Errorf("%s: %d", method, code)
+		}
+	}
+	for _, path := range []string{"/", "/v1/models/galaxy", "/v1/models/galaxy/metadata", "/v1/models/galaxy/versions/7", "/metrics", "/readyz"} {
+		code, kind, _ := ask(t, http.MethodGet, url+path)
+		if got, gotKind, body := ask(t, http.MethodHead, url+path); got != code || gotKind != kind || body != "" {
+			t.Errorf("HEAD %s: %d %s %q, GET: %d %s", path, got, gotKind, body, code, kind)
+		}
 	}
 }
 
@@ -647,6 +684,51 @@ func TestVersions(t *testing.T) {
 	all := strings.Join(notices, "\n")
 	for _, want := range []string{"version 2 is in use, in the place of version 1", "3: it is broken; version 2 stays in use", "version 3 is in use, in the place of version 2"} {
 		if strings.Count(all, want) != 1 {
+			t.Errorf("%q is not said once in:\n%s", want, all)
+		}
+	}
+}
+
+// A broken newest version does not hide a good one below it, and where none is in use the error names the next one.
+func TestBrokenVersions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	addVersion(t, dir, 1)
+	addVersion(t, dir, 2)
+	cfg := serve.Default(dir, func(dir string) (*serve.Model, error) {
+		version, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || version%2 == 0 {
+			return nil, errors.New("it is broken")
+		}
+		_, m := network(t, float32(version))
+		return m, nil
+	})
+	var notices []string
+	cfg.Poll, cfg.Notice = time.Millisecond, func(format string, args ...any) { notices = append(notices, fmt.Sprintf(format, args...)) }
+	_, err := serve.New(cfg)
+	if want := "2: it is broken; or give " + filepath.Join(dir, "1") + " itself"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("%v, expected %s", err, want)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "2")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := serve.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, stop := run(t, s)
+	addVersion(t, dir, 4)
+	addVersion(t, dir, 2)
+	addVersion(t, dir, 3)
+	for s.Version() != 3 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	all := strings.Join(notices, "\n")
+	for want, n := range map[string]int{"4: it is broken": 1, "version 3 is in use, in the place of version 1": 1} {
+		if strings.Count(all, want) != n {
 			t.Errorf("%q is not said once in:\n%s", want, all)
 		}
 	}
