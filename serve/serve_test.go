@@ -706,7 +706,7 @@ func TestBrokenVersions(t *testing.T) {
 	var notices []string
 	cfg.Poll, cfg.Notice = time.Millisecond, func(format string, args ...any) { notices = append(notices, fmt.Sprintf(format, args...)) }
 	_, err := serve.New(cfg)
-	if want := "2: it is broken; or give " + filepath.Join(dir, "1") + " itself"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	if want := "2: it is broken, or give " + filepath.Join(dir, "1") + " itself"; err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("%v, expected %s", err, want)
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "2")); err != nil {

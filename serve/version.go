@@ -108,7 +108,7 @@ func (vs *versions) refresh(s *Server) error {
 		}
 		if err = vs.load(s, dir); err != nil {
 			if others := savedmodel.Versions(s.cfg.Dir); len(others) > 1 && others[0] == dir {
-				err = fmt.Errorf("%w; or give %s itself", err, others[1])
+				err = fmt.Errorf("%w, or give %s itself", err, others[1])
 			}
 		}
 		return err
