@@ -11,6 +11,7 @@ import (
 	"galaxy/data"
 	"galaxy/explain"
 	"galaxy/graph"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/report/page"
 	"galaxy/train"
@@ -33,8 +34,9 @@ type explainer struct {
 	columns []int
 	// train are galaxies of the train split, and near those that are the most similar to each galaxy of the
 	// evaluation.
-	train []int
-	near  [][]explain.Neighbour
+	train   []int
+	damaged int // galaxies of the sample that are left out
+	near    [][]explain.Neighbour
 }
 
 // newExplainer computes the features of a sample of the train split and of the galaxies of an evaluation.
@@ -47,7 +49,8 @@ func newExplainer(ctx context.Context, network *graph.Predictor, cache *data.Cac
 	if err != nil {
 		return nil, err
 	}
-	x := &explainer{model: m, cache: cache, target: e.Target, columns: answerColumns(e.Target), train: spread(cache.Labelled(data.Train, e.Target), featuresOf)}
+	x := &explainer{model: m, cache: cache, target: e.Target, columns: answerColumns(e.Target)}
+	x.train, x.damaged = intact(cache, spread(cache.Labelled(data.Train, e.Target), featuresOf))
 	set, err := x.features(ctx, x.train)
 	if err != nil {
 		return nil, err
@@ -144,6 +147,9 @@ func (x *explainer) about() string {
 	text := " Neighbours are galaxies of the train split whose last features have the largest cosine."
 	if len(x.train) < all {
 		text += fmt.Sprintf(" They were searched among %d of its %d galaxies.", len(x.train), all)
+	}
+	if x.damaged > 0 {
+		text += fmt.Sprintf(" %s left out, because the image is damaged.", usage.Count(x.damaged, "galaxy"))
 	}
 	return text
 }

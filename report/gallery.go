@@ -154,10 +154,9 @@ func contactSheet(cache *data.Cache) (template.HTML, error) {
 	var html strings.Builder
 	for _, name := range names[:min(len(names), answersShown)] {
 		all := of[name]
-		n := min(len(all), sheetShown)
 		g := page.Gallery{Label: name}
-		for k := range n {
-			i := all[k*len(all)/n]
+		shown, _ := intact(cache, spread(all, sheetShown))
+		for _, i := range shown {
 			picture, err := thumbnail(cache, i, small)
 			if err != nil {
 				return "", err

@@ -123,6 +123,9 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 		lack("There are no metrics of the test split and no galaxies", err)
 	} else {
 		lack("There are no galaxies", err)
+		if r.leaks != nil { // otherwise the same reason is given already
+			lack("Damaged images are left out, and nearly equal ones were not searched for", r.leaks.damaged)
+		}
 		if r.Evaluation.Split == data.Validation {
 			r.lack("The test split has no galaxy with a label, so all metrics are of the validation split. It has chosen the best checkpoint, so they are better than on galaxies that the run has never seen.")
 		}

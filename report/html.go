@@ -311,6 +311,9 @@ func (r *Report) leaksView() leaksView {
 	if l.alike > 0 {
 		add("For %s of the %v split, the network's last features nearly equal those of a galaxy of the train split: their cosine is %v or more. Galaxies without structure look alike to the network, so most of these are different galaxies. The pairs below are the most similar: look whether both are the same galaxy, shifted or rotated.", usage.Count(l.alike, "galaxy"), r.Evaluation.Split, alike)
 	}
+	if l.damaged != nil {
+		add("Nearly equal images were not searched for: %v.", l.damaged)
+	}
 	if l.Skipped {
 		add("Nearly equal images were not searched for, because there are more than %d images: galaxy inspect --near does it.", nearImages)
 	}

@@ -22,6 +22,17 @@ func thumbnail(cache *data.Cache, i int, l look) (page.Picture, error) {
 	return page.Encode(cache.Shape().Picture(pixels), l.side, l.bytes)
 }
 
+// intact returns the examples whose images can be read, and the number of the others.
+func intact(cache *data.Cache, which []int) (good []int, damaged int) {
+	pixels := make([]byte, cache.Shape().Bytes())
+	for _, i := range which {
+		if cache.ReadImage(pixels, i) == nil {
+			good = append(good, i)
+		}
+	}
+	return good, len(which) - len(good)
+}
+
 // enlarged returns a picture in the size in which the details of a galaxy show it.
 func enlarged(p page.Picture) page.Picture {
 	const side = 200 // px

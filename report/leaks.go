@@ -23,25 +23,33 @@ type leaks struct {
 	Pairs   template.HTML // images of pairs across splits
 	Alike   template.HTML // images of pairs whose features are nearly equal
 	alike   int           // number of these pairs
-	Skipped bool          // nearly equal images were not searched for
+	Skipped bool          // nearly equal images were not searched for, because there are too many
+	damaged error         // why they were not searched for, otherwise
 }
 
 // audit searches the cache for images that are in two splits.
 func audit(ctx context.Context, cache *data.Cache) (*leaks, error) {
-	near := cache.Len() <= nearImages
-	copies, err := cache.Copies(ctx, near)
+	l := &leaks{Skipped: cache.Len() > nearImages}
+	var err error
+	if l.Copies, err = cache.Copies(ctx, !l.Skipped); err != nil && ctx.Err() == nil && !l.Skipped {
+		l.damaged = err
+		l.Copies, err = cache.Copies(ctx, false) // by their checksums, for which no image is read
+	}
 	if err != nil {
 		return nil, err
 	}
-	l := &leaks{Copies: copies, Skipped: !near}
 	index := map[data.ID]int{}
 	for i := range cache.Len() {
 		index[cache.ID(i)] = i
 	}
 	var crossing []leakPair
-	for _, p := range copies.Pairs {
-		if p.SplitA != p.SplitB && len(crossing) < pairsShown {
-			crossing = append(crossing, leakPair{index[p.A], index[p.B], p.SplitA, p.SplitB, p.Similarity})
+	for _, p := range l.Copies.Pairs {
+		a, b := index[p.A], index[p.B]
+		if p.SplitA == p.SplitB || len(crossing) == pairsShown {
+			continue
+		}
+		if _, damaged := intact(cache, []int{a, b}); damaged == 0 {
+			crossing = append(crossing, leakPair{a, b, p.SplitA, p.SplitB, p.Similarity})
 		}
 	}
 	l.Pairs, err = pairSheet(cache, "copies", crossing)

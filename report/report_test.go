@@ -301,6 +301,28 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// damageImage changes a byte of the first image of a split.
+func damageImage(dir string, split data.Split) error {
+	cache, err := data.Open(dir)
+	if err != nil {
+		return err
+	}
+	at := int64(cache.Indices(split)[0] * cache.Shape().Bytes())
+	if err := cache.Close(); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "images.bin"), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	old := make([]byte, 1)
+	_, err = f.ReadAt(old, at)
+	if err == nil {
+		_, err = f.WriteAt([]byte{^old[0]}, at)
+	}
+	return errors.Join(err, f.Close())
+}
+
 // Whatever is missing or damaged is named, and the rest is shown.
 func TestMissing(t *testing.T) {
 	f := get(t)
@@ -347,6 +369,9 @@ func TestMissing(t *testing.T) {
 			}
 			return os.WriteFile(name, make([]byte, info.Size()), 0o644)
 		}, "was edited or damaged", "curves", "questions"},
+		{"a damaged image of the train split", func(_, cache string) error {
+			return damageImage(cache, data.Train)
+		}, "Damaged images are left out, and nearly equal ones were not searched for", `galaxies`, "absent"},
 		{"a damaged cache", func(_, cache string) error { return os.Truncate(filepath.Join(cache, "examples.bin"), 3) }, "truncated", "curves", "data"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -357,6 +382,9 @@ func TestMissing(t *testing.T) {
 			r, page := gather(t, Options{Runs: []string{run}, Data: cache})
 			if missing := strings.Join(r.AllMissing(), "\n"); !strings.Contains(missing, c.want) {
 				t.Errorf("got %q, expected a sentence with %q", missing, c.want)
+			}
+			if missing := r.AllMissing(); strings.Count(strings.Join(missing, "\n"), "edited or damaged") > 1 {
+				t.Errorf("got %q, expected one sentence about what is damaged", missing)
 			}
 			if !strings.Contains(page, `<section id="`+c.shown+`"`) {
 				t.Errorf("there is no section %s", c.shown)
