@@ -186,7 +186,7 @@ func (r *Report) runView() runView {
 	if len(times) > 0 {
 		total := to.Sub(from).Seconds()
 		t := chart.Bars{
-			Meta: chart.Meta{ID: "time", Title: "Time of the run", Text: "The parts of the run's time. Each line of the metrics stands for the steps since the line before."},
+			By: "part of the time", Meta: chart.Meta{ID: "time", Title: "Time of the run", Text: "The parts of the run's time. Each line of the metrics stands for the steps since the line before."},
 			Axis: chart.Axis{Label: "fraction of the time", Percent: true}, Names: []string{"time"},
 		}
 		for _, part := range times {

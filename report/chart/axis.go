@@ -11,6 +11,7 @@ type Axis struct {
 	Label   string // what the axis shows and its unit: "loss", "time (h)"
 	Log     bool   // logarithmic, base 10; values that are not positive leave a gap
 	Percent bool   // values are fractions, which are shown as percentages
+	Whole   bool   // only whole numbers have ticks: steps, counts
 	Range   *Range // what the axis covers at least; nil: what the values cover
 }
 
@@ -166,6 +167,9 @@ func (s scale) ticks(count int) []float64 {
 		}
 	}
 	step := niceStep((s.hi - s.lo) / float64(max(1, count)))
+	if s.axis.Whole {
+		step = max(1, step)
+	}
 	var t []float64
 	for i := math.Ceil(s.lo/step - 1e-9); i*step <= s.hi+1e-9*step && len(t) <= 2*count+2; i++ {
 		t = append(t, i*step)

@@ -12,6 +12,7 @@ type Bars struct {
 	Meta
 	Axis  Axis
 	Names []string // of the bars of a group: "predicted", "voted"
+	By    string   // what the rows are, for the table; "" is "answer"
 	Rows  []Row
 }
 
@@ -41,7 +42,7 @@ type Slice struct {
 
 // HTML returns the figure: bars start at 0. Beyond 200 rows the drawing ends, the table does not.
 func (c Bars) HTML() template.HTML {
-	r := rows{meta: c.Meta, kind: "bars", axis: c.Axis, names: c.Names, rows: c.Rows, reference: math.NaN()}
+	r := rows{meta: c.Meta, kind: "bars", axis: c.Axis, names: c.Names, rows: c.Rows, by: c.By, reference: math.NaN()}
 	return r.html()
 }
 
@@ -180,7 +181,7 @@ func (r rows) table() Table {
 			cells = append(cells, r.counts[i])
 		}
 		for _, v := range row.Values {
-			cells = append(cells, cellText(v.text(r.axis)))
+			cells = append(cells, Number(v.text(r.axis)))
 		}
 		t.Rows = append(t.Rows, cells)
 	}

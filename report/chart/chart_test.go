@@ -288,6 +288,9 @@ func TestTicks(t *testing.T) {
 		{Axis{}, []float64{-3, 3}, "-3 -2 -1 0 1 2 3"},
 		{Axis{}, []float64{5, 5}, "4.6 4.8 5 5.2 5.4"},
 		{Axis{}, []float64{0, 0}, "-1 -0.5 0 0.5 1"},
+		{Axis{Whole: true}, []float64{1, 3}, "1 2 3"},
+		{Axis{Whole: true}, []float64{2, 2}, "2"},
+		{Axis{Whole: true}, []float64{0, 400}, "0 100 200 300 400"},
 		{Axis{}, []float64{1e9, 3e9}, "1e+09 1.5e+09 2e+09 2.5e+09 3e+09"},
 		{Axis{}, []float64{0, 1e-8}, "0 2e-09 4e-09 6e-09 8e-09 1e-08"},
 		{Axis{Percent: true}, []float64{0.71, 0.82}, "72 % 74 % 76 % 78 % 80 % 82 %"},
@@ -303,6 +306,27 @@ func TestTicks(t *testing.T) {
 		if got := strings.Join(c.axis.tickTexts(s.ticks(5)), " "); got != c.want {
 			t.Errorf("%v of %v: expected %s, got %s", c.axis, c.values, c.want, got)
 		}
+	}
+}
+
+// Names that differ only at their ends stay distinct in a matrix whose columns are too narrow for them.
+func TestMatrixLongNames(t *testing.T) {
+	m := Matrix{Meta: Meta{Title: "m"}, Truth: "label"}
+	for n := range 30 {
+		m.Classes = append(m.Classes, fmt.Sprintf("class number %03d", n))
+	}
+	seen := map[string]bool{}
+	sides := false
+	for _, e := range parse(t, m.HTML()) {
+		if e.name == "text" && strings.Contains(e.text, "…") {
+			if seen[e.text] = true; !strings.HasSuffix(e.text, fmt.Sprintf("%02d", len(seen)-1)) {
+				t.Errorf("row %d: got %q, expected the end of its name", len(seen), e.text)
+			}
+		}
+		sides = sides || e.text == "label ↓ · predicted → (the numbers of the rows)"
+	}
+	if len(seen) != 30 || !sides {
+		t.Errorf("%d shortened names, columns explained: %v; expected 30 different ones", len(seen), sides)
 	}
 }
 

@@ -279,12 +279,12 @@ func (c Lines) tables(series []Series, events []Event) []Table {
 			t.Caption += fmt.Sprintf(" (%d of %s rows)", len(xs), grouped(strconv.Itoa(all)))
 		}
 		for _, x := range xs {
-			row := []any{cellText(c.X.text(x))}
+			row := []any{Number(c.X.text(x))}
 			for _, column := range columns {
 				if v, ok := column[x]; ok {
-					row = append(row, cellText(v.text(c.Y)))
+					row = append(row, Number(v.text(c.Y)))
 				} else {
-					row = append(row, cellText(""))
+					row = append(row, Number(""))
 				}
 			}
 			t.Rows = append(t.Rows, row)
@@ -294,7 +294,7 @@ func (c Lines) tables(series []Series, events []Event) []Table {
 	if len(events) > 0 {
 		t := Table{Caption: c.Title + ": events", Columns: []string{c.X.Label, "event", "details"}}
 		for _, e := range events {
-			t.Rows = append(t.Rows, []any{cellText(c.X.text(e.X)), e.Kind.look().name, e.Text})
+			t.Rows = append(t.Rows, []any{Number(c.X.text(e.X)), e.Kind.look().name, e.Text})
 		}
 		tables = append(tables, t)
 	}
@@ -340,11 +340,11 @@ func (c Lines) pairs(series []Series) (columns []string, rows [][]any) {
 		for _, s := range series {
 			n := min(len(s.X), maxRows)
 			if r >= n {
-				row = append(row, cellText(""), cellText(""))
+				row = append(row, Number(""), Number(""))
 				continue
 			}
 			i := r * (len(s.X) - 1) / max(1, n-1)
-			row = append(row, cellText(c.X.text(s.X[i])), cellText(s.value(i).text(c.Y)))
+			row = append(row, Number(c.X.text(s.X[i])), Number(s.value(i).text(c.Y)))
 		}
 		rows = append(rows, row)
 	}
@@ -366,6 +366,7 @@ type axisData struct {
 	Hi      float64 `json:"hi"`
 	Log     bool    `json:"log"`
 	Percent bool    `json:"percent"`
+	Whole   bool    `json:"whole,omitempty"`
 }
 
 type seriesData struct {
@@ -394,7 +395,9 @@ func (c compact) MarshalJSON() ([]byte, error) {
 }
 
 func (c Lines) points(fr frame, series []Series, events []Event) linesData {
-	axis := func(s scale) axisData { return axisData{s.axis.Label, s.lo, s.hi, s.axis.Log, s.axis.Percent} }
+	axis := func(s scale) axisData {
+		return axisData{s.axis.Label, s.lo, s.hi, s.axis.Log, s.axis.Percent, s.axis.Whole}
+	}
 	d := linesData{Frame: [4]compact{compact(fr.left), compact(fr.top), compact(fr.right), compact(fr.bottom)}, X: axis(fr.x), Y: axis(fr.y),
 		Series: []seriesData{}, Events: []eventData{}}
 	for _, s := range series {

@@ -43,6 +43,10 @@ func (c Matrix) HTML() template.HTML {
 		left = 140
 		cellWidth = room()
 	}
+	sides := truth + " ↓ · " + predicted + " →"
+	if numbered {
+		sides += " (the numbers of the rows)"
+	}
 	top := 44.0
 	f := &figure{meta: c.Meta, kind: "matrix", width: max(chartWidth, left+cellWidth*float64(n)+4), height: top + cellHeight*float64(max(n, 1)) + 6}
 	f.tables = []Table{matrixTable(c.Title, classes, counts, truth, predicted)}
@@ -51,13 +55,13 @@ func (c Matrix) HTML() template.HTML {
 			f.empty()
 			return
 		}
-		f.leaf("text", cut(truth+" ↓ · "+predicted+" →", textSize, f.width-8), "x", 4, "y", 15, "class", "label")
+		f.leaf("text", cut(sides, textSize, f.width-8), "x", 4, "y", 15, "class", "label")
 		for j, name := range columnNames {
 			f.leaf("text", name, "x", left+cellWidth*(float64(j)+0.5), "y", top-7, "text-anchor", "middle", "class", "tick")
 		}
 		for i, name := range rowNames {
 			y := top + cellHeight*float64(i)
-			f.leaf("text", cut(name, textSize, left-8), "x", left-6, "y", y+25, "text-anchor", "end", "class", "tick")
+			f.leaf("text", cutMiddle(name, textSize, left-8), "x", left-6, "y", y+25, "text-anchor", "end", "class", "tick")
 			sum := total(counts[i])
 			for j, count := range counts[i] {
 				fraction := float64(count) / float64(max(sum, 1))
@@ -145,7 +149,7 @@ func matrixTable(caption string, classes []string, counts [][]int, truth, predic
 		row := []any{name}
 		sum := float64(max(total(counts[i]), 1))
 		for _, count := range counts[i] {
-			row = append(row, cellText(grouped(strconv.Itoa(count))+" ("+percent(float64(count)/sum)+")"))
+			row = append(row, Number(grouped(strconv.Itoa(count))+" ("+percent(float64(count)/sum)+")"))
 		}
 		t.Rows = append(t.Rows, row)
 	}

@@ -34,7 +34,7 @@ func (c Reliability) HTML() template.HTML {
 		s.Low, s.High = append(s.Low, b.Observed.Low), append(s.High, b.Observed.High)
 		largest = max(largest, b.Count)
 		values += max(b.Count, 0)
-		table.Rows = append(table.Rows, []any{number(b.From) + " to " + number(b.To), cellText(Axis{}.text(b.Predicted)), cellText(b.Observed.text(Axis{})), b.Count})
+		table.Rows = append(table.Rows, []any{number(b.From) + " to " + number(b.To), Number(Axis{}.text(b.Predicted)), Number(b.Observed.text(Axis{})), b.Count})
 	}
 	f.tables = []Table{table}
 	f.legend = []key{{"bins with interval", "fill c1", "dot"}, {"perfectly calibrated", "diagonal", "line"}, {"number of predictions", "fill c2", "box"}}

@@ -127,3 +127,17 @@ func cut(s string, size, room float64) string {
 	}
 	return s
 }
+
+// cutMiddle returns s, or as much of both its ends as fits into room units: names often differ at their ends.
+func cutMiddle(s string, size, room float64) string {
+	if width(s, size) <= room {
+		return s
+	}
+	runes := []rune(s)
+	for n := len(runes) - 1; n > 1; n-- {
+		if short := string(runes[:(n+1)/2]) + "…" + string(runes[len(runes)-n/2:]); width(short, size) <= room {
+			return short
+		}
+	}
+	return "…"
+}

@@ -10,7 +10,7 @@ import (
 type Table struct {
 	Caption string   // what the table shows; required by screen readers
 	Columns []string // headers
-	// Rows holds cells: a float64 or an int is a number, a template.HTML is written as it is, anything else is a
+	// Rows holds cells: a float64, an int or a Number is a number, a template.HTML is written as it is, anything else is a
 	// text. A row may be shorter than Columns.
 	Rows [][]any
 }
@@ -62,14 +62,14 @@ func (t Table) class(column int) string {
 
 func class(cell any) string {
 	switch cell.(type) {
-	case float64, int, cellText:
+	case float64, int, Number:
 		return "number"
 	}
 	return ""
 }
 
-// cellText is a number that is already formatted.
-type cellText string
+// Number is a cell that is already formatted: a number, or an interval. It is not broken into lines.
+type Number string
 
 func (m *markup) cell(cell any) {
 	switch c := cell.(type) {

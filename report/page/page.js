@@ -56,7 +56,9 @@ const galaxy = (() => {
       const t = logTicks(lo, hi, count);
       if (t.length > 1) return t;
     }
-    const step = niceStep((hi - lo) / Math.max(1, count)), t = [];
+    let step = niceStep((hi - lo) / Math.max(1, count));
+    if (axis.whole) step = Math.max(1, step);
+    const t = [];
     for (let i = Math.ceil(lo / step - 1e-9); i * step <= hi + 1e-9 * step && t.length <= 2 * count + 2; i++) t.push(i * step);
     return t;
   }
