@@ -11,8 +11,10 @@ import (
 
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
+	"galaxy/train"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // The area under the drawn ROC curve is the ROC-AUC of the scores, which is computed from pairs.
@@ -216,6 +218,68 @@ func TestWilson(t *testing.T) {
 		if low, high := wilson(c.p, c.n); math.Abs(low-c.low) > 1e-5 || math.Abs(high-c.high) > 1e-5 {
 			t.Errorf("%v of %d: got %v to %v, expected %v to %v", c.p, c.n, low, high, c.low, c.high)
 		}
+	}
+}
+
+// A catalogue of many classes speaks of labels rather than votes, and says what of it is not drawn.
+func TestManyClasses(t *testing.T) {
+	names := make([]string, 100)
+	for k := range names {
+		names[k] = fmt.Sprintf("class number %02d", k)
+	}
+	classes, err := labels.FromClasses(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Evaluation{Target: classes}
+	const n = 200
+	for i := range n {
+		row := make([]float32, len(names))
+		row[i%len(names)] = 1
+		e.Labels = append(e.Labels, row...)
+		e.Probabilities = append(e.Probabilities, row...)
+	}
+	m := metric.New(classes, nil, nil)
+	if err := m.Add(nil, e.Probabilities, e.Labels); err != nil {
+		t.Fatal(err)
+	}
+	if e.Scores, err = m.Scores(); err != nil {
+		t.Fatal(err)
+	}
+	r := &Report{Evaluation: e, choice: choiceOf(e, n)}
+	text := r.aboutGalleries() + string(e.table()) + firstOf(names, 3)
+	for _, c := range r.classCharts(r.choice) {
+		text += string(c)
+	}
+	for _, g := range newGalleries(r.choice, e.ofClasses()) {
+		text += g.About
+	}
+	for _, want := range []string{
+		"the first 8 of 100", "its label next to", "here 100", "class number 02 and 97 more", "label ↓", "ROC curves of the first 12 of 100 classes",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("expected %q", want)
+		}
+	}
+	if strings.Contains(text, "vote") {
+		t.Error("a report of classes speaks of votes")
+	}
+}
+
+// Constants that only one of two losses has are no difference of their own.
+func TestOfOneLoss(t *testing.T) {
+	focal, entropy := train.Config{}, train.Config{}
+	focal.Objective = objective.Default(objective.Independent, objective.Focal)
+	entropy.Objective = objective.Default(objective.Independent, objective.CrossEntropy)
+	entropy.Objective.Smoothing = .1
+	var shown []string
+	for _, c := range train.Changes(focal, entropy) {
+		if !ofOneLoss(c, focal, entropy) {
+			shown = append(shown, c.Field)
+		}
+	}
+	if got := strings.Join(shown, " "); got != "objective.loss objective.label_smoothing" {
+		t.Errorf("got %s, expected the loss and the smoothing", got)
 	}
 }
 

@@ -57,7 +57,10 @@ func Curves(runs []*Run, events ...chart.Event) []Curve {
 	} {
 		line := chart.Lines{
 			Meta: chart.Meta{ID: "curve-" + c.id, Title: c.title},
-			X:    chart.Axis{Label: "step"}, Y: chart.Axis{Label: strings.ToLower(c.title[:1]) + c.title[1:], Log: c.log, Percent: c.pct},
+			X:    chart.Axis{Label: "step", Whole: true}, Y: chart.Axis{Label: strings.ToLower(c.title[:1]) + c.title[1:], Log: c.log, Percent: c.pct},
+		}
+		if c.id == "loss" && slices.ContainsFunc(runs, func(r *Run) bool { return r.Config.Objective.Loss != runs[0].Config.Objective.Loss }) {
+			line.Title = "Loss: the runs have different losses, so compare shapes, not values"
 		}
 		if c.id == "rmse" {
 			line.Y.Label = "RMSE"
@@ -230,9 +233,14 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 			areas = append(areas, fmt.Sprintf("%s: area %s", class.Class, formatted3(float64(class.ROCAUC))))
 		}
 	}
-	roc.Text, pr.Text = "The ROC curve of each class against all others. "+strings.Join(areas, "; "), "For each class, the precision at every recall."
+	which := "each class"
+	if n := len(s.Classes); n > maxCurves {
+		which = fmt.Sprintf("the first %d of %d classes", maxCurves, n)
+		roc.Title, pr.Title = "ROC curves of "+which, "Precision and recall of "+which
+	}
+	roc.Text, pr.Text = "The ROC curves of "+which+" against all others. "+strings.Join(areas, "; "), "For "+which+", the precision at every recall."
 	all := []template.HTML{
-		chart.Matrix{Meta: chart.Meta{ID: "classes-confusion", Title: "Confusion of the classes", Text: fmt.Sprintf("How often each class (row) was predicted as each class (column), for %s.", usage.Count(s.Examples, "galaxy"))}, Classes: names, Counts: s.Confusion}.HTML(),
+		chart.Matrix{Meta: chart.Meta{ID: "classes-confusion", Title: "Confusion of the classes", Text: fmt.Sprintf("How often each class (row) was predicted as each class (column), for %s.", usage.Count(s.Examples, "galaxy"))}, Classes: names, Counts: s.Confusion, Truth: e.labelled()}.HTML(),
 		scores.HTML(),
 	}
 	if len(roc.Series) > 0 {
@@ -249,6 +257,14 @@ func formatted3(v float64) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.3f", v)
+}
+
+// labelled names what the predictions are compared with.
+func (e *Evaluation) labelled() string {
+	if e.ofClasses() {
+		return "label"
+	}
+	return "voted"
 }
 
 // calibration returns the reliability diagrams.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"os"
 	"slices"
+	"strings"
 
 	"galaxy/data"
 	"galaxy/internal/usage"
@@ -24,6 +26,10 @@ type Compared struct {
 // compare evaluates the other runs on the galaxies of the first.
 func (r *Report) compare(ctx context.Context, cache *data.Cache) error {
 	for _, o := range r.Others {
+		if sameFolder(o.Dir, r.Dir) {
+			o.missing("the same run was given twice, so there is nothing to compare.")
+			continue
+		}
 		if o.Config.Cache.Checksum != r.Config.Cache.Checksum {
 			o.missing("it was trained on another cache, so its scores are not compared.")
 			continue
@@ -40,6 +46,13 @@ func (r *Report) compare(ctx context.Context, cache *data.Cache) error {
 		}
 	}
 	return nil
+}
+
+// sameFolder reports whether two paths lead to the same folder.
+func sameFolder(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // differ compares with the evaluation of the first run.
@@ -79,12 +92,17 @@ func (r *Report) comparisonViews() []comparisonView {
 		v := comparisonView{Title: fmt.Sprintf("%s compared with %s", o.Name(), r.Name()), Sentences: o.Missing}
 		changes := chart.Table{Caption: "What differs in the configuration", Columns: []string{"setting", r.Name(), o.Name()}}
 		for _, c := range train.Changes(r.Config, o.Config) {
-			changes.Rows = append(changes.Rows, []any{c.Field, c.Was, c.Now})
+			if !ofOneLoss(c, r.Config, o.Config) {
+				changes.Rows = append(changes.Rows, []any{c.Field, c.Was, c.Now})
+			}
 		}
 		if len(changes.Rows) == 0 {
 			v.Sentences = append(v.Sentences, "The two configurations do not differ in anything that decides what is computed.")
 		} else {
 			v.Changes = changes.HTML()
+		}
+		if r.Config.Objective.Loss != o.Config.Objective.Loss {
+			v.Sentences = append(v.Sentences, "The two runs were trained with different losses, so the values of one loss curve say nothing about the other's.")
 		}
 		if o.Evaluation != nil && o.Differences != nil {
 			v.Sentences = append(v.Sentences, o.verdict(r))
@@ -93,6 +111,11 @@ func (r *Report) comparisonViews() []comparisonView {
 		all = append(all, v)
 	}
 	return all
+}
+
+// ofOneLoss reports whether a change is that of a constant which only one of two different losses has.
+func ofOneLoss(c train.Change, a, b train.Config) bool {
+	return a.Objective.Loss != b.Objective.Loss && (c.Field == "objective.alpha" || c.Field == "objective.gamma" || strings.HasPrefix(c.Field, "objective.constants.")) && (c.Was == "0" || c.Now == "0")
 }
 
 // verdict says which run is better.
@@ -118,7 +141,7 @@ func (o *Compared) verdict(r *Report) string {
 
 // differences returns the main metrics of both runs, with the paired intervals of the differences.
 func (o *Compared) differences(r *Report) template.HTML {
-	t := chart.Table{Caption: fmt.Sprintf("Metrics of the same %s, with paired 95 %% intervals of the differences", usage.Count(len(o.Evaluation.Examples), "galaxy")), Columns: []string{"metric", r.Name(), o.Name(), "difference", "95 % interval"}}
+	t := chart.Table{Caption: fmt.Sprintf("Metrics of the same %s, with paired 95 %% intervals of the differences%s", usage.Count(len(o.Evaluation.Examples), "galaxy"), o.Evaluation.aboutNames()), Columns: []string{"metric", r.Name(), o.Name(), "difference", "95 % interval"}}
 	for _, d := range o.Differences {
 		if d.Interval == nil {
 			continue
@@ -127,7 +150,7 @@ func (o *Compared) differences(r *Report) template.HTML {
 		if d.Interval.Varies() || d.A == d.B {
 			interval = fmt.Sprintf("%+.4f to %+.4f", d.Interval[0], d.Interval[1])
 		}
-		t.Rows = append(t.Rows, []any{d.Name, formatted(d.A, false), formatted(d.B, false), fmt.Sprintf("%+.4f", d.B-d.A), interval})
+		t.Rows = append(t.Rows, []any{d.Name, chart.Number(formatted(d.A, false)), chart.Number(formatted(d.B, false)), chart.Number(fmt.Sprintf("%+.4f", d.B-d.A)), chart.Number(interval)})
 	}
 	return t.HTML()
 }

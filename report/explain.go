@@ -171,7 +171,7 @@ func (x *explainer) pairs(e *Evaluation) []leakPair {
 func (r *Report) showGalaxies(ctx context.Context, cache *data.Cache, m Model) error {
 	e := r.Evaluation
 	r.choice = newChoice(e, cache.Labels)
-	r.galleries = newGalleries(r.choice)
+	r.galleries = newGalleries(r.choice, e.ofClasses())
 	x, err := newExplainer(ctx, m.Network, cache, e)
 	if err != nil {
 		if ctx.Err() != nil {

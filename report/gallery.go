@@ -28,10 +28,15 @@ type gallery struct {
 }
 
 // newGalleries chooses the galaxies.
-func newGalleries(c *choice) []gallery {
+// ofClasses tells that the label of a galaxy is a class rather than votes.
+func newGalleries(c *choice, ofClasses bool) []gallery {
+	beyond := " beyond the votes"
+	if ofClasses {
+		beyond = ""
+	}
 	all := []gallery{
 		{ID: "right", Title: "Surest and right", About: "Predicted right, with the largest predicted fraction.", members: c.best(galaxiesShown, c.right, c.confidence)},
-		{ID: "wrong", Title: "Surest and wrong", About: "Predicted wrong, with the largest predicted fraction beyond the votes. Look here for wrong labels, too.", members: c.best(galaxiesShown, c.wrong, c.surprise)},
+		{ID: "wrong", Title: "Surest and wrong", About: "Predicted wrong, with the largest predicted fraction" + beyond + ". Look here for wrong labels, too.", members: c.best(galaxiesShown, c.wrong, c.surprise)},
 		{ID: "uncertain", Title: "Most uncertain", About: "The two largest predicted fractions are nearly equal.", members: c.best(galaxiesShown, func(k int) bool { return true }, func(k int) float64 { return -c.margin(k) })},
 	}
 	for a, name := range c.names[:min(len(c.names), answersShown)] {
@@ -48,6 +53,7 @@ type galaxyDetail struct {
 	OverlayOf string        // the answer that the overlay is about
 	Path      []node
 	Classes   []branch // fractions predicted for the classes, if they are no question of Path
+	Labelled  string   // names the column of the labels
 	Near      []neighbour
 }
 
@@ -91,7 +97,7 @@ func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.I
 		}
 		return c.names[a]
 	}
-	d := galaxyDetail{ID: cache.ID(example), Picture: enlarged(picture), OverlayOf: name(c.predicted[k])}
+	d := galaxyDetail{ID: cache.ID(example), Picture: enlarged(picture), OverlayOf: name(c.predicted[k]), Labelled: e.labelled()}
 	if !e.Target.Derived() {
 		d.Path = walk(e.Target, e.label(k), e.prediction(k))
 	}
@@ -105,7 +111,7 @@ func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.I
 			return page.Item{}, err
 		}
 	}
-	caption := fmt.Sprintf("%s, %.0f %%", name(c.predicted[k]), 100*c.confidence(k))
+	caption := fmt.Sprintf("%s, %.0f\u00a0%%", name(c.predicted[k]), 100*c.confidence(k))
 	said := "voted " + name(c.truth[k])
 	switch {
 	case e.ofClasses() && c.right(k):
@@ -113,7 +119,7 @@ func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.I
 	case e.ofClasses():
 		said = "labelled " + name(c.truth[k])
 	case c.truth[k] >= 0:
-		said += fmt.Sprintf(", %.0f %%", 100*c.votes[k][c.truth[k]])
+		said += fmt.Sprintf(", %.0f\u00a0%%", 100*c.votes[k][c.truth[k]])
 	}
 	var detail strings.Builder
 	if err := parts.ExecuteTemplate(&detail, "galaxy", d); err != nil {
@@ -152,6 +158,9 @@ func contactSheet(cache *data.Cache) (template.HTML, error) {
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return len(of[b]) - len(of[a]) })
 	var html strings.Builder
+	if len(names) > answersShown {
+		fmt.Fprintf(&html, "<p>Shown are the %d largest of %d groups.</p>", answersShown, len(names))
+	}
 	for _, name := range names[:min(len(names), answersShown)] {
 		all := of[name]
 		g := page.Gallery{Label: name}

@@ -25,8 +25,13 @@ const FileName = "report.html"
 var source string
 
 var parts = template.Must(template.New("report").Funcs(template.FuncMap{
-	"percent":  func(v float64) string { return fmt.Sprintf("%.0f %%", 100*v) },
-	"branches": func(all []branch) any { return struct{ Branches []branch }{all} },
+	"percent": func(v float64) string { return fmt.Sprintf("%.0f\u00a0%%", 100*v) },
+	"branches": func(labelled string, all []branch) any {
+		return struct {
+			Labelled string
+			Branches []branch
+		}{labelled, all}
+	},
 }).Parse(source))
 
 // A fact is a name and a value.
@@ -228,13 +233,32 @@ func (r *Report) aboutGalleries() string {
 	} else if !r.Evaluation.ofClasses() {
 		text = "A galaxy is predicted right if its clean class is. Galaxies on which the volunteers do not agree have no class; they are neither right nor wrong."
 	}
-	return text + " Open a galaxy for its votes beside the prediction." + r.aboutNeighbours
+	if n := len(r.choice.names); n > answersShown {
+		text += fmt.Sprintf(" Typical galaxies are shown of the first %d of %d.", answersShown, n)
+	}
+	label := "votes"
+	if r.Evaluation.ofClasses() {
+		label = "label"
+	}
+	return text + " Open a galaxy for its " + label + " next to the prediction." + r.aboutNeighbours
 }
 
 // dataView is what the template data shows.
 type dataView struct {
 	Facts                           []fact
 	Classes, Columns, Broken, Sheet template.HTML
+}
+
+// absentShown is the number of classes that are listed as missing in a split.
+const absentShown = 8
+
+// firstOf lists the first n names, and how many more there are.
+func firstOf(names []string, n int) string {
+	text := strings.Join(names[:min(n, len(names))], ", ")
+	if more := len(names) - n; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // brokenShown is the number of broken files that are listed.
@@ -264,7 +288,7 @@ func (r *Report) dataView() dataView {
 	if b := d.Balance; b != nil {
 		add("Imbalance", "the largest class has %.1f times the train galaxies of the smallest", b.Imbalance)
 		if len(b.Absent) > 0 {
-			add("Absent", "missing in a split: %s", strings.Join(b.Absent, ", "))
+			add("Absent", "missing in a split: %s", firstOf(b.Absent, absentShown))
 		}
 		if n := len(b.Contradictions); n > 0 {
 			add("Contradictions", "%s of the same image with different classes, such as %s and %s", usage.Count(n, "pair"), b.Contradictions[0][0], b.Contradictions[0][1])
@@ -354,9 +378,17 @@ func (r *Report) card() []cardView {
 	return all
 }
 
+// aboutNames explains the names of metrics that count other classes than there are.
+func (e *Evaluation) aboutNames() string {
+	if e.CleanClasses == nil || len(e.CleanClasses.Classes) == 5 {
+		return ""
+	}
+	return fmt.Sprintf("; five_class is the name for any number of classes, here %d", len(e.CleanClasses.Classes))
+}
+
 // table returns every metric with its interval.
 func (e *Evaluation) table() template.HTML {
-	t := chart.Table{Caption: "Every metric, by its name in galaxy eval --json", Columns: []string{"metric", "value", "95 % interval", "constant predictor"}}
+	t := chart.Table{Caption: "Every metric, by its name in galaxy eval --json" + e.aboutNames(), Columns: []string{"metric", "value", "95 % interval", "constant predictor"}}
 	for _, f := range e.Figures() {
 		if math.IsNaN(f.Value) {
 			continue
@@ -365,7 +397,7 @@ func (e *Evaluation) table() template.HTML {
 		if f.Interval.Varies() {
 			interval = fmt.Sprintf("%.4f to %.4f", f.Interval[0], f.Interval[1])
 		}
-		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), interval, formatted(f.Constant, false)})
+		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), chart.Number(interval), chart.Number(formatted(f.Constant, false))})
 	}
 	return t.HTML()
 }

@@ -450,9 +450,12 @@ func TestComparison(t *testing.T) {
 	if err := trainRun(t.Context(), other, f.cache, 3, 2); err != nil {
 		t.Fatal(err)
 	}
-	r, page := gather(t, Options{Runs: []string{f.run, again, other}})
-	if len(r.Others) != 2 {
-		t.Fatalf("%d other runs, expected 2", len(r.Others))
+	r, page := gather(t, Options{Runs: []string{f.run, again, other, f.run + "/."}})
+	if len(r.Others) != 3 {
+		t.Fatalf("%d other runs, expected 3", len(r.Others))
+	}
+	if twice := r.Others[2]; twice.Evaluation != nil || len(twice.Missing) == 0 {
+		t.Errorf("the same run was compared with itself: %+v", twice.Missing)
 	}
 	for _, d := range r.Others[0].Differences {
 		if d.Interval != nil && (d.A != d.B || d.Interval[0] != 0 || d.Interval[1] != 0) {
@@ -463,7 +466,7 @@ func TestComparison(t *testing.T) {
 	if d := r.Others[1].Differences[0]; d.Name != "rmse" || d.A != first || d.B != r.Others[1].Evaluation.RMSE || d.A == d.B {
 		t.Errorf("got %+v, expected the RMSEs %v and %v", d, first, r.Others[1].Evaluation.RMSE)
 	}
-	for _, text := range []string{"do not differ in anything", "schedule.total_steps", "may be equal", "other: validation"} {
+	for _, text := range []string{"do not differ in anything", "schedule.total_steps", "may be equal", "other: validation", "the same run was given twice"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("the page does not contain %q", text)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,7 +177,15 @@ func checkNew(c *cli.Context, flag string) error {
 	if err := durable.Vacant(name); err != nil {
 		return fmt.Errorf("--%s: %w", flag, err)
 	}
-	return nil
+	// Some folders, such as those of /proc, only seem to be writable.
+	probe, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".tmp-*")
+	if err != nil {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // rather than the name of the probe
+		}
+		return fmt.Errorf("--%s: no file can be made in %s: %w; choose another folder", flag, filepath.Dir(name), err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // projected is a Predictor whose probabilities satisfy the sum rules; its logits,

@@ -43,7 +43,7 @@ func trainFlags() []cli.Flag {
 		}
 		switch s.field(new(request)).(type) {
 		case *bool:
-			f = &cli.BoolFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usage}
+			f = &cli.BoolFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usage, DefaultText: s.standard()}
 		case *[]float64:
 			f = &cli.StringSliceFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
 		default:

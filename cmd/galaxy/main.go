@@ -233,6 +233,10 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 			hint = "; expected a time with its unit, such as 90s or 10m"
 		}
 	}
+	// The library writes every flag with one dash.
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok && len(name) > 1 {
+		err = fmt.Errorf("flag provided but not defined: --%s", name)
+	}
 	return usage.Error{Err: fmt.Errorf("%w%s (galaxy %s--help lists the flags)", err, hint, commandPrefix(c))}
 }
 
