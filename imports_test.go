@@ -45,7 +45,7 @@ var imports = []struct{ name, may string }{
 	{"explain", "data/imagefile graph graph/network graph/session"},
 	{"report/chart", ""},
 	{"report/page", ""},
-	{"modelcard", "data graph/network labels train train/metric train/objective"},
+	{"modelcard", "data graph/network internal/usage labels train train/metric train/objective"},
 	{"report", "data explain graph internal/usage labels modelcard report/chart report/page train train/checkpoint train/metric"},
 	{"report/live", "internal/durable report report/chart report/page train train/checkpoint"},
 	{"internal/browsertest", ""},

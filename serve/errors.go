@@ -25,7 +25,7 @@ func statusOf(err error) *status.Status {
 	case ok:
 		return s
 	case errors.Is(err, context.DeadlineExceeded):
-		return status.New(codes.DeadlineExceeded, "the request took longer than it may; send fewer images at a time (the service's --timeout sets this)")
+		return status.New(codes.DeadlineExceeded, "the request took longer than it may; send fewer images at a time (the service's timeout sets this)")
 	case errors.Is(err, context.Canceled):
 		return status.New(codes.Canceled, "the client went away")
 	}
@@ -72,7 +72,7 @@ func message(err error) string {
 type tooLarge struct{ most int }
 
 func (e tooLarge) Error() string {
-	return fmt.Sprintf("the body is larger than %d bytes: send fewer images at a time (the service's --max-body sets this)", e.most)
+	return fmt.Sprintf("the body is larger than %d bytes: send fewer images at a time (the service's max-body sets this)", e.most)
 }
 
 // GRPCStatus gives the error a code.

@@ -185,7 +185,7 @@ func (in *input) add(value jsontext.Value, sig signature, shape imagefile.Shape)
 }
 
 func tooMany(most int) error {
-	return invalid("the request has more than %d images: send them in several requests (the service's --max-items sets this)", most)
+	return invalid("the request has more than %d images: send them in several requests (the service's max-items sets this)", most)
 }
 
 // unnamed returns the value of the input of a signature: text itself, or the only member of the object that it is.

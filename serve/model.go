@@ -71,11 +71,11 @@ func (m *Model) decode(dst, encoded []byte, pixels int) error {
 		return err
 	}
 	if file.Width*file.Height > pixels {
-		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, or make the image smaller (the service's --max-pixels sets this)", file.Width, file.Height, pixels)
+		return fmt.Errorf("the image is %d×%d pixels; expected at most %d: cut out the galaxy, or make the image smaller (the service's max-pixels sets this)", file.Width, file.Height, pixels)
 	}
 	err = m.Decoder.Decode(dst, file)
 	if small := (*imagefile.TooSmallError)(nil); errors.As(err, &small) { // clients cannot choose the crop
-		return fmt.Errorf("the image is %d×%d pixels; expected at least %d×%[3]d: the service's --crop sets this", small.Width, small.Height, small.Least)
+		return fmt.Errorf("the image is %d×%d pixels; expected at least %d×%[3]d: the service's crop sets this", small.Width, small.Height, small.Least)
 	}
 	return err
 }

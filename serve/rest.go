@@ -201,7 +201,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request) (body []byte, 
 			err = tooLarge{s.cfg.MaxBody}
 		case errors.Is(err, errFull):
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			err = fail(codes.DeadlineExceeded, "the request did not arrive within %v; send it faster (the service's --timeout sets this)", s.cfg.Timeout)
+			err = fail(codes.DeadlineExceeded, "the request did not arrive within %v; send it faster (the service's timeout sets this)", s.cfg.Timeout)
 		default:
 			err = fail(codes.Canceled, "the request was cut off: %v", err)
 		}

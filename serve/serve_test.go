@@ -367,7 +367,7 @@ func TestBadRequests(t *testing.T) {
 		"a short pixel":       {predict, `{"instances":[[[[1,2]]]]}`, 400, "a pixel has 2 channels: expected 3"},
 		"one row":             {predict, `{"instances":[` + lists(1)[:strings.Index(lists(1), "]]")+2] + `]]}`, 400, "the image has 1 rows: expected 4"},
 		"FITS":                {predict, jpeg + `[{"b64":"` + b64(cube) + `"}]}`, 400, "image 0: a FITS file: this model was not trained on FITS; expected JPEG, PNG, TIFF, WebP or BMP"},
-		"a small image":       {predict, jpeg + `[{"b64":"` + b64(small.Bytes()) + `"}]}`, 400, "image 0: the image is 2×3 pixels; expected at least 4×4: the service's --crop sets this"},
+		"a small image":       {predict, jpeg + `[{"b64":"` + b64(small.Bytes()) + `"}]}`, 400, "image 0: the image is 2×3 pixels; expected at least 4×4: the service's crop sets this"},
 		"deeper":              {predict, `{"instances":[[[[[1]]]]]}`, 400, "expected pixels as integers"},
 		"a large pixel":       {predict, `{"instances":[` + lists(1)[:5] + `256]]]]}`, 400, "256: expected pixels as integers from 0 to 255"},
 		"a negative pixel":    {predict, `{"instances":[[[[-1]]]]}`, 400, "-1: expected pixels"},

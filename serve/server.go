@@ -197,7 +197,7 @@ func (s *Server) network(ctx context.Context, v *version, images []byte, arrived
 func (s *Server) admit(n int) error {
 	if s.queued.Add(int64(n)) > int64(s.cfg.MaxQueue) {
 		s.queued.Add(-int64(n))
-		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment (the service's --max-queue sets this)", s.cfg.MaxQueue)
+		return fail(codes.ResourceExhausted, "the queue is full: it has room for %d images; try again in a moment (the service's max-queue sets this)", s.cfg.MaxQueue)
 	}
 	return nil
 }

@@ -154,7 +154,7 @@ func TestSettings(t *testing.T) {
 // Every field of the configuration has a setting, but for what the cache and the machine decide.
 func TestEveryField(t *testing.T) {
 	set := []string{
-		"model.outputs", "model.-", "objective.alpha", "objective.gamma", "objective.constants", "filter_kernels", "machine", "cache.schema", "cache.split", // by the head, the machine and the cache
+		"model.outputs", "model.-", "objective.alpha", "objective.gamma", "objective.constants", "filter_kernels", "machine", "cache.schema", "cache.split", "cache.files", // by the head, the machine and the cache
 		"budget.costs",
 	}
 	for i := range settings {
