@@ -149,11 +149,14 @@ func service(ctx context.Context, command func(address string) *exec.Cmd, use fu
 	if err := c.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = c.Wait() // a signal ends it, or its log says what did
+		close(ended)
+	}()
 	defer func() {
 		_ = c.Process.Signal(syscall.SIGTERM) // which may have ended
-		_ = <-ended                           // a signal ended it
+		<-ended
 		if err != nil {
 			err = fmt.Errorf("%s: %w\n%s", c, err, log.Bytes())
 		}
@@ -166,9 +169,8 @@ func service(ctx context.Context, command func(address string) *exec.Cmd, use fu
 			}
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			return fmt.Errorf("it ended before it was ready: %w", err)
+		case <-ended:
+			return errors.New("it ended before it was ready")
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
