@@ -32,11 +32,14 @@ func statusOf(err error) *status.Status {
 	return status.New(codes.Internal, err.Error())
 }
 
-// httpStatus returns the HTTP status that TensorFlow Serving gives for a code
+// httpStatus returns the HTTP status that TensorFlow Serving gives for an error's code
 // (tensorflow_serving/model_servers/http_server.cc), except for a body that is too large, which is
 // 413 (tooLarge).
-func httpStatus(code codes.Code) int {
-	switch code {
+func httpStatus(err error) int {
+	if errors.As(err, new(tooLarge)) {
+		return http.StatusRequestEntityTooLarge
+	}
+	switch statusOf(err).Code() {
 	case codes.OK:
 		return http.StatusOK
 	case codes.InvalidArgument, codes.FailedPrecondition, codes.OutOfRange:

@@ -120,10 +120,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	p, err := s.makePage(w, r)
 	if err != nil {
 		// The page says it in the place of an answer.
-		code = httpStatus(statusOf(err).Code())
-		if errors.As(err, new(tooLarge)) {
-			code = http.StatusRequestEntityTooLarge
-		}
+		code = httpStatus(err)
 		p = s.pageOf(r, statusOf(err).Message(), nil)
 	}
 	s.metrics.answered("page", strings.ToLower(r.Method), begin, err)
@@ -392,7 +389,7 @@ func (s *Server) pageOf(r *http.Request, failure string, all []shown) page.Page 
 		if !m.Stretch.IsZero() {
 			data.Formats = "PNG, TIFF, WebP, BMP or FITS"
 		}
-		data.Examples = m.examples(s.cfg.MaxPixels)
+		data.Examples = v.examples
 	}
 	section := func(id, title string) page.Section {
 		var b bytes.Buffer

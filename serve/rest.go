@@ -117,14 +117,11 @@ func writeJSON(w http.ResponseWriter, body []byte, err error) {
 		_, _ = w.Write(body) // to a client that may have gone
 		return
 	}
-	st := statusOf(err)
-	code := httpStatus(st.Code())
-	if errors.As(err, new(tooLarge)) {
-		code = http.StatusRequestEntityTooLarge
-	} else if st.Code() == codes.ResourceExhausted {
+	code := httpStatus(err)
+	if code == http.StatusTooManyRequests {
 		h.Set("Retry-After", "1")
 	}
-	text, _ := json.Marshal(map[string]string{"error": st.Message()}) // of a string there is no error
+	text, _ := json.Marshal(map[string]string{"error": statusOf(err).Message()}) // of a string there is no error
 	w.WriteHeader(code)
 	_, _ = w.Write(append(text, '\n'))
 }

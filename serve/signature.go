@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
 	typespb "github.com/galeone/tensorflow/tensorflow/go/core/framework/types_go_proto"
 	pb "github.com/galeone/tensorflow/tensorflow/go/core/protobuf/for_core_protos_go_proto"
 
@@ -42,11 +41,7 @@ func (m *Model) signatures() map[string]signature {
 // definitions returns the signatures as clients see them in the metadata.
 func (m *Model) definitions() map[string]*pb.SignatureDef {
 	info := func(name string, dtype typespb.DataType, dims ...int) *pb.TensorInfo {
-		shape := new(shapepb.TensorShapeProto)
-		for _, d := range append([]int{-1}, dims...) {
-			shape.Dim = append(shape.Dim, &shapepb.TensorShapeProto_Dim{Size: int64(d)})
-		}
-		return &pb.TensorInfo{Encoding: &pb.TensorInfo_Name{Name: name + ":0"}, Dtype: dtype, TensorShape: shape}
+		return &pb.TensorInfo{Encoding: &pb.TensorInfo_Name{Name: name + ":0"}, Dtype: dtype, TensorShape: shapeOf(append([]int{-1}, dims...)...)}
 	}
 	outputs := map[string]*pb.TensorInfo{}
 	for _, name := range m.outputs() {

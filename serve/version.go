@@ -27,9 +27,10 @@ type version struct {
 	err    error // why it is not available
 	tried  string
 
-	model   *Model
-	batcher *batcher
-	uses    sync.WaitGroup // requests
+	model    *Model
+	batcher  *batcher
+	examples []example      // that the page offers
+	uses     sync.WaitGroup // requests
 }
 
 // versions are the versions of a model, of which one is in use.
@@ -165,6 +166,7 @@ func (vs *versions) load(s *Server, dir string) (err error) {
 	}
 	s.metrics.loads.WithLabelValues("good").Inc()
 	vs.mu.Lock()
+	v.examples = model.examples(s.cfg.MaxPixels)
 	v.model, v.batcher = model, newBatcher(model, s.cfg, s.arriving.Load, s.metrics.batch)
 	v.state, vs.current = tfserving.ModelVersionStatus_AVAILABLE, v
 	vs.mu.Unlock()
@@ -210,14 +212,12 @@ func (vs *versions) list(v *version) {
 	vs.all = append(vs.all, v)
 	slices.SortFunc(vs.all, func(a, b *version) int { return int(max(-1, min(1, b.number-a.number))) })
 	for len(vs.all) > shownVersions {
-		oldest := slices.IndexFunc(vs.all, func(o *version) bool { return o.state == tfserving.ModelVersionStatus_END })
+		oldest := len(vs.all) - 1
+		for oldest >= 0 && vs.all[oldest].state != tfserving.ModelVersionStatus_END {
+			oldest--
+		}
 		if oldest < 0 {
 			return
-		}
-		for i, o := range vs.all {
-			if o.state == tfserving.ModelVersionStatus_END {
-				oldest = i
-			}
 		}
 		vs.all = slices.Delete(vs.all, oldest, oldest+1)
 	}
