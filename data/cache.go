@@ -302,6 +302,18 @@ func (c *Cache) Labelled(s Split, target *labels.Schema) []int {
 	return labelled
 }
 
+// Spread returns up to n of some examples, evenly over all of them.
+func Spread(all []int, n int) []int {
+	if len(all) <= n {
+		return all
+	}
+	out := make([]int, n)
+	for k := range out {
+		out[k] = all[k*len(all)/n]
+	}
+	return out
+}
+
 // ReadImage copies the pixels of example i to dst, uint8 [Size, Size, Channels], and
 // checks them.
 func (c *Cache) ReadImage(dst []byte, i int) error { return c.copyImages(dst, []int{i}) }

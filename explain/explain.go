@@ -1,8 +1,10 @@
 package explain
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -154,6 +156,31 @@ func (m *Model) Features(images []byte) ([]float32, error) {
 		return nil, fmt.Errorf("features: %w", err)
 	}
 	return got, nil
+}
+
+// featuresAtATime is the number of images whose features ReadFeatures computes at a time.
+const featuresAtATime = 64
+
+// ReadFeatures returns the features of n ≥ 0 images, whose pixels r gives one image after the other, as Features does. It
+// needs memory for 64 images, and ends with ctx.
+func (m *Model) ReadFeatures(ctx context.Context, r io.Reader, n int) ([]float32, error) {
+	out := make([]float32, 0, n*m.channels)
+	pixels := make([]byte, min(n, featuresAtATime)*m.network.Shape.Bytes())
+	for ; n > 0; n -= featuresAtATime {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		images := pixels[:min(n, featuresAtATime)*m.network.Shape.Bytes()]
+		if _, err := io.ReadFull(r, images); err != nil {
+			return nil, err
+		}
+		features, err := m.Features(images)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, features...)
+	}
+	return out, nil
 }
 
 // GradCAM returns a map for each of N ≥ 1 images, uint8 [N, Size, Size, channels] in row-major

@@ -93,8 +93,8 @@ func (c Card) model() Section {
 	shape := c.Config.Model.Shape()
 	return Section{Title: "Model", Text: []string{
 		fmt.Sprintf("A %s that predicts, from an image of a galaxy, %s.", c.arch(), c.predicts()),
-		fmt.Sprintf("It takes images of %[1]d × %[1]d pixels in %[2]d %[3]s (%[4]v), made from %[5]s of a larger image.",
-			shape.Size, shape.Channels, plural(shape.Channels, "channel"), bandsOf(c.Config), c.Config.Cache.Crop.Middle()),
+		fmt.Sprintf("It takes images of %[1]d × %[1]d pixels in %[2]s (%[3]v), made from %[4]s of a larger image.",
+			shape.Size, usage.Count(shape.Channels, "channel"), bandsOf(c.Config), c.Config.Cache.Crop.Middle()),
 	}}
 }
 
@@ -103,13 +103,6 @@ func bandsOf(cfg train.Config) string {
 		return "red, green, blue"
 	}
 	return strings.Join(cfg.Cache.Bands, ", ")
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return word
-	}
-	return word + "s"
 }
 
 func (c Card) arch() string {
@@ -184,10 +177,7 @@ func (c Card) scores() (texts []string, figures []metric.Figure) {
 	if c.Evaluation == nil {
 		return nil, nil
 	}
-	all := map[string]metric.Figure{}
-	for _, f := range c.Evaluation.Figures() {
-		all[f.Name] = f
-	}
+	all := c.Evaluation.ByName()
 	source, _ := c.schemas()
 	for _, h := range metric.Headlines(source) {
 		if f, ok := all[h.Name]; ok && !math.IsNaN(f.Value) {

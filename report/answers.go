@@ -119,27 +119,33 @@ func (c *choice) wrong(k int) bool { return c.truth[k] >= 0 && c.truth[k] != c.p
 
 // best returns up to n galaxies among those that are chosen, with the largest score first, and of equals the first.
 func (c *choice) best(n int, chosen func(k int) bool, score func(k int) float64) []int {
-	var all []int
+	all := c.all(chosen)
+	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(score(b), score(a)) })
+	return all[:min(n, len(all))]
+}
+
+// all returns the galaxies that are chosen.
+func (c *choice) all(chosen func(k int) bool) (all []int) {
 	for k := range c.truth {
 		if chosen(k) {
 			all = append(all, k)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(score(b), score(a)) })
-	return all[:min(n, len(all))]
+	return all
 }
 
 // typical returns up to n galaxies that are predicted right as answer a, those whose predictions are the nearest to
 // the mean of all of them first.
 func (c *choice) typical(n, a int) []int {
-	members := c.best(len(c.truth), func(k int) bool { return c.right(k) && c.truth[k] == a }, func(int) float64 { return 0 })
+	member := func(k int) bool { return c.right(k) && c.truth[k] == a }
+	members := c.all(member)
 	mean := make([]float64, len(c.names))
 	for _, k := range members {
 		for j, v := range c.scores[k] {
 			mean[j] += v / float64(len(members))
 		}
 	}
-	return c.best(n, func(k int) bool { return slices.Contains(members, k) }, func(k int) float64 {
+	return c.best(n, member, func(k int) float64 {
 		distance := 0.0
 		for j, v := range c.scores[k] {
 			distance += (v - mean[j]) * (v - mean[j])

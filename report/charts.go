@@ -119,11 +119,8 @@ func (r *Run) series(step func(Step) Number, evaluations []evaluationCurve) []ch
 // events returns what happened in the run, for the curves.
 func (r *Run) events() []chart.Event {
 	var all []chart.Event
-	for _, v := range slices.Backward(r.Evaluations) {
-		if v.Best {
-			all = append(all, chart.Event{Kind: chart.Best, X: float64(v.Step), Text: fmt.Sprintf("best evaluation, after step %d", v.Step)})
-			break
-		}
+	if v := r.BestEvaluation(); v != nil {
+		all = append(all, chart.Event{Kind: chart.Best, X: float64(v.Step), Text: fmt.Sprintf("best evaluation, after step %d", v.Step)})
 	}
 	for _, p := range r.Pauses() {
 		all = append(all, chart.Event{Kind: chart.Resume, X: float64(p.Step), Text: fmt.Sprintf("resumed after step %d and a pause of %v", p.Step, p.Time.Round(time.Second))})
@@ -158,7 +155,7 @@ func (r *Report) questionViews() []questionView {
 	if e == nil || e.ofClasses() {
 		return nil
 	}
-	figures := e.figures()
+	figures := e.ByName()
 	var all []questionView
 	of := "mean fraction of all volunteers"
 	if e.Target.Values() == labels.Counts {
@@ -170,9 +167,8 @@ func (r *Report) questionViews() []questionView {
 		id := fmt.Sprintf("question-%d", q.Number)
 		bars := chart.Bars{
 			Meta: chart.Meta{ID: id, Title: "Predicted and voted", Text: fmt.Sprintf("For each answer to %q, the %s: as predicted and as voted.", q.Text, of)},
-			Axis: chart.Axis{Label: of, Percent: true, Range: &chart.Range{From: 0, To: 0}}, Names: []string{"predicted", "voted"},
+			Axis: chart.Axis{Label: of, Percent: true}, Names: []string{"predicted", "voted"},
 		}
-		bars.Axis.Range = nil
 		for a, text := range texts(q.Question) {
 			bars.Rows = append(bars.Rows, chart.Row{Label: text, Values: []chart.Value{chart.Exact(q.predicted[a]), chart.Exact(q.voted[a])}})
 		}
@@ -207,10 +203,9 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 	var names []string
 	scores := chart.Table{Caption: fmt.Sprintf("Scores of the classes, of %s", usage.Count(s.Examples, "galaxy")), Columns: []string{"class", "galaxies", "predicted", "precision", "recall", "F1", "ROC-AUC"}}
 	withInterval := func(v metric.Value, in *metric.Interval) template.HTML {
-		h := headline{Figure: metric.Figure{Interval: in}}
 		text := fmt.Sprintf(`<data value="%v">%s</data>`, float64(v), formatted3(float64(v)))
 		if in.Varies() {
-			text += fmt.Sprintf(` <span class="interval">%s to %s</span>`, formatted3(h.Interval[0]), formatted3(h.Interval[1]))
+			text += fmt.Sprintf(` <span class="interval">%s to %s</span>`, formatted3(in[0]), formatted3(in[1]))
 		}
 		return template.HTML(text)
 	}
@@ -310,7 +305,7 @@ func (e *Evaluation) sliceCharts() []template.HTML {
 		}
 		by[s.By] = append(by[s.By], s)
 	}
-	figures := e.figures()
+	figures := e.ByName()
 	for _, trait := range order {
 		rmse := chart.Slices{Meta: chart.Meta{ID: "rmse-by-" + trait, Title: "RMSE by " + trait}, Axis: chart.Axis{Label: "RMSE"}, Reference: figures["rmse"].Value}
 		name := "accuracy_argmax37"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"galaxy/data"
@@ -14,7 +13,6 @@ import (
 	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/report/page"
-	"galaxy/train"
 )
 
 // featuresOf is the largest number of galaxies of the train split that are searched for neighbours: their features
@@ -50,29 +48,17 @@ func newExplainer(ctx context.Context, network *graph.Predictor, cache *data.Cac
 		return nil, err
 	}
 	x := &explainer{model: m, cache: cache, target: e.Target, columns: answerColumns(e.Target)}
-	x.train, x.damaged = intact(cache, spread(cache.Labelled(data.Train, e.Target), featuresOf))
-	set, err := x.features(ctx, x.train)
+	x.train, x.damaged = intact(cache, data.Spread(cache.Labelled(data.Train, e.Target), featuresOf))
+	set, err := m.ReadFeatures(ctx, cache.Images(x.train), len(x.train))
 	if err != nil {
 		return nil, err
 	}
-	queries, err := x.features(ctx, e.Examples)
+	queries, err := m.ReadFeatures(ctx, cache.Images(e.Examples), len(e.Examples))
 	if err != nil {
 		return nil, err
 	}
 	x.near, err = explain.Nearest(queries, set, m.Channels(), neighboursShown)
 	return x, err
-}
-
-// spread returns up to n values, evenly over all.
-func spread(all []int, n int) []int {
-	if len(all) <= n {
-		return all
-	}
-	out := make([]int, n)
-	for k := range out {
-		out[k] = all[k*len(all)/n]
-	}
-	return out
 }
 
 // answerColumns returns the output that stands for each answer of the choice.
@@ -84,27 +70,6 @@ func answerColumns(target *labels.Schema) []int {
 		}
 	}
 	return columns
-}
-
-// features returns those of examples of the cache, float32 [len(which), Channels].
-func (x *explainer) features(ctx context.Context, which []int) ([]float32, error) {
-	out := make([]float32, 0, len(which)*x.model.Channels())
-	pixels := make([]byte, train.EvalBatch*x.cache.Shape().Bytes())
-	for batch := range slices.Chunk(which, train.EvalBatch) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		images := pixels[:len(batch)*x.cache.Shape().Bytes()]
-		if _, err := io.ReadFull(x.cache.Images(batch), images); err != nil {
-			return nil, err
-		}
-		f, err := x.model.Features(images)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, f...)
-	}
-	return out, nil
 }
 
 // explain adds to the details of the k-th galaxy of the evaluation where the network looked for an answer of the
@@ -168,8 +133,7 @@ func (x *explainer) pairs(e *Evaluation) []leakPair {
 }
 
 // showGalaxies chooses and draws the galleries, and adds to the leak audit what the network sees as the same.
-func (r *Report) showGalaxies(ctx context.Context, cache *data.Cache, m Model) error {
-	e := r.Evaluation
+func (r *Report) showGalaxies(ctx context.Context, cache *data.Cache, m Model, e *Evaluation) error {
 	r.choice = newChoice(e, cache.Labels)
 	r.galleries = newGalleries(r.choice, e.ofClasses())
 	x, err := newExplainer(ctx, m.Network, cache, e)
@@ -187,5 +151,5 @@ func (r *Report) showGalaxies(ctx context.Context, cache *data.Cache, m Model) e
 			r.leaks.Alike, err = pairSheet(cache, "alike", pairs[:min(len(pairs), pairsShown)])
 		}
 	}
-	return errors.Join(err, r.drawGalleries(cache, r.choice, x))
+	return errors.Join(err, r.drawGalleries(cache, e, x))
 }

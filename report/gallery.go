@@ -66,12 +66,12 @@ type neighbour struct {
 }
 
 // drawGalleries fills in the HTML of the galleries.
-func (r *Report) drawGalleries(cache *data.Cache, c *choice, x *explainer) error {
+func (r *Report) drawGalleries(cache *data.Cache, e *Evaluation, x *explainer) error {
 	for n := range r.galleries {
 		g := &r.galleries[n]
 		out := page.Gallery{Label: g.Title}
 		for _, k := range g.members {
-			item, err := r.item(cache, c, x, k)
+			item, err := r.choice.item(cache, e, x, k)
 			if err != nil {
 				return err
 			}
@@ -84,8 +84,7 @@ func (r *Report) drawGalleries(cache *data.Cache, c *choice, x *explainer) error
 }
 
 // item returns the k-th galaxy of the evaluation.
-func (r *Report) item(cache *data.Cache, c *choice, x *explainer, k int) (page.Item, error) {
-	e := r.Evaluation
+func (c *choice) item(cache *data.Cache, e *Evaluation, x *explainer, k int) (page.Item, error) {
 	example := e.Examples[k]
 	picture, err := thumbnail(cache, example, shown)
 	if err != nil {
@@ -164,7 +163,7 @@ func contactSheet(cache *data.Cache) (template.HTML, error) {
 	for _, name := range names[:min(len(names), answersShown)] {
 		all := of[name]
 		g := page.Gallery{Label: name}
-		shown, _ := intact(cache, spread(all, sheetShown))
+		shown, _ := intact(cache, data.Spread(all, sheetShown))
 		for _, i := range shown {
 			picture, err := thumbnail(cache, i, small)
 			if err != nil {

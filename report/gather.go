@@ -69,7 +69,7 @@ func Gather(ctx context.Context, o Options) (_ *Report, err error) {
 		r.Others = append(r.Others, &Compared{Run: other})
 	}
 	tellApart(all)
-	cache, err := openCache(cmp.Or(o.Data, r.Config.Cache.Path), r.Config)
+	cache, err := OpenCache(cmp.Or(o.Data, r.Config.Cache.Path), r.Config)
 	if err != nil {
 		r.lack("There are no metrics of the test split, no galaxies and no data: %v.", err)
 		return r, nil
@@ -86,8 +86,8 @@ func (r *Report) lack(format string, args ...any) {
 	r.Missing = append(r.Missing, fmt.Sprintf(format, args...))
 }
 
-// openCache opens the cache that a run was trained on.
-func openCache(dir string, cfg train.Config) (*data.Cache, error) {
+// OpenCache opens a cache that has to be the one that a run was trained on. The errors say what to do.
+func OpenCache(dir string, cfg train.Config) (*data.Cache, error) {
 	cache, err := data.Open(dir)
 	if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the cache %s does not exist; if it has moved, give its folder with --data", dir)
@@ -115,7 +115,7 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 	lack("There is no leak audit", err)
 	r.sheet, err = contactSheet(cache)
 	lack("There is no contact sheet", err)
-	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model) error { return r.showGalaxies(ctx, cache, m) })
+	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model, e *Evaluation) error { return r.showGalaxies(ctx, cache, m, e) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -135,7 +135,7 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 
 // score opens and evaluates a run's best checkpoint, and calls more, if it is not nil, while the model is open. If
 // more fails, the evaluation is returned beside the error.
-func (r *Report) score(ctx context.Context, dir string, cfg train.Config, cache *data.Cache, more func(Model) error) (_ *Evaluation, err error) {
+func (r *Report) score(ctx context.Context, dir string, cfg train.Config, cache *data.Cache, more func(Model, *Evaluation) error) (_ *Evaluation, err error) {
 	m, err := r.Open(dir, cfg)
 	if err != nil {
 		return nil, err
@@ -143,8 +143,7 @@ func (r *Report) score(ctx context.Context, dir string, cfg train.Config, cache 
 	defer func() { err = errors.Join(err, m.Close()) }()
 	e, err := evaluate(ctx, m, cache, r.Progress)
 	if err == nil && more != nil {
-		r.Evaluation = e
-		err = more(m)
+		err = more(m, e)
 	}
 	return e, err
 }

@@ -166,8 +166,8 @@ func (r *Report) runView() runView {
 	add("Length", "%s", r.length())
 	add("Optimizer", "%s, %s rate from %.3g, batch of %d", c.Optimizer.Kind, c.Schedule.Kind, c.Schedule.Rate, c.Batch)
 	add("Augmentation", "%v", c.Augment)
-	if r.Recipe() != "" {
-		add("Recipe", "%s", r.Recipe())
+	if c.Recipe != "" {
+		add("Recipe", "%s", c.Recipe)
 	}
 	add("Data", "%s, checksum %s", c.Cache.Path, c.Cache.Checksum)
 	from, to, times := r.Times()
@@ -204,9 +204,6 @@ func (r *Report) runView() runView {
 	}
 	return v
 }
-
-// Recipe returns the name of the recipe that the run started with.
-func (r *Run) Recipe() string { return r.Config.Recipe }
 
 // length says how long the run is and how much of it is done.
 func (r *Report) length() string {

@@ -45,7 +45,10 @@ func audit(ctx context.Context, cache *data.Cache) (*leaks, error) {
 	var crossing []leakPair
 	for _, p := range l.Copies.Pairs {
 		a, b := index[p.A], index[p.B]
-		if p.SplitA == p.SplitB || len(crossing) == pairsShown {
+		if len(crossing) == pairsShown {
+			break
+		}
+		if p.SplitA == p.SplitB {
 			continue
 		}
 		if _, damaged := intact(cache, []int{a, b}); damaged == 0 {

@@ -68,8 +68,8 @@ type Validation struct {
 	Time             time.Time `json:"time"`
 }
 
-// maxLine is the largest length in bytes of a line of a metrics file that is read.
-const maxLine = 1 << 20
+// MaxLine is the largest length in bytes of a line of a metrics file that is read.
+const MaxLine = 1 << 20
 
 // ReadMetrics reads a metrics file. The run may be training: a last line without its end is skipped. Kinds of lines
 // and fields that this version does not know are skipped too. Any other line that is no JSON is an error that names
@@ -88,7 +88,7 @@ func ReadMetrics(path string) (steps []Step, evaluations []Validation, err error
 }
 
 func readMetrics(from io.Reader) (steps []Step, evaluations []Validation, err error) {
-	lines := bufio.NewReaderSize(from, maxLine)
+	lines := bufio.NewReaderSize(from, MaxLine)
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {

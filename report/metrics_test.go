@@ -23,7 +23,7 @@ func TestReadMetrics(t *testing.T) {
 		{"another kind, and fields of another version", `{"kind":"weather"}` + "\n" + `{"kind":"step","new":[1]}` + "\n", 1, 0, ""},
 		{"damage", step + "\n\x00\x00\n" + step + "\n", 1, 0, "line 2"},
 		{"a text for a number", `{"kind":"step","loss":"x"}` + "\n", 0, 0, "line 1"},
-		{"a huge line", strings.Repeat("x", maxLine+1) + "\n", 0, 0, "line 1"},
+		{"a huge line", strings.Repeat("x", MaxLine+1) + "\n", 0, 0, "line 1"},
 	} {
 		steps, evaluations, err := readMetrics(strings.NewReader(c.text))
 		if len(steps) != c.steps || len(evaluations) != c.evaluations || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {

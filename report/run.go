@@ -107,12 +107,20 @@ func (r *Run) best() (step int64, rmse float64, ok bool) {
 	if r.State != nil && r.State.Best != nil {
 		return r.State.Best.Step, r.State.Best.RMSE, true
 	}
-	for _, v := range slices.Backward(r.Evaluations) {
-		if v.Best && !math.IsNaN(float64(v.RMSE)) {
-			return v.Step, float64(v.RMSE), true
-		}
+	if v := r.BestEvaluation(); v != nil && !math.IsNaN(float64(v.RMSE)) {
+		return v.Step, float64(v.RMSE), true
 	}
 	return 0, 0, false
+}
+
+// BestEvaluation returns the best evaluation among the lines of the metrics, nil if there is none yet.
+func (r *Run) BestEvaluation() *Validation {
+	for i := len(r.Evaluations) - 1; i >= 0; i-- {
+		if r.Evaluations[i].Best {
+			return &r.Evaluations[i]
+		}
+	}
+	return nil
 }
 
 // Finished reports whether all steps of the run are done, or Config.Patience has ended it.

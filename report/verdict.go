@@ -49,7 +49,7 @@ func (e *Evaluation) headlines() []headline {
 	if c := e.CleanClasses; c != nil && c.Examples < len(e.Examples) && !e.ofClasses() {
 		all[2].Text += fmt.Sprintf(" (of %s)", usage.Count(c.Examples, "galaxy"))
 	}
-	figures := e.figures()
+	figures := e.ByName()
 	var defined []headline
 	for _, h := range all {
 		if f, ok := figures[h.Name]; ok && !math.IsNaN(f.Value) && len(defined) < 4 {
@@ -62,15 +62,6 @@ func (e *Evaluation) headlines() []headline {
 
 // ofClasses reports whether the network predicts classes.
 func (e *Evaluation) ofClasses() bool { return e.Target.Derived() || e.Target.OfClasses() }
-
-// figures returns all metrics by name.
-func (e *Evaluation) figures() map[string]metric.Figure {
-	all := map[string]metric.Figure{}
-	for _, f := range e.Figures() {
-		all[f.Name] = f
-	}
-	return all
-}
 
 // noInterval says why metrics have no interval; "" if all that are defined have one.
 func (e *Evaluation) noInterval() string {

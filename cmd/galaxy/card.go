@@ -12,6 +12,7 @@ import (
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/modelcard"
+	runreport "galaxy/report"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
 )
@@ -26,10 +27,9 @@ func exportCard(c *cli.Context, card modelcard.Card, state checkpoint.State) ([]
 	if card.License != "" && !licenseID.MatchString(card.License) {
 		return nil, usage.Error{Err: fmt.Errorf("--license %q: expected an identifier in small letters, such as cc-by-4.0, mit or other (https://huggingface.co/docs/hub/repositories-licenses)", card.License)}
 	}
-	if cache, err := data.Open(card.Config.Cache.Path); err == nil {
-		if m := cache.Manifest(); m.Checksum == card.Config.Cache.Checksum {
-			card.Counts = &m.Counts
-		}
+	if cache, err := runreport.OpenCache(card.Config.Cache.Path, card.Config); err == nil {
+		m := cache.Manifest()
+		card.Counts = &m.Counts
 		if err := cache.Close(); err != nil {
 			return nil, err
 		}

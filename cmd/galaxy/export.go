@@ -140,10 +140,5 @@ func calibrationImages(path string, cfg train.Config) (images []byte, err error)
 	if cache.Manifest().Checksum != cfg.Cache.Checksum {
 		return nil, fmt.Errorf("%s is another cache than the run was trained on: give the run's with --data", path)
 	}
-	all := cache.Indices(data.Train)
-	which := make([]int, min(calibrationCount, len(all)))
-	for i := range which {
-		which[i] = all[i*len(all)/len(which)]
-	}
-	return io.ReadAll(cache.Images(which))
+	return io.ReadAll(cache.Images(data.Spread(cache.Indices(data.Train), calibrationCount)))
 }

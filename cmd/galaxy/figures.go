@@ -57,10 +57,7 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 		split = "all splits"
 	}
 	fmt.Fprintf(w, "%s, %s, %s%s (%.0f img/s)\n", r.Model, split, usage.Count(r.Examples, "galaxy"), how, r.ImagesPerSecond)
-	figures := map[string]metric.Figure{}
-	for _, f := range r.Figures() {
-		figures[f.Name] = f
-	}
+	figures := r.ByName()
 	printMain(w, figures, r)
 	if brief {
 		return

@@ -209,9 +209,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 		top := tileGap + r*rowHeight
 		write(sheet, tileGap, top+lineHeight, clipText(names[r], (sheetMargin-tileGap)/fontWidth))
 		write(sheet, tileGap, top+2*lineHeight, fmt.Sprint(len(all)))
-		n := min(len(all), sheetColumns)
-		for k := range n {
-			i := all[k*len(all)/n]
+		for k, i := range data.Spread(all, sheetColumns) {
 			if err := cache.ReadImage(pixels, i); err != nil {
 				return nil, err
 			}

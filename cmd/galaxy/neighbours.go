@@ -1,15 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"galaxy/data"
 	"galaxy/data/imagefile"
 	"galaxy/explain"
 	"galaxy/serve"
-	"galaxy/train"
 )
 
 const (
@@ -35,25 +34,13 @@ func neighbours(m *explain.Model, shape imagefile.Shape, dir string) (near func(
 	if cache.Shape() != shape {
 		return nil, nil, fmt.Errorf("cache %s has images of %v, the model takes %v: give the cache it was trained on", dir, cache.Shape(), shape)
 	}
-	all := cache.Indices(data.Train)
-	which := make([]int, min(compared, len(all)))
-	for i := range which {
-		which[i] = all[i*len(all)/len(which)]
-	}
+	which := data.Spread(cache.Indices(data.Train), compared)
 	if len(which) == 0 {
 		return nil, nil, fmt.Errorf("cache %s has no train split to compare with", dir)
 	}
-	set := make([]float32, 0, len(which)*m.Channels())
-	for from := 0; from < len(which); from += train.EvalBatch {
-		images, err := io.ReadAll(cache.Images(which[from:min(from+train.EvalBatch, len(which))]))
-		if err != nil {
-			return nil, nil, err
-		}
-		features, err := m.Features(images)
-		if err != nil {
-			return nil, nil, err
-		}
-		set = append(set, features...)
+	set, err := m.ReadFeatures(context.Background(), cache.Images(which), len(which))
+	if err != nil {
+		return nil, nil, err
 	}
 	near = func(image []byte) ([]serve.Neighbour, error) {
 		query, err := m.Features(image)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"galaxy/data"
 	"galaxy/data/imagefile"
 	"galaxy/explain"
 	"galaxy/graph/images"
@@ -19,6 +18,7 @@ import (
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
 	"galaxy/labels"
+	runreport "galaxy/report"
 	"galaxy/serve"
 	"galaxy/train"
 )
@@ -218,12 +218,12 @@ func (how servedAs) open(dir string) (_ *serve.Model, err error) {
 
 // sameCache reports whether a run's cache is where it was when it was trained.
 func sameCache(cfg train.Config) bool {
-	cache, err := data.Open(cfg.Cache.Path)
+	cache, err := runreport.OpenCache(cfg.Cache.Path, cfg)
 	if err != nil {
 		return false
 	}
 	defer cache.Close()
-	return cache.Manifest().Checksum == cfg.Cache.Checksum
+	return true
 }
 
 // projects reports whether predictions are made to satisfy the sum rules, which those of

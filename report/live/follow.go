@@ -3,27 +3,22 @@ package live
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"galaxy/internal/durable"
 	"galaxy/report"
 	"galaxy/report/chart"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
 )
 
-const (
-	maxLine  = 1 << 20 // bytes of a line
-	maxSteps = 1 << 17 // lines about steps that are kept; beyond that, every second one
-)
+// maxSteps is the number of lines about steps that are kept; beyond that, every second one.
+const maxSteps = 1 << 17
 
 // follower follows the files of a run.
 type follower struct {
@@ -31,11 +26,11 @@ type follower struct {
 	cuts    []chart.Event // where lines were cut off, as far as it was seen
 	problem string        // why there is nothing to show, or not all
 
-	config  os.FileInfo
-	latest  string // the contents of LATEST
-	offset  int64  // of the first byte of the metrics that is not read
-	last    []byte // the line before offset
-	damaged int    // lines that are no JSON
+	config   os.FileInfo
+	pointers string // of the checkpoints, when State was read
+	offset   int64  // of the first byte of the metrics that is not read
+	last     []byte // the line before offset
+	damaged  int    // lines that are no JSON
 }
 
 // poll reads what the files have gained or lost.
@@ -72,22 +67,15 @@ func (f *follower) pollConfig() error {
 	return nil
 }
 
-// pollState reads the state of the latest checkpoint, without the checks of somebody who will use its weights: they
-// would read all of them.
+// pollState reads the state of the latest checkpoint.
 func (f *follower) pollState() {
-	folder := filepath.Join(f.run.Dir, "checkpoints")
-	raw, err := durable.ReadFile(filepath.Join(folder, "LATEST"), 1<<10)
-	if err != nil || string(raw) == f.latest {
+	store := checkpoint.Open(filepath.Join(f.run.Dir, "checkpoints"))
+	pointers := store.Pointers()
+	if pointers == f.pointers {
 		return
 	}
-	name := strings.TrimSpace(string(raw))
-	if !filepath.IsLocal(name) {
-		return
-	}
-	text, err := durable.ReadFile(filepath.Join(folder, name, "state.json"), durable.MaxText)
-	state := new(checkpoint.State)
-	if err == nil && json.Unmarshal(text, state) == nil { // else the next poll tries again
-		f.run.State, f.latest = state, string(raw)
+	if state, err := store.LatestState(); err == nil { // else the next poll tries again
+		f.run.State, f.pointers = &state, pointers
 	}
 }
 
@@ -124,7 +112,7 @@ func (f *follower) restart() {
 
 // read reads the complete lines up to a size. A line that is not complete yet is left for later.
 func (f *follower) read(file io.ReaderAt, size int64) error {
-	lines := bufio.NewReaderSize(io.NewSectionReader(file, f.offset, size-f.offset), maxLine)
+	lines := bufio.NewReaderSize(io.NewSectionReader(file, f.offset, size-f.offset), report.MaxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {

@@ -55,11 +55,8 @@ func (f *follower) status(now time.Time) (template.HTML, string) {
 	if n := len(r.Evaluations); n > 0 {
 		last := r.Evaluations[n-1]
 		view.Facts = append(view.Facts, fact{"last evaluation", fmt.Sprintf("RMSE %s after step %d", number(last.RMSE), last.Step)})
-		for i := n - 1; i >= 0; i-- {
-			if e := r.Evaluations[i]; e.Best {
-				view.Facts = append(view.Facts, fact{"best evaluation", fmt.Sprintf("RMSE %s after step %d", number(e.RMSE), e.Step)})
-				break
-			}
+		if best := r.BestEvaluation(); best != nil {
+			view.Facts = append(view.Facts, fact{"best evaluation", fmt.Sprintf("RMSE %s after step %d", number(best.RMSE), best.Step)})
 		}
 	}
 	if r.State != nil {

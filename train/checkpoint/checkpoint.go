@@ -293,9 +293,27 @@ func (s *Store) Pointers() string {
 // IsThere reports whether c is still in its folder: it may have been removed, or replaced by
 // another checkpoint of the same step.
 func (c *Checkpoint) IsThere() bool {
-	raw, err := durable.ReadFile(filepath.Join(c.Dir, stateName), durable.MaxText)
-	var state State
-	return err == nil && json.Unmarshal(raw, &state) == nil && maps.Equal(state.Checksums, c.State.Checksums)
+	state, err := readState(c.Dir)
+	return err == nil && maps.Equal(state.Checksums, c.State.Checksums)
+}
+
+// LatestState returns the state of the checkpoint that LATEST names, or ErrNone. It is for whoever watches a run: it does
+// not check for damage, for which all weights would have to be read.
+func (s *Store) LatestState() (State, error) {
+	name, err := s.pointer(latestName)
+	if err != nil {
+		return State{}, err
+	}
+	return readState(filepath.Join(s.dir, name))
+}
+
+// readState reads the state of a checkpoint without any check.
+func readState(dir string) (state State, err error) {
+	raw, err := durable.ReadFile(filepath.Join(dir, stateName), durable.MaxText)
+	if err == nil {
+		err = json.Unmarshal(raw, &state)
+	}
+	return state, err
 }
 
 // Best returns the checkpoint with the best evaluation, or ErrNone. The newest checkpoint

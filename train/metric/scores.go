@@ -174,6 +174,15 @@ type Figure struct {
 	Interval        *Interval
 }
 
+// ByName returns all metrics of r by their names.
+func (r *Result) ByName() map[string]Figure {
+	all := map[string]Figure{}
+	for _, f := range r.Figures() {
+		all[f.Name] = f
+	}
+	return all
+}
+
 // Figures lists all metrics of r.
 func (r *Result) Figures() []Figure {
 	constants := map[string]float64{}
