@@ -8,6 +8,7 @@ package browsertest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -169,10 +171,21 @@ func run[T any](p *Tab, action chromedp.Action[T]) T {
 	ctx, cancel := context.WithTimeout(p.context, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, action)
+	for nodeGone(err) {
+		value, err = chromedp.Run(ctx, action)
+	}
 	if err != nil {
 		p.t.Fatalf("browser: %v", err)
 	}
 	return value
+}
+
+// nodeGone reports that a page replaced the element between the search for it and its use, for instance when a
+// form's answer came just then. Nothing has been done to the element, so the action can be run again.
+func nodeGone(err error) bool {
+	var e *cdproto.Error
+	return errors.As(err, &e) && (e.Message == "No node with given id found" || e.Message == "Could not find node with given id" ||
+		e.Message == "Cannot find context with specified id")
 }
 
 func call[P, R any](p *Tab, command cdp.Command[P, R], params P) R {
