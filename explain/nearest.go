@@ -24,42 +24,74 @@ const (
 	memberBlock = 2048
 )
 
-// Nearest returns for each query its k most similar members of a set, or all if there are fewer,
-// most similar first, and the lower index first of two equally similar ones. queries is float32
-// [Q, width] and set float32 [M, width], in row-major order, width ≥ 1. The search is exact: it
-// compares every query with every member, and needs memory for a copy of the queries and one
-// block of the set. A value that is not finite is an error.
-func Nearest(queries, set []float32, width, k int) ([][]Neighbour, error) {
-	if width < 1 || len(queries)%width != 0 || len(set)%width != 0 {
-		return nil, fmt.Errorf("nearest: %d values of queries and %d of the set: expected multiples of the %d features", len(queries), len(set), width)
+// A Search finds the most similar members of a set that is given part by part. It is not safe for concurrent use.
+type Search struct {
+	width, k              int
+	units                 []float32 // queries of length 1
+	members, similarities []float32 // a block
+	count                 int       // of the members so far
+	found                 [][]Neighbour
+}
+
+// NewSearch returns a Search for Q ≥ 0 queries, float32 [Q, width] in row-major order, width ≥ 1, among no members yet. k ≥ 1 is how
+// many to find for each. A value that is not finite is an error.
+func NewSearch(queries []float32, width, k int) (*Search, error) {
+	if width < 1 || len(queries)%width != 0 {
+		return nil, fmt.Errorf("nearest: %d values of queries: expected a multiple of the %d features", len(queries), width)
 	}
 	if k < 1 {
 		return nil, fmt.Errorf("nearest: k is %d: expected 1 or more", k)
 	}
-	units := slices.Clone(queries)
-	if err := normalise(units, width); err != nil {
+	s := &Search{width: width, k: k, units: slices.Clone(queries), found: make([][]Neighbour, len(queries)/width)}
+	if err := normalise(s.units, width); err != nil {
 		return nil, fmt.Errorf("nearest: queries: %w", err)
 	}
-	found := make([][]Neighbour, len(queries)/width)
-	members, similarities := make([]float32, 0, memberBlock*width), make([]float32, queryBlock*memberBlock)
-	for start := 0; start < len(set); start += memberBlock * width {
-		members = append(members[:0], set[start:min(start+memberBlock*width, len(set))]...)
-		if err := normalise(members, width); err != nil {
-			return nil, fmt.Errorf("nearest: set, from row %d: %w", start/width, err)
+	s.members, s.similarities = make([]float32, 0, memberBlock*width), make([]float32, min(queryBlock, len(s.found))*memberBlock)
+	return s, nil
+}
+
+// Add compares the next members of the set, float32 [M, width], with every query. It does not keep them.
+func (s *Search) Add(set []float32) error {
+	if len(set)%s.width != 0 {
+		return fmt.Errorf("nearest: %d values of the set: expected a multiple of the %d features", len(set), s.width)
+	}
+	for part := range slices.Chunk(set, memberBlock*s.width) {
+		s.members = append(s.members[:0], part...)
+		if err := normalise(s.members, s.width); err != nil {
+			return fmt.Errorf("nearest: set, from row %d: %w", s.count, err)
 		}
-		m := len(members) / width
-		for first := 0; first < len(found); first += queryBlock {
-			q := min(queryBlock, len(found)-first)
+		m := len(s.members) / s.width
+		for first := 0; first < len(s.found); first += queryBlock {
+			q := min(queryBlock, len(s.found)-first)
 			blas32.Gemm(blas.NoTrans, blas.Trans, 1,
-				blas32.General{Rows: q, Cols: width, Stride: width, Data: units[first*width:][:q*width]},
-				blas32.General{Rows: m, Cols: width, Stride: width, Data: members}, 0,
-				blas32.General{Rows: q, Cols: m, Stride: m, Data: similarities})
+				blas32.General{Rows: q, Cols: s.width, Stride: s.width, Data: s.units[first*s.width:][:q*s.width]},
+				blas32.General{Rows: m, Cols: s.width, Stride: s.width, Data: s.members}, 0,
+				blas32.General{Rows: q, Cols: m, Stride: m, Data: s.similarities})
 			for i := range q {
-				found[first+i] = merge(found[first+i], similarities[i*m:][:m], start/width, k)
+				s.found[first+i] = merge(s.found[first+i], s.similarities[i*m:][:m], s.count, s.k)
 			}
 		}
+		s.count += m
 	}
-	return found, nil
+	return nil
+}
+
+// Found returns for each query its k most similar members, or all if there are fewer, most similar first,
+// and the lower index first of two equally similar ones. The next Add changes them.
+func (s *Search) Found() [][]Neighbour { return s.found }
+
+// Nearest returns what a Search finds for queries, float32 [Q, width], in a set, float32 [M, width], both in row-major order. The
+// search is exact: it compares every query with every member, and needs memory for a copy of the queries and one
+// block of the set.
+func Nearest(queries, set []float32, width, k int) ([][]Neighbour, error) {
+	s, err := NewSearch(queries, width, k)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Add(set); err != nil {
+		return nil, err
+	}
+	return s.Found(), nil
 }
 
 // normalise divides every row by its length.

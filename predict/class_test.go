@@ -24,7 +24,7 @@ func TestClass(t *testing.T) {
 	}
 	cfg := config(t, open(t, dir))
 	cfg.Columns, cfg.Project, cfg.Class, cfg.MaxBroken = []string{"a", "class", "predicted_class"}, nil, true, 1
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: 3}); err != nil {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: 3}); err != nil {
 		t.Fatal(err)
 	}
 	table, err := csv.NewReader(strings.NewReader(read(t, cfg.Out))).ReadAll()
@@ -35,7 +35,7 @@ func TestClass(t *testing.T) {
 		t.Fatal(head)
 	}
 	cfg.Out = strings.TrimSuffix(cfg.Out, ".csv") + ".parquet"
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: 3}); err != nil {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: 3}); err != nil {
 		t.Fatal(err)
 	}
 	raw := []byte(read(t, cfg.Out))

@@ -1,18 +1,18 @@
-// Package predict writes a network's predictions for a set of images as a table, CSV or
-// Parquet. Images are read, decoded and predicted in one stream, so the memory does not
-// grow with their number.
+// Package predict writes a network's predictions for a set of images, or its features, as a table:
+// CSV, Parquet or NumPy's format. Images are read, decoded and predicted in one stream, so the memory
+// does not grow with their number. EachRow reads such a table.
 //
 // # Types
 //
-// Config holds the images, their order and the settings. A data.Decoder makes pixels of a
-// file, a Predictor makes predictions of pixels. Result reports how many rows were written
-// and which images are broken.
+// Config holds the output and the settings. A Source gives the pixels of each row's image: Files decodes
+// files, Galaxies reads a cache. A Predictor makes predictions of pixels. Result reports how many rows were
+// written and which images are broken.
 //
 // # Use
 //
 //	images, err := data.OpenImages(path, data.TestImages) // or OpenImagesByPath, for files with other names
 //	defer images.Close()
-//	result, err := predict.Run(ctx, predict.Config{Out: "answers.csv", Images: images, …}, decoder, predictor)
+//	result, err := predict.Run(ctx, predict.Config{Out: "answers.csv", Source: predict.Files{Images: images, …}, …}, predictor)
 //
 // Run does everything. CheckFormat checks the name of the output beforehand.
 //

@@ -61,8 +61,8 @@ func ExampleRun() {
 	defer images.Close()
 	out := filepath.Join(dir, "answers.csv")
 	done, err := predict.Run(context.Background(), predict.Config{
-		Out: out, Images: images, Order: []int{0, 1}, Columns: []string{"even", "odd"}, Shape: imagefile.Shape{Size: 1, Channels: 3},
-	}, last{}, even{})
+		Out: out, Source: predict.Files{Images: images, Order: []int{0, 1}, Decoder: last{}}, Columns: []string{"even", "odd"}, Shape: imagefile.Shape{Size: 1, Channels: 3},
+	}, even{})
 	if err != nil {
 		fmt.Println(err)
 		return

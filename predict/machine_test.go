@@ -23,7 +23,7 @@ func TestRunMachineFails(t *testing.T) {
 	}
 	whole := config(t, open(t, dir)) // the last first, 4 at a time
 	whole.MaxBroken = 1
-	if _, err := Run(context.Background(), whole, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+	if _, err := Run(context.Background(), whole, &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -45,14 +45,14 @@ func TestRunMachineFails(t *testing.T) {
 			}
 		}
 		cfg.Settings = onPlan(fail)
-		_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+		_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()})
 		mend()
 		cfg.Settings = whole.Settings
 		if !errors.Is(err, data.ErrUnread) || exists(cfg.Out) || exists(BrokenFile(cfg.Out)) {
 			t.Fatalf("%v: expected an error that says nothing about the image", err)
 		}
 		p := &hashPredictor{columns: zoo.Width()}
-		got, err := Run(context.Background(), cfg, new(hashDecoder), p)
+		got, err := Run(context.Background(), cfg, p)
 		if err != nil || got.TakenOver != c.first || p.images != c.predicts {
 			t.Errorf("%+v, %v: %d predicted, expected %d taken over and %d predicted", got, err, p.images, c.first, c.predicts)
 		}
@@ -64,7 +64,7 @@ func TestRunMachineFails(t *testing.T) {
 	// All is done, but for the leave to go without one; and what was broken is looked at again.
 	cfg := whole
 	cfg.Out, cfg.MaxBroken = filepath.Join(t.TempDir(), "out.csv"), 0
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err == nil {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err == nil {
 		t.Fatal("a broken image and no error")
 	}
 	before := read(t, filepath.Join(PartialFolder(cfg.Out), rowsName))
@@ -75,7 +75,7 @@ func TestRunMachineFails(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); !errors.Is(err, data.ErrUnread) {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); !errors.Is(err, data.ErrUnread) {
 		t.Errorf("%v: expected an error that says nothing about the image", err)
 	}
 	if read(t, filepath.Join(PartialFolder(cfg.Out), rowsName)) != before {
@@ -85,7 +85,7 @@ func TestRunMachineFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Settings = whole.Settings
-	if got, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil || got.TakenOver != n || read(t, cfg.Out) != read(t, whole.Out) {
+	if got, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil || got.TakenOver != n || read(t, cfg.Out) != read(t, whole.Out) {
 		t.Errorf("%+v, %v: expected all taken over, and the bytes of an undisturbed call", got, err)
 	}
 }

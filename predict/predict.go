@@ -3,7 +3,6 @@ package predict
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,8 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zeebo/xxh3"
-
 	"galaxy/data"
 	"galaxy/data/imagefile"
 	"galaxy/internal/ahead"
@@ -24,25 +21,26 @@ import (
 	"galaxy/labels"
 )
 
-// Predictor predicts images, uint8 [N, Size, Size, Channels]: it returns logits and
-// probabilities, float32 [N, columns] in row-major order.
+// Predictor computes on images, uint8 [N, Size, Size, Channels]: it returns logits and
+// probabilities, float32 [N, columns] in row-major order. Run writes the probabilities, or what a
+// Predictor gives in their place, such as features.
 type Predictor interface {
 	Predict(images []byte) (logits, probabilities []float32, err error)
 }
 
 // Config holds the inputs, the output and the settings of Run.
 type Config struct {
-	// Out is the file to make, .csv or .parquet; it must not exist.
+	// Out is the file to make, .csv, .parquet or .npy; it must not exist.
 	Out string
-	// Images are the images to predict, Order the index of each row's image. A row's
-	// key is the id, or the path if images have no ids.
-	Images *data.Images
-	Order  []int
+	// Source holds the images, one for each row.
+	Source Source
 	// Columns are the names of the network's outputs.
 	Columns []string
 	// Class adds a last column of text, ClassColumn(Columns), with the name of the column that has the
-	// largest value. It is empty for a broken image.
+	// largest value. It is empty for a broken image. A .npy file, which is one matrix of numbers, goes without it.
 	Class bool
+	// Exact writes as many digits into a CSV as a float32 needs, in place of Decimals behind the point.
+	Exact bool
 	// Shape is the shape of the network's images.
 	Shape imagefile.Shape
 	// Batch is the number of images predicted at a time; 0 is 64. The last bits
@@ -84,10 +82,18 @@ func (c *Config) validate() error {
 		return fmt.Errorf("max broken is %d; expected 0 or more", c.MaxBroken)
 	case c.Project != nil && !slices.Equal(c.Columns, c.Project.Columns()):
 		return fmt.Errorf("columns %q cannot satisfy the sum rules of the label schema %v: expected %q", c.Columns, c.Project, c.Project.Columns())
-	case len(c.Order) == 0:
+	case c.Source == nil || c.Source.Len() == 0:
 		return errors.New("no images to predict")
 	}
-	return CheckFormat(c.Out)
+	if err := CheckFormat(c.Out); err != nil || !c.keysBeside() {
+		return err
+	}
+	for i := range c.Source.Len() {
+		if key := c.Source.Key(i); strings.ContainsAny(key, "\r\n") {
+			return fmt.Errorf("the name %q has a line end in it, and %s has one name a line: choose .parquet or .csv, or rename the file", key, IDsFile(c.Out))
+		}
+	}
+	return nil
 }
 
 // A Broken image could not be predicted. Its row has the mean prediction.
@@ -108,11 +114,18 @@ type Result struct {
 // BrokenFile returns the file in which Run lists the broken images, if there are any.
 func BrokenFile(out string) string { return out + ".broken.csv" }
 
+// IDsFile returns the file that Run writes beside a .npy file: the ids or paths of its rows, one per
+// line, each with a line feed behind it.
+func IDsFile(out string) string { return out + ".ids.txt" }
+
+// keysBeside reports whether the table has no room for the keys of its rows.
+func (c *Config) keysBeside() bool { return extension(c.Out) == ".npy" }
+
 // PartialFolder returns the folder in which Run works until out is complete.
 func PartialFolder(out string) string { return durable.PartialFolder(out) }
 
 // Run predicts the images and writes the table, as well as the list of broken
-// images, BrokenFile(Out), if there are any. decoder makes images of Size.
+// images, BrokenFile(Out), if there are any, and for a .npy file IDsFile(Out).
 //
 // The bytes do not depend on the number of workers or on interruptions. After an error, a
 // cancelled ctx or a crash, the finished batches stay in PartialFolder(Out), and the next
@@ -126,8 +139,8 @@ func PartialFolder(out string) string { return durable.PartialFolder(out) }
 // first ones and the file in the partial folder that lists all. It is also an error if no
 // image is good, or if a prediction is not finite. An image that the machine failed to read
 // is data.ErrUnread, and ends the call at once.
-func Run(ctx context.Context, cfg Config, decoder data.Decoder, predictor Predictor) (Result, error) {
-	r := &run{cfg: cfg, decoder: decoder, predictor: predictor}
+func Run(ctx context.Context, cfg Config, predictor Predictor) (Result, error) {
+	r := &run{cfg: cfg, predictor: predictor}
 	r.result.Broken = []Broken{} // as JSON a list, not null
 	if err := r.run(ctx); err != nil {
 		return Result{}, fmt.Errorf("predict %s: %w", cfg.Out, err)
@@ -137,7 +150,6 @@ func Run(ctx context.Context, cfg Config, decoder data.Decoder, predictor Predic
 
 type run struct {
 	cfg       Config
-	decoder   data.Decoder
 	predictor Predictor
 	result    Result
 	done      int // rows in the file
@@ -148,7 +160,7 @@ func (r *run) run(ctx context.Context) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	if err := errors.Join(durable.Vacant(cfg.Out), r.vacantList()); err != nil {
+	if err := errors.Join(durable.Vacant(cfg.Out), r.vacant(listName, BrokenFile(cfg.Out)), r.vacant(idsName, IDsFile(cfg.Out))); err != nil {
 		return err
 	}
 	plan, err := r.plan()
@@ -167,35 +179,33 @@ func (r *run) run(ctx context.Context) error {
 	return durable.Continue(cfg.Out, plan, notice, other, func(path string, begun bool) error { return r.write(ctx, path, begun) })
 }
 
-// listName is the list of broken images in the partial folder.
-const listName = "broken.csv"
+// Files of the partial folder that stay beside the table.
+const (
+	listName = "broken.csv" // BrokenFile
+	idsName  = "ids.txt"    // IDsFile
+)
 
-// vacantList returns an error if the list of broken images exists already, unless an
-// earlier call died just after writing it.
-func (r *run) vacantList() error {
-	list := BrokenFile(r.cfg.Out)
-	there, err := os.ReadFile(list)
+// vacant returns an error if a file beside the table exists already, unless an earlier call died
+// just after writing it: name is then in the partial folder, and the same.
+func (r *run) vacant(name, beside string) error {
+	there, err := os.ReadFile(beside)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), listName)); err2 == nil && bytes.Equal(there, ours) {
+	if ours, err2 := os.ReadFile(filepath.Join(PartialFolder(r.cfg.Out), name)); err2 == nil && bytes.Equal(there, ours) {
 		return nil
 	}
-	return usage.Errorf("%s exists already; choose another {out} or remove it first", list)
+	return usage.Errorf("%s exists already; choose another {out} or remove it first", beside)
 }
 
 // plan returns the description of this work: an earlier call is resumed if it had the same.
 func (r *run) plan() ([]byte, error) {
-	images, err := r.cfg.Images.Checksum()
+	images, order, err := r.cfg.Source.Checksums()
 	if err != nil {
 		return nil, err
-	}
-	order := xxh3.New()
-	for _, i := range r.cfg.Order {
-		_ = binary.Write(order, binary.LittleEndian, int64(i)) // a hash takes all
 	}
 	return json.MarshalIndent(struct {
 		Images   string   `json:"images"`
@@ -207,7 +217,7 @@ func (r *run) plan() ([]byte, error) {
 		Project  bool     `json:"project"`
 		Settings any      `json:"settings"`
 	}{
-		fmt.Sprintf("%016x", images), fmt.Sprintf("%016x", order.Sum64()), len(r.cfg.Order),
+		images, order, r.cfg.Source.Len(),
 		r.cfg.Columns, r.cfg.Shape.Size, r.cfg.Batch, r.cfg.Project != nil, r.cfg.Settings,
 	}, "", "  ")
 }
@@ -220,7 +230,7 @@ func (r *run) notice(format string, args ...any) {
 
 func (r *run) progress() {
 	if r.cfg.Progress != nil {
-		r.cfg.Progress(r.done, len(r.cfg.Order))
+		r.cfg.Progress(r.done, r.cfg.Source.Len())
 	}
 }
 
@@ -231,7 +241,7 @@ func (r *run) write(ctx context.Context, path string, begun bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	rows := rowFile{f, len(r.cfg.Columns), r.cfg.Batch, len(r.cfg.Order)}
+	rows := rowFile{f, len(r.cfg.Columns), r.cfg.Batch, r.cfg.Source.Len()}
 	if begun {
 		if err := r.takeOver(ctx, rows); err != nil {
 			return err
@@ -268,14 +278,14 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 			if !block.broken[i] {
 				continue
 			}
-			image := r.cfg.Order[r.done+i]
-			if file, err = r.cfg.Images.Decode(dst, image, r.decoder, file); err == nil {
+			row := r.done + i
+			if file, err = r.cfg.Source.Decode(dst, row, file); err == nil {
 				break // it was repaired
 			}
 			if errors.Is(err, data.ErrUnread) {
 				return err
 			}
-			broken = append(broken, Broken{r.key(image), err.Error()})
+			broken = append(broken, Broken{r.cfg.Source.Key(row), err.Error()})
 		}
 		if len(broken) < block.count() {
 			break
@@ -288,23 +298,6 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 		r.notice("going on with %s: %d of %s done", PartialFolder(r.cfg.Out), r.done, usage.Count(rows.total, "image"))
 	}
 	return nil
-}
-
-// key returns what identifies the image of a row.
-func (r *run) key(image int) string {
-	if ids := r.cfg.Images.IDs(); ids != nil {
-		return string(ids[image])
-	}
-	return r.cfg.Images.Name(image)
-}
-
-func (r *run) keyColumn() keyColumn {
-	ids := r.cfg.Images.IDs()
-	if ids == nil {
-		return keyColumn{name: "path"}
-	}
-	_, integers := ids[len(ids)-1].Integer() // others come last
-	return keyColumn{data.IDColumn, integers}
 }
 
 // A batch of images passes from the workers to the network.
@@ -360,7 +353,7 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 func (r *run) decode(b *batch, from, image int, file []byte) []byte {
 	for i := from; i < min(from+partImages, b.n); i++ {
 		dst := b.pixels[i*image : (i+1)*image]
-		file, b.errs[i] = r.cfg.Images.Decode(dst, r.cfg.Order[b.first+i], r.decoder, file)
+		file, b.errs[i] = r.cfg.Source.Decode(dst, b.first+i, file)
 		if b.errs[i] != nil {
 			clear(dst) // the batch is the same whatever was there before
 		}
@@ -386,7 +379,7 @@ func (r *run) answer(b *batch, image int) (block, error) {
 	out := newBlock(b.n, columns)
 	copy(out.values, probabilities)
 	for i := range b.n {
-		row, name := out.row(i), r.key(r.cfg.Order[b.first+i])
+		row, name := out.row(i), r.cfg.Source.Key(b.first+i)
 		if err := b.errs[i]; err != nil {
 			out.broken[i] = true
 			clear(row)
@@ -409,9 +402,9 @@ func (r *run) answer(b *batch, image int) (block, error) {
 
 // finish checks all rows and writes the table.
 func (r *run) finish(path string, rows rowFile) error {
-	broken := r.result.Broken
+	broken, partial := r.result.Broken, filepath.Dir(path)
 	if len(broken) > 0 {
-		list := filepath.Join(filepath.Dir(path), listName)
+		list := filepath.Join(partial, listName)
 		text := r.brokenCSV()
 		if err := durable.WriteFile(list, text); err != nil {
 			return err
@@ -420,19 +413,33 @@ func (r *run) finish(path string, rows rowFile) error {
 			return fmt.Errorf("no usable image among %d (%s)", rows.total, first(broken))
 		}
 		if len(broken) > r.cfg.MaxBroken {
-			return usage.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean answer with {max_broken} %d; %s lists them all, and what is done stays there",
-				len(broken), rows.total, r.cfg.Images.Path(), first(broken), r.cfg.MaxBroken, len(broken), list)
+			return usage.Errorf("broken images: %d of %d in %s (%s), at most %d allowed; get the files again, or give them the mean of all other rows with {max_broken} %d; %s lists them all, and what is done stays there",
+				len(broken), rows.total, r.cfg.Source.Path(), first(broken), r.cfg.MaxBroken, len(broken), list)
 		}
 		if err := durable.WriteFile(BrokenFile(r.cfg.Out), text); err != nil {
 			return err
 		}
 	}
+	if r.cfg.keysBeside() {
+		var text bytes.Buffer
+		for i := range rows.total {
+			text.WriteString(r.cfg.Source.Key(i) + "\n")
+		}
+		if err := errors.Join(durable.WriteFile(filepath.Join(partial, idsName), text.Bytes()), durable.WriteFile(IDsFile(r.cfg.Out), text.Bytes())); err != nil {
+			return err
+		}
+	}
+	return r.writeTable(path, rows)
+}
+
+// writeTable writes the table, in which broken images have the mean of the others.
+func (r *run) writeTable(path string, rows rowFile) error {
 	r.result.Rows = rows.total
 	mean, err := rows.mean()
 	if err != nil {
 		return err
 	}
-	layout := layout{r.keyColumn(), r.cfg.Columns, ""}
+	layout := layout{key: r.cfg.Source.Keys(), columns: r.cfg.Columns, rows: rows.total, exact: r.cfg.Exact}
 	if r.cfg.Class {
 		layout.class = ClassColumn(r.cfg.Columns)
 	}
@@ -444,7 +451,7 @@ func (r *run) finish(path string, rows rowFile) error {
 			} else if r.cfg.Class {
 				class = r.cfg.Columns[labels.Largest(values)]
 			}
-			return t.add(r.key(r.cfg.Order[i]), values, class)
+			return t.add(r.cfg.Source.Key(i), values, class)
 		})
 	})
 }
@@ -463,7 +470,7 @@ func ClassColumn(columns []string) string {
 func (r *run) brokenCSV() []byte {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
-	_ = w.Write([]string{r.keyColumn().name, "reason"}) // a buffer takes all
+	_ = w.Write([]string{r.cfg.Source.Keys().Name, "reason"}) // a buffer takes all
 	for _, b := range r.result.Broken {
 		_ = w.Write([]string{b.Image, b.Reason})
 	}

@@ -117,14 +117,19 @@ var zoo = labels.GalaxyZoo()
 func config(t testing.TB, images *data.Images) Config { return configOf(t, images, zoo) }
 
 func configOf(t testing.TB, images *data.Images, schema *labels.Schema) Config {
-	cfg := Config{
-		Out: filepath.Join(t.TempDir(), "out.csv"), Images: images, Columns: schema.Columns(),
+	return Config{
+		Out: filepath.Join(t.TempDir(), "out.csv"), Source: backwards(images), Columns: schema.Columns(),
 		Shape: imagefile.Shape{Size: testSize, Channels: 3}, Batch: 4, Workers: 2, Project: schema, Settings: "settings",
 	}
+}
+
+// backwards is a Source of all images, the last first.
+func backwards(images *data.Images) Files {
+	f := Files{Images: images, Decoder: new(hashDecoder)}
 	for i := range images.Len() {
-		cfg.Order = append(cfg.Order, images.Len()-1-i)
+		f.Order = append(f.Order, images.Len()-1-i)
 	}
-	return cfg
+	return f
 }
 
 // want is the row that an image must get, with a schema projected onto its sum rules.
@@ -203,7 +208,7 @@ func testRunCSV(t *testing.T, schema *labels.Schema) {
 				}
 				calls = append(calls, done)
 			}
-			got, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: schema.Width()})
+			got, err := Run(context.Background(), cfg, &hashPredictor{columns: schema.Width()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +231,7 @@ func testRunCSV(t *testing.T, schema *labels.Schema) {
 // Rows of a CSV satisfy the sum rules although they are rounded.
 func TestRunObeysTheTree(t *testing.T) {
 	cfg := config(t, open(t, folder(t, 50, galaxyName)))
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(read(t, cfg.Out)), "\n")[1:] {
@@ -252,8 +257,8 @@ func TestRunPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns := []string{"round", "in-between", "cigar", "edge-on", "spiral"}
-	cfg := Config{Out: filepath.Join(t.TempDir(), "new", "out.CSV"), Images: images, Order: []int{0, 1, 2}, Columns: columns, Shape: imagefile.Shape{Size: testSize, Channels: 3}}
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: 5}); err != nil {
+	cfg := Config{Out: filepath.Join(t.TempDir(), "new", "out.CSV"), Source: Files{images, []int{0, 1, 2}, new(hashDecoder)}, Columns: columns, Shape: imagefile.Shape{Size: testSize, Channels: 3}}
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: 5}); err != nil {
 		t.Fatal(err)
 	}
 	text := "path,round,in-between,cigar,edge-on,spiral\n" +
@@ -274,7 +279,7 @@ func TestRunParquet(t *testing.T) {
 	for column, images := range map[string]*data.Images{"GalaxyID": open(t, dir), "path": byPath} {
 		cfg := config(t, images)
 		cfg.Out = strings.TrimSuffix(cfg.Out, ".csv") + ".parquet"
-		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+		if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil {
 			t.Fatal(err)
 		}
 		raw := []byte(read(t, cfg.Out))
@@ -311,7 +316,7 @@ func TestRunParquet(t *testing.T) {
 		// The same bytes again.
 		first := cfg.Out
 		cfg.Out = filepath.Join(t.TempDir(), "again.parquet")
-		if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+		if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil {
 			t.Fatal(err)
 		}
 		if read(t, cfg.Out) != read(t, first) {
@@ -331,7 +336,7 @@ func TestRunGoesOn(t *testing.T) {
 	images := open(t, dir)
 	whole := config(t, images)
 	whole.MaxBroken = 1
-	if _, err := Run(context.Background(), whole, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+	if _, err := Run(context.Background(), whole, &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 	text, list := read(t, whole.Out), read(t, BrokenFile(whole.Out))
@@ -352,7 +357,7 @@ func TestRunGoesOn(t *testing.T) {
 			if rapid.Bool().Draw(r, "signal") {
 				p.at = func() error { cancel(); return nil }
 			}
-			_, err := Run(ctx, cfg, new(hashDecoder), p)
+			_, err := Run(ctx, cfg, p)
 			cancel()
 			predicted += p.images
 			if err == nil {
@@ -379,7 +384,7 @@ func TestRunGoesOn(t *testing.T) {
 		}
 		if !exists(cfg.Out) {
 			p := &hashPredictor{columns: zoo.Width()}
-			got, err := Run(context.Background(), cfg, new(hashDecoder), p)
+			got, err := Run(context.Background(), cfg, p)
 			if err != nil {
 				r.Fatal(err)
 			}
@@ -408,7 +413,7 @@ func exists(path string) bool {
 
 // What decides the bytes decides whether work can be gone on with.
 func TestRunRefusesOtherWork(t *testing.T) {
-	dir := folder(t, 12, galaxyName)
+	images := open(t, folder(t, 12, galaxyName))
 	stop := errors.New("stop")
 	for _, c := range []struct {
 		name   string
@@ -421,27 +426,26 @@ func TestRunRefusesOtherWork(t *testing.T) {
 		{"settings", func(cfg *Config) { cfg.Settings = "others" }, `settings "settings" (asked for is "others")`},
 		{"batch", func(cfg *Config) { cfg.Batch = 8 }, "batch 4 (asked for is 8)"},
 		{"raw", func(cfg *Config) { cfg.Project = nil }, "project true (asked for is false)"},
-		{"order", func(cfg *Config) { slices.Reverse(cfg.Order) }, "order"},
-		{"fewer", func(cfg *Config) { cfg.Order = cfg.Order[:11] }, "rows 12 (asked for is 11)"},
-		{"images", func(cfg *Config) { cfg.Images = open(t, folder(t, 13, galaxyName)) }, "images"},
+		{"order", func(cfg *Config) { cfg.Source = Files{images, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, new(hashDecoder)} }, "order"},
+		{"fewer", func(cfg *Config) { cfg.Source = Files{images, backwards(images).Order[:11], new(hashDecoder)} }, "rows 12 (asked for is 11)"},
+		{"images", func(cfg *Config) { cfg.Source = Files{open(t, folder(t, 13, galaxyName)), backwards(images).Order, new(hashDecoder)} }, "images"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := config(t, open(t, dir))
-			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width(), n: 9, at: func() error { return stop }})
+			cfg := config(t, images)
+			_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width(), n: 9, at: func() error { return stop }})
 			if !errors.Is(err, stop) {
 				t.Fatal(err)
 			}
 			var notice string
 			cfg.Notice = func(s string) { notice += s }
 			changed := cfg
-			changed.Order = slices.Clone(cfg.Order)
 			c.change(&changed)
 			if c.other != "" {
-				_, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+				_, err := Run(context.Background(), changed, &hashPredictor{columns: zoo.Width()})
 				wantError(t, err, PartialFolder(cfg.Out)+" holds unfinished work that was begun with", c.other, "remove the folder")
 				changed = cfg
 			}
-			got, err := Run(context.Background(), changed, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+			got, err := Run(context.Background(), changed, &hashPredictor{columns: zoo.Width()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -462,7 +466,7 @@ func TestRunBroken(t *testing.T) {
 		}
 	}
 	cfg := config(t, open(t, dir))
-	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+	_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()})
 	list := filepath.Join(PartialFolder(cfg.Out), listName)
 	wantError(t, err, "broken images: 3 of 10", dir, "108: the file is an HTML page", "max_broken 3", list)
 	if text := read(t, list); !strings.HasPrefix(text, "GalaxyID,reason\n108,") || strings.Count(text, "\n") != 4 {
@@ -478,7 +482,7 @@ func TestRunBroken(t *testing.T) {
 	}
 	cfg.MaxBroken = 3
 	p := &hashPredictor{columns: zoo.Width()}
-	got, err := Run(context.Background(), cfg, new(hashDecoder), p)
+	got, err := Run(context.Background(), cfg, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -518,7 +522,7 @@ func TestRunBroken(t *testing.T) {
 			if err := os.WriteFile(file, body, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+			_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()})
 			wantError(t, err, fmt.Sprintf("broken images: %d of 10", 3-i))
 		}
 	})
@@ -531,7 +535,7 @@ func TestRunBroken(t *testing.T) {
 		}
 		cfg := config(t, open(t, dir))
 		cfg.MaxBroken = 5
-		_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+		_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()})
 		wantError(t, err, "no usable image among 5 (104: ")
 		if exists(cfg.Out) || exists(BrokenFile(cfg.Out)) {
 			t.Error("something was written")
@@ -548,11 +552,11 @@ func TestRunRefuses(t *testing.T) {
 		model  func(p *hashPredictor)
 		want   string
 	}{
-		{"format", func(cfg *Config) { cfg.Out += ".xlsx" }, good, "expected a name that ends with .csv or .parquet"},
+		{"format", func(cfg *Config) { cfg.Out += ".xlsx" }, good, "expected a name that ends with .csv, .parquet or .npy"},
 		{"batch", func(cfg *Config) { cfg.Batch = -1 }, good, "batch is -1"},
 		{"workers", func(cfg *Config) { cfg.Workers = 2000 }, good, "workers is 2000"},
 		{"max broken", func(cfg *Config) { cfg.MaxBroken = -1 }, good, "max broken is -1"},
-		{"no images", func(cfg *Config) { cfg.Order = nil }, good, "no images"},
+		{"no images", func(cfg *Config) { cfg.Source = Files{Images: images} }, good, "no images"},
 		{"no tree", func(cfg *Config) { cfg.Columns = cfg.Columns[:5] }, good, "cannot satisfy the sum rules of the label schema Galaxy Zoo challenge"},
 		{"another network", func(*Config) {}, func(p *hashPredictor) { p.columns = 5 }, "20 answers to 4 images: expected 37 each"},
 		{"columns of one name", func(cfg *Config) {
@@ -573,13 +577,13 @@ func TestRunRefuses(t *testing.T) {
 			cfg, p := config(t, images), &hashPredictor{columns: zoo.Width()}
 			c.change(&cfg)
 			c.model(p)
-			_, err := Run(context.Background(), cfg, new(hashDecoder), p)
+			_, err := Run(context.Background(), cfg, p)
 			wantError(t, err, c.want, cfg.Out)
 		})
 	}
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		cfg := config(t, images)
-		_, err := Run(context.Background(), cfg, new(hashDecoder), constant(bad))
+		_, err := Run(context.Background(), cfg, constant(bad))
 		wantError(t, err, "the model's answer to 104 is", "another checkpoint")
 	}
 }
@@ -599,13 +603,13 @@ func TestRunGoesOnBehindTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config(t, open(t, dir))
-	_, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()})
+	_, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()})
 	wantError(t, err, "broken images: 1 of 5")
 	cfg.MaxBroken = 1
 	if err := durable.WriteFile(BrokenFile(cfg.Out), []byte(read(t, filepath.Join(PartialFolder(cfg.Out), listName)))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(context.Background(), cfg, new(hashDecoder), &hashPredictor{columns: zoo.Width()}); err != nil {
+	if _, err := Run(context.Background(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -28,22 +28,18 @@ type table interface {
 	close() error
 }
 
-// A keyColumn describes the first column of a table, which identifies the image of each row.
-type keyColumn struct {
-	name     string
-	integers bool // every key is one
-}
-
 // A layout is the columns of a table.
 type layout struct {
-	key     keyColumn
+	key     Keys
 	columns []string // of numbers
 	class   string   // the name of the last column, of text; "" for none
+	rows    int
+	exact   bool // numbers in text have all digits
 }
 
 // names returns the names of all columns.
 func (l layout) names() []string {
-	names := append([]string{l.key.name}, l.columns...)
+	names := append([]string{l.key.Name}, l.columns...)
 	if l.class != "" {
 		names = append(names, l.class)
 	}
@@ -52,14 +48,14 @@ func (l layout) names() []string {
 
 // formats makes the tables by the extension of the file's name.
 var formats = map[string]func(w io.Writer, l layout) (table, error){
-	".csv": newCSV, ".parquet": newParquet,
+	".csv": newCSV, ".parquet": newParquet, ".npy": newNPY,
 }
 
 // CheckFormat returns an error that lists the formats if a file's name has none of their
 // extensions.
 func CheckFormat(out string) error {
 	if _, ok := formats[extension(out)]; !ok {
-		return fmt.Errorf("%s: expected a name that ends with .csv or .parquet", out)
+		return fmt.Errorf("%s: expected a name that ends with .csv, .parquet or .npy", out)
 	}
 	return nil
 }
@@ -88,15 +84,20 @@ func writeTable(path, format string, l layout, fill func(table) error) (err erro
 	return w.Flush()
 }
 
-// csvTable is Kaggle's layout: a header, and numbers with Decimals digits.
+// csvTable is Kaggle's layout: a header, and numbers with Decimals digits, or as many as a float32 needs.
 type csvTable struct {
 	w      *csv.Writer
 	fields []string
+	format byte
+	digits int
 }
 
 func newCSV(w io.Writer, l layout) (table, error) {
 	names := l.names()
-	t := &csvTable{w: csv.NewWriter(w), fields: make([]string, len(names))}
+	t := &csvTable{csv.NewWriter(w), make([]string, len(names)), 'f', Decimals}
+	if l.exact {
+		t.format, t.digits = 'g', -1
+	}
 	return t, t.w.Write(names)
 }
 
@@ -104,7 +105,7 @@ func (t *csvTable) add(key string, values []float32, class string) error {
 	t.fields[len(t.fields)-1] = class // or the last number
 	t.fields[0] = key
 	for i, v := range values {
-		t.fields[1+i] = strconv.FormatFloat(float64(v), 'f', Decimals, 32)
+		t.fields[1+i] = strconv.FormatFloat(float64(v), t.format, t.digits, 32)
 	}
 	return t.w.Write(t.fields)
 }
@@ -114,8 +115,12 @@ func (t *csvTable) close() error {
 	return t.w.Error()
 }
 
-// rowGroup is the number of rows in a row group of a Parquet file: 10 MB of them.
-const rowGroup = 1 << 16
+// A row group of a Parquet file has rowGroup rows, or as many of many columns as rowGroupBytes hold: it is
+// kept in memory.
+const (
+	rowGroup      = 1 << 16
+	rowGroupBytes = 64 << 20
+)
 
 // parquetTable has the key as int64 or as a string, the values as float32 and the class as a string,
 // all of them required.
@@ -126,9 +131,9 @@ type parquetTable struct {
 }
 
 func newParquet(w io.Writer, l layout) (table, error) {
-	group := parquet.Group{l.key.name: parquet.String()}
-	if l.key.integers {
-		group[l.key.name] = parquet.Leaf(parquet.Int64Type)
+	group := parquet.Group{l.key.Name: parquet.String()}
+	if l.key.Integers {
+		group[l.key.Name] = parquet.Leaf(parquet.Int64Type)
 	}
 	for _, c := range l.columns {
 		group[c] = parquet.Leaf(parquet.FloatType)
@@ -142,8 +147,8 @@ func newParquet(w io.Writer, l layout) (table, error) {
 	}
 	schema := parquet.NewSchema("predictions", orderedGroup{group, order})
 	return &parquetTable{
-		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(rowGroup)),
-		row: make(parquet.Row, len(order)), integers: l.key.integers,
+		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(min(rowGroup, 1+rowGroupBytes/int64(4*len(order))))),
+		row: make(parquet.Row, len(order)), integers: l.key.Integers,
 	}, nil
 }
 

@@ -194,8 +194,8 @@ func predicts(t *testing.T, model *savedmodel.Model, target *labels.Schema, colu
 	defer decoder.Close()
 	out := filepath.Join(t.TempDir(), "table.csv")
 	if _, err := predict.Run(t.Context(), predict.Config{
-		Out: out, Images: files, Order: []int{0, 1, 2}, Columns: target.Columns(), Shape: imagefile.Shape{Size: testSize, Channels: 3}, Project: target,
-	}, decoder, model); err != nil {
+		Out: out, Source: predict.Files{Images: files, Order: []int{0, 1, 2}, Decoder: decoder}, Columns: target.Columns(), Shape: imagefile.Shape{Size: testSize, Channels: 3}, Project: target,
+	}, model); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(out)
