@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -259,6 +260,11 @@ func (c *Cache) ID(i int) ID {
 		return c.texts[i-integers]
 	}
 	return ID(strconv.FormatInt(c.keys[i], 10))
+}
+
+// Find returns the example with an id, and whether there is one.
+func (c *Cache) Find(id ID) (i int, ok bool) {
+	return sort.Find(c.Len(), func(i int) int { return CompareIDs(id, c.ID(i)) })
 }
 
 // Schema returns what the columns of the labels are.

@@ -17,7 +17,7 @@ import (
 )
 
 // ErrUnrecorded means that a model lacks the tensors from which explanations are made.
-var ErrUnrecorded = errors.New("this model does not record where it looked: export its run again with this version of galaxy")
+var ErrUnrecorded = errors.New("this model lacks the tensors feature_maps and features: export its run again with this version of galaxy")
 
 // Model explains the predictions of one network. Its methods may be called concurrently if the
 // network's Predict may.

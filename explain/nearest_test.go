@@ -120,9 +120,9 @@ func TestNearestRefuses(t *testing.T) {
 		width, k     int
 		want         string
 	}{
-		{[]float32{1}, []float32{1, 2}, 2, 1, "multiples of the 2 features"},
-		{[]float32{1, 2}, []float32{1}, 2, 1, "multiples of the 2 features"},
-		{nil, nil, 0, 1, "multiples of the 0 features"},
+		{[]float32{1}, []float32{1, 2}, 2, 1, "a multiple of the 2 features"},
+		{[]float32{1, 2}, []float32{1}, 2, 1, "a multiple of the 2 features"},
+		{nil, nil, 0, 1, "a multiple of the 0 features"},
 		{[]float32{1}, []float32{1}, 1, 0, "k is 0"},
 		{[]float32{1, nan}, []float32{1}, 1, 1, "queries: row 1 has"},
 		{[]float32{1}, []float32{1, 1, inf}, 1, 1, "set, from row 0: row 2 has"},

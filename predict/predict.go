@@ -109,6 +109,8 @@ type Result struct {
 	Rows      int      `json:"rows"`
 	TakenOver int      `json:"taken_over"` // rows that an earlier call had predicted
 	Broken    []Broken `json:"broken"`     // in the order of the rows
+	// IDs is IDsFile of a .npy file.
+	IDs string `json:"ids,omitempty"`
 }
 
 // BrokenFile returns the file in which Run lists the broken images, if there are any.
@@ -425,7 +427,8 @@ func (r *run) finish(path string, rows rowFile) error {
 		for i := range rows.total {
 			text.WriteString(r.cfg.Source.Key(i) + "\n")
 		}
-		if err := errors.Join(durable.WriteFile(filepath.Join(partial, idsName), text.Bytes()), durable.WriteFile(IDsFile(r.cfg.Out), text.Bytes())); err != nil {
+		r.result.IDs = IDsFile(r.cfg.Out)
+		if err := errors.Join(durable.WriteFile(filepath.Join(partial, idsName), text.Bytes()), durable.WriteFile(r.result.IDs, text.Bytes())); err != nil {
 			return err
 		}
 	}

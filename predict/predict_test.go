@@ -426,9 +426,13 @@ func TestRunRefusesOtherWork(t *testing.T) {
 		{"settings", func(cfg *Config) { cfg.Settings = "others" }, `settings "settings" (asked for is "others")`},
 		{"batch", func(cfg *Config) { cfg.Batch = 8 }, "batch 4 (asked for is 8)"},
 		{"raw", func(cfg *Config) { cfg.Project = nil }, "project true (asked for is false)"},
-		{"order", func(cfg *Config) { cfg.Source = Files{images, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, new(hashDecoder)} }, "order"},
+		{"order", func(cfg *Config) {
+			cfg.Source = Files{images, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, new(hashDecoder)}
+		}, "order"},
 		{"fewer", func(cfg *Config) { cfg.Source = Files{images, backwards(images).Order[:11], new(hashDecoder)} }, "rows 12 (asked for is 11)"},
-		{"images", func(cfg *Config) { cfg.Source = Files{open(t, folder(t, 13, galaxyName)), backwards(images).Order, new(hashDecoder)} }, "images"},
+		{"images", func(cfg *Config) {
+			cfg.Source = Files{open(t, folder(t, 13, galaxyName)), backwards(images).Order, new(hashDecoder)}
+		}, "images"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config(t, images)

@@ -211,17 +211,11 @@ func (p projected) Predict(images []byte) (logits, probabilities []float32, err 
 // another question, or for galaxies that it was trained on. It prints on stderr what a
 // third-party network does not record.
 func (n opened) fits(dir string, m data.Manifest, split data.Split, other external) error {
-	what := "run " + dir
-	if n.served {
-		what = "SavedModel " + dir
+	if err := n.fitsImages(dir, m); err != nil {
+		return err
 	}
+	what := n.named(dir)
 	switch {
-	case n.shape.Size != m.Size:
-		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.shape.Size, m.Size, n.shape.Size)
-	case n.shape.Channels != m.Bands.Channels():
-		return fmt.Errorf("%s takes images of %s, the cache has them of %d (%v): prepare one with those (--bands)", what, usage.Count(n.shape.Channels, "channel"), m.Bands.Channels(), m.Bands)
-	case !n.noMetadata && !m.Bands.Equal(n.bands):
-		return fmt.Errorf("%s was trained on the bands %v, the cache has %v: prepare one with --bands %v", what, n.bands, m.Bands, n.bands)
 	case !n.target().Source().Equal(m.Schema):
 		trained, got := columnsOf(n.target().Source(), m.Schema)
 		return fmt.Errorf("%s was trained on labels of %s, the cache has labels of %s: prepare one with the labels and the order of the first (--schema), or use a model of the second", what, trained, got)
@@ -234,10 +228,6 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 		}
 		fmt.Fprintf(os.Stderr, "%s does not tell how it was trained (it has no assets.extra/galaxy.json): "+
 			"%s, and whether it was trained on these galaxies is not known\n", what, known)
-	case m.Stretch != n.stretch:
-		return fmt.Errorf("%s was trained on images with the stretch %v, the cache has them with %v: prepare one with --stretch %v", what, n.stretch, m.Stretch, n.stretch)
-	case m.Crop != n.crop:
-		return fmt.Errorf("%s was trained on %s of the images, the cache has %s: prepare one with --crop %v", what, n.crop.Middle(), m.Crop.Middle(), n.crop)
 	case split != data.All && m.SplitText() != n.split:
 		return fmt.Errorf("%s was trained on a split by %s, the cache has one by %s, so some of its galaxies may have been trained on: prepare one with the same splits, or score all of a catalogue that it has not seen with --split all",
 			what, cmp.Or(n.split, data.SplitRule{}.String()), m.Split)
@@ -246,6 +236,33 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 			what, n.splitSeed, m.SplitSeed, n.splitSeed)
 	}
 	return nil
+}
+
+// fitsImages checks that the images of a cache are made as those of a network.
+func (n opened) fitsImages(dir string, m data.Manifest) error {
+	what := n.named(dir)
+	switch {
+	case n.shape.Size != m.Size:
+		return fmt.Errorf("%s takes images of %d px, the cache has them of %d px: prepare one with --size %d", what, n.shape.Size, m.Size, n.shape.Size)
+	case n.shape.Channels != m.Bands.Channels():
+		return fmt.Errorf("%s takes images of %s, the cache has them of %d (%v): prepare one with those (--bands)", what, usage.Count(n.shape.Channels, "channel"), m.Bands.Channels(), m.Bands)
+	case n.noMetadata:
+	case !m.Bands.Equal(n.bands):
+		return fmt.Errorf("%s was trained on the bands %v, the cache has %v: prepare one with --bands %v", what, n.bands, m.Bands, n.bands)
+	case m.Stretch != n.stretch:
+		return fmt.Errorf("%s was trained on images with the stretch %v, the cache has them with %v: prepare one with --stretch %v", what, n.stretch, m.Stretch, n.stretch)
+	case m.Crop != n.crop:
+		return fmt.Errorf("%s was trained on %s of the images, the cache has %s: prepare one with --crop %v", what, n.crop.Middle(), m.Crop.Middle(), n.crop)
+	}
+	return nil
+}
+
+// named is the model in messages.
+func (n opened) named(dir string) string {
+	if n.served {
+		return "SavedModel " + dir
+	}
+	return "run " + dir
 }
 
 // columnsOf describes two different schemas: their names, and where they differ first, because two catalogues of

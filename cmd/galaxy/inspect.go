@@ -18,6 +18,7 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -51,11 +52,7 @@ func inspectAction(c *cli.Context) (err error) {
 	case c.Args().Present() && c.IsSet("data") && c.String("data") != dir:
 		return usage.Error{Err: fmt.Errorf("two caches, %s and %s: give one of them", c.String("data"), dir)}
 	}
-	sheet := c.String("sheet")
-	if sheet != "" && filepath.Ext(sheet) != ".png" {
-		return usage.Error{Err: fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
-	}
-	if err := errors.Join(checkNew(c, "sheet"), checkNew(c, "copies")); err != nil {
+	if err := errors.Join(checkSheet(c), checkNew(c, "copies")); err != nil {
 		return err
 	}
 	cache, err := data.Open(dir)
@@ -72,9 +69,9 @@ func inspectAction(c *cli.Context) (err error) {
 			return fmt.Errorf("write copies: %w", err)
 		}
 	}
-	summary := cache.Summary()
+	summary, sheet := cache.Summary(), c.String("sheet")
 	if sheet != "" {
-		picture, err := contactSheet(cache, summary.Columns)
+		picture, err := contactSheet(cache)
 		if err != nil {
 			return err
 		}
@@ -99,6 +96,14 @@ func inspectAction(c *cli.Context) (err error) {
 			fmt.Fprintf(w, "contact sheet: %s\n", sheet)
 		}
 	})
+}
+
+// checkSheet returns an error if --sheet names a file that cannot be written, or is no PNG.
+func checkSheet(c *cli.Context) error {
+	if sheet := c.String("sheet"); sheet != "" && filepath.Ext(sheet) != ".png" {
+		return usage.Error{Err: fmt.Errorf("--sheet %s: expected a name that ends in .png, which it is written as", sheet)}
+	}
+	return checkNew(c, "sheet")
 }
 
 func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b *data.Balance) {
@@ -190,7 +195,7 @@ func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) in
 
 // contactSheet returns a PNG with galaxies of every row of sheetRows, up to sheetMost, spread evenly over
 // those in the cache, each with its id and its largest answer to the first question.
-func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, error) {
+func contactSheet(cache *data.Cache) ([]byte, error) {
 	schema := cache.Schema()
 	names, of := sheetRows(schema)
 	members := make([][]int, min(len(names), sheetMost))
@@ -200,10 +205,7 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 		}
 	}
 	rowHeight := tileSide + captionLines*lineHeight + tileGap
-	sheet := image.NewRGBA(image.Rect(0, 0, sheetMargin+sheetColumns*(tileSide+tileGap), tileGap+len(members)*rowHeight))
-	draw.Draw(sheet, sheet.Bounds(), image.White, image.Point{}, draw.Src)
-
-	size := cache.Size()
+	sheet := blankSheet(sheetMargin+sheetColumns*(tileSide+tileGap), tileGap+len(members)*rowHeight)
 	pixels := make([]byte, cache.Shape().Bytes())
 	for r, all := range members {
 		top := tileGap + r*rowHeight
@@ -213,13 +215,29 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 			if err := cache.ReadImage(pixels, i); err != nil {
 				return nil, err
 			}
-			left := sheetMargin + k*(tileSide+tileGap)
-			draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), cache.Shape().Picture(pixels), image.Rect(0, 0, size, size), draw.Src, nil)
-			row := cache.Labels(i)
-			write(sheet, left, top+tileSide+lineHeight-2, clipText(path.Base(string(cache.ID(i))), tileSide/fontWidth))
-			write(sheet, left, top+tileSide+2*lineHeight-2, caption(schema, columns, row))
+			drawTile(sheet, sheetMargin+k*(tileSide+tileGap), top, cache.Shape(), pixels, path.Base(string(cache.ID(i))), caption(schema, cache.Labels(i)))
 		}
 	}
+	return encodeSheet(sheet)
+}
+
+func blankSheet(width, height int) *image.RGBA {
+	sheet := image.NewRGBA(image.Rect(0, 0, width, height))
+	draw.Draw(sheet, sheet.Bounds(), image.White, image.Point{}, draw.Src)
+	return sheet
+}
+
+// drawTile draws a galaxy, whose pixels may be missing, with lines of text below it.
+func drawTile(sheet draw.Image, left, top int, shape imagefile.Shape, pixels []byte, lines ...string) {
+	if pixels != nil {
+		draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), shape.Picture(pixels), image.Rect(0, 0, shape.Size, shape.Size), draw.Src, nil)
+	}
+	for i, line := range lines {
+		write(sheet, left, top+tileSide+(i+1)*lineHeight-2, clipText(line, tileSide/fontWidth))
+	}
+}
+
+func encodeSheet(sheet image.Image) ([]byte, error) {
 	var out bytes.Buffer
 	if err := png.Encode(&out, sheet); err != nil {
 		return nil, fmt.Errorf("draw contact sheet: %w", err)
@@ -227,12 +245,19 @@ func contactSheet(cache *data.Cache, columns []data.ColumnSummary) ([]byte, erro
 	return out.Bytes(), nil
 }
 
-// caption names the largest answer to the first question, as "1.1 smooth 0.62", or "smooth 17" for counts, or the
-// class. The largest of all questions would often be the "no" of one that tells nothing about the galaxy's shape.
-func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32) string {
-	largest := labels.Largest(row[:len(schema.Questions()[0].Answers)])
-	answer := columns[largest]
-	text, value := answer.Text, fmt.Sprintf(" %.2f", row[largest])
+// caption is answerOf, cut to the width of a tile.
+func caption(schema *labels.Schema, row []float32) string {
+	text, value := answerOf(schema, row)
+	return clipText(text, tileSide/fontWidth-len(value)) + value
+}
+
+// answerOf names the largest answer to the first question and its value, as "1.1 smooth" and " 0.62", or "smooth" and " 17" for
+// counts, or the class. The largest of all questions would often be the "no" of one that tells nothing about the galaxy's shape.
+func answerOf(schema *labels.Schema, row []float32) (text, value string) {
+	answers := schema.Questions()[0].Answers
+	largest := labels.Largest(row[:len(answers)])
+	answer := answers[largest]
+	text, value = answer.Text, fmt.Sprintf(" %.2f", row[largest])
 	switch {
 	case schema.OfClasses():
 		value = ""
@@ -242,7 +267,7 @@ func caption(schema *labels.Schema, columns []data.ColumnSummary, row []float32)
 	if number, ok := strings.CutPrefix(answer.Name, "Class"); ok {
 		text = number + " " + text
 	}
-	return clipText(text, tileSide/fontWidth-len(value)) + value
+	return text, value
 }
 
 func clipText(s string, most int) string { return strings.TrimSpace(s[:min(len(s), most)]) }

@@ -19,15 +19,9 @@ func TestCaption(t *testing.T) {
 		{"gz2", 17, 30, "features or dis 17"},
 	} {
 		b, _ := labels.Named(c.schema)
-		var columns []data.ColumnSummary
-		for _, q := range b.Schema.Questions() {
-			for _, a := range q.Answers {
-				columns = append(columns, data.ColumnSummary{Name: a.Name, Text: a.Text})
-			}
-		}
 		row := make([]float32, b.Schema.Width())
 		row[1], row[len(row)-1] = c.first, c.later
-		if got := caption(b.Schema, columns, row); got != c.want {
+		if got := caption(b.Schema, row); got != c.want {
 			t.Errorf("%s: %q, want %q", c.schema, got, c.want)
 		}
 	}
