@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"galaxy/data/imagefile"
+	"galaxy/train/metric"
 )
 
 // MaxViews is the number of symmetries of a square.
@@ -60,6 +61,46 @@ func (v Views) Predict(images []byte) (logits, probabilities []float32, err erro
 	scale(logits, 1/float32(v.N))
 	scale(probabilities, 1/float32(v.N))
 	return logits, probabilities, nil
+}
+
+// Turning is a Predictor that predicts all eight views of every image, as Views{N: MaxViews} does, but returns
+// the predictions of another Predictor for the images as they are, and gives those of all views to Seen.
+type Turning struct {
+	Predictor
+	// Features, if there is one, gives features in place of probabilities, float32 [N, any width].
+	Features Predictor
+	// Shape is the shape of an image.
+	Shape imagefile.Shape
+	Seen  *metric.Views
+}
+
+// Predict implements Predictor for images, uint8 [N, Size, Size, Channels].
+func (t Turning) Predict(images []byte) (logits, probabilities []float32, err error) {
+	if _, err := t.Shape.Count(images); err != nil {
+		return nil, nil, fmt.Errorf("views: %w", err)
+	}
+	var predictions, features [][]float32
+	turned := make([]byte, len(images))
+	for view := range MaxViews {
+		t.Shape.Turn(turned, images, view)
+		l, p, err := t.Predictor.Predict(turned)
+		if err != nil {
+			return nil, nil, err
+		}
+		if view == 0 {
+			logits, probabilities = l, p
+		}
+		predictions = append(predictions, p)
+		if t.Features == nil {
+			continue
+		}
+		_, f, err := t.Features.Predict(turned)
+		if err != nil {
+			return nil, nil, err
+		}
+		features = append(features, f)
+	}
+	return logits, probabilities, t.Seen.Add(predictions, features)
 }
 
 func add(sum, x []float32) {

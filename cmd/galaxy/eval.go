@@ -15,6 +15,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/data/imagefile"
+	"galaxy/explain"
 	"galaxy/graph/session"
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
@@ -33,6 +35,7 @@ func evalCommand() *cli.Command {
 			&cli.StringFlag{Name: "split", Category: catInput, Value: data.Test.String(), Usage: "galaxies to score: train, validation, test, or all, for a catalogue that the model was not trained on"},
 			&cli.IntFlag{Name: "tta", Category: catInput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and rotated"},
 			&cli.BoolFlag{Name: "project", Category: catInput, Usage: "make the probabilities satisfy the sum rules of the question tree before scoring"},
+			&cli.BoolFlag{Name: "symmetry", Category: catInput, Usage: "also measure how far predictions and features move when images are rotated and mirrored; takes 16 times as long"},
 			&cli.StringFlag{Name: "csv", Category: catOutput, Usage: "write every metric as a row to `FILE`, which must not exist; - is stdout"},
 			&cli.BoolFlag{Name: "brief", Category: catOutput, Usage: "print only the main metrics, without questions, classes, calibration and slices"},
 			&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
@@ -88,12 +91,19 @@ func evalAction(c *cli.Context) (err error) {
 		return err
 	}
 
+	network := model.Predictor
 	model.Predictor = train.Views{Predictor: model.Predictor, Shape: cache.Shape(), N: c.Int("tta")}
 	if c.Bool("project") {
 		if model.target().Derived() {
 			return usage.Error{Err: fmt.Errorf("--project: the model predicts the %v, which have no sum rules", model.target())}
 		}
 		model.Predictor = projected{model.Predictor, model.target()}
+	}
+	views := metric.NewViews(model.target())
+	if c.Bool("symmetry") {
+		if model.Predictor, err = turning(c, model.Predictor, network, cache.Shape(), views); err != nil {
+			return err
+		}
 	}
 	bar := newBar(c, "evaluate", "img")
 	begin := time.Now()
@@ -102,6 +112,11 @@ func evalAction(c *cli.Context) (err error) {
 	})
 	if err := bar.close(err); err != nil {
 		return err
+	}
+	if c.Bool("symmetry") {
+		if scores.Symmetry, err = views.Symmetry(); err != nil {
+			return err
+		}
 	}
 	m := cache.Manifest()
 	result := evaluated{
@@ -116,6 +131,18 @@ func evalAction(c *cli.Context) (err error) {
 		}
 	}
 	return report(c, result, func(w io.Writer) { printEvaluation(w, result, c.Bool("brief")) })
+}
+
+// turning returns a Predictor that gives the predictions of p, and all views of them and of the features of the network to views.
+func turning(c *cli.Context, p, network train.Predictor, shape imagefile.Shape, views *metric.Views) (train.Predictor, error) {
+	t := train.Turning{Predictor: p, Shape: shape, Seen: views}
+	m, err := explain.New(network)
+	if errors.Is(err, explain.ErrUnrecorded) {
+		fmt.Fprintf(c.App.ErrWriter, "--symmetry: of predictions alone: %v\n", err)
+		return t, nil
+	}
+	t.Features = train.Views{Predictor: embedder{m}, Shape: shape, N: c.Int("tta")}
+	return t, err
 }
 
 // checkEval checks the flags that can be checked before anything is opened.

@@ -73,6 +73,9 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	}
 	printReliability(w, r)
 	printSlices(w, r, figures)
+	if r.Symmetry != nil {
+		printSymmetry(w, r.Symmetry.Views, figures)
+	}
 }
 
 // table prints rows of cells in columns, all but the first aligned to the right.
@@ -209,6 +212,35 @@ func printSlices(w io.Writer, r evaluated, figures map[string]metric.Figure) {
 			line = append(line, cells(figures[name+".rmse"], 4)...)
 		}
 		t.row(append(line, cells(figures[name+".accuracy"], 3)...)...)
+	}
+	t.Flush()
+}
+
+// printSymmetry prints how far predictions and features move when images are rotated and mirrored.
+func printSymmetry(w io.Writer, views int, figures map[string]metric.Figure) {
+	t := newTable(w)
+	t.row(fmt.Sprintf("changes over %d views of each galaxy", views), "mean", "95 % interval", "of all")
+	for _, line := range []struct {
+		text, name, most string
+		digits           int
+	}{
+		{"answers, percentage points", "mean_change", "", 2},
+		{"the answer that changes most", "largest_change", "largest_of_all", 2},
+		{"predicted class", "class_mean_change", "", 2},
+		{"predicted class, where it changes most", "class_largest_change", "class_largest_of_all", 2},
+		{"fraction with another largest answer", "answer_changes", "", 4},
+		{"fraction with another predicted class", "class_changes", "", 4},
+		{"cosine of the features, smallest", "feature_cosine", "feature_cosine_smallest", 4},
+	} {
+		f := figures["symmetry."+line.name]
+		if math.IsNaN(f.Value) {
+			continue
+		}
+		most := ""
+		if line.most != "" {
+			most = cells(figures["symmetry."+line.most], line.digits)[0]
+		}
+		t.row(append(append([]string{line.text}, cells(f, line.digits)[:2]...), most)...)
 	}
 	t.Flush()
 }

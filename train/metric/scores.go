@@ -163,6 +163,8 @@ type Result struct {
 	Scores
 	// Baseline is nil if New was given no Constant. It has no intervals.
 	Baseline *Scores `json:"baseline,omitempty"`
+	// Symmetry is nil unless the caller has measured it, by Views.
+	Symmetry *Symmetry `json:"symmetry,omitempty"`
 }
 
 // Figure is one metric of a Result.
@@ -192,7 +194,11 @@ func (r *Result) Figures() []Figure {
 		}
 	}
 	var all []Figure
-	for _, f := range r.figures() {
+	figures := r.figures()
+	if r.Symmetry != nil {
+		figures = append(figures, r.Symmetry.figures()...)
+	}
+	for _, f := range figures {
 		constant, ok := constants[f.name]
 		if !ok {
 			constant = math.NaN()
