@@ -163,3 +163,31 @@ func BenchmarkNearest(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*queries*n*width*2/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }
+
+// A set that is given in parts has the neighbours that it has as one.
+func TestSearchInParts(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		const width = 3
+		values := rapid.SliceOfN(rapid.SampledFrom([]float32{0, 1, -1, 2}), 6*width, 6*width).Draw(r, "set")
+		queries, k := values[:2*width], rapid.IntRange(1, 8).Draw(r, "k")
+		want, err := Nearest(queries, values, width, k)
+		if err != nil {
+			r.Fatal(err)
+		}
+		s, err := NewSearch(queries, width, k)
+		if err != nil {
+			r.Fatal(err)
+		}
+		for cut := rapid.IntRange(0, 6).Draw(r, "cut") * width; ; cut = len(values) {
+			if err := s.Add(values[:cut]); err != nil {
+				r.Fatal(err)
+			}
+			if values = values[cut:]; len(values) == 0 {
+				break
+			}
+		}
+		if !slices.EqualFunc(s.Found(), want, slices.Equal[[]Neighbour]) {
+			r.Errorf("%v in parts, %v as one", s.Found(), want)
+		}
+	})
+}

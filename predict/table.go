@@ -122,6 +122,9 @@ const (
 	rowGroupBytes = 64 << 20
 )
 
+// groupRows returns the number of rows in a row group.
+func groupRows(columns int) int64 { return int64(min(rowGroup, max(1, rowGroupBytes/(4*columns)))) }
+
 // parquetTable has the key as int64 or as a string, the values as float32 and the class as a string,
 // all of them required.
 type parquetTable struct {
@@ -147,7 +150,7 @@ func newParquet(w io.Writer, l layout) (table, error) {
 	}
 	schema := parquet.NewSchema("predictions", orderedGroup{group, order})
 	return &parquetTable{
-		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(min(rowGroup, 1+rowGroupBytes/int64(4*len(order))))),
+		w:   parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(groupRows(len(order)))),
 		row: make(parquet.Row, len(order)), integers: l.key.Integers,
 	}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"galaxy/data/imagefile"
+	"galaxy/labels"
+	"galaxy/train/metric"
 )
 
 // lettered is an image of 3×3 pixels, abc/def/ghi, each in channels that differ, up to five.
@@ -126,6 +128,60 @@ func TestViews(t *testing.T) {
 		if _, _, err := c.views.Predict(images); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want %q", err, c.want)
 		}
+	}
+}
+
+func TestTurning(t *testing.T) {
+	schema, err := labels.FromClasses([]string{"first", "second"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	turn := func(p Predictor, images []byte) *metric.Symmetry {
+		t.Helper()
+		turning := Turning{Predictor: p, Features: p, Shape: three, Seen: metric.NewViews(schema)}
+		logits, probabilities, err := turning.Predict(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantLogits, wantProbabilities, _ := p.Predict(images)
+		if !slices.Equal(logits, wantLogits) || !slices.Equal(probabilities, wantProbabilities) {
+			t.Errorf("%v %v: expected the predictions of the images as they are, %v %v", logits, probabilities, wantLogits, wantProbabilities)
+		}
+		s, err := turning.Seen.Symmetry()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Views != MaxViews {
+			t.Errorf("%d views, expected %d", s.Views, MaxViews)
+		}
+		return s
+	}
+	// Two views have each corner first, as in TestViews. Of the four, one is the image as it is.
+	lopsided := lettered("a c/   /g i", 3)
+	moved := turn(&corner{size: 3}, lopsided)
+	a, c, g, i := 97.0*97, 99.0*99, 103.0*103, 105.0*105
+	if want := 100 * 2 * ((c - a) + (g - a) + (i - a)) / 7 / 2; math.Abs(moved.MeanChange-want) > 1e-9*want || moved.LargestOfAll != 100*(i-a) {
+		t.Errorf("changes %v and %v, expected %v and %v", moved.MeanChange, moved.LargestOfAll, want, 100*(i-a))
+	}
+	if moved.FeatureCosine >= 1 {
+		t.Errorf("features are equal (%v), expected others", moved.FeatureCosine)
+	}
+	// An image that is symmetric, and a network that is: it averages all views, of which the sums are exact here.
+	for name, still := range map[string]*metric.Symmetry{
+		"image":   turn(&corner{size: 3}, lettered("aba/bcb/aba", 3)),
+		"network": turn(Views{&corner{size: 3}, three, MaxViews}, lopsided),
+	} {
+		if still.MeanChange != 0 || still.LargestOfAll != 0 || still.AnswerChanges != 0 || still.ClassChanges != 0 || still.FeatureCosineSmallest != 1 {
+			t.Errorf("symmetric %s: %+v, expected no change", name, still)
+		}
+	}
+
+	full := errors.New("out of memory")
+	if _, _, err := (Turning{Predictor: &corner{size: 3}, Features: &corner{size: 3, err: full}, Shape: three, Seen: metric.NewViews(schema)}).Predict(lopsided); !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+	if _, _, err := (Turning{Predictor: &corner{size: 3}, Shape: three}).Predict(lopsided[:5]); err == nil {
+		t.Error("a part of an image: no error")
 	}
 }
 
