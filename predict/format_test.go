@@ -217,6 +217,19 @@ func TestRunNPYRefusesLineEnds(t *testing.T) {
 	wantError(t, err, `the name "a\nb.jpg" has a line end in it`, "choose .parquet or .csv")
 }
 
+// eight is the smallest shape that a cache may have.
+var eight = imagefile.Shape{Size: 8, Channels: 3}
+
+// eightPredictor answers as hashPredictor does, with the columns of labelstest.Small.
+type eightPredictor struct{}
+
+func (eightPredictor) Predict(images []byte) (logits, probabilities []float32, err error) {
+	for img := range slices.Chunk(images, eight.Bytes()) {
+		probabilities = append(probabilities, answer(img, labelstest.Small().Width())...)
+	}
+	return nil, probabilities, nil
+}
+
 // A table of a cache is that of its images, and a damaged one is broken.
 func TestRunGalaxies(t *testing.T) {
 	const n = 9
@@ -229,7 +242,7 @@ func TestRunGalaxies(t *testing.T) {
 	if err := os.WriteFile(labels, []byte(table), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Schema: schema, Labels: labels, Images: dir, Out: cacheDir, Size: testSize, Decoder: "hash"}, new(hashDecoder)); err != nil {
+	if _, err := data.Prepare(t.Context(), data.PrepareConfig{Schema: schema, Labels: labels, Images: dir, Out: cacheDir, Size: eight.Size, Decoder: "hash"}, new(hashDecoder)); err != nil {
 		t.Fatal(err)
 	}
 	open := func() *data.Cache {
@@ -246,11 +259,12 @@ func TestRunGalaxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	files := configOf(t, images, schema)
+	files.Shape = eight
 	files.Source = Files{images, which, new(hashDecoder)}
 	galaxies := files
 	galaxies.Out, galaxies.Source = files.Out+".csv", Galaxies{open(), which}
 	for _, cfg := range []Config{files, galaxies} {
-		if _, err := Run(t.Context(), cfg, &hashPredictor{columns: schema.Width()}); err != nil {
+		if _, err := Run(t.Context(), cfg, eightPredictor{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -265,10 +279,10 @@ func TestRunGalaxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	galaxies.Out, galaxies.Source = files.Out+".2.csv", Galaxies{open(), which}
-	_, err = Run(t.Context(), galaxies, &hashPredictor{columns: schema.Width()})
+	_, err = Run(t.Context(), galaxies, eightPredictor{})
 	wantError(t, err, "broken images: 1 of 5 in "+cacheDir, "107: ", "edited or damaged", "max_broken 1")
 	galaxies.MaxBroken = 1
-	if got, err := Run(t.Context(), galaxies, &hashPredictor{columns: schema.Width()}); err != nil || len(got.Broken) != 1 || got.TakenOver != 5 {
+	if got, err := Run(t.Context(), galaxies, eightPredictor{}); err != nil || len(got.Broken) != 1 || got.TakenOver != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
