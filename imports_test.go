@@ -49,7 +49,7 @@ var imports = []struct{ name, may string }{
 	{"report", "data explain graph internal/usage labels modelcard report/chart report/page train train/checkpoint train/metric"},
 	{"report/live", "internal/durable report report/chart report/page train train/checkpoint"},
 	{"internal/browsertest", ""},
-	{"predict", "data data/imagefile internal/ahead internal/durable internal/usage labels"},
+	{"predict", "data data/imagefile data/table internal/ahead internal/durable internal/usage labels"},
 	{"serve", "data data/imagefile data/stretch explain internal/tfserving internal/usage labels predict report/page savedmodel"},
 }
 
