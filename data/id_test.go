@@ -120,6 +120,12 @@ func TestPrepareIDs(t *testing.T) {
 		if c.ID(i) != id {
 			t.Fatalf("example %d is %q; expected %q", i, c.ID(i), id)
 		}
+		if got, ok := c.Find(id); !ok || got != i {
+			t.Errorf("%q is found at %d (%v); expected %d", id, got, ok, i)
+		}
+		if got, ok := c.Find(id + "1"); ok {
+			t.Errorf("%q1 is found at %d", id, got)
+		}
 		if !slices.Contains(c.Indices(SplitOf(id, 0)), i) {
 			t.Errorf("%q is not in %v", id, SplitOf(id, 0))
 		}
