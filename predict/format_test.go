@@ -289,7 +289,7 @@ func TestRunGalaxies(t *testing.T) {
 
 // A row group, which is kept in memory, has at most rowGroupBytes of many columns, and rowGroup rows of few.
 func TestGroupRows(t *testing.T) {
-	for columns, want := range map[int]int64{1: rowGroup, 38: rowGroup, 513: 32704, 2049: 8188, 1 << 30: 1} {
+	for columns, want := range map[int]int64{1: rowGroup, 38: rowGroup, 513: 16352, 2049: 4094, 1 << 30: 1} {
 		if got := groupRows(columns); got != want {
 			t.Errorf("%d columns: %d rows, expected %d", columns, got, want)
 		}

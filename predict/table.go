@@ -119,7 +119,7 @@ func (t *csvTable) close() error {
 // kept in memory.
 const (
 	rowGroup      = 1 << 16
-	rowGroupBytes = 64 << 20
+	rowGroupBytes = 32 << 20
 )
 
 // groupRows returns the number of rows in a row group.

@@ -233,7 +233,7 @@ func drawTile(sheet draw.Image, left, top int, shape imagefile.Shape, pixels []b
 		draw.CatmullRom.Scale(sheet, image.Rect(left, top, left+tileSide, top+tileSide), shape.Picture(pixels), image.Rect(0, 0, shape.Size, shape.Size), draw.Src, nil)
 	}
 	for i, line := range lines {
-		write(sheet, left, top+tileSide+(i+1)*lineHeight-2, clipText(line, tileSide/fontWidth))
+		write(sheet, left, top+tileSide+(i+1)*lineHeight-2, clipText(line, (tileSide+tileGap)/fontWidth)) // 19 digits, as ids of SDSS have
 	}
 }
 
