@@ -5,7 +5,7 @@
 //	maps, err := m.GradCAM(images, outputs)           // one output for each image
 //	picture, err := explain.Overlay(image, shape, maps[0], 0.6)
 //	features, err := m.Features(images)
-//	neighbours, err := explain.Nearest(features, catalogue, m.Channels(), 5)
+//	neighbours, err := explain.Nearest(features, catalogue, m.Channels(), 5) // or a Search, of a catalogue in parts
 //
 // A network that does not have the tensors feature_maps and features, because another program
 // or an older version of galaxy exported it, gives ErrUnrecorded. Networks in int8 have them.
