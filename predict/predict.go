@@ -145,7 +145,7 @@ func Run(ctx context.Context, cfg Config, predictor Predictor) (Result, error) {
 	r := &run{cfg: cfg, predictor: predictor}
 	r.result.Broken = []Broken{} // as JSON a list, not null
 	if err := r.run(ctx); err != nil {
-		return Result{}, fmt.Errorf("predict %s: %w", cfg.Out, err)
+		return Result{}, fmt.Errorf("write %s: %w", cfg.Out, err)
 	}
 	return r.result, nil
 }
@@ -162,8 +162,12 @@ func (r *run) run(ctx context.Context) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	if err := errors.Join(durable.Vacant(cfg.Out), r.vacant(listName, BrokenFile(cfg.Out)), r.vacant(idsName, IDsFile(cfg.Out))); err != nil {
-		return err
+	taken := errors.Join(durable.Vacant(cfg.Out), r.vacant(listName, BrokenFile(cfg.Out)))
+	if cfg.keysBeside() {
+		taken = errors.Join(taken, r.vacant(idsName, IDsFile(cfg.Out)))
+	}
+	if taken != nil {
+		return taken
 	}
 	plan, err := r.plan()
 	if err != nil {

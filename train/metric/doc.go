@@ -130,6 +130,16 @@
 // mean; and the most frequent class, with the classes' fractions as the compared columns. So its
 // roc_auc is 0.5, and its balanced accuracy 1 divided by the number of classes.
 //
+// # Views
+//
+// [Views] measures how far predictions and features move when an image is rotated and mirrored. With p_ivj, the
+// prediction for galaxy i in view v and column j in percent, of which view 0 is the image as it is, V views, C columns and N galaxies,
+//
+//	mean_change    = Σ_i Σ_{v≥1} Σ_j |p_ivj − p_i0j| / (N·(V−1)·C)
+//	largest_change = Σ_i max_{v≥1, j} |p_ivj − p_i0j| / N
+//
+// and, of the features f_iv, feature_cosine = Σ_i Σ_{v≥1} f_iv·f_i0 / (|f_iv| |f_i0|) / (N·(V−1)). Intervals are over galaxies.
+//
 // # Slices
 //
 // Result takes traits, numbers that describe every example, and scores the
