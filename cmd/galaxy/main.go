@@ -28,7 +28,7 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; train, prepare and predict can be resumed, the others leave nothing
+	exitStopped = 3 // a stop signal; train, prepare, predict and embed can be resumed, the others leave nothing
 )
 
 // errStopped is the error of a command that a signal stopped and that can be resumed.
