@@ -58,9 +58,10 @@ type Files struct {
 	Decoder data.Decoder
 }
 
-// Len implements Source, and so do the other methods.
+// Len implements Source.
 func (f Files) Len() int { return len(f.Order) }
 
+// Key implements Source.
 func (f Files) Key(row int) string {
 	if ids := f.Images.IDs(); ids != nil {
 		return string(ids[f.Order[row]])
@@ -68,6 +69,7 @@ func (f Files) Key(row int) string {
 	return f.Images.Name(f.Order[row])
 }
 
+// Keys implements Source.
 func (f Files) Keys() Keys {
 	ids := f.Images.IDs()
 	if ids == nil {
@@ -76,12 +78,15 @@ func (f Files) Keys() Keys {
 	return idKeys(len(ids), func(i int) data.ID { return ids[i] })
 }
 
+// Path implements Source.
 func (f Files) Path() string { return f.Images.Path() }
 
+// Decode implements Source.
 func (f Files) Decode(dst []byte, row int, buf []byte) ([]byte, error) {
 	return f.Images.Decode(dst, f.Order[row], f.Decoder, buf)
 }
 
+// Checksums implements Source.
 func (f Files) Checksums() (images, order string, err error) {
 	sum, err := f.Images.Checksum()
 	return fmt.Sprintf("%016x", sum), orderSum(f.Order), err
@@ -94,15 +99,19 @@ type Galaxies struct {
 	Which []int
 }
 
-// Len implements Source, and so do the other methods.
+// Len implements Source.
 func (g Galaxies) Len() int { return len(g.Which) }
 
+// Key implements Source.
 func (g Galaxies) Key(row int) string { return string(g.Cache.ID(g.Which[row])) }
 
+// Keys implements Source.
 func (g Galaxies) Keys() Keys { return idKeys(g.Cache.Len(), g.Cache.ID) }
 
+// Path implements Source.
 func (g Galaxies) Path() string { return g.Cache.Dir() }
 
+// Decode implements Source.
 func (g Galaxies) Decode(dst []byte, row int, buf []byte) ([]byte, error) {
 	err := g.Cache.ReadImage(dst, g.Which[row])
 	if durable.IsSystem(err) {
@@ -111,6 +120,7 @@ func (g Galaxies) Decode(dst []byte, row int, buf []byte) ([]byte, error) {
 	return buf, err
 }
 
+// Checksums implements Source.
 func (g Galaxies) Checksums() (images, order string, err error) {
 	return g.Cache.Manifest().Checksum, orderSum(g.Which), nil
 }
