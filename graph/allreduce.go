@@ -66,13 +66,14 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 		hint = "nccl" // without it GPUs send everything through the host
 	}
 	means := make([]tf.Output, len(values))
+	buckets := max(1, min(collectives, len(values)/2)) // a head alone has few values
 	// The backward pass ends with the first values: the last are ready first.
 	end := len(values)
 	var before []*tf.Operation
-	for bucket := range collectives {
+	for bucket := range buckets {
 		begin, count := end, int64(0)
 		// Leave at least two values, ConcatV2's minimum, for each later all-reduce.
-		for begin > 2*(collectives-1-bucket) && (bucket == collectives-1 || count < total/collectives) {
+		for begin > 2*(buckets-1-bucket) && (bucket == buckets-1 || count < total/int64(buckets)) {
 			begin--
 			count += counts[begin]
 		}

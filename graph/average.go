@@ -52,6 +52,9 @@ func averageWeights(s *op.Scope, model, trained *network.Variables, decay, finit
 	rest = ifFinite(rs, finite, rest, 0)
 	var begins, averages []*tf.Operation
 	for _, v := range model.List {
+		if v.Fixed {
+			continue
+		}
 		as := after.SubScope(v.Name)
 		now := op.ReadVariableOp(as, trained.Handles[v.Name], tf.Float)
 		far := op.Mul(as, op.Sub(as, model.Reads[v.Name], now), rest)

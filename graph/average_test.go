@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"galaxy/graph/network"
+	"galaxy/graph/session"
 )
 
 // probes are variables of every kind: trained with and without decay, and batch
@@ -19,6 +20,14 @@ func weightsOf(t *testing.T, tr *Trainer) network.Weights {
 	w, err := tr.Weights()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return w
+}
+
+func valuesOf(tensors map[string]session.Tensor) network.Weights {
+	w := network.Weights{}
+	for name, tensor := range tensors {
+		w[name] = tensor.Values
 	}
 	return w
 }
@@ -110,7 +119,11 @@ func TestAverage(t *testing.T) {
 			t.Errorf("%s differs after a restore", name)
 		}
 	}
-	if err := again.RestoreModel(prefix); err != nil {
+	model, err := session.ReadBundle(prefix, again.Loads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.LoadModel(valuesOf(model)); err != nil {
 		t.Fatal(err)
 	}
 	w := weightsOf(t, again)

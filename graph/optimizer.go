@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -43,6 +44,13 @@ type Optimizer struct {
 	// ClipNorm scales the gradients so that their global norm is at most this
 	// (Pascanu et al. 2013, arXiv 1211.5063); 0 leaves them alone.
 	ClipNorm float64 `json:"clip_norm"`
+	// LayerDecay multiplies the learning rate, and with it the weight decay, of the layer d
+	// layers below the head by LayerDecay^d, in (0, 1]: the head has the rate itself, the last
+	// block LayerDecay times that, the stem the least. Layers near the images hold what is
+	// common to all images and need to change least (Howard & Ruder 2018, arXiv 1801.06146,
+	// §3.2; with these powers Clark et al. 2020, arXiv 2003.10555, appendix A; Bao et al. 2021,
+	// arXiv 2106.08254; timm's layer_decay). 0 is none, as 1.
+	LayerDecay float64 `json:"layer_decay,omitempty"`
 }
 
 const minEpsilon = 0x1p-126
@@ -73,7 +81,18 @@ func (o Optimizer) Validate() error {
 	if !(o.ClipNorm >= 0) {
 		errs = append(errs, &usage.Field{Name: "clip_norm", Got: o.ClipNorm, Expected: "0 (no clipping) or more"})
 	}
+	if !(o.LayerDecay >= 0 && o.LayerDecay <= 1) {
+		errs = append(errs, &usage.Field{Name: "layer_decay", Got: o.LayerDecay, Expected: "0 < factor ≤ 1, such as 0.75; 0 is none"})
+	}
 	return errors.Join(errs...)
+}
+
+// rateFactor is LayerDecay's factor for a layer the given number of layers below the head.
+func (o Optimizer) rateFactor(below int) float64 {
+	if o.LayerDecay == 0 {
+		return 1
+	}
+	return math.Pow(o.LayerDecay, float64(below))
 }
 
 // slots names the state that the rule keeps for each trainable variable, as
@@ -91,6 +110,7 @@ type update struct {
 	handle   tf.Output   // resource
 	read     tf.Output   // float32, the value the gradient was taken at
 	gradient tf.Output   // float32, same shape
+	below    int         // layers below the head
 	slots    []tf.Output // resources, in the order of Optimizer.slots
 }
 
@@ -118,23 +138,41 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite
 	if o.Kind == AdamW {
 		rule = o.adamW(s, step, finite)
 	}
-	var decay tf.Output
-	if o.WeightDecay > 0 {
-		decay = op.Mul(s.SubScope("decay"), rate, tg.Const(s, float32(o.WeightDecay)))
-	}
+	rates := map[int]layerRate{}
 	ops := make([]*tf.Operation, len(updates))
 	for i, u := range updates {
+		r, ok := rates[u.below]
+		if !ok {
+			r = o.layerRate(s, rate, u.below)
+			rates[u.below] = r
+		}
 		us := s.SubScope("apply").SubScope(u.variable.Name)
 		if o.WeightDecay > 0 && u.variable.Decay && s.Err() == nil {
 			// Wait for the gradient: until then the forward pass holds the
 			// value, and subtracting would have to copy it first.
 			ds := us.WithControlDependencies(u.gradient.Op)
-			shrink := op.AssignSubVariableOp(ds, u.handle, op.Mul(ds, u.read, decay))
+			shrink := op.AssignSubVariableOp(ds, u.handle, op.Mul(ds, u.read, r.decay))
 			us = us.WithControlDependencies(shrink)
 		}
-		ops[i] = rule(us, u, rate)
+		ops[i] = rule(us, u, r.rate)
 	}
 	return ops
+}
+
+// layerRate holds a layer's learning rate and the fraction by which it shrinks kernels, float32 [].
+type layerRate struct{ rate, decay tf.Output }
+
+func (o Optimizer) layerRate(s *op.Scope, rate tf.Output, below int) (r layerRate) {
+	r.rate = rate
+	if factor := o.rateFactor(below); factor != 1 {
+		fs := s.SubScope("layer")
+		r.rate = op.Mul(fs, rate, tg.Const(fs, float32(factor)))
+	}
+	if o.WeightDecay > 0 {
+		ds := s.SubScope("decay")
+		r.decay = op.Mul(ds, r.rate, tg.Const(s, float32(o.WeightDecay)))
+	}
+	return r
 }
 
 // scaleGradients clips the gradients, and sets them all to 0 if they are not finite.

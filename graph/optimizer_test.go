@@ -38,7 +38,12 @@ func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
 	if w.o.ClipNorm > 0 {
 		scale = math.Min(1, w.o.ClipNorm/norm)
 	}
+	full := rate
 	for k := range w.w {
+		rate := full
+		if k == 0 && w.o.LayerDecay > 0 { // the kernel is two layers below the head
+			rate *= w.o.LayerDecay * w.o.LayerDecay
+		}
 		for i := range w.w[k] {
 			x := g[k][i] * scale
 			if k == 0 {
@@ -65,6 +70,8 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Kind: SGD, Momentum: .5, ClipNorm: .8},
 		{Kind: AdamW, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3},
 		{Kind: AdamW, Beta1: .8, Beta2: .999, Epsilon: 1e-3, ClipNorm: 2},
+		{Kind: SGD, Momentum: .9, WeightDecay: .1, LayerDecay: .6},
+		{Kind: AdamW, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3, ClipNorm: 1, LayerDecay: .6},
 	}
 	for n, o := range slices.Repeat(all, 4) {
 		gpu := n/len(all)%2 == 0 // the GPU graph also runs on a CPU
@@ -74,7 +81,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		var updates []update
 		var assigns []*tf.Operation
 		for i, v := range list {
-			u := update{variable: v}
+			u := update{variable: v, below: 2 - 2*i}
 			u.handle, u.read = network.NewVariable(s, v)
 			begin := []int32{int32(3 * i)}
 			part := s.SubScope("gradient")
@@ -169,6 +176,9 @@ func TestOptimizerValidate(t *testing.T) {
 		{func(o *Optimizer) { o.Epsilon = minEpsilon / 2 }, "epsilon"},
 		{func(o *Optimizer) { o.WeightDecay = -1 }, "weight_decay -1"},
 		{func(o *Optimizer) { o.ClipNorm = -1 }, "clip_norm -1"},
+		{func(o *Optimizer) { o.LayerDecay = 1 }, ""},
+		{func(o *Optimizer) { o.LayerDecay = 1.1 }, "layer_decay 1.1"},
+		{func(o *Optimizer) { o.LayerDecay = math.NaN() }, "layer_decay NaN"},
 	} {
 		o := good
 		c.change(&o)

@@ -35,8 +35,8 @@ var parts = []struct {
 	{"loss scaling", []string{"scaled_loss", "unscaled", "loss_scaling", nodeScale}},
 	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "if_finite", "optimizer", "assign_average", "average_weights", "average_rest", nodeTrain, nodeAverage, nodeBegin}},
 	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
-	{"first values", []string{"init", "init_seed"}},
-	{"checkpoints", []string{"save", "restore", "restore_model"}},
+	{"first values", []string{"init", "init_seed", "load"}},
+	{"checkpoints", []string{"save", "restore"}},
 	{"workers", []string{"share"}},
 }
 

@@ -44,7 +44,7 @@ type replicaBuilder struct {
 // means holds means over the whole batch, float32: over micro-batches, replicas and
 // workers.
 type means struct {
-	gradients, averages []tf.Output // in the order of vars.List
+	gradients, averages []tf.Output // of the descending and the moving variables
 	loss, stopped       tf.Output
 }
 
@@ -58,6 +58,7 @@ func buildReplica(c setup) (_ *replica, err error) {
 	b.trained = b.vars
 	if c.Average > 0 {
 		b.trained = network.NewVariables(s, liveSuffix)
+		b.trained.Fixed = b.vars // they are their own average
 	}
 	loss := b.forward()
 	gradients, err := b.gradients(loss)
@@ -88,7 +89,7 @@ func buildReplica(c setup) (_ *replica, err error) {
 func (b *replicaBuilder) forward() (loss tf.Output) {
 	s, cfg := b.s, b.Model
 	cfg.Emulated = cfg.Precision.Emulated(b.gpu)
-	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
+	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Frozen: b.frozen, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
 	examples, labels := stagedBatch(s, b.setup, b.in)
 	draw := images.Random{Key: b.in[nodeKey], First: b.in[nodeFirst], Batch: int64(b.Batch)}
 	loss = b.Loss(s.SubScope("train_loss"), train.Logits(s.SubScope("train"), examples, draw), labels)
@@ -99,16 +100,33 @@ func (b *replicaBuilder) forward() (loss tf.Output) {
 	return loss
 }
 
-// gradients returns the gradients of loss with respect to the trainable variables, in their
+// descending returns the model's variables that have gradients.
+func (b *replicaBuilder) descending() []network.Variable {
+	return b.variables(func(v network.Variable) bool { return v.Trainable })
+}
+
+// moving returns batch norm's averages that a step moves.
+func (b *replicaBuilder) moving() []network.Variable {
+	return b.variables(func(v network.Variable) bool { return !v.Trainable })
+}
+
+func (b *replicaBuilder) variables(kind func(network.Variable) bool) (some []network.Variable) {
+	for _, v := range b.vars.List {
+		if kind(v) && !v.Fixed {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
+// gradients returns the gradients of loss with respect to the descending variables, in their
 // order.
 func (b *replicaBuilder) gradients(loss tf.Output) ([]tf.Output, error) {
 	s := b.s
 	var names []string
 	var weights []tf.Output
-	for _, v := range b.vars.List {
-		if v.Trainable {
-			names, weights = append(names, v.Name), append(weights, b.trained.Reads[v.Name])
-		}
+	for _, v := range b.descending() {
+		names, weights = append(names, v.Name), append(weights, b.trained.Reads[v.Name])
 	}
 	if b.Model.Precision == network.Float16 {
 		b.scale = newLossScale(s)
@@ -138,10 +156,8 @@ func (b *replicaBuilder) gradients(loss tf.Output) ([]tf.Output, error) {
 func (b *replicaBuilder) reduce(gradients []tf.Output, loss tf.Output) (m means) {
 	n := len(gradients)
 	values := append(gradients, loss)
-	for _, v := range b.vars.List {
-		if !v.Trainable {
-			values = append(values, b.stats[v.Name])
-		}
+	for _, v := range b.moving() {
+		values = append(values, b.stats[v.Name])
 	}
 	all := len(values)
 	values = accumulate(b.s, b.accumulate, values)
@@ -180,15 +196,12 @@ func (b *replicaBuilder) update(m means) {
 		changes = b.scale.update(us.SubScope("loss_scaling"), finite)
 	}
 	changes = append(changes, b.Optimizer.apply(us.SubScope("optimizer"), updates, b.in[nodeRate], b.in[nodeStep], norm, finite, b.gpu)...)
-	for _, v := range b.vars.List {
-		if !v.Trainable {
-			as, average := us.SubScope("assign_average"), m.averages[0]
-			if finite.Op != nil {
-				average = op.Select(as, finite, average, b.trained.Reads[v.Name])
-			}
-			changes = append(changes, op.AssignVariableOp(as, b.trained.Handles[v.Name], average))
-			m.averages = m.averages[1:]
+	for i, v := range b.moving() {
+		as, average := us.SubScope("assign_average"), m.averages[i]
+		if finite.Op != nil {
+			average = op.Select(as, finite, average, b.trained.Reads[v.Name])
 		}
+		changes = append(changes, op.AssignVariableOp(as, b.trained.Handles[v.Name], average))
 	}
 	session.Group(s, nodeTrain, changes)
 	if b.Cluster != nil {
@@ -201,11 +214,13 @@ func (b *replicaBuilder) update(m means) {
 
 // slots adds the optimizer's slots and returns an update for each gradient.
 func (b *replicaBuilder) slots(gradients []tf.Output) (updates []update) {
-	for _, v := range b.vars.List {
-		if !v.Trainable {
-			continue
-		}
-		u := update{variable: v, handle: b.trained.Handles[v.Name], read: b.trained.Reads[v.Name], gradient: gradients[len(updates)]}
+	n, err := network.Named(b.Model.Arch)
+	if err != nil {
+		b.s.UpdateErr("Network", err)
+		return nil
+	}
+	for i, v := range b.descending() {
+		u := update{variable: v, handle: b.trained.Handles[v.Name], read: b.trained.Reads[v.Name], gradient: gradients[i], below: n.Head() - n.Depth(v.Name)}
 		for _, suffix := range b.Optimizer.slots() {
 			slot := network.Variable{Name: v.Name + suffix, Shape: v.Shape}
 			handle, _ := network.NewVariable(b.s, slot)

@@ -14,6 +14,9 @@ import (
 // TrainerConfig holds everything that decides a training graph.
 type TrainerConfig struct {
 	Model network.Config
+	// Freeze names the layers that a step does not change. They have no gradients, no slots
+	// and no raw weights beside their average.
+	Freeze network.Freeze
 	// Augment varies the images of training steps; evaluation does not use it.
 	Augment   images.Augment
 	Loss      Loss
@@ -57,8 +60,9 @@ type TrainerConfig struct {
 type setup struct {
 	TrainerConfig
 	batchPart
-	host string // the device where inputs are fed
-	gpu  bool   // whether replicas are on GPUs
+	frozen int    // layers, from the images up
+	host   string // the device where inputs are fed
+	gpu    bool   // whether replicas are on GPUs
 }
 
 // batchPart describes one replica's part of a batch.
@@ -82,6 +86,10 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 	if err := errors.Join(cfg.Model.Validate(), cfg.Augment.Validate(), cfg.Optimizer.Validate(), ValidateAverage(cfg.Average), cfg.Session.Validate()); err != nil {
 		return c, err
 	}
+	frozen, err := cfg.frozen()
+	if err != nil {
+		return c, err
+	}
 	part, err := cfg.batchPart()
 	if err != nil {
 		return c, err
@@ -103,7 +111,16 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 			cfg.Devices[i] = job + cfg.Devices[i]
 		}
 	}
-	return setup{cfg, part, host, session.IsGPU(cfg.Devices[0])}, nil
+	return setup{cfg, part, frozen, host, session.IsGPU(cfg.Devices[0])}, nil
+}
+
+// frozen returns the number of layers that Freeze names.
+func (cfg TrainerConfig) frozen() (int, error) {
+	n, err := network.Named(cfg.Model.Arch)
+	if err != nil {
+		return 0, err
+	}
+	return cfg.Freeze.Layers(n)
 }
 
 // MicroBatch returns the micro-batch size per device: the batch divided by devices and
@@ -148,5 +165,14 @@ func (cfg TrainerConfig) FilterLayers() ([]network.FilterLayer, error) {
 	if err != nil || session.IsGPU(cfg.Devices[0]) {
 		return nil, err
 	}
-	return network.FilterLayers(cfg.Model, part.examples)
+	frozen, err := cfg.frozen()
+	if err != nil {
+		return nil, err
+	}
+	n, err := network.Named(cfg.Model.Arch)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := network.FilterLayers(cfg.Model, part.examples)
+	return slices.DeleteFunc(layers, func(l network.FilterLayer) bool { return n.Depth(l.Kernel) < frozen }), err
 }

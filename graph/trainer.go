@@ -38,15 +38,22 @@ type Trainer struct {
 
 // variableOps set, save and restore variables.
 type variableOps struct {
-	seed                  tf.Output // for init, int64 []
-	init, broadcast       *tf.Operation
-	restore, restoreModel saver
-	snapshot              snapshot
-	taken                 atomic.Bool // a snapshot is taken and not yet saved
+	seed            tf.Output // for init, int64 []
+	init, broadcast *tf.Operation
+	load            map[string]loader // by variable of the model
+	restore         saver
+	snapshot        snapshot
+	taken           atomic.Bool // a snapshot is taken and not yet saved
+}
+
+// loader sets a variable on all devices to a fed value.
+type loader struct {
+	value tf.Output // float32 of the variable's shape
+	set   *tf.Operation
 }
 
 // NewTrainer builds the graph and opens a session. Variables have no values
-// until Init, Restore or RestoreModel.
+// until Init or Restore.
 func NewTrainer(cfg TrainerConfig) (_ *Trainer, err error) {
 	c, err := cfg.prepare()
 	if err != nil {
@@ -138,7 +145,12 @@ func (t *Trainer) addVariableOps(s *op.Scope, r *replica, handles map[string][]t
 		inits = append(inits, assign(is, handles[w.Name], w.Initial(is, v.seed))...)
 	}
 	v.init = session.Group(s, "init", inits)
-	v.restoreModel = newSaver(s.SubScope("restore_model"), r.model, handles, nil)
+	v.load = map[string]loader{}
+	for _, w := range r.model {
+		ls := s.SubScope("load").SubScope(w.Name)
+		value := op.Placeholder(ls, tf.Float, op.PlaceholderShape(tf.MakeShape(w.Shape...)))
+		v.load[w.Name] = loader{value, session.Group(ls, "set", assign(ls, handles[w.Name], value))}
+	}
 	v.restore = newSaver(s.SubScope("restore"), t.vars, handles, nil)
 	v.snapshot = newSnapshot(s.SubScope("save"), t.vars, readsOf(t.vars, t.reads))
 	if c := t.setup.Cluster; c != nil {
@@ -239,11 +251,29 @@ func (t *Trainer) SaveSnapshot(prefix string) error {
 // Restore reads what Save wrote.
 func (t *Trainer) Restore(prefix string) error { return t.values.restore.restore(t.sess, prefix) }
 
-// RestoreModel reads the model's variables from a bundle and leaves the
-// optimizer's slots as they are: call Init first.
-func (t *Trainer) RestoreModel(prefix string) error {
-	if err := t.values.restoreModel.restore(t.sess, prefix); err != nil {
-		return err
+// Loads reports whether LoadModel can set the variable with this name: those of the model.
+func (t *Trainer) Loads(name string) bool { return t.values.load[name].set != nil }
+
+// LoadModel sets variables of the model, each to as many values as it has, and ignores values under
+// other names. It leaves the other variables and the optimizer's slots as they are: call Init first.
+// With an average, training goes on from these values.
+func (t *Trainer) LoadModel(weights network.Weights) error {
+	feeds := map[tf.Output]*tf.Tensor{}
+	var sets []*tf.Operation
+	for _, v := range t.vars {
+		values, ok := weights[v.Name]
+		l := t.values.load[v.Name]
+		if !ok || l.set == nil {
+			continue
+		}
+		value, err := session.Float32Tensor(values, v.Shape...)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", v.Name, err)
+		}
+		feeds[l.value], sets = value, append(sets, l.set)
+	}
+	if _, err := t.sess.Run(feeds, nil, sets); err != nil {
+		return fmt.Errorf("load the model's variables: %w", err)
 	}
 	return t.trainFromModel()
 }

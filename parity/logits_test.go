@@ -11,6 +11,7 @@ import (
 	"galaxy/data/imagefile"
 	"galaxy/graph"
 	"galaxy/graph/network"
+	"galaxy/graph/session"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
@@ -122,8 +123,14 @@ func runNetwork(t *testing.T, arch, prefix string, images []byte, count, size, c
 	trainer := newTrainer(t, arch, size, channels, count, half, graph.Optimizer{Kind: graph.SGD})
 	run := networkRun{moving: map[string][]float32{}}
 	must(t, trainer.Init(0))
+	tensors, err := session.ReadBundle(prefix, trainer.Loads)
+	must(t, err)
+	weights := network.Weights{}
+	for name, tensor := range tensors {
+		weights[name] = tensor.Values
+	}
 	for example := range count {
-		must(t, trainer.RestoreModel(prefix))
+		must(t, trainer.LoadModel(weights))
 		before, err := trainer.Weights()
 		must(t, err)
 		if example == 0 {

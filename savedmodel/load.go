@@ -301,6 +301,27 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 	return nil
 }
 
+// Variables returns the path prefix of the TensorFlow bundle with the weights of the SavedModel in
+// dir, checked, and the columns that it predicts, nil for a third-party model. A frozen model has
+// no such weights: that is an error.
+func Variables(dir string) (prefix string, columns []string, err error) {
+	meta, err := readMetadata(dir)
+	if err == nil {
+		_, err = readMetaGraph(dir)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("SavedModel %s: %w", dir, err)
+	}
+	prefix = filepath.Join(dir, filepath.FromSlash(variablesPrefix))
+	if _, err := os.Stat(prefix + ".index"); errors.Is(err, fs.ErrNotExist) {
+		return "", nil, usage.Errorf("SavedModel %s: its weights are constants with folded batch norm, which cannot be trained further: export the run without {frozen}", dir)
+	}
+	if meta != nil {
+		columns = meta.Answers
+	}
+	return prefix, columns, nil
+}
+
 // endpoint finds an input or output of the signature and checks its number of
 // dimensions.
 func endpoint(kind string, infos map[string]*pb.TensorInfo, name string, rank int) (*pb.TensorInfo, error) {

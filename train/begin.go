@@ -137,7 +137,7 @@ func (r *run) build(last *checkpoint.Checkpoint) (err error) {
 		if err := t.Init(cfg.Seed); err != nil || cfg.InitFrom == "" {
 			return err
 		}
-		return initFrom(t, cfg.InitFrom)
+		return r.loadInitial(t)
 	})
 	if err != nil {
 		return err
@@ -147,25 +147,6 @@ func (r *run) build(last *checkpoint.Checkpoint) (err error) {
 		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
 	})
 	return err
-}
-
-// initFrom reads a model's weights from a run folder's best checkpoint, or from
-// a TensorFlow bundle by its prefix.
-func initFrom(t *graph.Trainer, from string) error {
-	restore := func() error { return t.RestoreModel(from) }
-	if _, err := os.Stat(from + ".index"); err != nil {
-		cfg, err := ReadConfig(from)
-		if err != nil {
-			return fmt.Errorf("take first weights: %w", err)
-		}
-		restore = func() error {
-			return WithBest(from, cfg, func(best *checkpoint.Checkpoint) error { return t.RestoreModel(best.Prefix()) })
-		}
-	}
-	if err := restore(); err != nil {
-		return fmt.Errorf("take first weights from %s: %w", from, err)
-	}
-	return nil
 }
 
 // writeFolder creates and locks the folder of a new run, and opens the files

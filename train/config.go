@@ -56,9 +56,11 @@ type Config struct {
 	// augmentation and dropout. The split is the cache's and does not depend on
 	// it.
 	Seed int64 `json:"seed"`
-	// InitFrom is the run folder or bundle prefix to read the initial weights
-	// from; "" draws them.
+	// InitFrom is the run folder, SavedModel or bundle prefix to read the initial weights
+	// from, as far as they fit the network by name and shape; "" draws all of them.
 	InitFrom string `json:"init_from" workers:"may differ"`
+	// Freeze names the layers that keep InitFrom's weights.
+	Freeze network.Freeze `json:"freeze,omitempty"`
 
 	// OnNonFinite decides what happens if gradients are not finite. RollBack also
 	// applies to an evaluation that is not finite.
@@ -184,6 +186,10 @@ func (c Config) Validate() error {
 		check(value >= least, name, value, fmt.Sprintf("%d or more", least))
 	}
 	check(c.Cache.Bands.Channels() == c.Model.Shape().Channels, "cache.bands", c.Cache.Bands, fmt.Sprintf("%d bands, as {model.channel_mean} has", c.Model.Shape().Channels))
+	frozen, err := c.Freeze.Layers(net)
+	errs = append(errs, err)
+	check(frozen == 0 || c.InitFrom != "", "freeze", c.Freeze, "none without {init_from}, because frozen layers would keep random weights")
+	check(frozen < net.Head() || c.Optimizer.LayerDecay == 0 || c.Optimizer.LayerDecay == 1, "optimizer.layer_decay", c.Optimizer.LayerDecay, "none beside {freeze:all}, because only the head is trained")
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("schedule.total_steps", c.Schedule.Total, 1)
 	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")

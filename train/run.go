@@ -108,7 +108,7 @@ func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 		held = len(p.examples())
 	}
 	return graph.TrainerConfig{
-		Model: cfg.Model, Augment: cfg.Augment, Loss: p.objective.Loss, Posterior: p.objective.Posterior,
+		Model: cfg.Model, Freeze: cfg.Freeze, Augment: cfg.Augment, Loss: p.objective.Loss, Posterior: p.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: batch,
 		Devices: p.devices, Accumulate: cfg.Accumulate, Held: held, FilterAlgorithms: cfg.FilterAlgorithms,
 		SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: p.session(), Cluster: p.Cluster,

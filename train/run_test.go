@@ -463,8 +463,8 @@ func TestRollBack(t *testing.T) {
 	cache := testCache(t, 60)
 	o := train.Options{Config: testConfig(cache, 10), Cache: cache}
 	o.Config.OnNonFinite = train.RollBack
-	wrong := filepath.Join(t.TempDir(), "wrong")
-	poison := func(prefix string) error {
+	var wrong network.Weights
+	poison := func() error {
 		ours, err := objective.New(o.Config.Objective, o.Config.Schema())
 		if err != nil {
 			return err
@@ -484,9 +484,10 @@ func TestRollBack(t *testing.T) {
 		if _, err := tr.Step(graph.StepInput{Batch: b, LearningRate: 1}); err != nil {
 			return err
 		}
-		return tr.Save(prefix)
+		wrong, err = tr.Weights()
+		return err
 	}
-	if err := poison(wrong); err != nil {
+	if err := poison(); err != nil {
 		t.Fatal(err)
 	}
 
@@ -503,7 +504,7 @@ func TestRollBack(t *testing.T) {
 			}
 			if len(at) > 0 && r.Step == at[0] {
 				at = at[1:]
-				return tr.RestoreModel(wrong)
+				return tr.LoadModel(wrong)
 			}
 			return nil
 		})

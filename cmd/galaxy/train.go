@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
+	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/kernels"
 	"galaxy/internal/usage"
@@ -355,6 +356,12 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	}
 	if cfg.EMA > 0 {
 		more += fmt.Sprintf(", averaged by %v", cfg.EMA)
+	}
+	if cfg.Freeze != network.FreezeNone {
+		more += fmt.Sprintf(", frozen: %v", cfg.Freeze)
+	}
+	if d := cfg.Optimizer.LayerDecay; d > 0 && d < 1 {
+		more += fmt.Sprintf(", layer decay %v", d)
 	}
 	shared := ""
 	if w, n, m := cluster.Workers(), len(devices), max(1, cfg.Accumulate); w*n*m > 1 {

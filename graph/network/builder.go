@@ -25,6 +25,9 @@ type Builder struct {
 	Config   Config
 	Params   Params
 	Training bool
+	// Frozen is the number of layers that a training pass leaves as they are (Freeze.Layers):
+	// their Variables are Fixed.
+	Frozen int
 	// Augment varies the images of a training pass.
 	Augment images.Augment
 	// Size, int32 [], is the height and width to which the images of a training pass are
@@ -36,6 +39,8 @@ type Builder struct {
 	// Named, if set, adds an identity of x under a name, FeatureMaps or Features, and returns
 	// it. The rest of the network reads the identity, so gradients by it exist.
 	Named func(name string, x tf.Output) tf.Output
+
+	network Network // of Config
 }
 
 // Names that Builder.Named gets.
@@ -88,6 +93,7 @@ func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Outp
 		s.UpdateErr("Network", err)
 		return tf.Output{}
 	}
+	b.network = n
 	ns := s.SubScope("normalise")
 	in := images.Input{Mean: b.Config.Mean, Std: b.Config.Std, Align: b.Config.Align, Augment: b.Augment, Size: b.Size}
 	x := b.Config.cast(ns.SubScope("precision"), in.Normalise(ns, pixels, r))
@@ -102,6 +108,7 @@ func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in
 		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
 		Trainable: true, Decay: true, Init: heNormal(size * size * in),
 	}
+	kernel.Fixed = b.network.Depth(kernel.Name) < b.Frozen
 	return b.Params.convNorm(s, b, x, kernel, norm, stride, then)
 }
 

@@ -23,6 +23,9 @@ type Network struct {
 	// Stride is the number of image pixels per pixel of the last feature map, in
 	// either direction. Images must be at least this large.
 	Stride int
+	// blocks are the names of the layers between the stem and the head, in the order of
+	// computation: the names of a block's variables start with its name and a slash.
+	blocks []string
 	// features returns the last feature map for normalised images x, [N, Size, Size, channels]
 	// in the dtype of the convolutions, and its number of channels. It makes convolutions
 	// with Builder.convNorm, under names that are keys of checkpoints.

@@ -27,14 +27,18 @@ func normVariables(norm string, channels int64) (gamma, beta, mean, variance Var
 func (v *Variables) weight(d Variable) tf.Output { return v.get(d) }
 
 // convNorm implements Params: in training batch norm uses the batch's
-// statistics and stores the new moving averages in b.Stats; in inference it
-// uses the moving averages.
+// statistics and stores the new moving averages in b.Stats; in inference, and in
+// training if the layer is frozen, it uses the moving averages.
 func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, norm string, stride int64, then epilogue) tf.Output {
 	x = b.Config.conv2D(s, x, v.get(kernel), stride)
 	gamma, beta, mean, variance := normVariables(norm, kernel.Shape[3])
+	for _, d := range []*Variable{&gamma, &beta, &mean, &variance} {
+		d.Fixed = kernel.Fixed
+	}
 	scale, offset, m, vr := v.get(gamma), v.get(beta), v.get(mean), v.get(variance)
 	inMean, inVariance := m, vr
-	if b.Training {
+	training := b.Training && !kernel.Fixed
+	if training {
 		none := tg.Const(s.SubScope("no_statistics"), []float32{})
 		inMean, inVariance = none, none
 	}
@@ -44,9 +48,9 @@ func (v *Variables) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variab
 		op.FusedBatchNormV3Epsilon(bnEpsilon),
 		op.FusedBatchNormV3ExponentialAvgFactor(1),
 		op.FusedBatchNormV3DataFormat("NHWC"),
-		op.FusedBatchNormV3IsTraining(b.Training))
+		op.FusedBatchNormV3IsTraining(training))
 	y = b.Config.round(s, y)
-	if !b.Training || s.Err() != nil {
+	if !training || s.Err() != nil {
 		return then.apply(s, b.Config, y)
 	}
 	// The kernel returns the unbiased variance, N/(N−1) times the population

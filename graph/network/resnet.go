@@ -28,7 +28,13 @@ const stemNorm = "stem/bn"
 // halves the image twice, and the first block of every stage except the first halves it again;
 // each stage has twice the filters of the stage before.
 func resNet(name string, block block, stages ...int) Network {
-	features := func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64) {
+	n := Network{Name: name, Stride: 2 << len(stages)}
+	for i, blocks := range stages {
+		for j := range blocks {
+			n.blocks = append(n.blocks, blockName(i, j))
+		}
+	}
+	n.features = func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64) {
 		width := int64(64)
 		x = b.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, x.Shape().Size(3), width, 2, epilogue{relu: true})
 		x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
@@ -40,15 +46,18 @@ func resNet(name string, block block, stages ...int) Network {
 				if i > 0 && j == 0 {
 					stride = 2
 				}
-				name := fmt.Sprintf("stage%d/block%d", i+1, j+1)
+				name := blockName(i, j)
 				x, in = block(b, s.SubScope(name), x, name, in, width, stride)
 			}
 			width *= 2
 		}
 		return x, in
 	}
-	return Network{Name: name, Stride: 2 << len(stages), features: features}
+	return n
 }
+
+// blockName names a block by its stage and its place there, both from 0.
+func blockName(stage, block int) string { return fmt.Sprintf("stage%d/block%d", stage+1, block+1) }
 
 // block adds a residual block whose 3×3 convolutions have width filters, and returns its output
 // and the output's number of channels.

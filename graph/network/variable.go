@@ -22,6 +22,8 @@ type Variable struct {
 	// Decay is true for kernels: weight decay leaves biases and batch norm's
 	// gamma and beta alone (He et al. 2019, arXiv 1812.01187, §3.1).
 	Decay bool
+	// Fixed is true for the variables of frozen layers, which a step does not change.
+	Fixed bool
 
 	// Init is the variable's initial value.
 	Init Initializer
@@ -72,6 +74,8 @@ type Variables struct {
 	// suffix distinguishes these variables' nodes from other variables' of the same
 	// names.
 	suffix string
+	// Fixed, if set, has the Fixed variables instead of these.
+	Fixed *Variables
 	// List holds the variables in the order of their creation.
 	List    []Variable
 	Handles map[string]tf.Output // resource, by variable name
@@ -93,6 +97,9 @@ func NewVariables(s *op.Scope, suffix string) *Variables {
 // get returns the variable's value, float32 [shape…], as read at the start of
 // a step: gradients are taken with respect to this output.
 func (v *Variables) get(d Variable) tf.Output {
+	if d.Fixed && v.Fixed != nil {
+		return v.Fixed.get(d)
+	}
 	if read, ok := v.Reads[d.Name]; ok {
 		return read
 	}

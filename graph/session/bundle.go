@@ -32,12 +32,17 @@ func CheckPath(path string) error {
 // The index is a LevelDB table (leveldb/doc/table_format.md), of protocol
 // buffers (tensorflow/core/protobuf/tensor_bundle.proto).
 func CheckBundle(prefix string) error {
+	return readIndex(prefix, func(string, *pb.BundleEntryProto) {})
+}
+
+// readIndex does what CheckBundle does, and calls visit with every tensor's name and entry.
+func readIndex(prefix string, visit func(name string, e *pb.BundleEntryProto)) error {
 	path := prefix + ".index"
 	raw, err := durable.ReadFile(path, maxIndexBytes)
 	if err != nil {
 		return err
 	}
-	err = checkIndex(raw, prefix)
+	err = checkIndex(raw, prefix, visit)
 	if errors.Is(err, fs.ErrNotExist) { // a data file is missing, or the index names too many
 		return err
 	}
@@ -57,7 +62,7 @@ const (
 
 var errTable = errors.New("its table is not sound")
 
-func checkIndex(raw []byte, prefix string) error {
+func checkIndex(raw []byte, prefix string, visit func(name string, e *pb.BundleEntryProto)) error {
 	if len(raw) < footerBytes {
 		return fmt.Errorf("it has %d bytes, fewer than the %d of a footer", len(raw), footerBytes)
 	}
@@ -92,9 +97,11 @@ func checkIndex(raw []byte, prefix string) error {
 				shards, err = shardSizes(prefix, header.GetNumShards())
 				return err
 			}
-			if err := checkEntry(value, shards); err != nil {
+			e, err := checkEntry(value, shards)
+			if err != nil {
 				return fmt.Errorf("its entry of %.100q: %w", key, err)
 			}
+			visit(string(key), e)
 			return nil
 		})
 	})
@@ -179,16 +186,16 @@ var widths = map[typespb.DataType]int64{
 	typespb.DataType_DT_BOOL: 1, typespb.DataType_DT_COMPLEX64: 8, typespb.DataType_DT_COMPLEX128: 16,
 }
 
-// checkEntry checks that a tensor's shape matches its number of bytes, and that the
+// checkEntry decodes an entry, and checks that a tensor's shape matches its number of bytes, and that the
 // files hold these bytes.
-func checkEntry(raw []byte, shards []int64) error {
+func checkEntry(raw []byte, shards []int64) (*pb.BundleEntryProto, error) {
 	e := new(pb.BundleEntryProto)
 	if err := proto.Unmarshal(raw, e); err != nil {
-		return err
+		return nil, err
 	}
 	shard, offset, size := e.GetShardId(), e.GetOffset(), e.GetSize()
 	if shard < 0 || int(shard) >= len(shards) || offset < 0 || size < 0 || offset > shards[shard] || size > shards[shard]-offset {
-		return fmt.Errorf("%d bytes from byte %d of data file %d on are not there", size, offset, shard)
+		return nil, fmt.Errorf("%d bytes from byte %d of data file %d on are not there", size, offset, shard)
 	}
 	// Few bytes with many elements is valid only for a tensor without a fixed width.
 	var there int64
@@ -199,7 +206,7 @@ func checkEntry(raw []byte, shards []int64) error {
 	for _, d := range e.GetShape().GetDim() {
 		n := d.GetSize()
 		if n < 0 {
-			return fmt.Errorf("a dimension of %d", n)
+			return nil, fmt.Errorf("a dimension of %d", n)
 		}
 		switch {
 		case n == 0:
@@ -219,7 +226,7 @@ func checkEntry(raw []byte, shards []int64) error {
 	}
 	sliced := len(e.GetSlices()) > 0
 	if want > there || fixed && !sliced && want*width != size {
-		return fmt.Errorf("%v in the shape %v is not %d bytes", e.GetDtype(), e.GetShape().GetDim(), size)
+		return nil, fmt.Errorf("%v in the shape %v is not %d bytes", e.GetDtype(), e.GetShape().GetDim(), size)
 	}
-	return nil
+	return e, nil
 }
