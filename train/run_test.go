@@ -303,6 +303,17 @@ func TestResumeIsExact(t *testing.T) {
 			t.Errorf("got %v, expected an error about the edited alpha", err)
 		}
 	})
+	t.Run("frozen, with rates by depth", func(t *testing.T) {
+		o := o
+		o.Config.InitFrom, o.Config.Freeze, o.Config.Optimizer.LayerDecay, o.Config.EMA = uncut.Dir, "1", .5, .5
+		uncut := o
+		uncut.Dir = filepath.Join(t.TempDir(), "run")
+		want, err := train.Run(t.Context(), uncut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumeEquals(t, o, uncut.Dir, want, 5)
+	})
 	t.Run("two at once", func(t *testing.T) {
 		first := o
 		first.Dir = filepath.Join(t.TempDir(), "run")
@@ -577,6 +588,11 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 		want   string
 	}{
 		{"first weights that are not there", func(o *train.Options) { o.Config.InitFrom = "nowhere" }, "take first weights"},
+		{"frozen random weights", func(o *train.Options) { o.Config.Freeze = "stem" }, "freeze stem: expected none without init_from"},
+		{"more frozen blocks than there are", func(o *train.Options) { o.Config.Freeze = "3" }, "expected none, stem, 1 to 2 blocks (of resnet6), or all"},
+		{"rates by depth of a head alone", func(o *train.Options) {
+			o.Config.InitFrom, o.Config.Freeze, o.Config.Optimizer.LayerDecay = "run", "all", .5
+		}, "optimizer.layer_decay 0.5: expected none beside freeze all"},
 		{"batch too large", func(o *train.Options) { o.Config.Batch = 500 }, "500"},
 		{"no validation split", func(o *train.Options) { o.Cache, o.Config = small, testConfig(small, 4) }, "the validation split of"},
 		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},

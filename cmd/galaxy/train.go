@@ -26,7 +26,7 @@ import (
 func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
-		Usage: "train a ResNet from random weights",
+		Usage: "train a ResNet from random weights, or from another network's",
 		Description: "Durations are steps (500), epochs (2epochs) or percentages of the run (5%).\n" +
 			"A flag goes before an environment variable, that before a value of the --config file, that before the --recipe.\n" +
 			"With --resume, settings that are omitted are as the run started.",
