@@ -214,7 +214,7 @@ func (f fitted) table(from string) string {
 		kind := map[bool]string{true: "adapted", false: "fresh"}[m.adapted]
 		fmt.Fprintf(w, "\n  %s\t%s\t%v\t%s\t%s", kind, m.variable.Name, m.variable.Shape, m.shape(), m.why)
 	}
-	w.Flush() //nolint:errcheck // a Builder's writes never fail
+	w.Flush() // a Builder takes all
 	if more := len(f.misfits) - mostMisfits; more > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", more)
 	}
