@@ -19,6 +19,7 @@ import (
 	"galaxy/internal/durable"
 	"galaxy/internal/usage"
 	"galaxy/predict"
+	"galaxy/train"
 )
 
 func neighboursCommand() *cli.Command {
@@ -87,7 +88,7 @@ func neighboursAction(c *cli.Context) (err error) {
 		defer func() { err = errors.Join(err, closeModel()) }()
 	}
 	like := similar{ID: c.String("like"), Cosine: 1}
-	query, err := from.features(like.ID)
+	query, err := from.features(c.Context, like.ID)
 	isMember := query != nil
 	if err == nil && !isMember {
 		query, like.pixels, err = featuresOfFile(c, model, from)
@@ -196,17 +197,23 @@ func (m members) name() string {
 }
 
 // features returns the features of a galaxy, nil if there is no such galaxy.
-func (m members) features(id string) (features []float32, err error) {
+func (m members) features(ctx context.Context, id string) (features []float32, err error) {
 	if m.file == "" {
 		i, ok := m.cache.Find(data.ID(id))
 		if !ok {
 			return nil, nil
 		}
-		pixels := make([]byte, m.cache.Shape().Bytes())
-		if err := m.cache.ReadImage(pixels, i); err != nil {
+		// In the batch in which the search computes them, on which the last bits depend.
+		batch := []int{i}
+		if at, ok := slices.BinarySearch(m.which, i); ok {
+			first := at - at%membersAtATime
+			batch = m.which[first:min(first+membersAtATime, len(m.which))]
+		}
+		all, err := m.model.ReadFeatures(ctx, m.cache.Images(batch), len(batch))
+		if err != nil {
 			return nil, err
 		}
-		return m.model.Features(pixels)
+		return all[slices.Index(batch, i)*m.model.Channels():][:m.model.Channels()], nil
 	}
 	err = predict.EachRow(m.file, func(key string, values []float32) error {
 		if key == id {
@@ -221,8 +228,8 @@ func (m members) features(id string) (features []float32, err error) {
 	return features, err
 }
 
-// membersAtATime is how many galaxies of a cache the network sees before progress is shown.
-const membersAtATime = 64
+// membersAtATime is how many galaxies of a cache the network sees at a time, as many as embed shows it unless --batch says so.
+const membersAtATime = train.EvalBatch
 
 // nearest returns the k nearest galaxies, and the number of all. It needs memory for a part of them and their ids.
 func (m members) nearest(ctx context.Context, query []float32, k int, progress func(done, total int)) (found []similar, searched int, err error) {
