@@ -13,6 +13,7 @@ import (
 	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/report/chart"
+	"galaxy/train"
 	"galaxy/train/metric"
 )
 
@@ -23,8 +24,8 @@ type Curve struct {
 }
 
 // Curves returns the charts of what a run has measured while it trained, those that have points. Several runs lie over
-// each other. events are marked besides the run's own, if there is one run.
-func Curves(runs []*Run, events ...chart.Event) []Curve {
+// each other. What happened to the run is marked if there is one.
+func Curves(runs []*Run) []Curve {
 	if !slices.ContainsFunc(runs, func(run *Run) bool { return len(run.Steps)+len(run.Evaluations) > 0 }) {
 		return nil
 	}
@@ -75,7 +76,7 @@ func Curves(runs []*Run, events ...chart.Event) []Curve {
 				texts = append(texts, last(s))
 			}
 			if c.marked && len(runs) == 1 {
-				line.Events = append(run.events(), events...)
+				line.Events = run.events()
 			}
 		}
 		if line.Text = strings.Join(texts, "; "); len(line.Series) > 0 {
@@ -122,10 +123,22 @@ func (r *Run) events() []chart.Event {
 	if v := r.BestEvaluation(); v != nil {
 		all = append(all, chart.Event{Kind: chart.Best, X: float64(v.Step), Text: fmt.Sprintf("best evaluation, after step %d", v.Step)})
 	}
-	for _, p := range r.Pauses() {
-		all = append(all, chart.Event{Kind: chart.Resume, X: float64(p.Step), Text: fmt.Sprintf("resumed after step %d and a pause of %v", p.Step, p.Time.Round(time.Second))})
+	// What a later entry has cut off happened to steps that are no longer there.
+	kept := func(step int64, since time.Time) bool {
+		return !slices.ContainsFunc(r.History, func(e train.HistoryEntry) bool { return e.Time.After(since) && e.Step < step })
 	}
-	if s := r.State; s != nil && s.Rollbacks > 0 {
+	for _, p := range r.Resumes() {
+		if p.Start == nil || kept(p.Step, p.Start.Time) {
+			all = append(all, chart.Event{Kind: chart.Resume, X: float64(p.Step), Text: fmt.Sprintf("resumed after step %d and a pause of %v", p.Step, p.Pause.Round(time.Second))})
+		}
+	}
+	rollbacks := len(all)
+	for _, e := range r.History {
+		if e.Kind == train.RolledBack && kept(e.Step, e.Time) {
+			all = append(all, chart.Event{Kind: chart.Rollback, X: float64(e.Step), Text: fmt.Sprintf("rolled back from step %d to step %d", e.From, e.Step)})
+		}
+	}
+	if s := r.State; s != nil && s.Rollbacks > 0 && len(all) == rollbacks { // an older version has recorded the last one only
 		all = append(all, chart.Event{Kind: chart.Rollback, X: float64(s.RolledBackTo), Text: fmt.Sprintf("rolled back %d times, at last to step %d", s.Rollbacks, s.RolledBackTo)})
 	}
 	return all

@@ -16,6 +16,7 @@ import (
 	"galaxy/modelcard"
 	"galaxy/report/chart"
 	"galaxy/report/page"
+	"galaxy/train"
 )
 
 // FileName is the name of the report in the folder of its run.
@@ -151,6 +152,7 @@ type runView struct {
 	Facts   []fact
 	Command string
 	Parts   template.HTML
+	History template.HTML // "" of one start alone
 	Config  string
 }
 
@@ -170,9 +172,20 @@ func (r *Report) runView() runView {
 		add("Recipe", "%s", c.Recipe)
 	}
 	add("Data", "%s, checksum %s", c.Cache.Path, c.Cache.Checksum)
-	from, to, times := r.Times()
+	from, to, parts := r.Times()
 	if !from.IsZero() {
-		add("When", "%s to %s, %v", from.UTC().Format("2 January 2006, 15:04"), to.UTC().Format("2 January 2006, 15:04 UTC"), to.Sub(from).Round(time.Second))
+		when := fmt.Sprintf("%s to %s, %v", from.UTC().Format("2 January 2006, 15:04"), to.UTC().Format("2 January 2006, 15:04 UTC"), to.Sub(from).Round(time.Second))
+		if resumes := r.Resumes(); len(resumes) > 0 {
+			var pauses time.Duration
+			for _, p := range resumes {
+				pauses += p.Pause
+			}
+			when += fmt.Sprintf(". It was resumed %s, and %v of that time are pauses and steps that were lost", times(len(resumes)), pauses.Round(time.Second))
+		}
+		add("When", "%s", when)
+	}
+	if len(r.History) > 0 && r.History[0].Host != "" {
+		add("Host", "%s", r.History[0].Host)
 	}
 	if c.Machine != "" {
 		add("Machine", "%s", c.Machine)
@@ -188,13 +201,14 @@ func (r *Report) runView() runView {
 			add("Rollbacks", "%d, the last to step %d", s.Rollbacks, s.RolledBackTo)
 		}
 	}
-	if len(times) > 0 {
+	v.History = r.historyTable()
+	if len(parts) > 0 {
 		total := to.Sub(from).Seconds()
 		t := chart.Bars{
 			By: "part of the time", Meta: chart.Meta{ID: "time", Title: "Time of the run", Text: "The parts of the run's time. Each line of the metrics stands for the steps since the line before."},
 			Axis: chart.Axis{Label: "fraction of the time", Percent: true}, Names: []string{"time"},
 		}
-		for _, part := range times {
+		for _, part := range parts {
 			t.Rows = append(t.Rows, chart.Row{Label: fmt.Sprintf("%s, %v", part.Name, part.Time.Round(time.Second/10)), Values: []chart.Value{chart.Exact(part.Time.Seconds() / math.Max(total, 1e-9))}})
 		}
 		v.Parts = t.HTML()
@@ -203,6 +217,37 @@ func (r *Report) runView() runView {
 		v.Config = string(raw)
 	}
 	return v
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+// historyTable returns the starts and rollbacks that the run has recorded; "" if that is one start.
+func (r *Report) historyTable() template.HTML {
+	if len(r.History) < 2 {
+		return ""
+	}
+	pauses := map[*train.HistoryEntry]string{}
+	for _, p := range r.Resumes() {
+		pauses[p.Start] = p.Pause.Round(time.Second).String()
+	}
+	t := chart.Table{Caption: "What happened to the run. A pause is the time since the last line of the metrics that was kept", Columns: []string{"time (UTC)", "what", "after step", "pause", "host and machine", "command or reason"}}
+	for k := range r.History {
+		e := &r.History[k]
+		what, where, why := "started", strings.Trim(e.Host+", "+e.Machine, ", "), strings.Join(e.Command, " ")
+		switch {
+		case e.Kind == train.RolledBack:
+			what, why = fmt.Sprintf("rolled back from step %d", e.From), e.Reason
+		case k > 0 || e.Step > 0:
+			what = "resumed"
+		}
+		t.Rows = append(t.Rows, []any{e.Time.UTC().Format("2006-01-02 15:04:05"), what, int(e.Step), chart.Number(pauses[e]), where, why})
+	}
+	return t.HTML()
 }
 
 // length says how long the run is and how much of it is done.

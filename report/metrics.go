@@ -8,7 +8,10 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"time"
+
+	"galaxy/train"
 )
 
 // MetricsName is the name of the metrics file in a run folder (docs/run-folder.md).
@@ -68,64 +71,83 @@ type Validation struct {
 	Time             time.Time `json:"time"`
 }
 
-// MaxLine is the largest length in bytes of a line of a metrics file that is read.
-const MaxLine = 1 << 20
+// maxLine is the largest length in bytes of a line of a metrics file that is read.
+const maxLine = 1 << 20
 
-// ReadMetrics reads a metrics file. The run may be training: a last line without its end is skipped. Kinds of lines
-// and fields that this version does not know are skipped too. Any other line that is no JSON is an error that names
-// it; the lines before it are returned.
-func ReadMetrics(path string) (steps []Step, evaluations []Validation, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read metrics: %w", err)
-	}
-	defer f.Close()
-	steps, evaluations, err = readMetrics(f)
-	if err != nil {
-		err = fmt.Errorf("read metrics %s: %w", path, err)
-	}
-	return steps, evaluations, err
-}
-
-func readMetrics(from io.Reader) (steps []Step, evaluations []Validation, err error) {
-	lines := bufio.NewReaderSize(from, MaxLine)
+// EachLine calls use with every complete line of a file of JSON lines, the end of the line included. The last line is skipped if it has no
+// end: a run is writing it. An error names the line, from 1; one of more than 1 MiB is an error.
+func EachLine(from io.Reader, use func(line []byte) error) error {
+	lines := bufio.NewReaderSize(from, maxLine)
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {
-			return steps, evaluations, nil
+			return nil
+		}
+		if err == nil {
+			err = use(line)
 		}
 		if err != nil {
-			return steps, evaluations, fmt.Errorf("line %d: %w", n, err)
-		}
-		step, evaluation, err := ParseLine(line)
-		switch {
-		case err != nil:
-			return steps, evaluations, fmt.Errorf("line %d: %w; it was edited, or its disk has damaged it", n, err)
-		case step != nil:
-			steps = append(steps, *step)
-		case evaluation != nil:
-			evaluations = append(evaluations, *evaluation)
+			return fmt.Errorf("line %d: %w", n, err)
 		}
 	}
 }
 
-// ParseLine reads a line of a metrics file: a step, an evaluation, or neither if it is of a kind that this version does
-// not know.
-func ParseLine(line []byte) (*Step, *Validation, error) {
+// readLines is EachLine of a file in the run folder.
+func (r *Run) readLines(name string, use func(line []byte) error) error {
+	f, err := os.Open(filepath.Join(r.Dir, name))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := EachLine(f, use); err != nil {
+		return fmt.Errorf("read %s: %w; it was edited, or its disk has damaged it", name, err)
+	}
+	return nil
+}
+
+// AddLine adds a line of metrics.jsonl to Steps or Evaluations. Lines of a kind that this version does not know, and
+// fields, are skipped. A line that is no JSON is an error.
+func (r *Run) AddLine(line []byte) error {
 	var kind struct {
 		Kind string `json:"kind"`
 	}
 	if err := json.Unmarshal(line, &kind); err != nil {
-		return nil, nil, err
+		return err
 	}
 	nan := Number(math.NaN())
 	switch kind.Kind {
 	case "step":
-		s := &Step{Loss: nan, GradientNorm: nan, LearningRate: nan, Speed: nan, Seconds: nan, DataWait: nan, CopyWait: nan, Compute: nan, AllReduce: nan, Update: nan}
-		return s, nil, json.Unmarshal(line, s)
+		s := Step{Loss: nan, GradientNorm: nan, LearningRate: nan, Speed: nan, Seconds: nan, DataWait: nan, CopyWait: nan, Compute: nan, AllReduce: nan, Update: nan}
+		if err := json.Unmarshal(line, &s); err != nil {
+			return err
+		}
+		r.Steps = append(r.Steps, s)
 	case "evaluation":
-		v := &Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan}
-		return nil, v, json.Unmarshal(line, v)
+		v := Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan}
+		if err := json.Unmarshal(line, &v); err != nil {
+			return err
+		}
+		r.Evaluations = append(r.Evaluations, v)
 	}
-	return nil, nil, nil
+	return nil
+}
+
+// ReadHistory reads history.jsonl of the run folder into History. Damaged lines, such as one that a power cut has torn, are skipped
+// and are an error.
+func (r *Run) ReadHistory() error {
+	r.History = nil
+	damaged := 0
+	err := r.readLines(train.HistoryName, func(line []byte) error {
+		var e train.HistoryEntry
+		if json.Unmarshal(line, &e) != nil {
+			damaged++
+		} else if e.Kind == train.Started || e.Kind == train.RolledBack {
+			r.History = append(r.History, e)
+		}
+		return nil
+	})
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("damaged lines of %s: %d", train.HistoryName, damaged)
+	}
+	return err
 }

@@ -22,6 +22,8 @@ type Run struct {
 	// Steps and Evaluations are the lines of metrics.jsonl, by ascending step.
 	Steps       []Step
 	Evaluations []Validation
+	// History has the starts and rollbacks that the run has recorded, in order.
+	History []train.HistoryEntry
 	// State is the state of the latest checkpoint, nil if there is none that can be read.
 	State *checkpoint.State
 	// Missing has a sentence about everything that should be in the folder and is not.
@@ -38,7 +40,7 @@ func ReadRun(dir string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{Dir: dir, Config: cfg}
-	if r.Steps, r.Evaluations, err = ReadMetrics(filepath.Join(dir, MetricsName)); err != nil {
+	if err := r.readLines(MetricsName, r.AddLine); err != nil {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			r.missing("There are no curves yet: the run has written no %s.", MetricsName)
@@ -47,6 +49,9 @@ func ReadRun(dir string) (*Run, error) {
 		default:
 			r.missing("There are no curves: %v.", err)
 		}
+	}
+	if err := r.ReadHistory(); err != nil && !errors.Is(err, fs.ErrNotExist) { // older versions wrote none
+		r.missing("Starts of the run are missing: %v.", err)
 	}
 	latest, damaged, err := checkpoint.Open(filepath.Join(dir, "checkpoints")).Latest()
 	switch {
@@ -139,9 +144,9 @@ type Part struct {
 	Time time.Duration
 }
 
-// Times returns when the first and the last line of the metrics were written, and the parts of the time between
-// them. Every line of a step stands for the steps since the line before. The last part is the rest: evaluations,
-// checkpoints, and the time in which the run was stopped.
+// Times returns when the run started and when the last line of the metrics was written, and the parts of the time
+// between them. Every line of a step stands for the steps since the line before. The last part is the rest: evaluations
+// and checkpoints.
 func (r *Run) Times() (from, to time.Time, parts []Part) {
 	if len(r.Steps) == 0 {
 		return from, to, nil
@@ -162,34 +167,54 @@ func (r *Run) Times() (from, to time.Time, parts []Part) {
 		before = s.Step
 	}
 	from = from.Add(-duration(r.Steps[0].Seconds.or(0) * float64(r.Steps[0].Step)))
+	if len(r.History) > 0 && r.History[0].Step == 0 {
+		from = r.History[0].Time
+	}
 	for k, name := range names {
 		if seconds[k] > 0 {
 			parts = append(parts, Part{name, duration(seconds[k])})
 		}
 	}
-	if rest := to.Sub(from) - duration(total); rest > 0 {
-		parts = append(parts, Part{"evaluations, checkpoints and pauses", rest})
+	rest := to.Sub(from) - duration(total)
+	var pauses time.Duration
+	for _, p := range r.Resumes() {
+		pauses += p.Pause
+	}
+	if pauses = min(pauses, rest); pauses > 0 {
+		parts, rest = append(parts, Part{"pauses, and steps that were lost", pauses}), rest-pauses
+	}
+	if rest > 0 {
+		parts = append(parts, Part{"evaluations and checkpoints", rest})
 	}
 	return from, to, parts
 }
 
-// A Pause is a time without steps: the run was stopped, and resumed after Step.
-type Pause struct {
-	Step int64
-	Time time.Duration
+// A Resume is a start of the run after its first.
+type Resume struct {
+	Step int64 // the last one done before
+	// Pause is the time since the last line of the metrics that the run has kept, or since the start before: the run was
+	// stopped, or its steps are lost.
+	Pause time.Duration
+	// Start is what the run has recorded; nil if it has not, and the pause alone shows that it was stopped.
+	Start *train.HistoryEntry
 }
 
-// leastPause is the least time that counts as a pause: a checkpoint that delays the next step takes seconds.
+// leastPause is the least time that counts as a pause if the run has recorded no start: a checkpoint that delays the next step
+// takes seconds.
 const leastPause = 30 * time.Second
 
-// Pauses returns the times in which the run was stopped, as far as the times of its metrics show them: between the
-// line of a step or of an evaluation and the line of the next step is at least leastPause, and ten times as long as the
-// steps between them took. A run that is resumed at once shows none.
-func (r *Run) Pauses() []Pause {
-	var all []Pause
+// Resumes returns the starts of the run after its first. Of the time for which it has recorded none, because an older version trained it, it
+// returns the pauses that the times of its metrics show: between the line of a step or of an evaluation and the line of the
+// next step is at least leastPause, and ten times as long as the steps between them took. A run that was resumed at once
+// shows none.
+func (r *Run) Resumes() []Resume {
+	var all []Resume
 	evaluations := r.Evaluations
 	for k := 1; k < len(r.Steps); k++ {
 		before, s := r.Steps[k-1], r.Steps[k]
+		if len(r.History) > 0 && s.Time.After(r.History[0].Time) {
+			break
+		}
 		last := before.Time
 		for len(evaluations) > 0 && evaluations[0].Step < s.Step {
 			if evaluations[0].Time.After(last) {
@@ -199,10 +224,43 @@ func (r *Run) Pauses() []Pause {
 		}
 		steps := duration(s.Seconds.or(0) * float64(s.Step-before.Step))
 		if gap := s.Time.Sub(last) - steps; gap >= max(leastPause, 10*steps) {
-			all = append(all, Pause{s.Step - 1, gap})
+			all = append(all, Resume{Step: s.Step - 1, Pause: gap})
 		}
 	}
+	var previous time.Time // start
+	for k := range r.History {
+		e := &r.History[k]
+		if e.Kind != train.Started {
+			continue
+		}
+		if e.Step > 0 || k > 0 {
+			resume := Resume{Step: e.Step, Start: e}
+			if last := r.lastLine(e.Time); last.After(previous) {
+				previous = last
+			}
+			if !previous.IsZero() {
+				resume.Pause = max(e.Time.Sub(previous), 0)
+			}
+			all = append(all, resume)
+		}
+		previous = e.Time
+	}
 	return all
+}
+
+// lastLine returns the time of the last line of the metrics before another time, and the zero time if there is none.
+func (r *Run) lastLine(before time.Time) (last time.Time) {
+	for _, s := range r.Steps {
+		if s.Time.Before(before) && s.Time.After(last) {
+			last = s.Time
+		}
+	}
+	for _, v := range r.Evaluations {
+		if v.Time.Before(before) && v.Time.After(last) {
+			last = v.Time
+		}
+	}
+	return last
 }
 
 func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

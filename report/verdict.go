@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -11,8 +12,7 @@ import (
 
 // A headline is one of the metrics that the report begins with.
 type headline struct {
-	// Text names the metric, and Better says in which direction it is better.
-	Text, Better string
+	Text, Better string // Better says in which direction it is better
 	Percent      bool
 	// same is set if all resamples have the same value, so that there is no interval.
 	same bool
@@ -24,38 +24,35 @@ const (
 	lowerIsBetter  = "lower is better"
 )
 
-// headlines returns the four metrics that matter the most for what the network predicts. A metric that is not defined
-// is left out.
+// headlines returns the four of metric.Headlines that matter the most for what the network predicts. A metric that is not
+// defined is left out.
 func (e *Evaluation) headlines() []headline {
-	const higher, lower = higherIsBetter, lowerIsBetter
-	all := []headline{
-		{Text: "RMSE", Better: lower, Figure: metric.Figure{Name: "rmse"}},
-		{Text: "accuracy over questions", Better: higher, Percent: true, Figure: metric.Figure{Name: "question_accuracy"}},
-		{Text: "accuracy of the clean classes", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.accuracy"}},
-		{Text: fmt.Sprintf("accuracy, largest of %d", e.Target.Width()), Better: higher, Percent: true, Figure: metric.Figure{Name: "accuracy_argmax37"}},
-		{Text: "calibration error of the fractions", Better: lower, Figure: metric.Figure{Name: "fraction_calibration.ece"}},
-	}
+	names := []string{"rmse", "question_accuracy", "five_class.accuracy", "accuracy_argmax37", "fraction_calibration.ece"}
 	switch {
 	case e.ofClasses():
-		all = []headline{
-			{Text: "accuracy", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.accuracy"}},
-			{Text: "balanced accuracy", Better: higher, Percent: true, Figure: metric.Figure{Name: "five_class.balanced_accuracy"}},
-			{Text: "macro F1", Better: higher, Figure: metric.Figure{Name: "five_class.macro_f1"}},
-			{Text: "ROC-AUC", Better: higher, Figure: metric.Figure{Name: "five_class.roc_auc"}},
-		}
+		names = []string{"five_class.accuracy", "five_class.balanced_accuracy", "five_class.macro_f1", "five_class.roc_auc"}
 	case e.Target.Values() == labels.Counts:
-		all[4] = headline{Text: "log-likelihood of the votes", Better: higher, Figure: metric.Figure{Name: "votes.log_likelihood"}}
+		names[4] = "votes.log_likelihood"
+	}
+	texts := map[string]string{}
+	for _, h := range metric.Headlines(e.Target.Source()) {
+		texts[h.Name] = h.Text
 	}
 	if c := e.CleanClasses; c != nil && c.Examples < len(e.Examples) && !e.ofClasses() {
-		all[2].Text += fmt.Sprintf(" (of %s)", usage.Count(c.Examples, "galaxy"))
+		texts["five_class.accuracy"] += fmt.Sprintf(" (of %s)", usage.Count(c.Examples, "galaxy"))
 	}
 	figures := e.ByName()
 	var defined []headline
-	for _, h := range all {
-		if f, ok := figures[h.Name]; ok && !math.IsNaN(f.Value) && len(defined) < 4 {
-			h.Figure, h.same = f, f.Interval != nil && !f.Interval.Varies()
-			defined = append(defined, h)
+	for _, name := range names {
+		f, ok := figures[name]
+		if !ok || math.IsNaN(f.Value) || len(defined) == 4 {
+			continue
 		}
+		h := headline{Text: texts[name], Better: higherIsBetter, Percent: strings.Contains(name, "accuracy"), Figure: f, same: f.Interval != nil && !f.Interval.Varies()}
+		if name == "rmse" || name == "fraction_calibration.ece" {
+			h.Better = lowerIsBetter
+		}
+		defined = append(defined, h)
 	}
 	return defined
 }

@@ -114,9 +114,7 @@ type shownNeighbour struct {
 
 // page answers with the page, and to a POST with what the model says about the uploads. Nothing is kept of them.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	begin := time.Now()
-	var body []byte
-	var code = http.StatusOK
+	begin, code := time.Now(), http.StatusOK
 	p, err := s.makePage(w, r)
 	if err != nil {
 		// The page says it in the place of an answer.
@@ -124,19 +122,7 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		p = s.pageOf(r, statusOf(err).Message(), nil)
 	}
 	s.metrics.answered("page", strings.ToLower(r.Method), begin, err)
-	if body, err = p.HTML(); err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", p.Policy()+"; frame-ancestors 'none'")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-store") // the answer is to one client
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(code)
-	_, _ = w.Write(body)
+	p.Serve(w, code)
 }
 
 func (s *Server) makePage(w http.ResponseWriter, r *http.Request) (page.Page, error) {

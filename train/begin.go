@@ -149,8 +149,8 @@ func (r *run) build(last *checkpoint.Checkpoint) (err error) {
 	return err
 }
 
-// writeFolder creates and locks the folder of a new run, and opens the files
-// written during the run.
+// writeFolder creates and locks the folder of a new run, opens the files
+// written during the run, and records the start.
 func (r *run) writeFolder(fresh bool) error {
 	config, err := json.MarshalIndent(r.Config, "", "  ")
 	if err != nil {
@@ -168,5 +168,8 @@ func (r *run) writeFolder(fresh bool) error {
 		}
 	}
 	r.saver.config = config
-	return r.saver.openFiles(r.state.Files)
+	if err := r.saver.openFiles(r.state.Files); err != nil {
+		return err
+	}
+	return r.recordStart()
 }

@@ -22,7 +22,7 @@ func (p *setup) observers() (all []Observer, files []FileObserver, err error) {
 		all = append(all, f)
 	}
 	all = append(all, p.Observers...)
-	used := map[string]bool{configName: true, checkpointsName: true}
+	used := map[string]bool{configName: true, checkpointsName: true, HistoryName: true}
 	var notified []Observer
 	for _, o := range all {
 		f, ok := o.(FileObserver)

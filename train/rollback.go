@@ -75,6 +75,7 @@ func (r *run) rollBack(why error) (err error) {
 	if err := r.trainer.Broadcast(); err != nil {
 		return err
 	}
+	from := r.state.Step
 	to.Position, to.Rollbacks, to.RolledBackTo = r.state.Position, r.state.Rollbacks+1, to.Step
 	r.state = to
 	r.saver.outdate()
@@ -83,6 +84,9 @@ func (r *run) rollBack(why error) (err error) {
 		return nil
 	}
 	if err := r.saver.openFiles(to.Files); err != nil {
+		return err
+	}
+	if err := r.record(HistoryEntry{Kind: RolledBack, Step: to.Step, From: from, Reason: why.Error()}); err != nil {
 		return err
 	}
 	return r.save()

@@ -32,6 +32,8 @@ type Options struct {
 	GPUMemory session.GPUMemory
 	// Version is the program's version. All workers must have the same.
 	Version string
+	// Command has the words of the command line, for the run's history; nil is none.
+	Command []string
 	// Resume continues from the last checkpoint in Dir, or starts a new run if
 	// there is none. Without it Dir must not exist.
 	Resume bool

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -161,6 +162,39 @@ func bundle(t *testing.T, run string) []byte {
 	return raw
 }
 
+// wantHistory compares the entries of a run's history, of which each is its kind and the steps, and checks who wrote them.
+func wantHistory(t *testing.T, run string, want ...string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(run, train.HistoryName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _ := os.Hostname()
+	var got []string
+	for line := range bytes.Lines(raw) {
+		var e train.HistoryEntry
+		if err := json.Unmarshal(line, &e); err != nil {
+			got = append(got, strings.TrimSpace(string(line)))
+			continue
+		}
+		switch e.Kind {
+		case train.Started:
+			got = append(got, fmt.Sprint("start ", e.Step))
+			if e.Host != host || e.Machine == "" || !slices.Equal(e.Command, []string{"galaxy", "a word"}) || time.Since(e.Time) > time.Hour {
+				t.Errorf("%s: expected the host, the machine, the command and the time of now", line)
+			}
+		case train.RolledBack:
+			got = append(got, fmt.Sprint("rollback ", e.From, " ", e.Step))
+			if e.Reason == "" {
+				t.Errorf("%s: no reason", line)
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the history is %q, expected %q", got, want)
+	}
+}
+
 // resumeEquals stops a run after a step, resumes it, and compares it with an
 // uninterrupted run.
 func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summary, after int64) {
@@ -203,6 +237,7 @@ func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summar
 	if err != nil {
 		t.Fatal(err)
 	}
+	wantHistory(t, stopped.Dir, "start 0", fmt.Sprint("start ", first-1))
 	if first != seen[0] || first < 6 || seen[len(seen)-1] != want.Step {
 		t.Errorf("resumed at step %d, steps %v: expected to go on where the run was stopped", first, seen)
 	}
@@ -220,7 +255,7 @@ func resumeEquals(t *testing.T, o train.Options, uncut string, want train.Summar
 func TestResumeIsExact(t *testing.T) {
 	cache := testCache(t, 60)
 	const steps = 10
-	o := train.Options{Config: testConfig(cache, steps), Cache: cache}
+	o := train.Options{Config: testConfig(cache, steps), Cache: cache, Command: []string{"galaxy", "a word"}}
 	o.Config.Plateau, o.Config.PlateauFactor = 1, .9
 	if !testing.Short() {
 		o.Config.Model.Arch = "resnet18"
@@ -261,6 +296,7 @@ func TestResumeIsExact(t *testing.T) {
 		if got, err := train.Run(t.Context(), again); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("resume of a finished run: %+v, %v; expected %+v and no step", got, err, want)
 		}
+		wantHistory(t, uncut.Dir, "start 0")
 	})
 	t.Run("changed", func(t *testing.T) {
 		again := uncut
@@ -472,7 +508,7 @@ func TestNonFiniteEvaluationNamesTheStep(t *testing.T) {
 // so does a run that is interrupted after that.
 func TestRollBack(t *testing.T) {
 	cache := testCache(t, 60)
-	o := train.Options{Config: testConfig(cache, 10), Cache: cache}
+	o := train.Options{Config: testConfig(cache, 10), Cache: cache, Command: []string{"galaxy", "a word"}}
 	o.Config.OnNonFinite = train.RollBack
 	var wrong network.Weights
 	poison := func() error {
@@ -543,6 +579,14 @@ func TestRollBack(t *testing.T) {
 	if _, _, _, _, err := run(cut, 8, 7); !errors.Is(err, train.ErrStopped) {
 		t.Fatal(err)
 	}
+	history := filepath.Join(cut, train.HistoryName)
+	before, err := os.ReadFile(history)
+	if err == nil { // a power cut
+		err = os.WriteFile(history, append(before, `{"kind":"sta`...), 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	if steps, _, _, _, err := run(cut, 0); err != nil || !slices.Equal(steps, []int64{9, 10}) {
 		t.Fatalf("resumed: steps %v, %v", steps, err)
 	}
@@ -552,6 +596,8 @@ func TestRollBack(t *testing.T) {
 	if !bytes.Equal(bundle(t, dir), bundle(t, cut)) {
 		t.Error("the last checkpoint's variables differ from the uncut run's")
 	}
+	wantHistory(t, dir, "start 0", "rollback 8 6")
+	wantHistory(t, cut, "start 0", "rollback 8 6", `{"kind":"sta`, "start 8")
 	for _, run := range []string{dir, cut} {
 		wantRates(t, run, o, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	}

@@ -259,7 +259,7 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 		progress.print("%s is emulated on this CPU (%s): every value is rounded and computed with in float32, which is no faster than --precision float32 and less exact (docs/machines.md)", p, kernels.InUse())
 	}
 	options := train.Options{
-		Dir: t.out, Config: cfg, Cache: t.cache, Cluster: t.cluster, GPUMemory: t.gpuMemory, Version: galaxyVersion, Resume: t.resume, Heartbeat: t.heartbeat,
+		Dir: t.out, Config: cfg, Cache: t.cache, Cluster: t.cluster, GPUMemory: t.gpuMemory, Version: galaxyVersion, Command: os.Args, Resume: t.resume, Heartbeat: t.heartbeat,
 		Observers: []train.Observer{progress}, Started: func(step int64) { progress.started(step, cfg.Schedule.Total) },
 		Notice: func(text string) { progress.print("%s", text) },
 	}

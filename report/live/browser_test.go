@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"galaxy/internal/browsertest"
+	"galaxy/train"
 )
 
 // The page in a browser: it follows a run that grows, is cut back and ends, without a reload, without a message on the
@@ -35,8 +36,10 @@ func TestInBrowser(t *testing.T) {
 	browsertest.Eval[bool](tab, `window.same = true`)
 	r.add(lines(10, 40, 0))
 	shows("#run-state", "Step 40 of 100")
+	r.write(train.HistoryName, history)
 	r.metrics(lines(1, 20, 0) + lines(21, 50, 1))
-	shows("#curve-loss", "resumed or rolled back after step 20")
+	shows("#run-state", "Step 50 of 100")
+	shows("#curve-loss", "resumed after step 6")
 	if wide := tab.WideElements(); len(wide) > 0 {
 		t.Errorf("too wide for 360 px: %q", wide)
 	}

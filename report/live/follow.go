@@ -1,7 +1,6 @@
 package live
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -9,10 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"galaxy/report"
-	"galaxy/report/chart"
 	"galaxy/train"
 	"galaxy/train/checkpoint"
 )
@@ -23,10 +20,10 @@ const maxSteps = 1 << 17
 // follower follows the files of a run.
 type follower struct {
 	run     report.Run
-	cuts    []chart.Event // where lines were cut off, as far as it was seen
-	problem string        // why there is nothing to show, or not all
+	problem string // why there is nothing to show, or not all
 
 	config   os.FileInfo
+	history  os.FileInfo
 	pointers string // of the checkpoints, when State was read
 	offset   int64  // of the first byte of the metrics that is not read
 	last     []byte // the line before offset
@@ -39,6 +36,7 @@ func (f *follower) poll() {
 	if err := f.pollConfig(); err != nil {
 		f.problem = fmt.Sprintf("Waiting for the run: %v.", err)
 	}
+	f.pollHistory()
 	f.pollState()
 	err := f.pollMetrics()
 	switch {
@@ -55,7 +53,7 @@ func (f *follower) poll() {
 // pollConfig reads the configuration, which a resumed run may change.
 func (f *follower) pollConfig() error {
 	info, err := os.Stat(filepath.Join(f.run.Dir, "config.json"))
-	if err == nil && f.config != nil && info.ModTime().Equal(f.config.ModTime()) && info.Size() == f.config.Size() {
+	if err == nil && same(info, f.config) {
 		return nil
 	}
 	cfg, err := train.ReadConfig(f.run.Dir)
@@ -65,6 +63,24 @@ func (f *follower) pollConfig() error {
 	}
 	f.run.Config, f.config = cfg, info
 	return nil
+}
+
+// pollHistory reads the starts and rollbacks. Damaged lines are left to the report to name.
+func (f *follower) pollHistory() {
+	info, err := os.Stat(filepath.Join(f.run.Dir, train.HistoryName))
+	if err != nil {
+		f.run.History, f.history = nil, nil
+		return
+	}
+	if !same(info, f.history) {
+		f.history = info
+		_ = f.run.ReadHistory()
+	}
+}
+
+// same reports whether a file is as it was.
+func same(info, was os.FileInfo) bool {
+	return was != nil && info.ModTime().Equal(was.ModTime()) && info.Size() == was.Size()
 }
 
 // pollState reads the state of the latest checkpoint.
@@ -96,41 +112,22 @@ func (f *follower) pollMetrics() error {
 	if _, err := file.ReadAt(before, f.offset-int64(len(f.last))); info.Size() >= f.offset && err == nil && bytes.Equal(before, f.last) {
 		return f.read(file, info.Size())
 	}
-	old := f.run.Steps
 	f.restart()
-	if err := f.read(file, info.Size()); err != nil {
-		return err
-	}
-	f.cut(old)
-	return nil
+	return f.read(file, info.Size())
 }
 
 func (f *follower) restart() {
-	f.run.Steps, f.run.Evaluations, f.cuts = nil, nil, nil
+	f.run.Steps, f.run.Evaluations = nil, nil
 	f.offset, f.last, f.damaged = 0, nil, 0
 }
 
 // read reads the complete lines up to a size. A line that is not complete yet is left for later.
 func (f *follower) read(file io.ReaderAt, size int64) error {
-	lines := bufio.NewReaderSize(io.NewSectionReader(file, f.offset, size-f.offset), report.MaxLine)
-	for {
-		line, err := lines.ReadSlice('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("after byte %d: %w", f.offset, err)
-		}
+	err := report.EachLine(io.NewSectionReader(file, f.offset, size-f.offset), func(line []byte) error {
 		f.offset += int64(len(line))
 		f.last = append(f.last[:0], line...)
-		step, evaluation, err := report.ParseLine(line)
-		switch {
-		case err != nil:
+		if f.run.AddLine(line) != nil {
 			f.damaged++
-		case step != nil:
-			f.run.Steps = append(f.run.Steps, *step)
-		case evaluation != nil:
-			f.run.Evaluations = append(f.run.Evaluations, *evaluation)
 		}
 		if len(f.run.Steps) > maxSteps {
 			thin := f.run.Steps[:0]
@@ -139,31 +136,10 @@ func (f *follower) read(file io.ReaderAt, size int64) error {
 			}
 			f.run.Steps = thin
 		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("after byte %d, %w", f.offset, err)
 	}
-}
-
-// cut notes where the file was cut off: after the last of the old steps that it still has.
-func (f *follower) cut(old []report.Step) {
-	kept := map[int64]time.Time{}
-	for _, s := range f.run.Steps {
-		kept[s.Step] = s.Time
-	}
-	for i := len(old) - 1; i >= 0; i-- {
-		if at, ok := kept[old[i].Step]; !ok || !at.Equal(old[i].Time) {
-			continue
-		}
-		f.cuts = append(f.cuts, chart.Event{Kind: chart.Resume, X: float64(old[i].Step), Text: fmt.Sprintf("resumed or rolled back after step %d", old[i].Step)})
-		return
-	}
-}
-
-// events returns the cuts except those that the run itself has recorded.
-func (f *follower) events() (all []chart.Event) {
-	for _, e := range f.cuts {
-		if s := f.run.State; s != nil && s.Rollbacks > 0 && float64(s.RolledBackTo) == e.X {
-			continue
-		}
-		all = append(all, e)
-	}
-	return all
+	return nil
 }

@@ -64,7 +64,7 @@ func (s *Server) refresh(now bool) {
 	s.follow.poll()
 	s.polled = time.Now()
 	state, title := s.follow.status(s.polled)
-	curves := report.Curves([]*report.Run{&s.follow.run}, s.follow.events()...)
+	curves := report.Curves([]*report.Run{&s.follow.run})
 	next := s.version + 1
 	changed := state != s.state.html || len(curves) != len(s.curves)
 	if state != s.state.html {
@@ -141,25 +141,14 @@ func (s *Server) page() page.Page {
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	page.Protect(h)
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "expected GET", http.StatusMethodNotAllowed)
 	case r.URL.Path == "/":
 		s.refresh(false)
-		p := s.page()
-		text, err := p.HTML()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", p.Policy()+"; frame-ancestors 'none'")
-		_, _ = w.Write(text) // a client that has gone
+		s.page().Serve(w, http.StatusOK)
 	case r.URL.Path == "/events" && r.Method == http.MethodGet:
 		s.events(w, r)
 	default:

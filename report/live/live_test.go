@@ -40,6 +40,11 @@ func lines(from, to, version int) (text string) {
 	return text
 }
 
+// history is that of a run which was resumed after step 6.
+const history = `{"kind":"start","time":"2026-01-02T03:04:00Z","step":0,"host":"a"}
+{"kind":"start","time":"2026-01-02T03:04:06.9Z","step":6,"host":"<b>host"}
+`
+
 // testRun is a run folder that a test writes to.
 type testRun struct {
 	t   testing.TB
@@ -175,20 +180,22 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	// A run that resumes after step 6: the file becomes shorter, and grows beyond its old length at once.
+	r.write(train.HistoryName, history)
 	r.metrics(lines(1, 4, 0) + lines(5, 6, 0) + lines(7, 30, 1))
 	m = both("Step 30 of 100")
-	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "resumed or rolled back after step 6") {
-		t.Errorf("no mark at step 6 in %s", loss)
+	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "resumed after step 6 and a pause of") || !strings.Contains(string(m.State), "1, the last after step 6 and a pause of 1s, on &lt;b&gt;host") {
+		t.Errorf("no mark at step 6 in %s, or no resume in %s", loss, m.State)
 	}
-	// The run records that it has rolled back, which replaces the mark.
-	state, err := json.Marshal(checkpoint.State{Step: 30, Rollbacks: 1, RolledBackTo: 6})
+	// It rolls back to a checkpoint.
+	state, err := json.Marshal(checkpoint.State{Step: 30, Rollbacks: 1, RolledBackTo: 20})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.write("checkpoints/step-00000030/state.json", string(state))
 	r.write("checkpoints/LATEST", "step-00000030\n")
+	r.write(train.HistoryName, history+`{"kind":"rollback","time":"2026-01-02T03:04:40Z","step":20,"from":30}`+"\n")
 	m = both("after step 30")
-	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "rolled back 1 times") || strings.Contains(loss, "resumed or rolled back") {
+	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "rolled back from step 30 to step 20") || strings.Contains(loss, "rolled back 1 times") {
 		t.Errorf("no rollback in %s", loss)
 	}
 	// Cut back, and nothing after it.
@@ -244,13 +251,12 @@ func TestFollowAgainstTwin(t *testing.T) {
 			}
 		}
 		f.poll()
-		var want []report.Step
+		var reader report.Run
 		whole := text[:bytes.LastIndexByte(text, '\n')+1]
 		for row := range bytes.Lines(whole) {
-			if s, _, err := report.ParseLine(row); err == nil && s != nil {
-				want = append(want, *s)
-			}
+			_ = reader.AddLine(row) // or it is damaged
 		}
+		want := reader.Steps
 		if len(f.run.Steps) != len(want) {
 			r.Fatalf("%d steps, expected %d", len(f.run.Steps), len(want))
 		}
@@ -402,17 +408,20 @@ func TestManyLines(t *testing.T) {
 
 func FuzzFollow(f *testing.F) {
 	f.Add([]byte(lines(1, 3, 0)), []byte(line(4, 0)))
+	f.Add([]byte(history+lines(1, 9, 0)), []byte(line(7, 1)))
 	f.Add([]byte("{}\n{\"kind\":\"step\"}\nnull\n"), []byte("{\"kind\":\"evaluation\",\"validation_rmse\":1e999}\n"))
 	f.Fuzz(func(t *testing.T, first, then []byte) {
 		dir := t.TempDir()
 		f := follower{run: report.Run{Dir: dir}}
 		for _, text := range [][]byte{first, append(first, then...), then} {
-			if err := os.WriteFile(filepath.Join(dir, report.MetricsName), text, 0o600); err != nil {
-				t.Fatal(err)
+			for _, name := range []string{report.MetricsName, train.HistoryName} {
+				if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			f.poll()
 			f.status(time.Unix(0, 0))
-			report.Curves([]*report.Run{&f.run}, f.events()...)
+			report.Curves([]*report.Run{&f.run})
 		}
 	})
 }

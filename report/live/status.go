@@ -59,6 +59,14 @@ func (f *follower) status(now time.Time) (template.HTML, string) {
 			view.Facts = append(view.Facts, fact{"best evaluation", fmt.Sprintf("RMSE %s after step %d", number(best.RMSE), best.Step)})
 		}
 	}
+	if all := r.Resumes(); len(all) > 0 {
+		last := all[len(all)-1]
+		text := fmt.Sprintf("%d, the last after step %d and a pause of %v", len(all), last.Step, last.Pause.Round(time.Second))
+		if s := last.Start; s != nil && s.Host != "" {
+			text += ", on " + s.Host
+		}
+		view.Facts = append(view.Facts, fact{"resumes", text})
+	}
 	if r.State != nil {
 		view.Facts = append(view.Facts, fact{"latest checkpoint", fmt.Sprintf("after step %d", r.State.Step)})
 	}
