@@ -246,8 +246,8 @@ func TestManyClasses(t *testing.T) {
 	if e.Scores, err = m.Scores(); err != nil {
 		t.Fatal(err)
 	}
-	r := &Report{Evaluation: e, choice: choiceOf(e, n)}
-	text := r.aboutGalleries() + string(e.table()) + firstOf(names, 3)
+	r := &Report{Evaluation: e, choice: choiceOf(e, n), room: rooms[0]}
+	text := r.aboutGalleries() + string(e.table(rooms[0])) + firstOf(names, 3)
 	for _, c := range r.classCharts(r.choice) {
 		text += string(c)
 	}

@@ -158,9 +158,6 @@ type questionView struct {
 	Bars, Matrix template.HTML
 }
 
-// questionsShown is the number of questions that are drawn: a schema may have thousands.
-const questionsShown = 40
-
 // questionViews returns the questions of the schema. For a network of classes there are none: its one question is in
 // classViews.
 func (r *Report) questionViews() []questionView {
@@ -175,7 +172,7 @@ func (r *Report) questionViews() []questionView {
 		of = "fraction of all votes for the question"
 	}
 	questions := newQuestions(e)
-	for _, q := range questions[:min(len(questions), questionsShown)] {
+	for _, q := range questions[:min(len(questions), r.room.questions)] {
 		f := figures[fmt.Sprintf("question.%d.accuracy", q.Number)]
 		id := fmt.Sprintf("question-%d", q.Number)
 		bars := chart.Bars{
@@ -241,6 +238,9 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 			areas = append(areas, fmt.Sprintf("%s: area %s", class.Class, formatted3(float64(class.ROCAUC))))
 		}
 	}
+	var more string
+	scores.Rows, more = r.room.firstRows(scores.Rows)
+	scores.Caption += more
 	which := "each class"
 	if n := len(s.Classes); n > maxCurves {
 		which = fmt.Sprintf("the first %d of %d classes", maxCurves, n)
@@ -360,7 +360,7 @@ func (d *Data) classChart() template.HTML {
 }
 
 // columnTable returns the means of the labels.
-func (d *Data) columnTable() template.HTML {
+func (d *Data) columnTable(f room) template.HTML {
 	t := chart.Table{Caption: "Labels of all galaxies", Columns: []string{"answer", "question", "mean", "standard deviation", fmt.Sprintf("largest of %d", len(d.Columns))}}
 	for _, q := range d.Schema.Questions() {
 		for a, text := range texts(q) {
@@ -368,5 +368,8 @@ func (d *Data) columnTable() template.HTML {
 			t.Rows = append(t.Rows, []any{text, fmt.Sprintf("%d. %s", q.Number, q.Text), c.Mean, c.Std, c.Largest})
 		}
 	}
+	var more string
+	t.Rows, more = f.firstRows(t.Rows)
+	t.Caption += more
 	return t.HTML()
 }

@@ -26,7 +26,7 @@ const alike = 0.995
 // An explainer knows where a network looked, and which galaxies it sees as similar.
 type explainer struct {
 	model  *explain.Model
-	cache  *data.Cache
+	cache  *pictures
 	target *labels.Schema
 	// columns are the outputs that stand for the answers of the choice.
 	columns []int
@@ -39,7 +39,7 @@ type explainer struct {
 
 // newExplainer computes the features of a sample of the train split and of the galaxies of an evaluation.
 // A network that has no features is an error, explain.ErrUnrecorded.
-func newExplainer(ctx context.Context, network *graph.Predictor, cache *data.Cache, e *Evaluation) (*explainer, error) {
+func newExplainer(ctx context.Context, network *graph.Predictor, cache *pictures, e *Evaluation) (*explainer, error) {
 	if network == nil {
 		return nil, explain.ErrUnrecorded
 	}
@@ -48,7 +48,7 @@ func newExplainer(ctx context.Context, network *graph.Predictor, cache *data.Cac
 		return nil, err
 	}
 	x := &explainer{model: m, cache: cache, target: e.Target, columns: answerColumns(e.Target)}
-	x.train, x.damaged = intact(cache, data.Spread(cache.Labelled(data.Train, e.Target), featuresOf))
+	x.train, x.damaged = intact(cache.Cache, data.Spread(cache.Labelled(data.Train, e.Target), featuresOf))
 	set, err := m.ReadFeatures(ctx, cache.Images(x.train), len(x.train))
 	if err != nil {
 		return nil, err
@@ -84,6 +84,9 @@ func (x *explainer) explain(d *galaxyDetail, k, example, answer int) error {
 		if err != nil {
 			return err
 		}
+		if pixels, err = x.cache.read(example); err != nil {
+			return err
+		}
 		m, err := explain.Overlay(pixels, x.cache.Shape(), maps[0], 0.6)
 		if err != nil {
 			return err
@@ -97,7 +100,7 @@ func (x *explainer) explain(d *galaxyDetail, k, example, answer int) error {
 	}
 	for _, n := range x.near[k] {
 		i := x.train[n.Index]
-		picture, err := thumbnail(x.cache, i, small)
+		picture, err := x.cache.thumbnail(i, small)
 		if err != nil {
 			return err
 		}
@@ -133,7 +136,7 @@ func (x *explainer) pairs(e *Evaluation) []leakPair {
 }
 
 // showGalaxies chooses and draws the galleries, and adds to the leak audit what the network sees as the same.
-func (r *Report) showGalaxies(ctx context.Context, cache *data.Cache, m Model, e *Evaluation) error {
+func (r *Report) showGalaxies(ctx context.Context, cache *pictures, m Model, e *Evaluation) error {
 	r.choice = newChoice(e, cache.Labels)
 	r.galleries = newGalleries(r.choice, e.ofClasses())
 	x, err := newExplainer(ctx, m.Network, cache, e)

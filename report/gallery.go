@@ -24,7 +24,7 @@ const (
 type gallery struct {
 	ID, Title, About string
 	members          []int // of the evaluation
-	HTML             template.HTML
+	items            []page.Item
 }
 
 // newGalleries chooses the galaxies.
@@ -65,28 +65,26 @@ type neighbour struct {
 	Label      string
 }
 
-// drawGalleries fills in the HTML of the galleries.
-func (r *Report) drawGalleries(cache *data.Cache, e *Evaluation, x *explainer) error {
+// drawGalleries fills in the items of the galleries.
+func (r *Report) drawGalleries(cache *pictures, e *Evaluation, x *explainer) error {
 	for n := range r.galleries {
 		g := &r.galleries[n]
-		out := page.Gallery{Label: g.Title}
 		for _, k := range g.members {
 			item, err := r.choice.item(cache, e, x, k)
 			if err != nil {
 				return err
 			}
 			item.ID = fmt.Sprintf("%s-%d", g.ID, k)
-			out.Items = append(out.Items, item)
+			g.items = append(g.items, item)
 		}
-		g.HTML = out.HTML()
 	}
 	return nil
 }
 
 // item returns the k-th galaxy of the evaluation.
-func (c *choice) item(cache *data.Cache, e *Evaluation, x *explainer, k int) (page.Item, error) {
+func (c *choice) item(cache *pictures, e *Evaluation, x *explainer, k int) (page.Item, error) {
 	example := e.Examples[k]
-	picture, err := thumbnail(cache, example, shown)
+	picture, err := cache.thumbnail(example, shown)
 	if err != nil {
 		return page.Item{}, err
 	}
@@ -143,9 +141,17 @@ func labelOf(schema *labels.Schema, row []float32) string {
 	return labels.Unclear
 }
 
-// contactSheet shows galaxies of the train split: of each class, or of each most frequent answer to the first
-// question, spread evenly over those in the cache.
-func contactSheet(cache *data.Cache) (template.HTML, error) {
+// A sheet is the contact sheet: galaxies of the train split, in galleries of each class or of each most frequent answer to
+// the first question.
+type sheet struct {
+	note      template.HTML // about the images
+	groups    int           // of which the largest are shown
+	galleries []page.Gallery
+	counts    []int // galaxies of the train split like those of each gallery
+}
+
+// contactSheet returns the contact sheet. Its galaxies are spread evenly over those in the cache.
+func contactSheet(cache *pictures) (*sheet, error) {
 	of := map[string][]int{}
 	var names []string
 	for _, i := range cache.Indices(data.Train) {
@@ -156,26 +162,37 @@ func contactSheet(cache *data.Cache) (template.HTML, error) {
 		of[name] = append(of[name], i)
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return len(of[b]) - len(of[a]) })
-	var html strings.Builder
-	if len(names) > answersShown {
-		fmt.Fprintf(&html, "<p>Shown are the %d largest of %d groups.</p>", answersShown, len(names))
-	}
+	s := &sheet{note: cache.note(), groups: len(names)}
 	for _, name := range names[:min(len(names), answersShown)] {
-		all := of[name]
 		g := page.Gallery{Label: name}
-		shown, _ := intact(cache, data.Spread(all, sheetShown))
-		for _, i := range shown {
-			picture, err := thumbnail(cache, i, small)
+		good, _ := intact(cache.Cache, data.Spread(of[name], sheetShown))
+		for _, i := range good {
+			picture, err := cache.thumbnail(i, small)
 			if err != nil {
-				return "", err
+				return nil, err
 			}
 			g.Items = append(g.Items, page.Item{
 				ID: fmt.Sprintf("train-%d", i), Title: string(cache.ID(i)), Picture: picture, Alt: fmt.Sprintf("galaxy %s, %s", cache.ID(i), name),
 				Caption: template.HTML(template.HTMLEscapeString(string(cache.ID(i)))),
 			})
 		}
-		fmt.Fprintf(&html, "<h4>%s: %d galaxies of the train split</h4>", template.HTMLEscapeString(name), len(all))
-		html.WriteString(string(g.HTML()))
+		s.galleries, s.counts = append(s.galleries, g), append(s.counts, len(of[name]))
 	}
-	return template.HTML(html.String()), nil
+	return s, nil
+}
+
+// html returns the sheet with as many images as f has room for.
+func (s *sheet) html(f room) template.HTML {
+	if s == nil || f.images == 0 {
+		return ""
+	}
+	html := s.note
+	if s.groups > len(s.galleries) {
+		html += template.HTML(fmt.Sprintf("<p>Shown are the %d largest of %d groups.</p>", len(s.galleries), s.groups))
+	}
+	for k, g := range s.galleries {
+		g.Items = g.Items[:f.of(len(g.Items))]
+		html += template.HTML(fmt.Sprintf("<h4>%s: %d galaxies of the train split</h4>", template.HTMLEscapeString(g.Label), s.counts[k])) + g.HTML()
+	}
+	return html
 }

@@ -47,7 +47,10 @@ type Report struct {
 	galleries       []gallery
 	aboutNeighbours string // how they were searched
 	leaks           *leaks
-	sheet           template.HTML // galaxies of the cache
+	sheet           *sheet
+	brightened      template.HTML // a note about the images
+	room            room
+	crowded         string // what there was no room for
 }
 
 // Gather reads and evaluates the runs. See the package comment for its errors.
@@ -111,11 +114,13 @@ func (r *Report) show(ctx context.Context, cache *data.Cache) error {
 		}
 	}
 	var err error
-	r.leaks, err = audit(ctx, cache)
+	images := newPictures(cache)
+	r.brightened = images.note()
+	r.leaks, err = audit(ctx, images)
 	lack("There is no leak audit", err)
-	r.sheet, err = contactSheet(cache)
+	r.sheet, err = contactSheet(images)
 	lack("There is no contact sheet", err)
-	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model, e *Evaluation) error { return r.showGalaxies(ctx, cache, m, e) })
+	r.Evaluation, err = r.score(ctx, r.Dir, r.Config, cache, func(m Model, e *Evaluation) error { return r.showGalaxies(ctx, images, m, e) })
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

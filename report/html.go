@@ -38,8 +38,8 @@ var parts = template.Must(template.New("report").Funcs(template.FuncMap{
 // A fact is a name and a value.
 type fact struct{ Name, Text string }
 
-// HTML returns the page.
-func (r *Report) HTML() ([]byte, error) {
+// html returns the page, with what r.room has room for.
+func (r *Report) html() ([]byte, error) {
 	p := page.Page{Title: "Report of " + r.Name(), Lead: template.HTML(template.HTMLEscapeString(fmt.Sprintf("Made by galaxy %s, %s", r.Version, r.Now.UTC().Format("2 January 2006, 15:04 UTC"))))}
 	var failed error
 	add := func(id, title, name string, view any) {
@@ -81,11 +81,12 @@ func (r *Report) HTML() ([]byte, error) {
 		if c := e.sliceCharts(); c != nil {
 			add("slices", "Size and brightness", "charts", c)
 		}
-		if len(r.galleries) > 0 {
+		if len(r.galleries) > 0 && r.room.images > 0 {
 			add("galaxies", "Galaxies", "galleries", struct {
 				About     string
-				Galleries []gallery
-			}{r.aboutGalleries(), r.galleries})
+				Note      template.HTML
+				Galleries []galleryView
+			}{r.aboutGalleries(), r.brightened, r.galleryViews()})
 		}
 	}
 	if r.Cache != nil {
@@ -95,7 +96,7 @@ func (r *Report) HTML() ([]byte, error) {
 		add("leaks", "Leak audit", "leaks", r.leaksView())
 	}
 	if e := r.Evaluation; e != nil {
-		add("metrics", "All metrics", "metrics", e.table())
+		add("metrics", "All metrics", "metrics", e.table(r.room))
 	}
 	add("card", "Model card", "card", r.card())
 	if failed != nil {
@@ -107,6 +108,9 @@ func (r *Report) HTML() ([]byte, error) {
 // AllMissing returns a sentence about everything that is missing, of all runs.
 func (r *Report) AllMissing() []string {
 	all := slices.Concat(r.Run.Missing, r.Missing)
+	if r.crowded != "" {
+		all = append(all, r.crowded)
+	}
 	for _, o := range r.Others {
 		for _, m := range o.Missing {
 			all = append(all, o.Name()+": "+m)
@@ -285,6 +289,20 @@ func (r *Report) aboutGalleries() string {
 	return text + " Open a galaxy for its " + label + " next to the prediction." + r.aboutNeighbours
 }
 
+// galleryView is what the template galleries shows of a gallery.
+type galleryView struct {
+	Title, About string
+	HTML         template.HTML
+}
+
+func (r *Report) galleryViews() (all []galleryView) {
+	for _, g := range r.galleries {
+		out := page.Gallery{Label: g.Title, Items: g.items[:r.room.of(len(g.items))]}
+		all = append(all, galleryView{g.Title, g.About, out.HTML()})
+	}
+	return all
+}
+
 // dataView is what the template data shows.
 type dataView struct {
 	Facts                           []fact
@@ -308,7 +326,7 @@ const brokenShown = 50
 
 func (r *Report) dataView() dataView {
 	d := r.Cache
-	v := dataView{Classes: d.classChart(), Columns: d.columnTable(), Sheet: r.sheet}
+	v := dataView{Classes: d.classChart(), Columns: d.columnTable(r.room), Sheet: r.sheet.html(r.room)}
 	add := func(name, format string, args ...any) {
 		v.Facts = append(v.Facts, fact{name, fmt.Sprintf(format, args...)})
 	}
@@ -429,7 +447,7 @@ func (e *Evaluation) aboutNames() string {
 }
 
 // table returns every metric with its interval.
-func (e *Evaluation) table() template.HTML {
+func (e *Evaluation) table(room room) template.HTML {
 	t := chart.Table{Caption: "Every metric, by its name in galaxy eval --json" + e.aboutNames(), Columns: []string{"metric", "value", "95 % interval", "constant predictor"}}
 	for _, f := range e.Figures() {
 		if math.IsNaN(f.Value) {
@@ -441,5 +459,8 @@ func (e *Evaluation) table() template.HTML {
 		}
 		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), chart.Number(interval), chart.Number(formatted(f.Constant, false))})
 	}
+	var more string
+	t.Rows, more = room.firstRows(t.Rows)
+	t.Caption += more
 	return t.HTML()
 }

@@ -28,7 +28,7 @@ type leaks struct {
 }
 
 // audit searches the cache for images that are in two splits.
-func audit(ctx context.Context, cache *data.Cache) (*leaks, error) {
+func audit(ctx context.Context, cache *pictures) (*leaks, error) {
 	l := &leaks{Skipped: cache.Len() > nearImages}
 	var err error
 	if l.Copies, err = cache.Copies(ctx, !l.Skipped); err != nil && ctx.Err() == nil && !l.Skipped {
@@ -51,7 +51,7 @@ func audit(ctx context.Context, cache *data.Cache) (*leaks, error) {
 		if p.SplitA == p.SplitB {
 			continue
 		}
-		if _, damaged := intact(cache, []int{a, b}); damaged == 0 {
+		if _, damaged := intact(cache.Cache, []int{a, b}); damaged == 0 {
 			crossing = append(crossing, leakPair{a, b, p.SplitA, p.SplitB, p.Similarity})
 		}
 	}
@@ -67,11 +67,11 @@ type leakPair struct {
 }
 
 // pairSheet shows pairs of galaxies side by side; "" if there are none.
-func pairSheet(cache *data.Cache, id string, pairs []leakPair) (template.HTML, error) {
+func pairSheet(cache *pictures, id string, pairs []leakPair) (template.HTML, error) {
 	g := page.Gallery{Label: "pairs of galaxies that are alike"}
 	for n, p := range pairs {
 		for side, i := range []int{p.a, p.b} {
-			picture, err := thumbnail(cache, i, small)
+			picture, err := cache.thumbnail(i, small)
 			if err != nil {
 				return "", err
 			}
@@ -90,5 +90,5 @@ func pairSheet(cache *data.Cache, id string, pairs []leakPair) (template.HTML, e
 	if len(g.Items) == 0 {
 		return "", nil
 	}
-	return g.HTML(), nil
+	return cache.note() + g.HTML(), nil
 }

@@ -128,14 +128,17 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(pictures, out string, schema *labels.Schema) error {
-	decoder, err := images.NewDecoder(1, side)
+	return prepareAs(data.PrepareConfig{Schema: schema, Images: pictures, Out: out, Size: side, MaxBroken: 1})
+}
+
+func prepareAs(c data.PrepareConfig) error {
+	decoder, err := images.NewDecoder(1, c.Size)
 	if err != nil {
 		return err
 	}
 	defer decoder.Close()
-	_, err = data.Prepare(context.Background(), data.PrepareConfig{
-		Schema: schema, Labels: filepath.Join(pictures, "labels.csv"), Images: pictures, Out: out, Size: side, Decoder: "test", MaxBroken: 1,
-	}, decoder)
+	c.Labels, c.Decoder = filepath.Join(c.Images, "labels.csv"), "test"
+	_, err = data.Prepare(context.Background(), c, decoder)
 	return err
 }
 

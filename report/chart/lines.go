@@ -59,11 +59,12 @@ func (k EventKind) look() struct{ name, mark, class string } {
 
 const (
 	maxPoints  = 1000 // of a series in the drawing: more than two per pixel
+	allPoints  = 8000 // of all of them
 	maxRows    = 100  // of a table
 	maxMarkers = 40   // a series with more points is drawn without markers
 )
 
-// HTML returns the figure. A series of more than 1,000 points is reduced to the extremes of equally long pieces,
+// HTML returns the figure. A series of more than 1,000 points, fewer if there are more than 8 series, is reduced to the extremes of equally long pieces,
 // the table to 100 rows.
 func (c Lines) HTML() template.HTML {
 	f := &figure{meta: c.Meta, kind: "lines", width: chartWidth, height: 270}
@@ -71,7 +72,7 @@ func (c Lines) HTML() template.HTML {
 	var xs, ys []float64
 	for i, s := range c.Series {
 		s.Color, s.Dash = cmp.Or(s.Color, i+1), cmp.Or(s.Dash, i+1)
-		series[i] = s.reduced(maxPoints, c.X, c.Y)
+		series[i] = s.reduced(max(100, min(maxPoints, allPoints/len(c.Series))), c.X, c.Y)
 		s = series[i]
 		for j := range s.X {
 			if c.X.drawable(s.X[j]) && c.Y.drawable(s.Y[j]) {
