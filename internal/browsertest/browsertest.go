@@ -248,6 +248,12 @@ func (p *Tab) PDF() []byte {
 	return run(p, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize(), chromedp.PDFPrintBackground()))
 }
 
+// Print shows the page as it prints, in the window, until the tab closes.
+func (p *Tab) Print() {
+	p.t.Helper()
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
+}
+
 // WideElements returns descriptions of the elements that reach beyond the right side of the window and are not
 // in a box that scrolls: what makes a narrow page scroll sideways.
 func (p *Tab) WideElements() []string {
