@@ -78,7 +78,7 @@ type Options struct {
 
 // Tab shows a page.
 type Tab struct {
-	t         *testing.T
+	t         testing.TB
 	context   context.Context
 	noScripts bool
 
@@ -88,7 +88,7 @@ type Tab struct {
 
 // Open shows the page of an address, file:// or of a server on this machine, in a tab that closes with the test.
 // The test fails if the page has problems (Problems) that the test did not take.
-func (b *Browser) Open(t *testing.T, address string, o Options) *Tab {
+func (b *Browser) Open(t testing.TB, address string, o Options) *Tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(b.context)
 	tab := &Tab{t: t, context: ctx, noScripts: o.NoScripts}
@@ -221,6 +221,23 @@ func (p *Tab) Press(keys ...string) {
 	}
 }
 
+// Load holds when a page was loaded: milliseconds from the start of the navigation until its text was parsed, until its
+// scripts had run, and until all that it loads was there (Navigation Timing, https://www.w3.org/TR/navigation-timing-2/).
+type Load struct {
+	Interactive float64 `json:"domInteractive"`
+	Scripts     float64 `json:"domContentLoadedEventEnd"`
+	Complete    float64 `json:"loadEventEnd"`
+}
+
+// Load waits until the page is loaded, and returns how long that took.
+func (p *Tab) Load() Load {
+	p.t.Helper()
+	return Eval[Load](p, `new Promise(done => {
+		const ask = () => { const n = performance.getEntriesByType("navigation")[0]; n.loadEventEnd > 0 ? done(n.toJSON()) : setTimeout(ask, 1); };
+		ask();
+	})`)
+}
+
 // Text returns the text that the first element of a CSS selector shows.
 func (p *Tab) Text(selector string) string {
 	p.t.Helper()
@@ -265,9 +282,9 @@ func (p *Tab) WideElements() []string {
 }
 
 // Axe checks in a subtest that axe-core finds no serious or critical fault on the page as it is now
-// (https://github.com/dequelabs/axe-core). The subtest is skipped if `make axe` has not fetched axe-core.
+// (https://github.com/dequelabs/axe-core). The tab is one of a test, not of a benchmark. The subtest is skipped if `make axe` has not fetched axe-core.
 func (p *Tab) Axe() {
-	p.t.Run("axe", func(t *testing.T) {
+	p.t.(*testing.T).Run("axe", func(t *testing.T) {
 		if p.noScripts {
 			t.Fatal("axe-core waits for timers, which do not run without scripts: open the page with scripts")
 		}

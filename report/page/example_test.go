@@ -14,7 +14,7 @@ import (
 )
 
 // examplePage has every kind of chart, a gallery and a table, with names that are hard to show.
-func examplePage(t *testing.T) page.Page {
+func examplePage(t testing.TB) page.Page {
 	t.Helper()
 	const hostile = `<script>alert(1)</script>`
 	r := rand.New(rand.NewPCG(1, 2))
