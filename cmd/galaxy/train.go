@@ -358,7 +358,7 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 		more += fmt.Sprintf(", averaged by %v", cfg.EMA)
 	}
 	if cfg.Freeze != network.FreezeNone {
-		more += fmt.Sprintf(", frozen: %v", cfg.Freeze)
+		more += ", " + cfg.Freeze.About()
 	}
 	if d := cfg.Optimizer.LayerDecay; d > 0 && d < 1 {
 		more += fmt.Sprintf(", layer decay %v", d)

@@ -49,6 +49,23 @@ func (f Freeze) String() string {
 	return string(f)
 }
 
+// About describes the frozen layers for people; "" if there are none.
+func (f Freeze) About() string {
+	switch f {
+	case FreezeNone:
+		return ""
+	case FreezeStem:
+		return "stem frozen"
+	case FreezeAll:
+		return "everything below the head frozen"
+	}
+	blocks, err := strconv.Atoi(string(f))
+	if err != nil {
+		return string(f) // Layers returns an error
+	}
+	return "stem and " + usage.Count(blocks, "block") + " frozen"
+}
+
 // Layers returns the number of n's layers that f freezes, from the images up: the stem is one,
 // and so is every block.
 func (f Freeze) Layers(n Network) (int, error) {
