@@ -59,6 +59,9 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	fmt.Fprintf(w, "%s, %s, %s%s (%.0f img/s)\n", r.Model, split, usage.Count(r.Examples, "galaxy"), how, r.ImagesPerSecond)
 	figures := r.ByName()
 	printMain(w, figures, r)
+	if r.Symmetry != nil {
+		printSymmetry(w, r.Symmetry.Views, figures)
+	}
 	if brief {
 		return
 	}
@@ -73,9 +76,6 @@ func printEvaluation(w io.Writer, r evaluated, brief bool) {
 	}
 	printReliability(w, r)
 	printSlices(w, r, figures)
-	if r.Symmetry != nil {
-		printSymmetry(w, r.Symmetry.Views, figures)
-	}
 }
 
 // table prints rows of cells in columns, all but the first aligned to the right.
