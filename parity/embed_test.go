@@ -72,7 +72,7 @@ func TestEmbed(t *testing.T) {
 		}
 	}
 	for format, ids := range judge.IDs {
-		if !slices.Equal(ids, ids17(count)) {
+		if !slices.Equal(ids, longIDs(count)) {
 			t.Errorf("%s: ids %v", format, ids)
 		}
 	}
@@ -114,22 +114,22 @@ func (e embedding) Predict(images []byte) (logits, features []float32, err error
 	return nil, features, err
 }
 
-// ids17 are ids beyond what a float64 holds.
-func ids17(n int) (ids []int64) {
+// longIDs are ids beyond what a float64 holds.
+func longIDs(n int) (ids []int64) {
 	for i := range n {
 		ids = append(ids, 1237648721210769659+int64(i))
 	}
 	return ids
 }
 
-// numbered is a Source of pixels with the ids of ids17.
+// numbered is a Source of pixels with the ids of longIDs.
 type numbered struct {
 	pixels []byte
 	shape  imagefile.Shape
 }
 
 func (n numbered) Len() int           { return len(n.pixels) / n.shape.Bytes() }
-func (n numbered) Key(row int) string { return fmt.Sprint(ids17(row + 1)[row]) }
+func (n numbered) Key(row int) string { return fmt.Sprint(longIDs(row + 1)[row]) }
 func (n numbered) Keys() predict.Keys { return predict.Keys{Name: data.IDColumn, Integers: true} }
 func (n numbered) Path() string       { return "memory" }
 

@@ -20,7 +20,7 @@ import (
 	"galaxy/labels/labelstest"
 )
 
-// write writes a table of rows with keys in one of the formats, as Run does.
+// writeRows writes a table of rows with keys in one of the formats, as Run does.
 func writeRows(t rapid.TB, out string, keys Keys, names []string, columns int, rows []float32) {
 	t.Helper()
 	l := layout{key: keys, rows: len(names), exact: true}
@@ -191,7 +191,7 @@ func TestRunNPY(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	row := 0
-	if err := EachRow(strings.TrimSuffix(cfg.Out, ".NPY")+".NPY", func(key string, values []float32) error {
+	if err := EachRow(cfg.Out, func(key string, values []float32) error {
 		image := n - 1 - row
 		if key != strconv.Itoa(100+image) || !slices.Equal(values, want(t, picture(image), zoo, zoo.Width())) {
 			t.Errorf("row %d: %s %v", row, key, values)
