@@ -3,15 +3,19 @@
 package parity
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"galaxy/focal"
@@ -30,23 +34,49 @@ var (
 	channelStd  = []float64{0.25, 0.22, 0.2, 0.3, 0.27}
 )
 
-// python runs a command of the judge's environment and returns its stdout.
-func python(t *testing.T, args ...string) []byte {
-	t.Helper()
+// python makes a command of the judge's environment.
+func python(args ...string) (*exec.Cmd, error) {
 	interpreter := os.Getenv("GALAXY_PYTHON")
 	if interpreter == "" {
-		t.Fatal("GALAXY_PYTHON is not set: expected a Python with the packages of parity/requirements.txt; run `make parity`, which makes one")
+		return nil, errors.New("GALAXY_PYTHON is not set: expected a Python with the packages of parity/requirements.txt; run `make parity`, which makes one")
 	}
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), interpreter, args...)
+	cmd := exec.Command(interpreter, args...)
 	// The tolerances are those of a CPU's arithmetic, by the kernels that ours has.
 	cmd.Env = append(cmd.Environ(), "CUDA_VISIBLE_DEVICES=-1", fmt.Sprintf("TF_ENABLE_ONEDNN_OPTS=%t", kernels.OneDNN()))
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s", cmd, err, stderr.Bytes())
-	}
-	return stdout.Bytes()
+	return cmd, nil
 }
+
+// judge is a process of judge.py, which ends when its stdin does: with the tests.
+type judge struct {
+	questions io.Writer
+	answers   *bufio.Reader
+	stderr    *os.File
+}
+
+// theJudge starts it.
+var theJudge = sync.OnceValues(func() (*judge, error) {
+	cmd, err := python("judge.py")
+	if err != nil {
+		return nil, err
+	}
+	var j judge
+	if j.questions, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	answers, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	j.answers = bufio.NewReader(answers)
+	if j.stderr, err = os.CreateTemp("", "judge"); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(j.stderr.Name()); err != nil {
+		return nil, err
+	}
+	cmd.Stderr = j.stderr
+	return &j, cmd.Start()
+})
 
 // ask hands question to a script of this folder and reads its answer.
 func ask(t *testing.T, script string, question, answer any) {
@@ -55,8 +85,25 @@ func ask(t *testing.T, script string, question, answer any) {
 	if err != nil {
 		t.Fatalf("encode the question for %s: %v", script, err)
 	}
-	path := writeFile(t, asked)
-	if err := json.Unmarshal(python(t, script, path), answer); err != nil {
+	j, err := theJudge()
+	must(t, err)
+	must(t, json.NewEncoder(j.questions).Encode([]string{script, writeFile(t, asked)}))
+	var answered struct {
+		Answer string  `json:"answer"`
+		Error  *string `json:"error"`
+	}
+	line, err := j.answers.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &answered)
+	}
+	if err == nil && answered.Error != nil {
+		err = errors.New(*answered.Error)
+	}
+	if err != nil {
+		said, _ := io.ReadAll(io.NewSectionReader(j.stderr, 0, 1<<20))
+		t.Fatalf("%s: %v\n%s", script, err, said)
+	}
+	if err := json.Unmarshal([]byte(answered.Answer), answer); err != nil {
 		t.Fatalf("read the answer of %s: %v", script, err)
 	}
 }

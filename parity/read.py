@@ -8,18 +8,19 @@ Out: {"tensors": {key: {"shape", "dtype", "values"}},
       "events": {tag: [[step, value], ...]}}
 Any of the three may be missing from the input; then it is from the output.
 
-'outputs' come from tf.saved_model.load, 'cli' from the program saved_model_cli.
+'outputs' come from tf.saved_model.load, 'cli' from the program saved_model_cli,
+called in this process.
 'values' are the first sixteen numbers of a tensor and its sum.
 """
 
+import contextlib
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorflow.python.tools import saved_model_cli
 
 import keras_resnet as kr
 
@@ -41,12 +42,10 @@ def run_cli(folder, signature, key, value):
     with tempfile.TemporaryDirectory() as scratch:
         given = os.path.join(scratch, "input.npy")
         np.save(given, value)
-        done = subprocess.run(
-            [os.path.join(os.path.dirname(sys.executable), "saved_model_cli"), "run", "--dir", folder,
-             "--tag_set", "serve", "--signature_def", signature, "--inputs", f"{key}={given}", "--outdir", scratch],
-            capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"saved_model_cli: {done.stderr}")
+        with contextlib.redirect_stdout(None):  # it prints the outputs too
+            saved_model_cli.create_parser().parse_args([
+                "run", "--dir", folder, "--tag_set", "serve", "--signature_def", signature,
+                "--inputs", f"{key}={given}", "--outdir", scratch]).func()
         os.remove(given)
         return {f.removesuffix(".npy"): np.load(os.path.join(scratch, f)).tolist() for f in os.listdir(scratch)}
 
