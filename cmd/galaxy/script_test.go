@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +29,50 @@ import (
 var underRace bool
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"galaxy": main})
+	testscript.Main(tests{m}, map[string]func(){"galaxy": main, "mistakes": mistakes})
+}
+
+// tests removes what the tests share when they have ended.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	defer func() { _ = os.RemoveAll(shared) }()
+	return m.M.Run()
+}
+
+// shared is the folder that galaxies makes.
+var shared string
+
+// galaxies makes a folder with 60 synthetic galaxies, data, and their cache of 32 px, cache. Most
+// tests begin with these two, and to draw galaxies takes longer than to train on them for a while.
+var galaxies = sync.OnceValue(func() (err error) {
+	if shared, err = os.MkdirTemp("", "galaxies"); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"synth", "--out", "data", "--count", "60", "--seed", "5"},
+		{"prepare", "--labels", "data/training_solutions_rev1.csv", "--images", "data/images_training_rev1", "--out", "cache", "--size", "32"},
+	} {
+		c := exec.Command("galaxy", args...)
+		c.Dir, c.Env = shared, append(os.Environ(), testVariables(shared, true)...)
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", c.Args, err, out)
+		}
+	}
+	return nil
+})
+
+// copyGalaxies copies what galaxies has made into a folder: data, cache, or both.
+func copyGalaxies(dir string, names ...string) error {
+	if err := galaxies(); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(shared, name))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // testVariables are those of the environment in which galaxy is run in a folder, with a
@@ -79,6 +124,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "follow": follow, "skies": skies, "samemetrics": sameMetrics,
+			"galaxies": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(copyGalaxies(ts.MkAbs("."), args...)) },
 		},
 	})
 }

@@ -46,7 +46,7 @@ type workbench struct {
 	small bool // train a network of two blocks
 }
 
-// newWorkbench has a small cache of 32 px in it.
+// newWorkbench has a few galaxies, data, and their cache of 32 px in it.
 func newWorkbench(t *testing.T) *workbench {
 	t.Helper()
 	if underRace {
@@ -55,8 +55,9 @@ func newWorkbench(t *testing.T) *workbench {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	b := &workbench{t, t.TempDir(), rand.New(rand.NewPCG(seed, 0)), !*tortureFull}
-	b.galaxy(exitOK, "synth", "--out", "data", "--count", "60", "--seed", "5")
-	b.galaxy(exitOK, "prepare", "--labels", "data/training_solutions_rev1.csv", "--images", "data/images_training_rev1", "--out", "cache", "--size", "32")
+	if err := copyGalaxies(b.dir, "data", "cache"); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
