@@ -9,9 +9,8 @@ import (
 // Training on held images and on staged batches equals training on images fed with every
 // step.
 func TestHeldAndStaged(t *testing.T) {
-	arch := inFull(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
-	cfg.Model.Arch = arch
 	cfg.Devices, cfg.Accumulate, cfg.Model.Dropout = cpus(2), 2, .2
 	const steps = 3
 	// Batch i is rows i, i + 3, i + 6 … of all examples.

@@ -113,7 +113,7 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 }
 
 // Several devices compute what one device computes in as many micro-batches.
-// After 20 or 50 steps they differ by no more than twice the difference between two
+// After 20 steps they differ by no more than twice the difference between two
 // runs of one side whose initial weights are one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
 	skipUnderRace(t, "it computes in one goroutine")
@@ -125,12 +125,9 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 		{4, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1}},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.devices, c.kind.Kind), func(t *testing.T) {
-			arch, steps := small, int64(50)
-			if c.devices == 2 { // more make a longer ring, whatever the network
-				arch, steps = inFull(t), 20
-			}
+			const steps = 20
 			alone := testTrainerConfig(32, 8*c.devices)
-			alone.Model.Arch, alone.Devices, alone.Optimizer, alone.Accumulate = arch, cpus(1), c.kind, c.devices
+			alone.Devices, alone.Optimizer, alone.Accumulate = cpus(1), c.kind, c.devices
 			mirrored := alone
 			mirrored.Devices, mirrored.Accumulate = cpus(c.devices), 1
 			one, all := newTestTrainer(t, alone), newTestTrainer(t, mirrored)
@@ -193,9 +190,9 @@ func TestMirroredGoesOnElsewhere(t *testing.T) {
 }
 
 func TestPlacement(t *testing.T) {
-	arch := inFull(t)
+	t.Parallel()
 	cfg := testTrainerConfig(32, 8)
-	cfg.Model.Arch, cfg.Devices, cfg.Average, cfg.Resize = arch, cpus(2), .9, true
+	cfg.Devices, cfg.Average, cfg.Resize = cpus(2), .9, true
 	tr := newTestTrainer(t, cfg)
 	collectives := 0
 	for _, o := range tr.replicas[0].graph.Operations() {

@@ -14,8 +14,8 @@ import (
 	"galaxy/graph/network"
 )
 
-// small is the network of tests that are not about a network; one test of each kind uses
-// a published one.
+// small is the network of tests that are not about a network. The tests of numbers that the
+// depth of a network changes use a published one, except with -short.
 const (
 	small       = "resnet6"
 	bottlenecks = "resnet8" // has the other kind of block

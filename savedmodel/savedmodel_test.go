@@ -49,12 +49,8 @@ const (
 var params = focal.Params{Alpha: 0.3, Gamma: 1.5}
 
 func modelConfig(precision network.Precision) network.Config {
-	arch := "resnet18"
-	if testing.Short() {
-		arch = "resnet6"
-	}
 	return network.Config{
-		Arch: arch, Size: size, Outputs: outputs, Precision: precision,
+		Arch: "resnet6", Size: size, Outputs: outputs, Precision: precision,
 		Mean: []float64{0.1, 0.2, 0.15}, Std: []float64{0.2, 0.1, 0.15},
 	}
 }

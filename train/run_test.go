@@ -257,9 +257,6 @@ func TestResumeIsExact(t *testing.T) {
 	const steps = 10
 	o := train.Options{Config: testConfig(cache, steps), Cache: cache, Command: []string{"galaxy", "a word"}}
 	o.Config.Plateau, o.Config.PlateauFactor = 1, .9
-	if !testing.Short() {
-		o.Config.Model.Arch = "resnet18"
-	}
 	uncut := o
 	uncut.Dir = filepath.Join(t.TempDir(), "run")
 	want, err := train.Run(t.Context(), uncut)

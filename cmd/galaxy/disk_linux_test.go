@@ -529,7 +529,7 @@ func (b *workbench) fullElsewhere() {
 		}
 		b.remove(c.out)
 		frees := []int{0, page, b.r.IntN(size - page), size / 2 / page * page, size - page}
-		if testing.Short() {
+		if *tortureDisks > 0 {
 			b.r.Shuffle(len(frees), func(i, j int) { frees[i], frees[j] = frees[j], frees[i] })
 			frees = frees[:2]
 		}

@@ -59,7 +59,6 @@ func TestFileLimit(t *testing.T) {
 		t.Skip("it trains twice; full disks are in TestFullDisk")
 	}
 	b := newWorkbench(t)
-	b.small = false
 	fails := func(limit string, args ...string) {
 		t.Helper()
 		code, stderr := b.after("ulimit -f "+limit, args...)
@@ -78,7 +77,7 @@ func TestFileLimit(t *testing.T) {
 		t.Errorf("%v, expected %v", got, want)
 	}
 	run := training("run", 2, "--resume")
-	fails("40000", run...) // less than a checkpoint, which TensorFlow writes
+	fails("4000", run...) // less than a checkpoint, which TensorFlow writes
 	b.galaxy(exitOK, run...)
 }
 
@@ -90,7 +89,7 @@ func TestUmaskOfOutputs(t *testing.T) {
 	// The group writes and others do not read: what is made for its owner alone, as of
 	// os.CreateTemp, differs, and so does a mode that is set whatever the umask.
 	const mask fs.FileMode = 0o007
-	b := &workbench{t: t, dir: t.TempDir()}
+	b := &workbench{t: t, dir: t.TempDir(), small: true}
 	for _, args := range [][]string{
 		{"synth", "--out", "data", "--count", "60", "--seed", "5"},
 		{"prepare", "--labels", "data/training_solutions_rev1.csv", "--images", "data/images_training_rev1", "--out", "cache", "--size", "32"},
