@@ -39,18 +39,19 @@ demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, 
 	scripts/demo $(KIND)
 
 # Two packages at a time, and as many tests of each, whatever the number of cores: so all
-# of them take less than 3 GB of memory.
+# of them take less than 3 GB of memory. Without go vet's checks, which make lint runs.
 test: tensorflow ## run the tests, most of them with a small network (4 minutes)
-	go run ./scripts/testreport -short -p 2 -parallel 2 -timeout 30m ./...
+	go run ./scripts/testreport -vet=off -short -p 2 -parallel 2 -timeout 30m ./...
 
 test-all: tensorflow ## run all tests, the network's and the loop's with ResNet18 or 34 (15 minutes)
-	go run ./scripts/testreport -p 2 -timeout 60m ./...
+	go run ./scripts/testreport -vet=off -p 2 -timeout 60m ./...
 
 # The size of the network is TensorFlow's affair: Go's code, in which races are sought, runs alike.
-# Packages that start no goroutine run in those of the packages that use them.
-race: ALONE = focal|labels|graph/network|report/(chart|page)|train/(objective|votes|events|checkpoint)
-race: tensorflow ## run the tests of make test under the race detector
-	go run ./scripts/testreport -race -short -p 2 -parallel 2 -timeout 30m $$(go list ./... | grep -vE '^galaxy/($(ALONE))$$')
+# Packages that start no goroutine run in those of the packages that use them, and so does synth.
+race: tensorflow ## run the tests of make test under the race detector, of packages that start goroutines
+	go run ./scripts/testreport -race -vet=off -short -p 2 -parallel 2 -timeout 30m ./graph ./predict ./savedmodel \
+	  $$(grep -rlE --include='*.go' --exclude='*_test.go' '^[[:blank:]]*go [a-z]|\.Go\(' cmd data internal graph predict report serve train | \
+	    xargs -n 1 dirname | sort -u | grep -vE '^(data/synth|internal/browsertest)$$' | sed 's|^|./|')
 
 axe: ## fetch axe-core, with which the tests check the accessibility of pages in chromium (needs npm)
 	npm install --silent --no-save --no-package-lock --prefix .cache/axe axe-core@4.14.1
@@ -67,15 +68,14 @@ torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at lengt
 # SPEED=1 logs how fast files are read instead, compared with Pillow and astropy.
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
 	scripts/python-env .venv-parity parity/requirements.txt
-	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python go test -tags parity -timeout 30m $(if $(SPEED),-run Speed -v,-skip Speed) ./parity/...
+	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python go test -tags parity -vet=off -timeout 30m $(if $(SPEED),-run Speed -v,-skip Speed) ./parity/...
 
 cpus: tensorflow ## run the tests that depend on kernels as on other CPUs, on one core, in 2 GB (Python 3.10 or newer; 10 minutes)
 	scripts/python-env .venv-parity parity/requirements.txt
 	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python scripts/cpus
 
-lint: tensorflow ## gofmt, go vet and golangci-lint
+lint: tensorflow ## gofmt and golangci-lint, go vet among its linters
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted" >&2; exit 1; fi
-	go vet ./...
 	go run $(GOLANGCI) run ./...
 
 build: tensorflow ## build bin/galaxy

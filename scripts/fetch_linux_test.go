@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -431,6 +432,9 @@ func TestFetchKilled(t *testing.T) {
 
 // A polite signal ends pip as well and clears up at once.
 func TestFetchInterrupted(t *testing.T) {
+	// A shell starts what runs in the background with SIGINT ignored, and children inherit that; not
+	// a handler.
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			c := newCheckout(t)

@@ -9,6 +9,9 @@ import (
 )
 
 func TestPythonEnv(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it makes two virtual environments")
+	}
 	interpreter := python(t)
 	if err := exec.CommandContext(t.Context(), interpreter, "-c", "import sys, ensurepip; sys.exit(sys.version_info < (3, 10))").Run(); err != nil {
 		t.Skip("there is no Python 3.10 with venv here")

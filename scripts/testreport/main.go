@@ -1,5 +1,5 @@
 // Command testreport runs go test and reports at the end which tests were skipped, and why,
-// and which were the slowest:
+// which were the slowest, and the time of the CPUs:
 //
 //	testreport [arguments of go test]
 //
@@ -35,6 +35,9 @@ func main() {
 	}
 	if err == nil {
 		err = errors.Join(report(out, os.Stdout), c.Wait())
+	}
+	if state := c.ProcessState; state != nil {
+		fmt.Printf("CPU time %.0f s, with compiling and linking\n", (state.UserTime() + state.SystemTime()).Seconds())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "go test:", err)
