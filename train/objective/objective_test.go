@@ -2,8 +2,10 @@ package objective
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,6 +19,14 @@ import (
 	"galaxy/labels"
 	"galaxy/labels/labelstest"
 )
+
+// TestMain lowers the number of random examples, because each test has them for every job.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 var zoo, small, zooCounts = labels.GalaxyZoo(), labelstest.Small(), counted(labels.GalaxyZoo())
 
