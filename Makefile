@@ -30,7 +30,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo axe load screenshots test test-all race cpus torture parity lint build bench serve-bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
+.PHONY: demo axe load watch-bench screenshots test test-all race cpus torture parity lint build bench serve-bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ race: tensorflow ## run the tests of make test under the race detector, of packa
 
 axe: ## fetch axe-core, with which the tests check the accessibility of pages in chromium (needs npm)
 	npm install --silent --no-save --no-package-lock --prefix .cache/axe axe-core@4.14.1
+
+watch-bench: build ## measure what the live page costs a run (CACHE=; 4 minutes of an idle machine)
+	go run ./scripts/watchbench -- --data $(CACHE) --out runs/watch-bench-$$(date +%s) --steps 1000000 $(ARGS)
 
 load: tensorflow ## measure how long chromium takes to load a page (PAGE=report.html; otherwise the tests' example)
 	go test ./report/page -run '^$$' -bench Load -benchtime 5x $(if $(PAGE),-args -page $(abspath $(PAGE)))

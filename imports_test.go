@@ -54,7 +54,7 @@ var imports = []struct{ name, may string }{
 }
 
 // programs may import anything, and nothing imports them.
-var programs = []string{"bench", "bench/quality", "cmd/galaxy", "internal/tfserving/descriptors", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/screenshots", "scripts/submissioncheck", "scripts/testreport", "scripts", "."}
+var programs = []string{"bench", "bench/quality", "cmd/galaxy", "internal/tfserving/descriptors", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/screenshots", "scripts/submissioncheck", "scripts/testreport", "scripts/watchbench", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
 var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict", "report/chart", "report/page"}

@@ -1,0 +1,191 @@
+// Command watchbench measures what the live page costs a run: it trains one run, lets two clients follow the page for
+// every second turn of a few seconds, and compares the times of the steps of each pair of turns.
+//
+//	watchbench [-galaxy bin/galaxy] [-pairs 15] [-turn 6s] -- --data CACHE --out RUN --steps 100000 …
+//
+// What follows the -- are flags of galaxy train. The run is stopped after the last turn; it must not end before. Run it on an
+// idle machine.
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"galaxy/report"
+)
+
+const clients = 2
+
+// A turn is a time with or without clients.
+type turn struct {
+	watched  bool
+	from, to time.Time
+}
+
+func main() {
+	galaxy := flag.String("galaxy", "bin/galaxy", "our program")
+	pairs := flag.Int("pairs", 15, "number of pairs of turns")
+	length := flag.Duration("turn", 6*time.Second, "length of a turn")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := measure(ctx, *galaxy, flag.Args(), *pairs, *length); err != nil {
+		fmt.Fprintln(os.Stderr, "watchbench:", err)
+		os.Exit(1)
+	}
+}
+
+// measure trains the run and prints the comparison.
+func measure(ctx context.Context, galaxy string, args []string, pairs int, length time.Duration) error {
+	k := slices.Index(args, "--out")
+	if k < 0 || k+1 == len(args) {
+		return fmt.Errorf("expected flags of galaxy train with --out RUN after --, got %q", args)
+	}
+	train := exec.CommandContext(ctx, galaxy, append([]string{"train", "--live", "127.0.0.1:0", "--log-every", "1", "--report=false"}, args...)...)
+	train.Cancel = func() error { return train.Process.Signal(os.Interrupt) }
+	stderr, err := train.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := train.Start(); err != nil {
+		return err
+	}
+	turns, watchErr := alternate(ctx, stderr, pairs, length)
+	_ = train.Process.Signal(os.Interrupt) // it saves a checkpoint, and ends with an exit code that says so
+	_ = train.Wait()
+	if watchErr != nil {
+		return watchErr
+	}
+	run, err := report.ReadRun(args[k+1])
+	if err != nil {
+		return err
+	}
+	return compare(run.Steps, turns)
+}
+
+// alternate waits until the run has started, and takes the turns: without clients and with, with and without, and so on.
+func alternate(ctx context.Context, stderr io.Reader, pairs int, length time.Duration) (turns []turn, err error) {
+	lines := bufio.NewScanner(stderr)
+	lines.Split(func(data []byte, end bool) (int, []byte, error) { // the progress bar ends its lines by \r
+		if i := strings.IndexAny(string(data), "\r\n"); i >= 0 {
+			return i + 1, data[:i], nil
+		}
+		return bufio.ScanLines(data, end)
+	})
+	address, said := "", ""
+	for lines.Scan() && !strings.Contains(lines.Text(), "step 1 of") && !strings.Contains(lines.Text(), "train: ") {
+		said += lines.Text() + "\n"
+		if _, url, ok := strings.Cut(lines.Text(), "live: "); ok {
+			address = url
+		}
+	}
+	if address == "" {
+		return nil, fmt.Errorf("the run did not start:\n%s", said)
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	pause(ctx, length) // the first steps are slower
+	for n := range 2 * pairs {
+		t := turn{watched: n%4 == 1 || n%4 == 2}
+		following, leave := context.WithCancel(ctx)
+		failed := make(chan error, clients)
+		for range clients {
+			if t.watched {
+				go func() { failed <- follow(following, address+"events") }()
+			}
+		}
+		pause(ctx, length/10)
+		t.from = time.Now()
+		pause(ctx, length)
+		t.to = time.Now()
+		select {
+		case err := <-failed:
+			leave()
+			return nil, fmt.Errorf("a client could not follow the run: %w", err)
+		default:
+		}
+		leave()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		turns = append(turns, t)
+	}
+	return turns, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// follow reads events, as a page does, until ctx ends.
+func follow(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", answer.Status)
+	}
+	if n, err := io.Copy(io.Discard, answer.Body); ctx.Err() == nil {
+		return fmt.Errorf("the server ended after %d bytes: %w", n, err)
+	}
+	return nil
+}
+
+// compare prints by how much steps are slower in the turns with clients, as the mean over the pairs with its 95 % interval.
+func compare(steps []report.Step, turns []turn) error {
+	mean := func(t turn) (seconds float64, n int) {
+		for _, s := range steps {
+			if s.Time.After(t.from) && s.Time.Before(t.to) {
+				seconds += float64(s.Seconds)
+				n++
+			}
+		}
+		return seconds / float64(n), n
+	}
+	var ratios []float64
+	total := 0
+	for k := 0; k+1 < len(turns); k += 2 {
+		a, n := mean(turns[k])
+		b, m := mean(turns[k+1])
+		if n == 0 || m == 0 {
+			return fmt.Errorf("a turn has no step: give longer turns, or more steps than the turns take")
+		}
+		if turns[k].watched {
+			a, b = b, a
+		}
+		ratios, total = append(ratios, b/a-1), total+n+m
+	}
+	slices.Sort(ratios)
+	sum, squares := 0.0, 0.0
+	for _, r := range ratios {
+		sum += r
+	}
+	average := sum / float64(len(ratios))
+	for _, r := range ratios {
+		squares += (r - average) * (r - average)
+	}
+	half := 1.96 * math.Sqrt(squares/float64(max(len(ratios)-1, 1))/float64(len(ratios)))
+	fmt.Printf("%d steps in %d pairs of turns: with %d clients a step takes %.2f %% (95 %% interval %+.2f to %+.2f %%, median %+.2f %%) more than without\n",
+		total, len(ratios), clients, 100*average, 100*(average-half), 100*(average+half), 100*ratios[len(ratios)/2])
+	return nil
+}
