@@ -1,5 +1,6 @@
 // Command watchbench measures what the live page costs a run: it trains one run, lets two clients follow the page for
-// every second turn of a few seconds, and compares the times of the steps of each pair of turns.
+// every second turn of a few seconds, and compares the steps of each pair of turns: the time and, on Linux, the CPU time of the process
+// that a step takes, the page included. The CPU time hardly depends on what else the machine does.
 //
 //	watchbench [-galaxy bin/galaxy] [-pairs 15] [-turn 6s] -- --data CACHE --out RUN --steps 100000 …
 //
@@ -19,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +34,23 @@ const clients = 2
 type turn struct {
 	watched  bool
 	from, to time.Time
+	cpu      float64 // seconds of CPU time of the process between them; NaN if that is not known
+}
+
+// cpuTime returns the seconds of CPU time that a process has used (proc_pid_stat(5)), NaN on other systems than Linux.
+func cpuTime(pid int) float64 {
+	const perSecond = 100 // clock ticks, on all of Linux's common architectures
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	if err != nil || len(fields) < 13 {
+		return math.NaN()
+	}
+	user, err1 := strconv.ParseFloat(fields[11], 64)
+	system, err2 := strconv.ParseFloat(fields[12], 64)
+	if err1 != nil || err2 != nil {
+		return math.NaN()
+	}
+	return (user + system) / perSecond
 }
 
 func main() {
@@ -62,7 +81,7 @@ func measure(ctx context.Context, galaxy string, args []string, pairs int, lengt
 	if err := train.Start(); err != nil {
 		return err
 	}
-	turns, watchErr := alternate(ctx, stderr, pairs, length)
+	turns, watchErr := alternate(ctx, train.Process.Pid, stderr, pairs, length)
 	_ = train.Process.Signal(os.Interrupt) // it saves a checkpoint, and ends with an exit code that says so
 	_ = train.Wait()
 	if watchErr != nil {
@@ -76,7 +95,7 @@ func measure(ctx context.Context, galaxy string, args []string, pairs int, lengt
 }
 
 // alternate waits until the run has started, and takes the turns: without clients and with, with and without, and so on.
-func alternate(ctx context.Context, stderr io.Reader, pairs int, length time.Duration) (turns []turn, err error) {
+func alternate(ctx context.Context, pid int, stderr io.Reader, pairs int, length time.Duration) (turns []turn, err error) {
 	lines := bufio.NewScanner(stderr)
 	lines.Split(func(data []byte, end bool) (int, []byte, error) { // the progress bar ends its lines by \r
 		if i := strings.IndexAny(string(data), "\r\n"); i >= 0 {
@@ -106,9 +125,9 @@ func alternate(ctx context.Context, stderr io.Reader, pairs int, length time.Dur
 			}
 		}
 		pause(ctx, length/10)
-		t.from = time.Now()
+		t.from, t.cpu = time.Now(), -cpuTime(pid)
 		pause(ctx, length)
-		t.to = time.Now()
+		t.to, t.cpu = time.Now(), t.cpu+cpuTime(pid)
 		select {
 		case err := <-failed:
 			leave()
@@ -151,41 +170,42 @@ func follow(ctx context.Context, address string) error {
 	return nil
 }
 
-// compare prints by how much steps are slower in the turns with clients, as the mean over the pairs with its 95 % interval.
+// compare prints by how much steps are slower in the turns with clients.
 func compare(steps []report.Step, turns []turn) error {
-	mean := func(t turn) (seconds float64, n int) {
-		for _, s := range steps {
-			if s.Time.After(t.from) && s.Time.Before(t.to) {
-				seconds += float64(s.Seconds)
-				n++
-			}
-		}
-		return seconds / float64(n), n
-	}
-	var ratios []float64
+	var times, cpu []float64 // with clients relative to without, less 1; of each pair
 	total := 0
 	for k := 0; k+1 < len(turns); k += 2 {
-		a, n := mean(turns[k])
-		b, m := mean(turns[k+1])
-		if n == 0 || m == 0 {
-			return fmt.Errorf("a turn has no step: give longer turns, or more steps than the turns take")
+		var seconds, used [2]float64 // of a step, without clients and with
+		for _, t := range turns[k : k+2] {
+			n, sum := 0, 0.0
+			for _, s := range steps {
+				if s.Time.After(t.from) && s.Time.Before(t.to) {
+					n, sum = n+1, sum+float64(s.Seconds)
+				}
+			}
+			if n == 0 {
+				return fmt.Errorf("a turn has no step: give longer turns, or more steps than the turns take")
+			}
+			with := map[bool]int{true: 1}[t.watched]
+			seconds[with], used[with] = sum/float64(n), t.cpu/float64(n)
+			total += n
 		}
-		if turns[k].watched {
-			a, b = b, a
-		}
-		ratios, total = append(ratios, b/a-1), total+n+m
+		times, cpu = append(times, seconds[1]/seconds[0]-1), append(cpu, used[1]/used[0]-1)
 	}
-	slices.Sort(ratios)
-	sum, squares := 0.0, 0.0
-	for _, r := range ratios {
-		sum += r
-	}
-	average := sum / float64(len(ratios))
-	for _, r := range ratios {
-		squares += (r - average) * (r - average)
-	}
-	half := 1.96 * math.Sqrt(squares/float64(max(len(ratios)-1, 1))/float64(len(ratios)))
-	fmt.Printf("%d steps in %d pairs of turns: with %d clients a step takes %.2f %% (95 %% interval %+.2f to %+.2f %%, median %+.2f %%) more than without\n",
-		total, len(ratios), clients, 100*average, 100*(average-half), 100*(average+half), 100*ratios[len(ratios)/2])
+	fmt.Printf("%d steps in %d pairs of turns. With %d clients a step takes\n  %s more time\n  %s more CPU time\n", total, len(times), clients, interval(times), interval(cpu))
 	return nil
+}
+
+// interval describes the mean of fractions with its 95 % interval, and their median.
+func interval(all []float64) string {
+	slices.Sort(all)
+	n, mean, squares := float64(len(all)), 0.0, 0.0
+	for _, r := range all {
+		mean += r / n
+	}
+	for _, r := range all {
+		squares += (r - mean) * (r - mean)
+	}
+	half := 1.96 * math.Sqrt(squares/max(n-1, 1)/n)
+	return fmt.Sprintf("%.2f %% (95 %% interval %.2f to %.2f %%, median %.2f %%)", 100*mean, 100*(mean-half), 100*(mean+half), 100*all[len(all)/2])
 }
