@@ -14,18 +14,19 @@ import (
 
 // Names of the nodes of a replica that the graph around it feeds or looks up.
 const (
-	nodeImages     = "images"
-	nodeHeldRows   = "rows" // rows of nodeHeld, replacing nodeImages
-	nodeHeld       = "held_images"
-	nodeLabels     = "labels"
-	nodeKey        = "seed"
-	nodeStep       = "step"
-	nodeRate       = "learning_rate"
-	nodeEvalImages = "eval_images"
-	nodeFirst      = "row" // the first example's row in the batch
-	nodeDecay      = "average_decay"
-	nodeTrainSize  = "train_size"
-	nodeStop       = "stop"
+	nodeImages       = "images"
+	nodeHeldRows     = "rows" // rows of nodeHeld, replacing nodeImages
+	nodeHeld         = "held_images"
+	nodeHeldFeatures = "held_features" // replacing nodeHeld
+	nodeLabels       = "labels"
+	nodeKey          = "seed"
+	nodeStep         = "step"
+	nodeRate         = "learning_rate"
+	nodeEvalImages   = "eval_images"
+	nodeFirst        = "row" // the first example's row in the batch
+	nodeDecay        = "average_decay"
+	nodeTrainSize    = "train_size"
+	nodeStop         = "stop"
 
 	nodeLoss          = "loss"          // of the whole batch
 	nodeNorm          = "gradient_norm" // of the whole batch
@@ -35,6 +36,7 @@ const (
 	nodeStopped       = "stopped"       // the mean of nodeStop over workers
 	nodeLogits        = "logits"        // float32 [-1, outputs], of nodeEvalImages
 	nodeProbabilities = "probabilities" // float32 [-1, outputs], of nodeEvalImages
+	nodeFeatures      = "features"      // float32 [-1, channels], of nodeEvalImages; with HoldFeatures
 
 	nodeTrain           = "update"     // the weights, with the last of the micro-batches
 	nodeStage           = "stage"      // a batch for the step after those staged before
@@ -69,7 +71,8 @@ type endpoint struct {
 var inputs = []endpoint{
 	{name: nodeImages, dtype: tf.Uint8, when: func(c setup) bool { return c.Held == 0 }, shape: pixels, split: true},
 	{name: nodeHeldRows, dtype: tf.Int64, when: setup.holds, shape: func(_ setup, examples int) []int64 { return []int64{int64(examples)} }, split: true},
-	{name: nodeHeld, dtype: tf.Uint8, when: setup.holds, shape: func(c setup, _ int) []int64 { return pixels(c, c.Held) }},
+	{name: nodeHeldFeatures, dtype: tf.Float, when: func(c setup) bool { return c.HoldFeatures }, shape: func(c setup, _ int) []int64 { return []int64{int64(c.Held), -1} }},
+	{name: nodeHeld, dtype: tf.Uint8, when: func(c setup) bool { return c.holds() && !c.HoldFeatures }, shape: func(c setup, _ int) []int64 { return pixels(c, c.Held) }},
 	{name: nodeLabels, dtype: tf.Float, shape: func(c setup, examples int) []int64 { return []int64{int64(examples), int64(c.Model.Outputs)} }, split: true},
 	{name: nodeKey, dtype: tf.Int64, shape: func(setup, int) []int64 { return []int64{2} },
 		value: func(_ setup, in StepInput, _ int) any { return []int64{in.Seed, in.Step} }},

@@ -1,7 +1,9 @@
 package graph
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -52,10 +54,7 @@ func TestFreezeInGraph(t *testing.T) {
 			cfg := testTrainerConfig(32, 4)
 			cfg.Model.Arch, cfg.Freeze, cfg.Average = c.arch, c.freeze, .9
 			p := prepared(t, cfg)
-			r, err := buildReplica(p)
-			if err != nil {
-				t.Fatal(err)
-			}
+			r := mustBuild(t, cfg)
 			nodes := replicaNodes(t, r)
 			counts := map[string]int{}
 			for _, n := range reached(nodes, nodeAverage) {
@@ -227,4 +226,95 @@ func TestLayerDecayByDepth(t *testing.T) {
 			t.Errorf("%s changes by %v of what it does without, expected %v", name, b/a, want)
 		}
 	}
+}
+
+// A head that is trained on held features is the head that is trained on images: the same losses, the
+// same frozen bits, and after a restore the same bits.
+func TestHeldFeatures(t *testing.T) {
+	t.Parallel()
+	cfg := testTrainerConfig(32, 8)
+	seasoned := newTestTrainer(t, cfg)
+	trainSteps(t, seasoned, cfg, 0, 3)
+	before := weightsOf(t, seasoned)
+	cfg.Freeze, cfg.Average, cfg.Model.Dropout, cfg.Model.Align, cfg.Devices, cfg.Accumulate = network.FreezeAll, .9, .3, true, cpus(2), 2
+	all, rows := cfg, 3*featuresBatch/2
+	all.Batch = rows // the examples to choose from
+	pixels, labels := testBatch(all, 5)
+	held := cfg
+	held.Held, held.HoldFeatures = rows, true
+	open := func(cfg TrainerConfig) *Trainer {
+		tr := newTestTrainer(t, cfg)
+		if err := tr.LoadModel(before); err != nil {
+			t.Fatal(err)
+		}
+		if cfg.HoldFeatures {
+			if err := tr.Hold(bytes.NewReader(pixels)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return tr
+	}
+	steps := func(tr *Trainer, from, to int64) (losses []float64) {
+		size, outputs := cfg.Model.Shape().Bytes(), cfg.Model.Outputs
+		for step := from; step < to; step++ {
+			var b Batch
+			for i := range cfg.Batch {
+				row := (int(step)*31 + i*7) % rows
+				b.Labels = append(b.Labels, labels[row*outputs:(row+1)*outputs]...)
+				if tr.setup.HoldFeatures {
+					b.Rows = append(b.Rows, int64(row))
+				} else {
+					b.Images = append(b.Images, pixels[row*size:(row+1)*size]...)
+				}
+			}
+			out, err := tr.Step(StepInput{Batch: b, Step: step, Seed: 7, LearningRate: .1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			losses = append(losses, out.Loss)
+		}
+		return losses
+	}
+	a, b := open(cfg), open(held)
+	want, got := steps(a, 0, 12), steps(b, 0, 12)
+	if gap := largestGap(want, got); !(gap < 1e-5) || want[0] == want[11] {
+		t.Errorf("losses on held features %v, on images %v", got, want)
+	}
+	replicasAgree(t, b)
+	after := weightsOf(t, b)
+	for _, v := range b.Variables() {
+		if v.Fixed && !slices.Equal(before[v.Name], after[v.Name]) {
+			t.Errorf("the frozen %s has changed", v.Name)
+		}
+	}
+	if ops := reached(replicaNodes(t, mustBuild(t, held)), nodeAverage); slices.ContainsFunc(slices.Collect(maps.Values(ops)), func(n *nodepb.NodeDef) bool { return n.Op == "Conv2D" }) {
+		t.Error("a step computes convolutions")
+	}
+	prefix := filepath.Join(t.TempDir(), "variables")
+	if err := b.Save(prefix); err != nil {
+		t.Fatal(err)
+	}
+	again := newTestTrainer(t, held)
+	if err := again.Restore(prefix); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Hold(bytes.NewReader(pixels)); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := steps(b, 12, 15), steps(again, 12, 15); !slices.Equal(x, y) {
+		t.Errorf("losses after a restore %v, expected %v", y, x)
+	}
+	held.Freeze = network.FreezeStem
+	if _, err := NewTrainer(held); err == nil || !strings.Contains(err.Error(), "held features need") {
+		t.Errorf("with trained blocks: got %v", err)
+	}
+}
+
+func mustBuild(t *testing.T, cfg TrainerConfig) *replica {
+	t.Helper()
+	r, err := buildReplica(prepared(t, cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -20,9 +20,10 @@ type Batch struct {
 }
 
 // stagedBatch adds the ops that keep a batch on the device until its step, so that the
-// copy takes none of the step's time. It returns the step's images, uint8 [examples,
-// size, size, channels], and labels, float32 [examples, outputs].
-func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels tf.Output) {
+// copy takes none of the step's time. It returns the step's images in their shape, uint8 [examples,
+// size, size, channels], or held features, float32 [examples, channels], and labels, float32
+// [examples, outputs].
+func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output, shape ...int64) (images, labels tf.Output) {
 	fed := in[nodeImages]
 	if c.holds() {
 		fed = in[nodeHeldRows]
@@ -35,15 +36,17 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels 
 		return tf.Output{}, tf.Output{}
 	}
 	images, labels = got[0], got[1]
-	shape := pixels(c, c.examples)
 	if c.holds() {
-		hs := s.SubScope("held")
-		held := op.VarHandleOp(hs, tf.Uint8, tf.MakeShape(pixels(c, c.Held)...), op.VarHandleOpSharedName("held"))
-		session.Group(s, nodeHold, []*tf.Operation{op.AssignVariableOp(hs, held, in[nodeHeld])})
+		hs, all := s.SubScope("held"), in[nodeHeld]
+		if c.HoldFeatures {
+			all = in[nodeHeldFeatures]
+		}
+		held := op.VarHandleOp(hs, all.DataType(), tf.MakeShape(append([]int64{int64(c.Held)}, shape[1:]...)...), op.VarHandleOpSharedName("held"))
+		session.Group(s, nodeHold, []*tf.Operation{op.AssignVariableOp(hs, held, all)})
 		rows := op.Reshape(hs, images, tg.Const(hs.SubScope("shape"), shape[:1]))
 		// Not GatherV2, which has no kernel for uint8 on GPUs: on the host it would need a
 		// copy of all images in every step.
-		images = op.ResourceGather(hs, held, rows, tf.Uint8)
+		images = op.ResourceGather(hs, held, rows, all.DataType())
 	}
 	// The stage's outputs have no static shape.
 	shaped := func(x tf.Output, shape ...int64) tf.Output {
@@ -54,19 +57,56 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output) (images, labels 
 }
 
 // Hold copies images, uint8 [TrainerConfig.Held, Size, Size, channels], to every device,
-// where they stay. Training steps take rows of them.
+// where they stay. Training steps take rows of them. With HoldFeatures it computes their features by
+// the model's present weights, and copies these.
 func (t *Trainer) Hold(images io.Reader) error {
 	if !t.setup.holds() {
 		return errors.New("hold images: the trainer was built to be fed with them")
 	}
-	all, err := tf.ReadTensor(tf.Uint8, pixels(t.setup, t.setup.Held), images)
+	node, read := nodeHeld, func() (*tf.Tensor, error) {
+		return tf.ReadTensor(tf.Uint8, pixels(t.setup, t.setup.Held), images)
+	}
+	if t.setup.HoldFeatures {
+		node, read = nodeHeldFeatures, func() (*tf.Tensor, error) { return t.featuresOf(images) }
+	}
+	all, err := read()
 	if err == nil {
-		_, err = t.sess.Run(map[tf.Output]*tf.Tensor{t.inputs[nodeHeld]: all}, nil, []*tf.Operation{t.targets[nodeHold]})
+		_, err = t.sess.Run(map[tf.Output]*tf.Tensor{t.inputs[node]: all}, nil, []*tf.Operation{t.targets[nodeHold]})
 	}
 	if err != nil {
 		return fmt.Errorf("hold %d images of %d px on the devices: %w", t.setup.Held, t.setup.Model.Size, err)
 	}
 	return nil
+}
+
+// featuresBatch is the number of images whose features are computed at a time. It is fixed, because a
+// sum's last bits may depend on it.
+const featuresBatch = 64
+
+// featuresOf returns the features of TrainerConfig.Held images, float32 [Held, channels].
+func (t *Trainer) featuresOf(pixels io.Reader) (*tf.Tensor, error) {
+	fetch := []tf.Output{t.replicas[0].output(nodeFeatures)}
+	var all []float32
+	for left := t.setup.Held; left > 0; left -= featuresBatch {
+		part := make([]byte, min(left, featuresBatch)*t.setup.Model.Shape().Bytes())
+		if _, err := io.ReadFull(pixels, part); err != nil {
+			return nil, err
+		}
+		_, feeds, err := t.evaluation.Feeds(part)
+		if err != nil {
+			return nil, err
+		}
+		got, err := t.sess.Run(feeds, fetch, nil)
+		if err != nil {
+			return nil, err
+		}
+		features, err := session.Floats(got[0])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, features...)
+	}
+	return session.Float32Tensor(all, int64(t.setup.Held), int64(len(all)/t.setup.Held))
 }
 
 // Stage sends a batch to the devices. Steps use staged batches in the order in

@@ -34,7 +34,7 @@ var parts = []struct {
 	{"clock", []string{nodeComputed, nodeReduced}},
 	{"loss scaling", []string{"scaled_loss", "unscaled", "loss_scaling", nodeScale}},
 	{"update", []string{"global_norm", nodeNorm, nodeLoss, nodeStopped, "if_finite", "optimizer", "assign_average", "average_weights", "average_rest", nodeTrain, nodeAverage, nodeBegin}},
-	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities}},
+	{"evaluation", []string{"eval", "posterior", nodeLogits, nodeProbabilities, nodeFeatures}},
 	{"first values", []string{"init", "init_seed", "load"}},
 	{"checkpoints", []string{"save", "restore"}},
 	{"workers", []string{"share"}},

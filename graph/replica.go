@@ -89,15 +89,40 @@ func buildReplica(c setup) (_ *replica, err error) {
 func (b *replicaBuilder) forward() (loss tf.Output) {
 	s, cfg := b.s, b.Model
 	cfg.Emulated = cfg.Precision.Emulated(b.gpu)
+	eval := &network.Builder{Config: cfg, Params: b.vars, Frozen: b.frozen}
+	if b.HoldFeatures {
+		return b.headAlone(cfg, eval)
+	}
 	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Frozen: b.frozen, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
-	examples, labels := stagedBatch(s, b.setup, b.in)
+	examples, labels := stagedBatch(s, b.setup, b.in, pixels(b.setup, b.examples)...)
 	draw := images.Random{Key: b.in[nodeKey], First: b.in[nodeFirst], Batch: int64(b.Batch)}
 	loss = b.Loss(s.SubScope("train_loss"), train.Logits(s.SubScope("train"), examples, draw), labels)
 
-	eval := &network.Builder{Config: cfg, Params: b.vars}
+	b.evaluation(eval)
+	return loss
+}
+
+// evaluation adds the inference pass.
+func (b *replicaBuilder) evaluation(eval *network.Builder) {
+	s := b.s
 	logits := session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), b.in[nodeEvalImages], images.Random{}))
 	session.Named(s, nodeProbabilities, b.Posterior(s.SubScope("posterior"), logits))
-	return loss
+}
+
+// headAlone is forward for held features, which come from the inference pass.
+func (b *replicaBuilder) headAlone(cfg network.Config, eval *network.Builder) (loss tf.Output) {
+	s, channels := b.s, int64(0)
+	eval.Named = func(name string, x tf.Output) tf.Output {
+		if name == network.Features {
+			x, channels = session.Named(s, nodeFeatures, x), x.Shape().Size(1)
+		}
+		return x
+	}
+	b.evaluation(eval)
+	train := &network.Builder{Config: cfg, Params: b.trained, Training: true}
+	features, labels := stagedBatch(s, b.setup, b.in, int64(b.examples), channels)
+	draw := images.Random{Key: b.in[nodeKey], First: b.in[nodeFirst], Batch: int64(b.Batch)}
+	return b.Loss(s.SubScope("train_loss"), train.Head(s.SubScope("train"), features, channels, draw), labels)
 }
 
 // descending returns the model's variables that have gradients.

@@ -44,6 +44,10 @@ type TrainerConfig struct {
 	// Held is the number of images that the devices hold for training (Hold). Steps then
 	// take rows of them; 0 feeds every step with images.
 	Held int
+	// HoldFeatures makes the devices hold the images' features instead, computed once, so that
+	// a step computes the head alone. It needs Held, FreezeAll, and images that are the same in
+	// every step: no Augment and no Resize.
+	HoldFeatures bool
 	// FilterAlgorithms sets how gradients of kernels are computed; nil uses the op for all
 	// of them.
 	FilterAlgorithms network.FilterAlgorithms
@@ -89,6 +93,9 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 	frozen, err := cfg.frozen()
 	if err != nil {
 		return c, err
+	}
+	if cfg.HoldFeatures && (cfg.Held == 0 || cfg.Freeze != network.FreezeAll || cfg.Augment != images.Augment{} || cfg.Resize) {
+		return c, errors.New("held features need held images, everything below the head frozen, no augmentation and one size")
 	}
 	part, err := cfg.batchPart()
 	if err != nil {

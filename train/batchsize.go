@@ -80,7 +80,7 @@ func (p *setup) try(batch int) (err error) {
 	defer func() { err = errors.Join(err, trainer.Close()) }()
 	pixels := cfg.Model.Shape().Bytes()
 	b := graph.Batch{Images: make([]byte, batch*pixels), Labels: make([]float32, batch*cfg.Model.Outputs)}
-	if cfg.HoldOnDevice {
+	if cfg.holds() {
 		b.Images, b.Rows = nil, make([]int64, batch)
 	}
 	for step := range int64(2) {

@@ -143,7 +143,7 @@ func (r *run) build(last *checkpoint.Checkpoint) (err error) {
 		return err
 	}
 	r.loader, err = data.NewLoader(r.Cache, data.LoaderConfig{
-		Split: data.Train, Target: cfg.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position, Held: cfg.HoldOnDevice,
+		Split: data.Train, Target: cfg.Target(), Batch: cfg.Batch, Seed: cfg.Seed, Position: r.state.Position, Held: cfg.holds(),
 		Part: r.Cluster.Index(), Parts: r.Cluster.Workers(),
 	})
 	return err

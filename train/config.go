@@ -94,6 +94,9 @@ type Config struct {
 	// HoldOnDevice keeps the images of the train split in the memory of every device,
 	// so that no step waits for them to be copied there.
 	HoldOnDevice bool `json:"hold_on_device,omitempty" resume:"may change" workers:"may differ"`
+	// HoldFeatures keeps the features of the train split's images there instead: they are computed
+	// once, and a step computes the head alone. It needs Freeze all, no augmentation and one size.
+	HoldFeatures bool `json:"hold_features,omitempty"`
 	// Accumulate is the number of micro-batches of a replica in a step; 0 is 1.
 	Accumulate int `json:"accumulate,omitempty" resume:"may change"`
 	// Threads is the number of CPU threads; 0 is one per core. Another number
@@ -190,6 +193,8 @@ func (c Config) Validate() error {
 	errs = append(errs, err)
 	check(frozen == 0 || c.InitFrom != "", "freeze", c.Freeze, "none without {init_from}, because frozen layers would keep random weights")
 	check(frozen < net.Head() || c.Optimizer.LayerDecay == 0 || c.Optimizer.LayerDecay == 1, "optimizer.layer_decay", c.Optimizer.LayerDecay, "none beside {freeze:all}, because only the head is trained")
+	check(!c.HoldFeatures || c.Freeze == network.FreezeAll && c.Augment == images.Augment{} && len(c.Sizes) == 0, "hold_features", AsFeatures,
+		"host or device: features are the same in every step only with {freeze=all}, without augmentation ({augment.rotate} and the like) and without {sizes}")
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("schedule.total_steps", c.Schedule.Total, 1)
 	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")
@@ -207,6 +212,9 @@ func (c Config) Validate() error {
 	atLeast("threads", int64(c.Threads), 0)
 	return errors.Join(errs...)
 }
+
+// holds reports whether the devices hold the train split.
+func (c Config) holds() bool { return c.HoldOnDevice || c.HoldFeatures }
 
 const configName = "config.json"
 

@@ -38,7 +38,7 @@ type Plan struct {
 	Budget Time  `config:"budget.seconds"`
 	Batch  Batch `config:"batch"`
 	// Images is where the images of the train split are kept.
-	Images Place `config:"hold_on_device"`
+	Images Place `config:"hold_on_device hold_features"`
 	// Weights sets Config.Objective.Weights.
 	Weights Weights  `config:"objective.weights"`
 	Warmup  Duration `config:"schedule.warmup_steps"`
@@ -59,6 +59,9 @@ func PlanOf(cfg Config) Plan {
 	}
 	if cfg.HoldOnDevice {
 		p.Images = OnDevice
+	}
+	if cfg.HoldFeatures {
+		p.Images = AsFeatures
 	}
 	begin := int64(0)
 	for _, phase := range cfg.Sizes {
@@ -111,7 +114,7 @@ func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 	if cfg.XLA && !gpu {
 		return cfg, usage.Errorf("{xla} compiles for GPUs, and this run is on the CPU: leave it out ({xla=false} if the run began with it)")
 	}
-	cfg.HoldOnDevice = p.Images == OnDevice
+	cfg.HoldOnDevice, cfg.HoldFeatures = p.Images == OnDevice, p.Images == AsFeatures
 	cfg.Model.Outputs = cfg.Target().Width()
 	cfg.Objective.Weights, err = p.Weights.of(cfg.Objective.Head, cache)
 	return cfg, err

@@ -106,13 +106,13 @@ func (p *setup) examples() []int { return p.Cache.Labelled(data.Train, p.Config.
 // trainerConfig returns the training graph's configuration for a batch size.
 func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 	cfg, held := p.Config, 0
-	if cfg.HoldOnDevice {
+	if cfg.holds() {
 		held = len(p.examples())
 	}
 	return graph.TrainerConfig{
 		Model: cfg.Model, Freeze: cfg.Freeze, Augment: cfg.Augment, Loss: p.objective.Loss, Posterior: p.objective.Posterior,
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: batch,
-		Devices: p.devices, Accumulate: cfg.Accumulate, Held: held, FilterAlgorithms: cfg.FilterAlgorithms,
+		Devices: p.devices, Accumulate: cfg.Accumulate, Held: held, HoldFeatures: cfg.HoldFeatures, FilterAlgorithms: cfg.FilterAlgorithms,
 		SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: p.session(), Cluster: p.Cluster,
 	}
 }
@@ -137,7 +137,7 @@ func (p *setup) newTrainer(batch int, load func(*graph.Trainer) error) (_ *graph
 	if err := t.Broadcast(); err != nil {
 		return nil, err
 	}
-	if p.Config.HoldOnDevice {
+	if p.Config.holds() {
 		if err := t.Hold(p.Cache.Images(p.examples())); err != nil {
 			return nil, err
 		}

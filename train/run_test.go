@@ -347,6 +347,17 @@ func TestResumeIsExact(t *testing.T) {
 		}
 		resumeEquals(t, o, uncut.Dir, want, 5)
 	})
+	t.Run("head on held features", func(t *testing.T) {
+		o := o
+		o.Config.InitFrom, o.Config.Freeze, o.Config.HoldFeatures = uncut.Dir, "all", true
+		uncut := o
+		uncut.Dir = filepath.Join(t.TempDir(), "run")
+		want, err := train.Run(t.Context(), uncut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumeEquals(t, o, uncut.Dir, want, 5)
+	})
 	t.Run("two at once", func(t *testing.T) {
 		first := o
 		first.Dir = filepath.Join(t.TempDir(), "run")
@@ -636,6 +647,12 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 		{"rates by depth of a head alone", func(o *train.Options) {
 			o.Config.InitFrom, o.Config.Freeze, o.Config.Optimizer.LayerDecay = "run", "all", .5
 		}, "optimizer.layer_decay 0.5: expected none beside freeze all"},
+		{"features of trained blocks", func(o *train.Options) {
+			o.Config.InitFrom, o.Config.Freeze, o.Config.HoldFeatures = "run", "1", true
+		}, "hold_features features: expected host or device"},
+		{"features of augmented images", func(o *train.Options) {
+			o.Config.InitFrom, o.Config.Freeze, o.Config.HoldFeatures, o.Config.Augment.Flip = "run", "all", true, true
+		}, "hold_features features: expected host or device"},
 		{"batch too large", func(o *train.Options) { o.Config.Batch = 500 }, "500"},
 		{"no validation split", func(o *train.Options) { o.Cache, o.Config = small, testConfig(small, 4) }, "the validation split of"},
 		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},

@@ -228,16 +228,18 @@ func (b Batch) String() string {
 // Place is where the images of the train split are kept.
 type Place string
 
-// OnHost sends each batch to the devices; OnDevice keeps all images in the memory of each.
+// OnHost sends each batch to the devices; OnDevice keeps all images in the memory of each;
+// AsFeatures keeps what the layers below the head make of them (Config.HoldFeatures).
 const (
-	OnHost   Place = "host"
-	OnDevice Place = "device"
+	OnHost     Place = "host"
+	OnDevice   Place = "device"
+	AsFeatures Place = "features"
 )
 
-// UnmarshalText reads OnHost or OnDevice.
+// UnmarshalText reads one of the places.
 func (p *Place) UnmarshalText(text []byte) error {
-	if s := Place(text); s != OnHost && s != OnDevice {
-		return usage.Errorf("expected host or device; the folder made by galaxy prepare is {cache.path}")
+	if s := Place(text); s != OnHost && s != OnDevice && s != AsFeatures {
+		return usage.Errorf("expected host, device or features; the folder made by galaxy prepare is {cache.path}")
 	}
 	*p = Place(text)
 	return nil

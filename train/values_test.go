@@ -32,7 +32,7 @@ func TestValues(t *testing.T) {
 		{text: "7", want: Count(7)}, {"0", "expected a whole number of 1 or more", Count(0)}, {"1.5", "expected a whole number", Count(0)},
 		{text: "1m30s", want: Time(90 * time.Second)}, {"10", "with its unit", Time(0)}, {"0s", "above 0", Time(0)},
 		{text: "auto", want: AutoBatch}, {text: "32", want: Batch(32)}, {"-1", "or auto", Batch(0)}, {"many", "or auto", Batch(0)},
-		{text: "device", want: OnDevice}, {"cache", "expected host or device; the folder made by galaxy prepare is cache.path", OnHost},
+		{text: "device", want: OnDevice}, {"cache", "expected host, device or features; the folder made by galaxy prepare is cache.path", OnHost},
 		{text: "", want: Weights{}}, {text: "balanced", want: Weights{Balanced: true}}, {text: "1,0.5", want: Weights{Values: []float64{1, .5}}}, {"1;2", "numbers with commas", Weights{}},
 		{text: "best", want: RecipeName("best")}, {text: "", want: RecipeName("")}, {"worst", "expected original or best", RecipeName("")},
 	} {

@@ -360,6 +360,9 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	if cfg.Freeze != network.FreezeNone {
 		more += ", " + cfg.Freeze.About()
 	}
+	if cfg.HoldFeatures {
+		more += ", features held"
+	}
 	if d := cfg.Optimizer.LayerDecay; d > 0 && d < 1 {
 		more += fmt.Sprintf(", layer decay %v", d)
 	}

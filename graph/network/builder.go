@@ -101,6 +101,12 @@ func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Outp
 	return b.head(s.SubScope("head"), x, channels, r)
 }
 
+// Head returns the logits, float32 [N, Outputs], for features, float32 [N, channels], which are the
+// Features of images. Dropout of a training pass draws from r.
+func (b *Builder) Head(s *op.Scope, features tf.Output, channels int64, r images.Random) tf.Output {
+	return b.outputs(s.SubScope("head"), features, channels, r)
+}
+
 // convNorm adds a convolution without a bias, SAME padding, then batch norm and the
 // epilogue.
 func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64, then epilogue) tf.Output {
@@ -117,7 +123,11 @@ func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in
 // matter.
 func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
 	x = b.named(FeatureMaps, b.Params.leave(s, x))
-	x = b.named(Features, op.Mean(s, x, tg.Const(s, []int32{1, 2})))
+	return b.outputs(s, b.named(Features, op.Mean(s, x, tg.Const(s, []int32{1, 2}))), in, r)
+}
+
+// outputs is what head does after the average.
+func (b *Builder) outputs(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
 	if b.Training && b.Config.Dropout > 0 {
 		x = dropout(s.SubScope("dropout"), x, b.Config.Dropout, r)
 	}
