@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	tf "github.com/galeone/tensorflow/tensorflow/go"
@@ -22,7 +23,7 @@ import (
 
 // TestMain lowers the number of random examples, because each test has them for every job.
 func TestMain(m *testing.M) {
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", "60"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -47,14 +48,14 @@ type job struct {
 }
 
 // jobs returns the configs of every schema.
-func jobs() (all []job) {
+var jobs = sync.OnceValue(func() (all []job) {
 	for _, schema := range append(labelstest.Schemas(), labelstest.SmallCounts(), zooCounts) {
 		for _, c := range configs(schema) {
 			all = append(all, job{c, schema})
 		}
 	}
 	return all
-}
+})
 
 // configs returns every head with every loss that it supports: plain, with weights, with
 // smoothed labels, and with both and unusual constants.
@@ -114,8 +115,16 @@ type built struct {
 	logits, labels, loss, gradient, probabilities tf.Output
 }
 
+// graphs are the graphs that were built, by the schema's place and the config. Their sessions stay
+// open: to build them takes most of the time of these tests.
+var graphs = map[string]built{}
+
 func build(t *testing.T, c job) built {
 	t.Helper()
+	key := fmt.Sprintf("%p %+v", c.schema, c.Config)
+	if b, ok := graphs[key]; ok {
+		return b
+	}
 	o, err := New(c.Config, c.schema)
 	if err != nil {
 		t.Fatal(err)
@@ -136,11 +145,7 @@ func build(t *testing.T, c job) built {
 	if b.session, err = tf.NewSession(b.graph, nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := b.session.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	graphs[key] = b
 	return b
 }
 
