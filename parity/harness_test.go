@@ -46,12 +46,24 @@ func python(args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// judge is a process of judge.py, which ends when its stdin does: with the tests.
+// TestMain ends the judge after the tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if stopJudge != nil {
+		stopJudge()
+	}
+	os.Exit(code)
+}
+
+// judge is a process of judge.py, which ends when its stdin does.
 type judge struct {
-	questions io.Writer
+	questions io.WriteCloser
 	answers   *bufio.Reader
 	stderr    *os.File
 }
+
+// stopJudge ends the process that theJudge has started.
+var stopJudge func()
 
 // theJudge starts it.
 var theJudge = sync.OnceValues(func() (*judge, error) {
@@ -75,6 +87,10 @@ var theJudge = sync.OnceValues(func() (*judge, error) {
 		return nil, err
 	}
 	cmd.Stderr = j.stderr
+	stopJudge = func() {
+		_ = j.questions.Close()
+		_ = cmd.Wait()
+	}
 	return &j, cmd.Start()
 })
 
