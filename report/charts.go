@@ -238,9 +238,6 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 			areas = append(areas, fmt.Sprintf("%s: area %s", class.Class, formatted3(float64(class.ROCAUC))))
 		}
 	}
-	var more string
-	scores.Rows, more = r.room.firstRows(scores.Rows)
-	scores.Caption += more
 	which := "each class"
 	if n := len(s.Classes); n > maxCurves {
 		which = fmt.Sprintf("the first %d of %d classes", maxCurves, n)
@@ -249,7 +246,7 @@ func (r *Report) classCharts(c *choice) []template.HTML {
 	roc.Text, pr.Text = "The ROC curves of "+which+" against all others. "+strings.Join(areas, "; "), "For "+which+", the precision at every recall."
 	all := []template.HTML{
 		chart.Matrix{Meta: chart.Meta{ID: "classes-confusion", Title: "Confusion of the classes", Text: fmt.Sprintf("How often each class (row) was predicted as each class (column), for %s.", usage.Count(s.Examples, "galaxy"))}, Classes: names, Counts: s.Confusion, Truth: e.labelled()}.HTML(),
-		scores.HTML(),
+		r.room.table(scores),
 	}
 	if len(roc.Series) > 0 {
 		all = append(all, roc.HTML(), pr.HTML())
@@ -368,8 +365,5 @@ func (d *Data) columnTable(f room) template.HTML {
 			t.Rows = append(t.Rows, []any{text, fmt.Sprintf("%d. %s", q.Number, q.Text), c.Mean, c.Std, c.Largest})
 		}
 	}
-	var more string
-	t.Rows, more = f.firstRows(t.Rows)
-	t.Caption += more
-	return t.HTML()
+	return f.table(t)
 }

@@ -152,8 +152,5 @@ func (o *Compared) differences(r *Report) template.HTML {
 		}
 		t.Rows = append(t.Rows, []any{d.Name, chart.Number(formatted(d.A, false)), chart.Number(formatted(d.B, false)), chart.Number(fmt.Sprintf("%+.4f", d.B-d.A)), chart.Number(interval)})
 	}
-	var more string
-	t.Rows, more = r.room.firstRows(t.Rows)
-	t.Caption += more
-	return t.HTML()
+	return r.room.table(t)
 }

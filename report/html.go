@@ -239,7 +239,10 @@ func (r *Report) historyTable() template.HTML {
 	for _, p := range r.Resumes() {
 		pauses[p.Start] = p.Pause.Round(time.Second).String()
 	}
-	t := chart.Table{Caption: "What happened to the run. A pause is the time since the last line of the metrics that was kept", Columns: []string{"time (UTC)", "what", "after step", "pause", "host and machine", "command or reason"}}
+	t := chart.Table{
+		Caption: "What happened to the run. A pause is the time since the last line of the metrics that was kept",
+		Columns: []string{"time (UTC)", "what", "after step", "pause", "host and machine", "command or reason"},
+	}
 	for k := range r.History {
 		e := &r.History[k]
 		what, where, why := "started", strings.Trim(e.Host+", "+e.Machine, ", "), strings.Join(e.Command, " ")
@@ -251,7 +254,7 @@ func (r *Report) historyTable() template.HTML {
 		}
 		t.Rows = append(t.Rows, []any{e.Time.UTC().Format("2006-01-02 15:04:05"), what, int(e.Step), chart.Number(pauses[e]), where, why})
 	}
-	return t.HTML()
+	return r.room.table(t)
 }
 
 // length says how long the run is and how much of it is done.
@@ -447,20 +450,17 @@ func (e *Evaluation) aboutNames() string {
 }
 
 // table returns every metric with its interval.
-func (e *Evaluation) table(room room) template.HTML {
+func (e *Evaluation) table(f room) template.HTML {
 	t := chart.Table{Caption: "Every metric, by its name in galaxy eval --json" + e.aboutNames(), Columns: []string{"metric", "value", "95 % interval", "constant predictor"}}
-	for _, f := range e.Figures() {
-		if math.IsNaN(f.Value) {
+	for _, m := range e.Figures() {
+		if math.IsNaN(m.Value) {
 			continue
 		}
 		interval := ""
-		if f.Interval.Varies() {
-			interval = fmt.Sprintf("%.4f to %.4f", f.Interval[0], f.Interval[1])
+		if m.Interval.Varies() {
+			interval = fmt.Sprintf("%.4f to %.4f", m.Interval[0], m.Interval[1])
 		}
-		t.Rows = append(t.Rows, []any{f.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, f.Value, template.HTMLEscapeString(f.Name), f.Value)), chart.Number(interval), chart.Number(formatted(f.Constant, false))})
+		t.Rows = append(t.Rows, []any{m.Name, template.HTML(fmt.Sprintf(`<data value="%v" data-metric="%s">%.4f</data>`, m.Value, template.HTMLEscapeString(m.Name), m.Value)), chart.Number(interval), chart.Number(formatted(m.Constant, false))})
 	}
-	var more string
-	t.Rows, more = room.firstRows(t.Rows)
-	t.Caption += more
-	return t.HTML()
+	return f.table(t)
 }

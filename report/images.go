@@ -49,7 +49,7 @@ func newPictures(cache *data.Cache) *pictures {
 }
 
 // read returns an image, uint8 [Size, Size, Channels], brightened if it has to be: asinh of its values over 2 % of the
-// largest, so that black stays black and the largest stays as it is or becomes white. A damaged image is an error that names the galaxy.
+// largest, so that black stays black and the largest becomes white. A damaged image is an error that names the galaxy.
 func (p *pictures) read(i int) ([]byte, error) {
 	pixels := make([]byte, p.Shape().Bytes())
 	if err := p.ReadImage(pixels, i); err != nil || !p.dim {

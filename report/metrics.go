@@ -74,8 +74,9 @@ type Validation struct {
 // maxLine is the largest length in bytes of a line of a metrics file that is read.
 const maxLine = 1 << 20
 
-// EachLine calls use with every complete line of a file of JSON lines, the end of the line included. The last line is skipped if it has no
-// end: a run is writing it. An error names the line, from 1; one of more than 1 MiB is an error.
+// EachLine calls use with every complete line of a file of JSON lines, the end of the line included. A last line
+// without its end is skipped: a run is writing it. An error names the line, from 1; a line of more than 1 MiB is an
+// error.
 func EachLine(from io.Reader, use func(line []byte) error) error {
 	lines := bufio.NewReaderSize(from, maxLine)
 	for n := 1; ; n++ {
@@ -132,8 +133,8 @@ func (r *Run) AddLine(line []byte) error {
 	return nil
 }
 
-// ReadHistory reads history.jsonl of the run folder into History. Damaged lines, such as one that a power cut has torn, are skipped
-// and are an error.
+// ReadHistory reads history.jsonl of the run folder into History. Damaged lines, such as one that a power cut has torn,
+// are skipped, and are an error.
 func (r *Run) ReadHistory() error {
 	r.History = nil
 	damaged := 0

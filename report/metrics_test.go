@@ -60,7 +60,7 @@ func FuzzReadMetrics(f *testing.F) {
 		_ = r.ReadHistory() // the same lines
 		r.Times()           // of any numbers
 		Curves([]*Run{r})
-		(&Report{Run: r}).historyTable()
+		(&Report{Run: r, room: rooms[0]}).historyTable()
 	})
 }
 
@@ -131,7 +131,7 @@ func TestPauses(t *testing.T) {
 	if got, want := marks(), "resumed after step 4 and a pause of 1m40s; rolled back from step 9 to step 5; "; got != want {
 		t.Errorf("the marks are %s, expected %s", got, want)
 	}
-	if table := string((&Report{Run: r}).historyTable()); strings.Count(table, "<tr>") != 5 || !strings.Contains(table, "rolled back from step 9") {
+	if table := string((&Report{Run: r, room: rooms[0]}).historyTable()); strings.Count(table, "<tr>") != 5 || !strings.Contains(table, "rolled back from step 9") {
 		t.Errorf("expected a table of 4 entries, got %s", table)
 	}
 }

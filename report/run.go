@@ -192,21 +192,21 @@ func (r *Run) Times() (from, to time.Time, parts []Part) {
 // A Resume is a start of the run after its first.
 type Resume struct {
 	Step int64 // the last one done before
-	// Pause is the time since the last line of the metrics that the run has kept, or since the start before: the run was
-	// stopped, or its steps are lost.
+	// Pause is the time since the last line of the metrics that the run has kept, or since the start before: the run
+	// was stopped, or its steps are lost.
 	Pause time.Duration
 	// Start is what the run has recorded; nil if it has not, and the pause alone shows that it was stopped.
 	Start *train.HistoryEntry
 }
 
-// leastPause is the least time that counts as a pause if the run has recorded no start: a checkpoint that delays the next step
-// takes seconds.
+// leastPause is the least time that counts as a pause if the run has recorded no start: a checkpoint that delays the
+// next step takes seconds.
 const leastPause = 30 * time.Second
 
-// Resumes returns the starts of the run after its first. Of the time for which it has recorded none, because an older version trained it, it
-// returns the pauses that the times of its metrics show: between the line of a step or of an evaluation and the line of the
-// next step is at least leastPause, and ten times as long as the steps between them took. A run that was resumed at once
-// shows none.
+// Resumes returns the starts of the run after its first. Of the time before its first record, in which an older version
+// trained it, Resumes returns the pauses that the times of its metrics show: between the line of a step or of an
+// evaluation and the line of the next step is at least leastPause, and ten times as long as the steps between them took. A
+// run that was resumed at once shows none.
 func (r *Run) Resumes() []Resume {
 	var all []Resume
 	evaluations := r.Evaluations
@@ -250,15 +250,11 @@ func (r *Run) Resumes() []Resume {
 
 // lastLine returns the time of the last line of the metrics before another time, and the zero time if there is none.
 func (r *Run) lastLine(before time.Time) (last time.Time) {
-	for _, s := range r.Steps {
-		if s.Time.Before(before) && s.Time.After(last) {
-			last = s.Time
-		}
+	if k, _ := slices.BinarySearchFunc(r.Steps, before, func(s Step, t time.Time) int { return s.Time.Compare(t) }); k > 0 {
+		last = r.Steps[k-1].Time
 	}
-	for _, v := range r.Evaluations {
-		if v.Time.Before(before) && v.Time.After(last) {
-			last = v.Time
-		}
+	if k, _ := slices.BinarySearchFunc(r.Evaluations, before, func(v Validation, t time.Time) int { return v.Time.Compare(t) }); k > 0 && r.Evaluations[k-1].Time.After(last) {
+		last = r.Evaluations[k-1].Time
 	}
 	return last
 }

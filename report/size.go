@@ -2,7 +2,10 @@ package report
 
 import (
 	"fmt"
+	"html/template"
 	"math"
+
+	"galaxy/report/chart"
 )
 
 // The largest sizes in bytes of a report of one run and of several.
@@ -48,10 +51,11 @@ func (r *Report) within(limit int) (text []byte, err error) {
 	return text, err
 }
 
-// firstRows returns the rows of a table that there is room for, and what to say about that after its caption.
-func (f room) firstRows(rows [][]any) ([][]any, string) {
-	if len(rows) <= f.rows {
-		return rows, ""
+// table returns a table with the rows that there is room for; its caption says if there are more.
+func (f room) table(t chart.Table) template.HTML {
+	if n := len(t.Rows); n > f.rows {
+		t.Rows = t.Rows[:f.rows]
+		t.Caption += fmt.Sprintf("; the first %d of %d rows", f.rows, n)
 	}
-	return rows[:f.rows], fmt.Sprintf("; the first %d of %d rows", f.rows, len(rows))
+	return t.HTML()
 }

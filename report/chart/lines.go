@@ -64,8 +64,8 @@ const (
 	maxMarkers = 40   // a series with more points is drawn without markers
 )
 
-// HTML returns the figure. A series of more than 1,000 points, fewer if there are more than 8 series, is reduced to the extremes of equally long pieces,
-// the table to 100 rows.
+// HTML returns the figure. A series of more than 1,000 points, fewer if there are more than 8 series, is reduced to the
+// extremes of equally long pieces, the table to 100 rows.
 func (c Lines) HTML() template.HTML {
 	f := &figure{meta: c.Meta, kind: "lines", width: chartWidth, height: 270}
 	series := make([]Series, len(c.Series))
