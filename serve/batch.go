@@ -195,6 +195,7 @@ func (a *answers) put(first, total int, got answers, row, n, width int) {
 	}
 	copyRows(&a.logits, got.logits)
 	copyRows(&a.probabilities, got.probabilities)
+	copyRows(&a.concentrations, got.concentrations)
 	if got.errs == nil {
 		return
 	}

@@ -57,7 +57,7 @@ func rpc[A any](s *Server, method string, spec *tfserving.ModelSpec, answer func
 		version := spec.GetVersion().GetValue()
 		switch {
 		case spec.GetVersionLabel() != "":
-			err = invalid("labels of versions are not supported: expected a version's number, or neither")
+			err = invalid("labels of versions are not supported, because one version is in use at a time: expected a version's number, or neither")
 		case version < 0:
 			err = invalid("version %d: expected 1 or more", version)
 		default:

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 
@@ -22,6 +24,12 @@ type Model struct {
 	Shape imagefile.Shape
 	// Target is the schema whose columns its outputs are.
 	Target *labels.Schema
+	// Columns are the names of the columns of probabilities and, if the model has them, of concentrations, as in the
+	// table of galaxy predict. nil is those of Target.
+	Columns []string
+	// Concentrations, if set, returns the concentrations of the votes (package train/votes) for the logits and probabilities of N images,
+	// float32 [N, columns] each. They are one more output.
+	Concentrations func(logits, probabilities []float32) ([]float32, error)
 	// Project makes every row of probabilities satisfy the sum rules of Target, as galaxy predict
 	// does.
 	Project bool
@@ -65,7 +73,10 @@ func (m *Model) width() int { return m.Target.Width() }
 func (m *Model) decode(dst, encoded []byte, pixels int) error {
 	file, err := imagefile.OpenFor([][]byte{encoded}, m.Bands, m.Stretch)
 	if errors.Is(err, imagefile.ErrFITS) {
-		return errors.New("a FITS file: this model was not trained on FITS; expected " + imagefile.Pictures)
+		return errors.New("a FITS file: this model was not trained on FITS; expected " + m.formats())
+	}
+	if wrong := (*imagefile.MismatchError)(nil); errors.As(err, &wrong) { // clients cannot choose the bands
+		return fmt.Errorf("%s; expected %s", wrong.Has, m.formats())
 	}
 	if err != nil {
 		return err
@@ -80,12 +91,34 @@ func (m *Model) decode(dst, encoded []byte, pixels int) error {
 	return err
 }
 
-// answers are the predictions for n images, float32 [n, width] in row-major order each. logits is
-// nil for a model without. An image that could not be predicted has NaN, and the reason in errs;
+// formats describes the files that the model takes.
+func (m *Model) formats() string {
+	if m.Stretch.IsZero() {
+		return imagefile.Pictures
+	}
+	bands := m.Bands.Names()
+	fits := "FITS with the bands " + strings.Join(bands, ",") + " in one file"
+	switch named := !slices.ContainsFunc(bands, imagefile.InFile); {
+	case named && len(bands) == 1:
+		fits = "FITS with one plane"
+	case named:
+		fits += fmt.Sprintf(" (images with these EXTNAMEs, or a cube of these %d planes)", len(bands))
+	}
+	switch len(bands) {
+	case 1:
+		return fits + ", or PNG, TIFF, WebP or BMP in grey"
+	case 3:
+		return fits + ", or PNG, TIFF, WebP or BMP in colour"
+	}
+	return fits
+}
+
+// answers are the predictions for n images, float32 [n, width] in row-major order each. logits and concentrations
+// are nil for a model without. An image that could not be predicted has NaN, and the reason in errs;
 // errs is nil if there is none.
 type answers struct {
-	logits, probabilities []float32
-	errs                  []error
+	logits, probabilities, concentrations []float32
+	errs                                  []error
 }
 
 // predict predicts images, uint8 [n, Size, Size, Channels].
@@ -105,6 +138,11 @@ func (m *Model) predict(images []byte) (answers, error) {
 	a := answers{probabilities: probabilities}
 	if m.logits {
 		a.logits = logits
+	}
+	if m.Concentrations != nil {
+		if a.concentrations, err = m.Concentrations(logits, probabilities); err != nil {
+			return answers{}, err
+		}
 	}
 	for i := range n {
 		if err := m.finish(probabilities[i*width : (i+1)*width]); err != nil {
@@ -133,7 +171,7 @@ func (a *answers) fail(i, n, width int, err error) {
 		a.errs = make([]error, n)
 	}
 	a.errs[i] = err
-	for _, values := range [][]float32{a.logits, a.probabilities} {
+	for _, values := range [][]float32{a.logits, a.probabilities, a.concentrations} {
 		if values != nil {
 			for j := range width {
 				values[i*width+j] = float32(math.NaN())

@@ -20,7 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"galaxy/data/imagefile"
 	"galaxy/explain"
 	"galaxy/labels"
 	"galaxy/report/page"
@@ -361,7 +360,7 @@ func (s *Server) pageOf(r *http.Request, failure string, all []shown) page.Page 
 		Failure, Name, Host       string
 		Version                   int64
 		Size, Channels, Most      int
-		Formats, Alone            string
+		Formats, File, Alone      string
 		Files, Explains, Compares bool
 		Examples                  []example
 		Galaxies                  []shown
@@ -371,9 +370,9 @@ func (s *Server) pageOf(r *http.Request, failure string, all []shown) page.Page 
 		m := v.model
 		data.Version, data.Size, data.Channels = v.number, m.Shape.Size, m.Shape.Channels
 		data.Files, data.Explains, data.Compares = m.Decoder != nil, m.GradCAM != nil, m.Neighbours != nil
-		data.Alone, data.Formats = m.Alone, imagefile.Pictures
+		data.Alone, data.Formats, data.File = m.Alone, m.formats(), "galaxy.jpg"
 		if !m.Stretch.IsZero() {
-			data.Formats = "PNG, TIFF, WebP, BMP or FITS"
+			data.File = "galaxy.fits"
 		}
 		data.Examples = v.examples
 	}

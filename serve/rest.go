@@ -67,7 +67,7 @@ func parsePath(method, path string) (t target, err error) {
 		}
 		parts = parts[2:]
 	} else if len(parts) >= 2 && parts[0] == "labels" {
-		return t, invalid("labels of versions are not supported: expected /versions/N, or neither")
+		return t, invalid("labels of versions are not supported, because one version is in use at a time: expected /versions/N, or neither")
 	}
 	switch {
 	case t.model == "":
@@ -240,7 +240,7 @@ func (s *Server) restStatus(t target) ([]byte, error) {
 }
 
 // restMetadata answers with the signatures, in the form that TensorFlow Serving gives them in, which is not
-// the form that the message has in JSON.
+// the form that the message has in JSON, and with the names of the columns.
 func (s *Server) restMetadata(t target) ([]byte, error) {
 	v, release, err := s.use(t.version)
 	if err != nil {
@@ -257,7 +257,7 @@ func (s *Server) restMetadata(t target) ([]byte, error) {
 		return nil, err
 	}
 	return encode(json.Marshal(map[string]any{
-		"model_spec": json.RawMessage(spec), "metadata": map[string]any{"signature_def": json.RawMessage(signatures)},
+		"model_spec": json.RawMessage(spec), "metadata": map[string]any{"signature_def": json.RawMessage(signatures), "columns": v.model.columns()},
 	}))
 }
 

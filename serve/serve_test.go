@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"galaxy/data/imagefile"
+	"galaxy/data/stretch"
+	"galaxy/internal/tfserving"
 	"galaxy/labels"
 	"galaxy/serve"
 )
@@ -297,6 +299,108 @@ func TestOneOutput(t *testing.T) {
 	}
 }
 
+// A model of counts has one more output, and the metadata has the columns of both.
+func TestConcentrations(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	m.Columns = []string{"a_fraction", "b_fraction", "a_dirichlet", "b_dirichlet"}
+	m.Concentrations = func(logits, probabilities []float32) (all []float32, err error) {
+		for i, p := range probabilities {
+			all = append(all, p*(logits[i]+1)*8)
+		}
+		return all, nil
+	}
+	url, address := start(t, m, nil)
+	for body, want := range map[string]string{
+		`{"instances":[` + lists(1) + `]}`: `{"predictions":[{"logits":[1,3],"probabilities":[0.5,0.25],"concentrations":[8,8]}]}`,
+		`{"inputs":[` + lists(1) + `,` + lists(255) + `]}`: `{"outputs":{"logits":[[1,3],[null,null]],"probabilities":[[0.5,0.25],[null,null]],"concentrations":[[8,8],[null,null]]},` +
+			`"errors":["","the model's answer is not finite"]}`,
+		`{"signature_name":"serving_jpeg","inputs":[{"b64":"PGI+"},{"b64":"` + b64(picture(4)) + `"}]}`: `{"outputs":{"logits":[[null,null],[4,3]],"probabilities":[[null,null],[0.2,0.25]],"concentrations":[[null,null],[8,8]]},` +
+			`"errors":["image 0: the file is a text file; expected an image: JPEG, PNG, TIFF, WebP or BMP",""]}`,
+	} {
+		if _, got := post(t, url+"/v1/models/galaxy:predict", body); got != want+"\n" {
+			t.Errorf("%s, expected %s", got, want)
+		}
+	}
+	_, metadata := get(t, url+"/v1/models/galaxy/metadata")
+	for _, want := range []string{
+		`"columns":{"concentrations":["a_dirichlet","b_dirichlet"],"probabilities":["a_fraction","b_fraction"]}`, `"concentrations":{"name":"concentrations:0","dtype":"DT_FLOAT"`,
+	} {
+		if !strings.Contains(compact(t, metadata), want) {
+			t.Errorf("%s, expected %s", metadata, want)
+		}
+	}
+	r := request("", "images", pixels())
+	r.OutputFilter = []string{"concentrations"}
+	got, err := tfserving.NewPredictionServiceClient(dial(t, address)).Predict(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := values(t, got.Outputs["concentrations"]); len(got.Outputs) != 1 || !slices.Equal(all, []float32{8, 8, 8, 8}) {
+		t.Errorf("gRPC: %v", got.Outputs)
+	}
+}
+
+// What files a model of other bands takes is said where another one comes.
+func TestBands(t *testing.T) {
+	t.Parallel()
+	const (
+		grey   = ", or PNG, TIFF, WebP or BMP in grey"
+		colour = ", or PNG, TIFF, WebP or BMP in colour"
+		cube   = " in one file (images with these EXTNAMEs, or a cube of these "
+	)
+	for _, test := range []struct {
+		bands    string
+		file     []byte
+		has      string
+		expected string
+	}{
+		{"grey", flat(2), "the FITS file has no band grey: it has HDU 0 of 4×4 pixels and 2 planes", "FITS with one plane" + grey},
+		{"grey", picture(1), "the image has 3 channels", "FITS with one plane" + grey},
+		{"hdu1", flat(1), "the FITS file has no band hdu1: it has HDU 0 of 4×4 pixels", "FITS with the bands hdu1 in one file" + grey},
+		{"g,r,z", flat(2), "the FITS file has no band g: it has HDU 0 of 4×4 pixels and 2 planes", "FITS with the bands g,r,z" + cube + "3 planes)" + colour},
+		{"u,g,r,z", picture(1), "the image has 3 channels", "FITS with the bands u,g,r,z" + cube + "4 planes)"},
+		{"u,g,r,z", grey8(), "a JPEG has been stretched already, and is not stretched again", "FITS with the bands u,g,r,z" + cube + "4 planes)"},
+		{"u,g,r,z", flat(4), "", ""},
+	} {
+		bands, err := imagefile.ParseBands(test.bands)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, m := network(t, 3)
+		m.Bands, m.Stretch, m.Decoder = bands, stretch.Default, planes{}
+		url, _ := start(t, m, nil)
+		code, got := post(t, url+"/v1/models/galaxy:predict", `{"signature_name":"serving_jpeg","instances":[{"b64":"`+b64(test.file)+`"}]}`)
+		if test.has == "" {
+			if code != http.StatusOK || !strings.Contains(got, `"logits":[4,3]`) {
+				t.Errorf("%s: %d %s", test.bands, code, got)
+			}
+			continue
+		}
+		if want := `{"error":"image 0: ` + test.has + "; expected " + test.expected + "\"}\n"; code != http.StatusBadRequest || got != want {
+			t.Errorf("%s: %d %s, expected %s", test.bands, code, got, want)
+		}
+		if _, page := get(t, url+"/"); !strings.Contains(page, "up to 8: "+test.expected+", each") {
+			t.Errorf("%s: the page does not say %q", test.bands, test.expected)
+		}
+	}
+}
+
+// planes is a decoder that takes the number of planes.
+type planes struct{}
+
+func (planes) Decode(dst []byte, file imagefile.File) error {
+	dst[0] = byte(len(file.Planes))
+	return nil
+}
+
+// flat returns a FITS file of 4 × 4 pixels in n planes.
+func flat(n int) []byte {
+	card := func(name, value string) string { return fmt.Sprintf("%-8s= %20s%50s", name, value, "") }
+	header := card("SIMPLE", "T") + card("BITPIX", "8") + card("NAXIS", "3") + card("NAXIS1", "4") + card("NAXIS2", "4") + card("NAXIS3", strconv.Itoa(n)) + "END"
+	return []byte(fmt.Sprintf("%-2880s", header) + strings.Repeat("\x01", 2880))
+}
+
 // Probabilities satisfy the sum rules, if that is wanted.
 func TestProject(t *testing.T) {
 	t.Parallel()
@@ -317,15 +421,21 @@ func compact(t *testing.T, text string) string {
 	return b.String()
 }
 
-// huge returns a JPEG whose header claims 60,000 × 60,000 pixels.
-func huge() []byte {
+// grey8 returns a JPEG of 8 × 8 pixels.
+func grey8() []byte {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 8, 8)), nil); err != nil {
 		panic(err)
 	}
-	frame := bytes.Index(b.Bytes(), []byte{0xff, 0xc0})
-	copy(b.Bytes()[frame+5:], []byte{0xea, 0x60, 0xea, 0x60})
 	return b.Bytes()
+}
+
+// huge returns a JPEG whose header claims 60,000 × 60,000 pixels.
+func huge() []byte {
+	b := grey8()
+	frame := bytes.Index(b, []byte{0xff, 0xc0})
+	copy(b[frame+5:], []byte{0xea, 0x60, 0xea, 0x60})
+	return b
 }
 
 // Requests that cannot be answered have a status and a sentence.
@@ -338,8 +448,6 @@ func TestBadRequests(t *testing.T) {
 	if err := png.Encode(&small, image.NewGray(image.Rect(0, 0, 2, 3))); err != nil {
 		t.Fatal(err)
 	}
-	card := func(name, value string) string { return fmt.Sprintf("%-8s= %20s%50s", name, value, "") }
-	cube := []byte(fmt.Sprintf("%-2880s", card("SIMPLE", "T")+card("BITPIX", "8")+card("NAXIS", "2")+card("NAXIS1", "2")+card("NAXIS2", "2")+"END") + strings.Repeat("\x00", 2880))
 	for name, test := range map[string]struct {
 		path, body string
 		code       int
@@ -366,7 +474,7 @@ func TestBadRequests(t *testing.T) {
 		"one list":            {predict, `{"instances":[[[1,2,3]]]}`, 400, "image 0: a row has a value where a list is expected"},
 		"a short pixel":       {predict, `{"instances":[[[[1,2]]]]}`, 400, "a pixel has 2 channels: expected 3"},
 		"one row":             {predict, `{"instances":[` + lists(1)[:strings.Index(lists(1), "]]")+2] + `]]}`, 400, "the image has 1 rows: expected 4"},
-		"FITS":                {predict, jpeg + `[{"b64":"` + b64(cube) + `"}]}`, 400, "image 0: a FITS file: this model was not trained on FITS; expected JPEG, PNG, TIFF, WebP or BMP"},
+		"FITS":                {predict, jpeg + `[{"b64":"` + b64(flat(1)) + `"}]}`, 400, "image 0: a FITS file: this model was not trained on FITS; expected JPEG, PNG, TIFF, WebP or BMP"},
 		"a small image":       {predict, jpeg + `[{"b64":"` + b64(small.Bytes()) + `"}]}`, 400, "image 0: the image is 2×3 pixels; expected at least 4×4: the service's crop sets this"},
 		"deeper":              {predict, `{"instances":[[[[[1]]]]]}`, 400, "expected pixels as integers"},
 		"a large pixel":       {predict, `{"instances":[` + lists(1)[:5] + `256]]]]}`, 400, "256: expected pixels as integers from 0 to 255"},

@@ -58,12 +58,31 @@ func (m *Model) definitions() map[string]*pb.SignatureDef {
 	return defs
 }
 
+// outputConcentrations is the output that a model with Concentrations has besides those of its SavedModel.
+const outputConcentrations = "concentrations"
+
 // outputs returns the names of the model's outputs.
-func (m *Model) outputs() []string {
+func (m *Model) outputs() (all []string) {
 	if m.logits {
-		return []string{savedmodel.OutputLogits, savedmodel.OutputProbabilities}
+		all = append(all, savedmodel.OutputLogits)
 	}
-	return []string{savedmodel.OutputProbabilities}
+	all = append(all, savedmodel.OutputProbabilities)
+	if m.Concentrations != nil {
+		all = append(all, outputConcentrations)
+	}
+	return all
+}
+
+// columns returns the names of the columns of the outputs that a table has.
+func (m *Model) columns() map[string][]string {
+	if m.Columns == nil {
+		return map[string][]string{savedmodel.OutputProbabilities: m.Target.Columns()}
+	}
+	named := map[string][]string{savedmodel.OutputProbabilities: m.Columns[:m.width()]}
+	if m.Concentrations != nil {
+		named[outputConcentrations] = m.Columns[m.width():]
+	}
+	return named
 }
 
 // An output is the answers of one output, float32 [n, width] in row-major order.
@@ -77,5 +96,9 @@ func (a *answers) outputs() (all []output) {
 	if a.logits != nil {
 		all = append(all, output{savedmodel.OutputLogits, a.logits})
 	}
-	return append(all, output{savedmodel.OutputProbabilities, a.probabilities})
+	all = append(all, output{savedmodel.OutputProbabilities, a.probabilities})
+	if a.concentrations != nil {
+		all = append(all, output{outputConcentrations, a.concentrations})
+	}
+	return all
 }

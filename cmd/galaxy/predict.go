@@ -9,7 +9,6 @@ import (
 
 	"galaxy/labels"
 	"galaxy/train"
-	"galaxy/train/objective"
 )
 
 func predictCommand() *cli.Command {
@@ -50,39 +49,54 @@ func (n opened) table() (columns []string, _ train.Predictor) {
 	for _, name := range all {
 		columns = append(columns, name+"_fraction")
 	}
-	if slices.Contains(n.trained.Spread(make([]float32, len(all))), 0) {
+	concentrations := n.concentrations()
+	if concentrations == nil {
 		return columns, n.Predictor
 	}
 	for _, name := range all {
 		columns = append(columns, name+"_dirichlet")
 	}
-	return columns, concentrated{n.Predictor, n.trained}
+	return columns, concentrated{n.Predictor, len(all), concentrations}
+}
+
+// concentrations returns the function from logits and fractions to concentrations, float32 [N, outputs] each; nil for a model
+// whose votes have none.
+func (n opened) concentrations() func(logits, fractions []float32) ([]float32, error) {
+	width, questions := n.trained.Outputs(), n.target().Questions()
+	if n.target().Values() != labels.Counts || slices.Contains(n.trained.Spread(make([]float32, width)), 0) {
+		return nil
+	}
+	return func(logits, fractions []float32) (all []float32, err error) {
+		if len(logits) != len(fractions) {
+			return nil, errors.New("the model gives no logits, from which the concentrations follow")
+		}
+		for i := 0; i < len(fractions); i += width {
+			for k, spread := range n.trained.Spread(logits[i : i+width]) {
+				first := i + questions[k].First
+				for _, f := range fractions[first : first+len(questions[k].Answers)] {
+					all = append(all, float32(float64(f)/spread))
+				}
+			}
+		}
+		return all, nil
+	}
 }
 
 // concentrated is a Predictor that puts the concentrations of each image after its fractions.
 type concentrated struct {
 	train.Predictor
-	trained *objective.Objective
+	width          int // of the fractions
+	concentrations func(logits, fractions []float32) ([]float32, error)
 }
 
 func (p concentrated) Predict(images []byte) (logits, both []float32, err error) {
 	logits, fractions, err := p.Predictor.Predict(images)
-	if err == nil && len(logits) != len(fractions) {
-		err = errors.New("the model gives no logits, from which the concentrations follow")
-	}
 	if err != nil {
 		return nil, nil, err
 	}
-	width, questions := p.trained.Outputs(), p.trained.Target().Questions()
-	for i := 0; i < len(fractions); i += width {
-		row := fractions[i : i+width]
-		both = append(both, row...)
-		for k, spread := range p.trained.Spread(logits[i : i+width]) {
-			q := &questions[k]
-			for _, f := range row[q.First : q.First+len(q.Answers)] {
-				both = append(both, float32(float64(f)/spread))
-			}
-		}
+	all, err := p.concentrations(logits, fractions)
+	for i := 0; err == nil && i < len(fractions); i += p.width {
+		both = append(append(both, fractions[i:i+p.width]...), all[i:i+p.width]...)
 	}
-	return logits, both, nil
+	return logits, both, err
 }

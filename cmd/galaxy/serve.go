@@ -177,8 +177,9 @@ func (how servedAs) open(dir string) (_ *serve.Model, err error) {
 			err = errors.Join(err, closeAll())
 		}
 	}()
+	columns, _ := n.table()
 	m := &serve.Model{
-		Predictor: n.Predictor, Shape: n.shape, Target: n.target(),
+		Predictor: n.Predictor, Shape: n.shape, Target: n.target(), Columns: columns, Concentrations: n.concentrations(),
 		Project: !how.raw && n.projects(), Bands: n.bands, Stretch: n.stretch, Warning: n.warning, Close: func() error { return closeAll() },
 	}
 	crop := cmp.Or(how.crop, n.crop)

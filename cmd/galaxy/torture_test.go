@@ -31,11 +31,12 @@ import (
 // How much the tests below do. As they are the tests are short, and train a small network, for
 // they are about files and signals; make torture makes them long.
 var (
-	tortureFull    = flag.Bool("full", false, "train ResNet34")
-	tortureKills   = flag.Int("kills", 3, "TestKilledRun: how often the run is killed")
-	tortureSignals = flag.Int("signals", 6, "TestStopSignals: how many there are")
-	tortureFlips   = flag.Int("flips", 9, "TestFlippedBytes: how many there are")
-	tortureDisks   = flag.Int("disks", 2, "TestFullDisk: how many are too small for training; 0 is one for every write")
+	tortureFull     = flag.Bool("full", false, "train ResNet34")
+	tortureKills    = flag.Int("kills", 3, "TestKilledRun: how often the run is killed")
+	tortureSignals  = flag.Int("signals", 6, "TestStopSignals: how many there are")
+	tortureFlips    = flag.Int("flips", 9, "TestFlippedBytes: how many there are")
+	tortureRequests = flag.Int("requests", 200, "TestServe: how many there are; from 40,000 on the service's memory must not grow")
+	tortureDisks    = flag.Int("disks", 2, "TestFullDisk: how many are too small for training; 0 is one for every write")
 )
 
 // workbench is a folder in which galaxy is run.

@@ -14,6 +14,7 @@ import (
 
 	"galaxy/data/fits"
 	"galaxy/data/stretch"
+	"galaxy/internal/usage"
 )
 
 // fitsLimit is the largest buffer for reading a FITS file, in bytes: the pixels of the largest image as
@@ -80,6 +81,14 @@ func OpenFor(encoded [][]byte, bands Bands, s stretch.Stretch) (File, error) {
 	return file, err
 }
 
+// A MismatchError is OpenPlanes' error about an image file that does not have the bands, or is not to be stretched.
+type MismatchError struct {
+	Has string // what the file has
+	Try string // what to do, for a person who chooses the bands
+}
+
+func (e *MismatchError) Error() string { return e.Has + "; " + e.Try }
+
 // A Plane is one band of an image whose pixels may have any range.
 type Plane struct {
 	Width, Height int // pixels
@@ -136,7 +145,7 @@ func (f File) planesOf(bands []string) ([]Plane, error) {
 	case f.FITS():
 		return f.fitsPlanes(bands)
 	case f.JPEG():
-		return nil, errors.New("a JPEG has been stretched already, and is not stretched again; expected FITS, or PNG or TIFF of 16 bits")
+		return nil, &MismatchError{"a JPEG has been stretched already, and is not stretched again", "expected FITS, or PNG or TIFF of 16 bits"}
 	}
 	var m image.Image
 	err := f.guard(func() (err error) {
@@ -154,7 +163,7 @@ func (f File) planesOf(bands []string) ([]Plane, error) {
 		planes[1].channel, planes[2].channel = 1, 2
 	}
 	if len(planes) != len(bands) {
-		return nil, fmt.Errorf("the image has %d channels; expected %d: %v", len(planes), len(bands), Bands(bands))
+		return nil, &MismatchError{"the image has " + usage.Count(len(planes), "channel"), fmt.Sprintf("expected %d: %v", len(bands), Bands(bands))}
 	}
 	return planes, nil
 }
@@ -196,7 +205,7 @@ func (f File) fitsPlanes(bands []string) ([]Plane, error) {
 		}
 	}
 	if missing != "" {
-		return nil, fmt.Errorf("the FITS file has no band %s: %s; name as bands HDUs by EXTNAME or as hdu0, or planes as plane0", missing, f.contents())
+		return nil, &MismatchError{fmt.Sprintf("the FITS file has no band %s: %s", missing, f.contents()), "name as bands HDUs by EXTNAME or as hdu0, or planes as plane0"}
 	}
 	for i := range found {
 		p := &found[i]

@@ -90,7 +90,7 @@ func TestOpenPlanes(t *testing.T) {
 		{"no such HDU", one(single), "hdu1", nil, "has no band hdu1"},
 		{"an empty HDU", one(several), "hdu0", nil, "has no band hdu0"},
 		{"a cube in a file of a band", [][]byte{single, cube}, "g,r", nil, "band r: the FITS file has no band r: it has HDU 0 of 3×2 pixels and 3 planes"},
-		{"channels", one(encodePNG(grey16)), "rgb", nil, "the image has 1 channels; expected 3: rgb"},
+		{"channels", one(encodePNG(grey16)), "rgb", nil, "the image has 1 channel; expected 3: rgb"},
 		{"JPEG", one(basePicture()), "rgb", nil, "a JPEG has been stretched already"},
 		{"text", [][]byte{single, []byte("text")}, "g,r", nil, "band r: the file is a text file; expected an image"},
 	} {
