@@ -66,7 +66,7 @@ screenshots: build ## take the pictures of docs/ from the demo's report and its 
 	go run ./scripts/screenshots
 
 torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at length (Linux; strace, unshare)
-	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk)$$' -v -timeout 3h -args -full -kills 100 -signals 50 -flips 200 -disks 0
+	go test ./cmd/galaxy -run '^Test(KilledRun|StopSignals|FlippedBytes|PowerCut|FullDisk|Serve)$$' -v -timeout 3h -args -full -kills 100 -signals 50 -flips 200 -disks 0 -requests 100000
 
 # SHORT=1 does without what takes longest: ResNet101, ResNet34 with AdamW and at 128 px.
 # SPEED=1 logs how fast files are read instead, compared with Pillow and astropy.

@@ -2,10 +2,12 @@
 
     python serve.py QUESTION
 
-QUESTION is a JSON file: {"rest": address, "grpc": address, "images": [paths of JPEGs]}. Prints
+QUESTION is a JSON file: {"rest": address, "grpc": address, "images": [paths of JPEGs], "counts": {"rest", "grpc"} of a model of vote
+counts}. Prints
 the probabilities [N, columns] by "grpc" and by REST in "rows" and in "columns", those of a black
 image as "zeros_grpc" and "zeros_rest", which rows are NaN ("broken") and the "errors" by gRPC for a broken file
-after a good one, the "state" of the version, and the names of the "signatures".
+after a good one, the "state" of the version, and the names of the "signatures"; and of the model of counts the
+probabilities and the concentrations, [N, 2 columns], by "grpc" and by "rest", and with the concentrations "judged": NumPy's of the logits.
 """
 
 import base64
@@ -27,16 +29,17 @@ def main():
     files = [open(path, "rb").read() for path in question["images"]]
     channel = grpc.insecure_channel(question["grpc"])
     client = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    votes = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(question["counts"]["grpc"]))
 
-    def predict(signature, name, value):
+    def predict(signature, name, value, client=client):
         request = predict_pb2.PredictRequest()
         request.model_spec.name = "galaxy"
         request.model_spec.signature_name = signature
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         return {k: tf.make_ndarray(v) for k, v in client.Predict(request, SECONDS).outputs.items()}
 
-    def post(body):
-        url = "http://%s/v1/models/galaxy:predict" % question["rest"]
+    def post(body, address=question["rest"]):
+        url = "http://%s/v1/models/galaxy:predict" % address
         request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
         return json.load(urllib.request.urlopen(request, timeout=SECONDS))
 
@@ -56,6 +59,10 @@ def main():
     rows = post({"signature_name": "serving_jpeg", "instances": encoded})["predictions"]
     columns = post({"signature_name": "serving_jpeg", "inputs": {"jpegs": encoded}})["outputs"]
     broken = predict("serving_jpeg", "jpegs", [files[0], b"no image"])
+    counts = predict("serving_jpeg", "jpegs", files, votes)
+    # docs/votes.md
+    alpha = 0.05 + np.exp(counts["logits"].astype(float)) / (1 + np.exp(counts["logits"].astype(float)) / 100)
+    counted = post({"signature_name": "serving_jpeg", "instances": encoded}, question["counts"]["rest"])["predictions"]
     json.dump({
         "grpc": predict("serving_jpeg", "jpegs", files)["probabilities"].tolist(),
         "rows": [r["probabilities"] for r in rows],
@@ -66,6 +73,11 @@ def main():
         "errors": [e.decode() for e in broken["errors"]],
         "state": get_model_status_pb2.ModelVersionStatus.State.Name(state),
         "signatures": sorted(signatures.signature_def),
+        "counts": {
+            "grpc": np.hstack([counts["probabilities"], counts["concentrations"]]).tolist(),
+            "rest": [r["probabilities"] + r["concentrations"] for r in counted],
+            "judged": np.hstack([counts["probabilities"], alpha]).tolist(),
+        },
     }, sys.stdout)
 
 

@@ -3,8 +3,10 @@ package serve_test
 import (
 	"context"
 	"math"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	tensorpb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_go_proto"
 	shapepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/tensor_shape_go_proto"
@@ -133,6 +135,51 @@ func TestGRPC(t *testing.T) {
 	}
 	_, err = client.GetModelMetadata(ctx, &tfserving.GetModelMetadataRequest{ModelSpec: &tfserving.ModelSpec{Name: "galaxy"}, MetadataField: []string{"x"}})
 	wantStatus(t, err, codes.InvalidArgument, `metadata fields "x"`)
+}
+
+// dripConn is a connection on which the bytes after the first ones go one by one.
+type dripConn struct {
+	net.Conn
+	fast  int
+	ended <-chan struct{}
+}
+
+func (c *dripConn) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		part := p[n : n+1]
+		if c.fast > 0 {
+			part = p[n:min(len(p), n+c.fast)]
+		} else {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-c.ended:
+				return n, net.ErrClosed
+			}
+		}
+		var wrote int
+		wrote, err = c.Conn.Write(part)
+		n, c.fast = n+wrote, c.fast-wrote
+	}
+	return n, err
+}
+
+// A gRPC request that comes byte by byte ends with its time.
+func TestSlowGRPC(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	_, address := start(t, m, func(c *serve.Config) { c.Timeout = 200 * time.Millisecond })
+	ended := make(chan struct{})
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+		inner, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		return &dripConn{inner, 2000, ended}, err
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	defer close(ended)
+	_, err = tfserving.NewPredictionServiceClient(conn).Predict(t.Context(), request("serving_jpeg", "jpegs", files(make([]byte, 1<<16))))
+	wantStatus(t, err, codes.DeadlineExceeded, "")
 }
 
 var nan = float32(math.NaN())

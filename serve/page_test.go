@@ -68,10 +68,10 @@ func TestPage(t *testing.T) {
 		code, text := read(t, r)
 		return code, text, r.Header
 	}
-	code, text, header := send(form(t, "images", "<script>alert(1)<!--.png", string(picture(1)), "broken.png", "<b>no</b>", "c.png", string(picture(4))))
+	code, text, header := send(form(t, "images", "<script>alert(1)<!--.png", string(picture(1)), "broken.png", "<b>no</b>", "c.png", string(picture(4)), "huge.jpg", string(huge())))
 	for _, want := range []string{
 		"&lt;script&gt;alert(1)&lt;!--.png", "&lt;script&gt;alert(1)&lt;/script&gt;?", "&lt;b&gt;A&lt;/b&gt;", "&lt;i&gt;77&lt;/i&gt; (0.875)",
-		"66.7\u00a0%", "44.4\u00a0%", "Where it looked for “&lt;b&gt;A&lt;/b&gt;”", "broken.png", "<p class=\"warning\">the file is a text file; expected an image: JPEG, PNG, TIFF, WebP or BMP</p>", "up to 8: JPEG, PNG, TIFF, WebP or BMP, each",
+		"66.7\u00a0%", "44.4\u00a0%", "Where it looked for “&lt;b&gt;A&lt;/b&gt;”", "broken.png", "huge.jpg", "the image is 60000×60000 pixels; expected at most", "<p class=\"warning\">the file is a text file; expected an image: JPEG, PNG, TIFF, WebP or BMP</p>", "up to 8: JPEG, PNG, TIFF, WebP or BMP, each",
 		"an answer moves by up to 33.3 percentage points", "33.3–66.7\u00a0%", "http://" + strings.TrimPrefix(url, "http://") + "/v1/models/galaxy:predict",
 	} {
 		if code != http.StatusOK || !strings.Contains(text, want) {

@@ -561,6 +561,105 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// Bodies of unknown length end at the limit, compressed ones are refused, and a million files cost no more than reading them.
+func TestLargeBodies(t *testing.T) {
+	t.Parallel()
+	_, m := network(t, 3)
+	url, _ := start(t, m, func(c *serve.Config) { c.MaxBody = 16 << 20 })
+	for name, test := range map[string]struct {
+		body    io.Reader
+		coding  string
+		code    int
+		message string
+	}{
+		"without end": {io.MultiReader(strings.NewReader(`{"instances":"`), spaces{}), "", 413, "larger than 16777216 bytes"},
+		"compressed":  {strings.NewReader("x"), "gzip", 400, `Content-Encoding \"gzip\": expected none`},
+		"a million":   {strings.NewReader(`{"signature_name":"serving_jpeg","instances":[{"b64":""}` + strings.Repeat(`,{"b64":""}`, 1e6-1) + `]}`), "", 400, "more than 256 images"},
+	} {
+		request, err := http.NewRequest(http.MethodPost, url+"/v1/models/galaxy:predict", test.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.coding != "" {
+			request.Header.Set("Content-Encoding", test.coding)
+		}
+		r, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, got := read(t, r); code != test.code || !strings.Contains(got, test.message) {
+			t.Errorf("%s: %d %s, expected %d and %q", name, code, got, test.code, test.message)
+		}
+	}
+}
+
+// spaces has no end.
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// A client that goes away leaves nothing behind, and no batch is predicted for it.
+func TestClientGone(t *testing.T) {
+	t.Parallel()
+	f, m := network(t, 3)
+	f.hold = make(chan struct{})
+	url, _ := start(t, m, nil)
+	body := func(first byte) io.Reader { return strings.NewReader(`{"inputs":[` + lists(first) + `]}`) }
+	answered := make(chan string, 1)
+	go func() {
+		r, err := http.Post(url+"/v1/models/galaxy:predict", "", body(1))
+		if err != nil {
+			answered <- err.Error()
+			return
+		}
+		defer r.Body.Close()
+		text, err := io.ReadAll(r.Body)
+		answered <- fmt.Sprint(string(text), err)
+	}()
+	for f.held.Load() == 0 { // until the network is busy with the first one
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/models/galaxy:predict", body(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan error, 1)
+	go func() {
+		r, err := http.DefaultClient.Do(request)
+		if err == nil {
+			r.Body.Close()
+		}
+		gone <- err
+	}()
+	until := func(want string) {
+		for {
+			if _, text := get(t, url+"/metrics"); strings.Contains(text, want) {
+				return
+			}
+		}
+	}
+	until("galaxy_queue_images 2")
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client that went away got %v", err)
+	}
+	until(`galaxy_requests_total{api="rest",code="Canceled",method="predict"} 1`)
+	until("galaxy_queue_images 1")
+	close(f.hold)
+	if got := <-answered; !strings.Contains(got, "[[1,3]]") {
+		t.Errorf("the other client got %s", got)
+	}
+	if code, got := post(t, url+"/v1/models/galaxy:predict", `{"inputs":[`+lists(4)+`]}`); code != http.StatusOK || f.held.Load() != 2 {
+		t.Errorf("%d %s after %d batches, expected 2", code, got, f.held.Load())
+	}
+}
+
 // Beyond the queue's room requests fail at once; an answer that does not come in time is an error.
 func TestQueue(t *testing.T) {
 	t.Parallel()
