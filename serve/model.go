@@ -97,12 +97,13 @@ func (m *Model) formats() string {
 		return imagefile.Pictures
 	}
 	bands := m.Bands.Names()
-	fits := "FITS with the bands " + strings.Join(bands, ",") + " in one file"
-	switch named := !slices.ContainsFunc(bands, imagefile.InFile); {
-	case named && len(bands) == 1:
+	names := strings.Join(bands, ",")
+	fits := fmt.Sprintf("FITS with the bands %s in one file (images with these EXTNAMEs, or a cube of these %d planes)", names, len(bands))
+	switch {
+	case slices.ContainsFunc(bands, imagefile.InFile):
+		fits = fmt.Sprintf("FITS with %s in one file", names)
+	case len(bands) == 1:
 		fits = "FITS with one plane"
-	case named:
-		fits += fmt.Sprintf(" (images with these EXTNAMEs, or a cube of these %d planes)", len(bands))
 	}
 	switch len(bands) {
 	case 1:

@@ -357,7 +357,7 @@ func TestBands(t *testing.T) {
 	}{
 		{"grey", flat(2), "the FITS file has no band grey: it has HDU 0 of 4×4 pixels and 2 planes", "FITS with one plane" + grey},
 		{"grey", picture(1), "the image has 3 channels", "FITS with one plane" + grey},
-		{"hdu1", flat(1), "the FITS file has no band hdu1: it has HDU 0 of 4×4 pixels", "FITS with the bands hdu1 in one file" + grey},
+		{"hdu1", flat(1), "the FITS file has no band hdu1: it has HDU 0 of 4×4 pixels", "FITS with hdu1 in one file" + grey},
 		{"g,r,z", flat(2), "the FITS file has no band g: it has HDU 0 of 4×4 pixels and 2 planes", "FITS with the bands g,r,z" + cube + "3 planes)" + colour},
 		{"u,g,r,z", picture(1), "the image has 3 channels", "FITS with the bands u,g,r,z" + cube + "4 planes)"},
 		{"u,g,r,z", grey8(), "a JPEG has been stretched already, and is not stretched again", "FITS with the bands u,g,r,z" + cube + "4 planes)"},

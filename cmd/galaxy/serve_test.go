@@ -133,7 +133,7 @@ func TestServeCounts(t *testing.T) {
 	if got, err := strconv.ParseFloat(verdict[1], 64); err != nil || math.Abs(got-100*first) > 0.051 {
 		t.Errorf("the page says %s %%, expected %v", verdict[1], 100*first)
 	}
-	if !strings.Contains(text, "FITS with the bands plane0,plane1 in one file, each") || !strings.Contains(text, "base64 -w0 galaxy.fits") {
+	if !strings.Contains(text, "FITS with plane0,plane1 in one file, each") || !strings.Contains(text, "base64 -w0 galaxy.fits") {
 		t.Errorf("the page does not say what the model takes: %s", text)
 	}
 	service.end()
