@@ -19,6 +19,7 @@ var imports = []struct{ name, may string }{
 	{"internal/durable", "internal/usage"},
 	{"internal/tfrecord", ""},
 	{"internal/tfserving", ""},
+	{"internal/safetensors", ""},
 	{"labels", "internal/usage"},
 	{"labels/labelstest", "labels"},
 	{"data/filetype", ""},
