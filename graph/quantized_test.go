@@ -23,13 +23,14 @@ func needInt8(t *testing.T) {
 func TestQuantizedIsNearFloat32(t *testing.T) {
 	needInt8(t)
 	for _, arch := range []string{inFull(t), bottlenecks} {
-		t.Run(arch, func(t *testing.T) { testQuantized(t, arch) })
+		t.Run(arch, func(t *testing.T) { testQuantized(t, arch, network.Same) })
 	}
+	t.Run("symmetric", func(t *testing.T) { testQuantized(t, bottlenecks, network.Symmetric) })
 }
 
-func testQuantized(t *testing.T, arch string) {
+func testQuantized(t *testing.T, arch string, padding network.Padding) {
 	cfg := testTrainerConfig(64, 8)
-	cfg.Model.Arch = arch
+	cfg.Model.Arch, cfg.Model.Padding = arch, padding
 	cfg.Optimizer.ClipNorm = .1
 	tr := newTestTrainer(t, cfg)
 	images, labels := testBatch(cfg, 5)

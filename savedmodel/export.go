@@ -295,7 +295,7 @@ func tensorInfo(x tf.Output) *pb.TensorInfo {
 func writeMetadata(dir string, cfg Config) error {
 	m := cfg.Metadata
 	m.TensorFlow = tf.Version()
-	m.Arch, m.Size, m.Crop = cfg.Model.Arch, cfg.Model.Size, cfg.Crop
+	m.Arch, m.Padding, m.Size, m.Crop = cfg.Model.Arch, cfg.Model.Padding, cfg.Model.Size, cfg.Crop
 	m.Precision, m.Frozen = cfg.Model.Precision, cfg.Frozen
 	if cfg.Calibration != nil {
 		m.Precision = network.Int8

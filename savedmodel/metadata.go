@@ -45,6 +45,8 @@ type Metadata struct {
 	Schema *labels.Schema `json:"schema,omitzero"`
 	// Arch is the name of the network; models of older versions, without it, are resnet34.
 	Arch string `json:"arch,omitempty"`
+	// Padding is the network's; "" is network.Same.
+	Padding network.Padding `json:"padding,omitempty"`
 	// Size is the height and width of the images in pixels, and Crop the central square of a
 	// JPEG that is downscaled to it.
 	Size int            `json:"size"`

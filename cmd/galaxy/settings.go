@@ -94,6 +94,8 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.EMA }},
 	{name: "align", category: catRecipe, usage: "rotate every galaxy so that its major axis is horizontal, and bring it closer to one size, in the exported model too",
 		field: func(c *request) any { return &c.plan.Config.Model.Align }},
+	{name: "padding", category: catRecipe, usage: "`WHERE` strided layers pad images: same, as Keras does, or symmetric, as PyTorch does (docs/weights.md)", unset: string(network.Same),
+		field: func(c *request) any { return &c.plan.Config.Model.Padding }, choices: names(network.Paddings())},
 	{name: "dropout", category: catRecipe, usage: "fraction of the features that training drops before the head",
 		field: func(c *request) any { return &c.plan.Config.Model.Dropout }},
 	{name: "patience", category: catRecipe, usage: "end the run after `N` evaluations without a better validation RMSE; 0 never ends it early",

@@ -351,6 +351,9 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	if cfg.Model.Align {
 		more += ", aligned"
 	}
+	if cfg.Model.Padding == network.Symmetric {
+		more += ", symmetric padding"
+	}
 	if len(cfg.Sizes) > 0 {
 		more += fmt.Sprintf(", %v", cfg.Sizes)
 	}

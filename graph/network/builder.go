@@ -107,8 +107,8 @@ func (b *Builder) Head(s *op.Scope, features tf.Output, channels int64, r images
 	return b.outputs(s.SubScope("head"), features, channels, r)
 }
 
-// convNorm adds a convolution without a bias, SAME padding, then batch norm and the
-// epilogue.
+// convNorm adds a convolution without a bias, with the padding of the Config, then batch norm
+// and the epilogue.
 func (b *Builder) convNorm(s *op.Scope, x tf.Output, conv, norm string, size, in, out, stride int64, then epilogue) tf.Output {
 	kernel := Variable{
 		Name: conv + "/kernel", Shape: []int64{size, size, in, out},
@@ -156,11 +156,13 @@ func dropout(s *op.Scope, x tf.Output, rate float64, r images.Random) tf.Output 
 	return op.Mul(s.SubScope("apply"), x, scale)
 }
 
-// conv2D is the convolution of x by a float32 kernel, SAME padding.
+// conv2D is the convolution of x by a float32 kernel.
 func (c Config) conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
-	return c.round(s, conv2D(s, x, c.cast(s.SubScope("kernel"), kernel), stride))
+	return c.round(s, c.Padding.conv2D(s, x, c.cast(s.SubScope("kernel"), kernel), stride))
 }
 
-func conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
-	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, "SAME")
+// conv2D is the convolution of x by a kernel of x's dtype.
+func (p Padding) conv2D(s *op.Scope, x, kernel tf.Output, stride int64) tf.Output {
+	x, padding := p.pad(s, x, kernel.Shape().Size(0), stride)
+	return op.Conv2D(s, x, kernel, []int64{1, stride, stride, 1}, padding)
 }

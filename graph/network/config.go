@@ -22,6 +22,8 @@ import (
 type Config struct {
 	// Arch is the name of the Network, one of Names; "" is Default.
 	Arch string `json:"arch,omitempty"`
+	// Padding is that of convolutions and of the stem's pooling; "" is Same.
+	Padding Padding `json:"padding,omitempty"`
 	// Size is the height and width of the images, pixels; at least Network.Stride.
 	Size int `json:"size"`
 	// Outputs is the number of logits.
@@ -69,6 +71,7 @@ func (c Config) Validate() error {
 	if err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, c.Padding.validate())
 	if least := max(1, n.Stride); c.Size < least || c.Size > 1024 {
 		errs = append(errs, &usage.Field{Name: "size", Got: c.Size, Expected: fmt.Sprintf("images of %d to 1024 pixels", least)})
 	}

@@ -44,13 +44,26 @@ type FilterAlgorithms map[string]FilterAlgorithm
 type FilterLayer struct {
 	Convolution
 	precision Precision
+	padding   Padding
 	examples  int64
 }
 
 // String names the layer, such as "bfloat16 32x8x8x256 to 256 stride 1": the precision,
-// the shape of the input, NHWC, the number of filters and the stride.
+// the shape of the input, NHWC, the number of filters, the stride, and the padding if it is not SAME.
 func (l FilterLayer) String() string {
-	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d", l.precision, l.examples, l.Size, l.Size, l.In, l.Filters, l.Stride)
+	padding := ""
+	if l.margin() > 0 {
+		padding = " " + string(l.padding)
+	}
+	return fmt.Sprintf("%s %dx%dx%dx%d to %d stride %d%s", l.precision, l.examples, l.Size, l.Size, l.In, l.Filters, l.Stride, padding)
+}
+
+// margin is the number of pixels that an op adds to each side of the input before the convolution.
+func (l FilterLayer) margin() int64 {
+	if l.padding.explicit(l.Taps, l.Stride) {
+		return (l.Taps - 1) / 2
+	}
+	return 0
 }
 
 // Algorithms lists the algorithms that can compute the layer's gradient.
@@ -73,7 +86,7 @@ func FilterLayers(cfg Config, examples int) (layers []FilterLayer, err error) {
 	convolutions, err := n.Convolutions(cfg.Shape())
 	for _, c := range convolutions {
 		if c.Taps == 3 {
-			layers = append(layers, FilterLayer{c, cfg.Precision, int64(examples)})
+			layers = append(layers, FilterLayer{c, cfg.Precision, cfg.Padding, int64(examples)})
 		}
 	}
 	return layers, err
@@ -106,7 +119,8 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterAlgorithm, err error) 
 		inits = append(inits, op.AssignVariableOp(rs, v, tg.Cast(rs, value, dtype)))
 		return op.ReadVariableOp(rs, v, dtype)
 	}
-	x := random("x", l.examples, l.Size, l.Size, l.In)
+	size := l.Size + 2*l.margin()
+	x := random("x", l.examples, size, size, l.In)
 	dy := random("dy", l.examples, l.OutputSize(), l.OutputSize(), l.Filters)
 	algorithms := l.Algorithms()
 	targets := make([]*tf.Operation, len(algorithms))
@@ -141,17 +155,21 @@ func (l FilterLayer) Fastest(cfg session.Config) (_ FilterAlgorithm, err error) 
 }
 
 // gradient computes the gradient of the layer's kernel, [3, 3, in, filters], in the layer's precision,
-// where x is the convolution's input and dy the gradient of its output.
+// where x is the convolution's input, with its margin, and dy the gradient of its output.
 func (l FilterLayer) gradient(s *op.Scope, algorithm FilterAlgorithm, x, dy tf.Output) tf.Output {
 	shape := []int64{3, 3, l.In, l.Filters}
+	padding := "SAME"
+	if l.margin() > 0 {
+		padding = "VALID"
+	}
 	var inputs, products []tf.Output // of Im2Col's product, or of nine
 	width := 9 * l.In
 	switch {
 	case algorithm == ConvolutionOp:
 		sizes := tg.Const(s.SubScope("sizes"), []int32{3, 3, int32(l.In), int32(l.Filters)})
-		return op.Conv2DBackpropFilter(s, x, sizes, dy, []int64{1, l.Stride, l.Stride, 1}, "SAME")
+		return op.Conv2DBackpropFilter(s, x, sizes, dy, []int64{1, l.Stride, l.Stride, 1}, padding)
 	case l.Stride > 1:
-		inputs = []tf.Output{op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, l.Stride, l.Stride, 1}, []int64{1, 1, 1, 1}, "SAME")}
+		inputs = []tf.Output{op.ExtractImagePatches(s, x, []int64{1, 3, 3, 1}, []int64{1, l.Stride, l.Stride, 1}, []int64{1, 1, 1, 1}, padding)}
 	case algorithm == Im2Col:
 		// ExtractImagePatches does this on one thread.
 		inputs = []tf.Output{op.ConcatV2(s, l.shifted(s, x), tg.Const(s.SubScope("channels"), int32(3)))}

@@ -15,11 +15,14 @@ import (
 	"galaxy/graph/session"
 )
 
-// eachTap visits every pixel of the output of a 3×3 convolution, SAME padding, with every
+// eachTap visits every pixel of the output of a 3×3 convolution with every
 // pixel of the input under a tap, each by its index in a batch of n.
-func eachTap(n, size, stride int, visit func(in, out, tap int)) {
+func eachTap(n, size, stride int, padding Padding, visit func(in, out, tap int)) {
 	places := (size + stride - 1) / stride
 	before := max(0, (places-1)*stride+3-size) / 2
+	if padding == Symmetric {
+		before = 1
+	}
 	for i := range n {
 		for row := range places {
 			for column := range places {
@@ -34,12 +37,12 @@ func eachTap(n, size, stride int, visit func(in, out, tap int)) {
 	}
 }
 
-// filterTwin is the reference gradient of a 3×3 kernel, SAME padding, in float64:
+// filterTwin is the reference gradient of a 3×3 kernel in float64:
 // for every pixel of the output, the pixel of the input under each tap times the
 // output's gradient.
-func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
+func filterTwin(x, dy []float64, n, size, in, out, stride int, padding Padding) []float64 {
 	sums := make([]float64, 9*in*out)
-	eachTap(n, size, stride, func(from, to, tap int) {
+	eachTap(n, size, stride, padding, func(from, to, tap int) {
 		for a := range in {
 			for b := range out {
 				sums[(tap*in+a)*out+b] += x[from*in+a] * dy[to*out+b]
@@ -55,10 +58,14 @@ func filterTwin(x, dy []float64, n, size, in, out, stride int) []float64 {
 func TestConvolutionsRoundOnce(t *testing.T) {
 	const n, size, in, filters = 4, 12, 64, 6
 	for _, p := range []Precision{Float32, BFloat16, Float16} {
-		for _, stride := range []int64{1, 2} {
-			t.Run(fmt.Sprintf("%s, stride %d", p, stride), func(t *testing.T) {
+		for _, c := range []struct {
+			stride  int64
+			padding Padding
+		}{{1, Same}, {2, Same}, {1, Symmetric}, {2, Symmetric}} {
+			stride, padding := c.stride, c.padding
+			t.Run(fmt.Sprintf("%s, stride %d, %s", p, stride, padding), func(t *testing.T) {
 				places := (size + stride - 1) / stride
-				cfg := Config{Precision: p, Emulated: p.Emulated(false)}
+				cfg := Config{Precision: p, Emulated: p.Emulated(false), Padding: padding}
 				s := tg.NewRoot()
 				x := session.Placeholder(s, "x", tf.Float, n, size, size, in)
 				weight := session.Placeholder(s, "weight", tf.Float, n, places, places, filters) // is the gradient of the output
@@ -81,9 +88,9 @@ func TestConvolutionsRoundOnce(t *testing.T) {
 					x: graphtest.Float32(t, xs, n, size, size, in), weight: graphtest.Float32(t, dys, n, places, places, filters),
 					kernel: graphtest.Float32(t, ks, 3, 3, in, filters),
 				}, out, gradients[0], gradients[1])
-				ys, dxs := convolutionTwin(xs, ks, dys, n, size, in, filters, int(stride))
+				ys, dxs := convolutionTwin(xs, ks, dys, n, size, in, filters, int(stride), padding)
 				unit := map[Precision]float64{Float32: 0, BFloat16: 1. / 256, Float16: 1. / 2048}[p]
-				for i, want := range [][]float64{ys, dxs, filterTwin(xs, dys, n, size, in, filters, int(stride))} {
+				for i, want := range [][]float64{ys, dxs, filterTwin(xs, dys, n, size, in, filters, int(stride), padding)} {
 					for j, found := range graphtest.Floats(t, got[i]) {
 						if !(math.Abs(found-want[j]) <= unit*want[j]) {
 							t.Fatalf("%s: element %d is %v, expected %v", []string{"output", "gradient of the input", "gradient of the kernel"}[i], j, found, want[j])
@@ -95,11 +102,11 @@ func TestConvolutionsRoundOnce(t *testing.T) {
 	}
 }
 
-// convolutionTwin computes a 3×3 convolution, SAME padding, in float64, and the
+// convolutionTwin computes a 3×3 convolution in float64, and the
 // gradient of its input from dy, the gradient of its output.
-func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int) (y, dx []float64) {
+func convolutionTwin(x, kernel, dy []float64, n, size, in, out, stride int, padding Padding) (y, dx []float64) {
 	y, dx = make([]float64, len(dy)), make([]float64, len(x))
-	eachTap(n, size, stride, func(from, to, tap int) {
+	eachTap(n, size, stride, padding, func(from, to, tap int) {
 		for a := range in {
 			for b := range out {
 				k := kernel[(tap*in+a)*out+b]
@@ -128,13 +135,15 @@ func testFilterGradients(t *testing.T, p Precision) {
 	for _, c := range []struct {
 		algorithm        FilterAlgorithm
 		in, size, stride int64
+		padding          Padding
 	}{
-		{Im2Col, 8, 2, 1}, {Im2Col, 8, 4, 1}, {Im2Col, 8, 1, 1}, {Im2Col, 8, 3, 1}, {Im2Col, 8, 9, 1},
-		{Im2Col, 8, 4, 2}, {Im2Col, 8, 8, 2}, {Im2Col, 8, 5, 2}, {Im2Col, 8, 2, 2},
-		{ShiftedMatMul, 256, 8, 1}, {ShiftedMatMul, 8, 5, 1}, {ShiftedMatMul, 8, 1, 1},
-		{ConvolutionOp, 8, 5, 1}, {ConvolutionOp, 8, 5, 2},
+		{Im2Col, 8, 2, 1, ""}, {Im2Col, 8, 4, 1, ""}, {Im2Col, 8, 1, 1, ""}, {Im2Col, 8, 3, 1, ""}, {Im2Col, 8, 9, 1, Symmetric},
+		{Im2Col, 8, 4, 2, ""}, {Im2Col, 8, 8, 2, ""}, {Im2Col, 8, 5, 2, ""}, {Im2Col, 8, 2, 2, ""},
+		{Im2Col, 8, 4, 2, Symmetric}, {Im2Col, 8, 5, 2, Symmetric}, {Im2Col, 8, 1, 2, Symmetric},
+		{ShiftedMatMul, 256, 8, 1, ""}, {ShiftedMatMul, 8, 5, 1, Symmetric}, {ShiftedMatMul, 8, 1, 1, ""},
+		{ConvolutionOp, 8, 5, 1, ""}, {ConvolutionOp, 8, 5, 2, ""}, {ConvolutionOp, 8, 6, 2, Symmetric},
 	} {
-		l := FilterLayer{Convolution{Kernel: "kernel", Taps: 3, Size: c.size, In: c.in, Filters: filters, Stride: c.stride}, p, n}
+		l := FilterLayer{Convolution{Kernel: "kernel", Taps: 3, Size: c.size, In: c.in, Filters: filters, Stride: c.stride}, p, c.padding, n}
 		t.Run(fmt.Sprintf("%s, %s", l, c.algorithm), func(t *testing.T) {
 			in, size, places := l.In, l.Size, l.OutputSize()
 			g := tf.NewGraph()
@@ -144,7 +153,7 @@ func testFilterGradients(t *testing.T, p Precision) {
 			weight := session.Placeholder(s, "weight", tf.Float, n, -1, -1, filters) // is the gradient of the output
 			kernel := session.Placeholder(s, "kernel", tf.Float, 3, 3, in, filters)
 			cast := func(name string, v tf.Output) tf.Output { return tg.Cast(s.SubScope(name), v, p.dtype()) }
-			y := conv2D(s, cast("x16", x), cast("kernel16", kernel), l.Stride)
+			y := c.padding.conv2D(s, cast("x16", x), cast("kernel16", kernel), l.Stride)
 			sum := op.Sum(s, op.Mul(s, y, cast("weight16", weight)), tg.Const(s, []int32{0, 1, 2, 3}))
 			plain := op.Gradients(s.SubScope("backward"), []tf.Output{tg.Cast(s.SubScope("sum"), sum, tf.Float)}, []tf.Output{kernel})
 			if err := s.Err(); err != nil {
@@ -173,7 +182,7 @@ func testFilterGradients(t *testing.T, p Precision) {
 				kernel: graphtest.Float32(t, whole(9*in*filters), 3, 3, in, filters),
 			}, got[0])
 			found := graphtest.Floats(t, values[0])
-			for i, want := range filterTwin(xs, dys, n, int(size), int(in), filters, int(c.stride)) {
+			for i, want := range filterTwin(xs, dys, n, int(size), int(in), filters, int(c.stride), c.padding) {
 				if !(math.Abs(found[i]-want) <= want/256) {
 					t.Fatalf("element %d is %v, expected %v", i, found[i], want)
 				}

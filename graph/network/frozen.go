@@ -71,7 +71,7 @@ func (f frozen) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variable, 
 		return b.Config.cast(cs, f.constant(cs, values, shape))
 	}
 	k, offset := constant("kernel", folded, kernel.Shape), constant("bias", bias, kernel.Shape[3:])
-	return then.apply(s, b.Config, b.Config.round(s, op.BiasAdd(s, conv2D(s, x, k, stride), offset)))
+	return then.apply(s, b.Config, b.Config.round(s, op.BiasAdd(s, b.Config.Padding.conv2D(s, x, k, stride), offset)))
 }
 
 func (f frozen) enter(_ *op.Scope, x tf.Output) tf.Output { return x }

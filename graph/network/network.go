@@ -9,6 +9,7 @@ import (
 	"github.com/galeone/tensorflow/tensorflow/go/op"
 
 	"galaxy/data/imagefile"
+	"galaxy/graph/images"
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
 )
@@ -57,7 +58,7 @@ func Named(name string) (Network, error) {
 // pixels.
 func (n Network) FinalSize(size int) int { return (size + n.Stride - 1) / n.Stride }
 
-// Convolution describes a convolution of a network, SAME padding.
+// Convolution describes a convolution of a network. Its sizes do not depend on the padding.
 type Convolution struct {
 	// Kernel is the name of its variable, float32 [Taps, Taps, In, Filters].
 	Kernel                    string
@@ -81,6 +82,21 @@ func (n Network) Convolutions(shape imagefile.Shape) (_ []Convolution, err error
 		return nil, fmt.Errorf("build %s: %w", n.Name, err)
 	}
 	return o.convolutions, nil
+}
+
+// Variables lists the variables of the network that c describes, in the order of computation. It
+// builds the network once to find them.
+func (c Config) Variables() (_ []Variable, err error) {
+	s := op.NewScope()
+	defer session.RecoverBuild(s, &err)
+	vars := NewVariables(s, "")
+	shape := c.Shape()
+	b := &Builder{Config: c, Params: vars}
+	b.Logits(s.SubScope("network"), session.Placeholder(s, "images", tf.Uint8, 1, int64(shape.Size), int64(shape.Size), int64(shape.Channels)), images.Random{})
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("build %s: %w", c.Arch, err)
+	}
+	return vars.List, nil
 }
 
 // outline is the Params of a graph that is built only to list its convolutions.

@@ -112,15 +112,15 @@ func (q quantized) convNorm(s *op.Scope, b *Builder, x tf.Output, kernel Variabl
 	case then.add.Op != nil && then.add.DataType() == tf.Qint8:
 		// A projected shortcut has both signs, and the kernel that should add such
 		// numbers saturates the sum at 127 of 255.
-		y := q.convolution(s, x, kernel, kernel.Name+beforeSum, norm, stride, epilogue{})
+		y := q.convolution(s, b, x, kernel, kernel.Name+beforeSum, norm, stride, epilogue{})
 		sum := op.AddV2(s, q.leave(s.SubScope("left"), y), q.leave(s.SubScope("right"), then.add))
 		return q.quantize(s.SubScope("quantize"), kernel.Name, op.Relu(s, sum))
 	}
-	return q.convolution(s, x, kernel, kernel.Name, norm, stride, then)
+	return q.convolution(s, b, x, kernel, kernel.Name, norm, stride, then)
 }
 
 // convolution adds a convolution whose output has the range stored under name.
-func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, norm string, stride int64, then epilogue) tf.Output {
+func (q quantized) convolution(s *op.Scope, b *Builder, x tf.Output, kernel Variable, name, norm string, stride int64, then epilogue) tf.Output {
 	folded, bias := q.fold(kernel, norm)
 	values, largest := quantizeKernel(folded, int(kernel.Shape[2]), int(kernel.Shape[3]))
 	least := make([]float32, len(largest))
@@ -139,9 +139,10 @@ func (q quantized) convolution(s *op.Scope, x tf.Output, kernel Variable, name, 
 	}
 	out := q.bound(s, name, !then.relu)
 	in := q.bounds[x]
+	x, padding := b.Config.Padding.pad(s, x, kernel.Shape[0], stride)
 	spec := tf.OpSpec{
 		Input: []tf.Input{x, k, constant("bias", bias), in[0], in[1], constant("least", least), constant("largest", largest), out[0], out[1]},
-		Attrs: map[string]any{"strides": []int64{1, stride, stride, 1}, "padding": "SAME", "out_type": tf.Quint8},
+		Attrs: map[string]any{"strides": []int64{1, stride, stride, 1}, "padding": padding, "out_type": tf.Quint8},
 	}
 	switch add := then.add; {
 	case !then.relu:

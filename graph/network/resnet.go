@@ -37,7 +37,10 @@ func resNet(name string, block block, stages ...int) Network {
 	n.features = func(b *Builder, s *op.Scope, x tf.Output) (tf.Output, int64) {
 		width := int64(64)
 		x = b.convNorm(s.SubScope("stem"), x, "stem/conv", stemNorm, 7, x.Shape().Size(3), width, 2, epilogue{relu: true})
-		x = op.MaxPool(s.SubScope("stem_pool"), x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, "SAME")
+		ps := s.SubScope("stem_pool")
+		// A margin of 0 is as good as PyTorch's of −∞: after a ReLU no pixel is less.
+		x, padding := b.Config.Padding.pad(ps, x, 3, 2)
+		x = op.MaxPool(ps, x, []int64{1, 3, 3, 1}, []int64{1, 2, 2, 1}, padding)
 		x = b.Params.enter(s.SubScope("enter"), x)
 		in := width
 		for i, blocks := range stages {

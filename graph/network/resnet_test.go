@@ -22,18 +22,14 @@ func testConfig(size int, p Precision) Config {
 	return Config{Size: size, Outputs: 5, Precision: p, Mean: []float64{.1, .2, .3}, Std: []float64{.2, .2, .3}}
 }
 
-// variablesOf builds the network and lists its variables.
+// variablesOf lists the variables of a network.
 func variablesOf(t *testing.T, cfg Config) []Variable {
 	t.Helper()
-	s := tg.NewRoot()
-	vars := NewVariables(s, "")
-	size := int64(cfg.Size)
-	b := &Builder{Config: cfg, Params: vars}
-	b.Logits(s.SubScope("network"), session.Placeholder(s, "images", tf.Uint8, 1, size, size, 3), images.Random{})
-	if err := s.Err(); err != nil {
+	all, err := cfg.Variables()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return vars.List
+	return all
 }
 
 // He et al. 2015, table 1. The layers are the head and the convolutions except projections. The
@@ -229,6 +225,8 @@ func TestConfigValidate(t *testing.T) {
 		{func(c *Config) { c.Arch = "vgg" }, "arch vgg: expected one of " + strings.Join(Names(), ", ")},
 		{func(c *Config) { c.Arch, c.Size = "resnet6", 8 }, ""},
 		{func(c *Config) { c.Outputs = 0 }, "outputs 0"},
+		{func(c *Config) { c.Padding = Symmetric }, ""},
+		{func(c *Config) { c.Padding = "valid" }, "padding valid: expected same or symmetric"},
 		{func(c *Config) { c.Precision = Auto }, `precision auto: expected float32, bfloat16 or float16`},
 		{func(c *Config) { c.Dropout = 1 }, "dropout 1"},
 		{func(c *Config) { c.Dropout = math.NaN() }, "dropout NaN"},
