@@ -34,6 +34,7 @@ var imports = []struct{ name, may string }{
 	{"graph/session", "internal/durable internal/usage"},
 	{"graph/images", "data/imagefile graph/session internal/usage"},
 	{"graph/network", "data/imagefile graph/images graph/session internal/kernels internal/usage"},
+	{"graph/torch", "data/imagefile graph/network internal/durable internal/safetensors internal/usage"},
 	{"graph", "data/imagefile graph/images graph/network graph/session internal/usage"},
 	{"focal", "internal/usage"},
 	{"train/checkpoint", "internal/durable internal/usage"},

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -111,6 +112,24 @@ func (i *Inference) Save(prefix string) error {
 // Weights returns the value of every variable.
 func (i *Inference) Weights() (network.Weights, error) {
 	return readWeights(i.sess, slices.Sorted(maps.Keys(i.graph.reads)), i.graph.reads)
+}
+
+// ReadWeights returns the weights of the network that cfg describes from a bundle, which may also hold
+// other variables.
+func ReadWeights(cfg network.Config, posterior Posterior, prefix string) (_ network.Weights, err error) {
+	g, err := NewInferenceGraph(cfg, posterior, nil)
+	if err != nil {
+		return nil, err
+	}
+	i, err := g.Open(session.Config{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, i.Close()) }()
+	if err := i.Restore(prefix); err != nil {
+		return nil, err
+	}
+	return i.Weights()
 }
 
 // Close ends the session. The Inference must not be used afterwards.

@@ -180,11 +180,20 @@ func randomLabels(rng *rand.Rand, n int) []float32 {
 
 func newTrainer(t *testing.T, arch string, size, channels, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
 	t.Helper()
+	return trainerOf(t, modelOf(arch, size, channels), batch, loss, optimizer)
+}
+
+func modelOf(arch string, size, channels int) network.Config {
+	return network.Config{
+		Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean[:channels], Std: channelStd[:channels],
+	}
+}
+
+func trainerOf(t *testing.T, model network.Config, batch int, loss graph.Loss, optimizer graph.Optimizer) *graph.Trainer {
+	t.Helper()
 	trainer, err := graph.NewTrainer(graph.TrainerConfig{
-		Model: network.Config{
-			Arch: arch, Size: size, Outputs: outputs, Precision: network.Float32, Mean: channelMean[:channels], Std: channelStd[:channels],
-		},
-		Loss: loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
+		Model: model,
+		Loss:  loss, Posterior: focal.Default().Posterior, Optimizer: optimizer, Batch: batch,
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, trainer.Close()) })
@@ -198,9 +207,15 @@ func newTrainer(t *testing.T, arch string, size, channels, batch int, loss graph
 // logits of the usual size.
 func seasoned(t *testing.T, arch string, channels int) string {
 	t.Helper()
-	const size, batch = 64, 8
+	return seasonedOf(t, modelOf(arch, 64, channels))
+}
+
+func seasonedOf(t *testing.T, model network.Config) string {
+	t.Helper()
+	const batch = 8
+	size, channels := model.Size, len(model.Mean)
 	rng := rand.New(rand.NewPCG(7, 0))
-	trainer := newTrainer(t, arch, size, channels, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
+	trainer := trainerOf(t, model, batch, focal.Default().Loss, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9})
 	must(t, trainer.Init(1))
 	for step := range int64(30) {
 		rate := 0.0

@@ -47,6 +47,9 @@ type Metadata struct {
 	Arch string `json:"arch,omitempty"`
 	// Padding is the network's; "" is network.Same.
 	Padding network.Padding `json:"padding,omitempty"`
+	// Normalise names the statistics of the channels by which the graph normalises images, if they are not those of its
+	// training images.
+	Normalise network.Normalise `json:"normalise,omitempty"`
 	// Size is the height and width of the images in pixels, and Crop the central square of a
 	// JPEG that is downscaled to it.
 	Size int            `json:"size"`

@@ -24,10 +24,11 @@ import (
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "export",
-		Usage: "write a run's best checkpoint as a SavedModel",
+		Usage: "write a run's best checkpoint as a SavedModel, or its weights for PyTorch",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "run", Category: catInput, EnvVars: []string{"GALAXY_RUN"}, Usage: "`RUN` folder"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`DIR` to make; must not exist"},
+			&cli.StringFlag{Name: "safetensors", Category: catOutput, Usage: "instead of --out: write the weights to `FILE` under the names of torchvision's and timm's ResNets (docs/weights.md); must not exist"},
 			&cli.BoolFlag{Name: "frozen", Category: catOutput, Usage: "make the weights constants and fold batch norm into the convolutions"},
 			&cli.StringFlag{Name: "precision", Category: catOutput, Usage: "precision of the convolutions: auto, float32, bfloat16, float16 or, with --frozen, int8 (x86 CPUs)", DefaultText: "the run's"},
 			&cli.StringFlag{Name: "evaluation", Category: catInput, Usage: "`FILE` with the result of galaxy eval --json on the run, for the scores of the model card (README.md)", DefaultText: "the validation RMSE alone"},
@@ -39,6 +40,9 @@ func exportCommand() *cli.Command {
 }
 
 func exportAction(c *cli.Context) error {
+	if c.String("safetensors") != "" {
+		return exportSafetensors(c)
+	}
 	if err := checkArguments(c, "run", "out"); err != nil {
 		return err
 	}

@@ -27,6 +27,10 @@ const (
 // Paddings lists the values.
 func Paddings() []Padding { return []Padding{Same, Symmetric} }
 
+// PaddingMatters reports whether Same and Symmetric differ on images of this size, pixels: they
+// differ where a layer with a stride sees an even size. Sizes of a multiple of Stride plus 1 have none.
+func (n Network) PaddingMatters(size int) bool { return size%n.Stride != 1 }
+
 // validate accepts "", which is Same.
 func (p Padding) validate() error {
 	if p == "" || p == Same || p == Symmetric {
