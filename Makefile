@@ -30,7 +30,7 @@ export CGO_ENABLED := 1
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: demo axe load watch-bench screenshots test test-all race cpus torture parity lint build bench serve-bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
+.PHONY: demo axe load watch-bench screenshots test test-all race cpus torture parity parity-torch lint build bench serve-bench quality image-check dist dist-check gpu-programs gpu-check gpu-bundle env clean help tensorflow
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,10 @@ torture: tensorflow ## kill, stop, damage and starve runs of all kinds, at lengt
 parity: tensorflow ## compare with TensorFlow's own Python (needs Python 3.10 or newer)
 	scripts/python-env .venv-parity parity/requirements.txt
 	GALAXY_PYTHON=$(ROOT)/.venv-parity/bin/python go test -tags parity -vet=off -timeout 30m $(if $(SHORT),-short) $(if $(SPEED),-run Speed -v,-skip Speed) ./parity/...
+
+parity-torch: tensorflow ## compare weights and logits with PyTorch's, timm's and torchvision's (Python 3.10 or newer; a download of 3 GB)
+	scripts/python-env .venv-torch bench/requirements-torch.txt
+	GALAXY_PYTHON=$(ROOT)/.venv-torch/bin/python go test -tags parity,torch -timeout 30m -run '^TestTorch' $(if $(VERBOSE),-v) ./parity
 
 cpus: tensorflow ## run the tests that depend on kernels as on other CPUs, on one core, in 2 GB (Python 3.10 or newer; 10 minutes)
 	scripts/python-env .venv-parity parity/requirements.txt

@@ -65,27 +65,17 @@ def load(path, arch, outputs, channels, cases, mean, std):
     return {"cases": logits(model, cases, mean, std)}
 
 
-def same(a, b, written):
-    """Whether two files have the same tensors, and whether the second is written in the bytes of safetensors' own writer."""
-    one, other = safetensors.torch.load_file(a), safetensors.torch.load_file(b)
-    differ = sorted(one.keys() ^ other.keys())
-    for k in one.keys() & other.keys():
-        x, y = one[k], other[k]
-        if x.dtype != y.dtype or x.shape != y.shape or x.numpy().tobytes() != y.numpy().tobytes():
-            if not k.endswith("num_batches_tracked"):
-                differ.append(k)
-    with safetensors.safe_open(b, "pt") as f:
-        # One key: with several, the writer's order is that of a hash.
-        safetensors.torch.save_file(other, written, metadata={"format": f.metadata()["format"]})
-    return {"differ": differ}
-
-
-def convert(path, out, dtype):
-    """Reads a file and writes its tensors as another dtype, and their values as float32."""
+def convert(path, again, outs):
+    """Reads a file, writes its tensors by safetensors' own writer, and as each dtype of outs with their values as text."""
     tensors = safetensors.torch.load_file(path)
-    kind = getattr(torch, dtype)
-    safetensors.torch.save_file({k: v.to(kind) for k, v in tensors.items()}, out)
-    return {k: {"dtype": str(v.dtype), "values": [repr(x) for x in v.to(kind).double().flatten().tolist()]} for k, v in tensors.items()}
+    with safetensors.safe_open(path, "pt") as f:
+        safetensors.torch.save_file(tensors, again, metadata=f.metadata())
+    answer = {}
+    for dtype, out in outs.items():
+        kind = getattr(torch, dtype)
+        safetensors.torch.save_file({k: v.to(kind) for k, v in tensors.items()}, out)
+        answer[dtype] = {k: [repr(x) for x in v.to(kind).double().flatten().tolist()] for k, v in tensors.items()}
+    return answer
 
 
 with open(sys.argv[1]) as f:
