@@ -164,7 +164,7 @@ func (c Card) training() Section {
 		{"precision", string(cfg.Model.Precision)},
 		{"seed", strconv.FormatInt(cfg.Seed, 10)},
 	}
-	for _, optional := range [][]string{{"padding", string(cfg.Model.Padding)}, {"recipe", cfg.Recipe}, {"initial weights", initial}, {"frozen layers", cfg.Freeze.About()}, {"machine", cfg.Machine}, {"galaxy", c.Galaxy}} {
+	for _, optional := range [][]string{{"padding", string(cfg.Model.Padding)}, {"normalised by", string(cfg.Normalise)}, {"recipe", cfg.Recipe}, {"initial weights", initial}, {"frozen layers", cfg.Freeze.About()}, {"machine", cfg.Machine}, {"galaxy", c.Galaxy}} {
 		if optional[1] != "" {
 			rows = append(rows, optional)
 		}

@@ -35,6 +35,8 @@ type Config struct {
 	Recipe string         `json:"recipe,omitempty"`
 	Cache  CacheRef       `json:"cache"`
 	Model  network.Config `json:"model"`
+	// Normalise names the statistics of the channels, Model.Mean and Model.Std; "" is the cache's.
+	Normalise network.Normalise `json:"normalise,omitempty"`
 	// Augment sets how training images are varied; it is zero in runs of
 	// versions without augmentation.
 	Augment images.Augment `json:"augment"`
@@ -314,8 +316,8 @@ func fieldName(path string, f reflect.StructField) string {
 var follows = map[string][]string{
 	"model.outputs":         {"objective.head"},
 	"model.size":            {"cache.checksum"},
-	"model.channel_mean":    {"cache.checksum"},
-	"model.channel_std":     {"cache.checksum"},
+	"model.channel_mean":    {"normalise", "cache.checksum"},
+	"model.channel_std":     {"normalise", "cache.checksum"},
 	"cache.split_seed":      {"cache.checksum"},
 	"cache.crop":            {"cache.checksum"},
 	"cache.bands":           {"cache.checksum"},

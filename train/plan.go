@@ -106,6 +106,16 @@ func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 	cfg.Recipe = string(p.Recipe)
 	cfg.Cache = CacheRef{Path: path, Checksum: m.Checksum, SplitSeed: m.SplitSeed, Split: m.SplitText(), Crop: m.Crop, Bands: m.Bands, Files: m.Files, Stretch: m.Stretch, Schema: m.Schema}
 	cfg.Model.Size, cfg.Model.Mean, cfg.Model.Std = m.Size, m.ChannelMean, m.ChannelStd
+	mean, std, err := cfg.Normalise.Statistics()
+	if err != nil {
+		return cfg, err
+	}
+	if mean != nil {
+		if n := m.Bands.Channels(); len(mean) != n {
+			return cfg, &usage.Field{Name: "normalise", Got: cfg.Normalise, Expected: fmt.Sprintf("statistics of the cache's %d channels", n)}
+		}
+		cfg.Model.Mean, cfg.Model.Std = mean, std
+	}
 	if err := cfg.Model.Precision.Validate(); err != nil {
 		return cfg, usage.In("model", err)
 	}

@@ -94,7 +94,7 @@ func exportAction(c *cli.Context) error {
 			Crop: cfg.Cache.Crop, Frozen: c.Bool("frozen"), Calibration: calibration, Card: card,
 			Metadata: savedmodel.Metadata{
 				Galaxy: galaxyVersion, Run: filepath.Base(name), Step: step,
-				Answers: o.Target().Columns(), Schema: cfg.Schema(), SplitSeed: cfg.Cache.SplitSeed, Split: cfg.Cache.Split, Bands: cfg.Cache.Bands, Files: cfg.Cache.Files, Stretch: cfg.Cache.Stretch, Objective: cfg.Objective,
+				Answers: o.Target().Columns(), Schema: cfg.Schema(), SplitSeed: cfg.Cache.SplitSeed, Split: cfg.Cache.Split, Bands: cfg.Cache.Bands, Files: cfg.Cache.Files, Stretch: cfg.Cache.Stretch, Objective: cfg.Objective, Normalise: cfg.Normalise,
 			},
 		})
 	})

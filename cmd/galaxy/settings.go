@@ -96,6 +96,8 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Model.Align }},
 	{name: "padding", category: catRecipe, usage: "`WHERE` strided layers pad images: same, as Keras does, or symmetric, as PyTorch does (docs/weights.md)", unset: string(network.Same),
 		field: func(c *request) any { return &c.plan.Config.Model.Padding }, choices: names(network.Paddings())},
+	{name: "normalise", category: catRecipe, usage: "`STATISTICS` of the channels: cache (of the train split), imagenet, or MEAN,…:STD,… on the scale 0 to 1", unset: string(network.NormaliseByCache),
+		field: func(c *request) any { return &c.plan.Config.Normalise }},
 	{name: "dropout", category: catRecipe, usage: "fraction of the features that training drops before the head",
 		field: func(c *request) any { return &c.plan.Config.Model.Dropout }},
 	{name: "patience", category: catRecipe, usage: "end the run after `N` evaluations without a better validation RMSE; 0 never ends it early",
