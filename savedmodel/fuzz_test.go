@@ -76,7 +76,7 @@ func FuzzReadMetadata(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		m, err := readMetadata(dir)
+		m, err := ReadMetadata(dir)
 		if err != nil {
 			return
 		}

@@ -83,7 +83,7 @@ func load(dir string, cfg LoadConfig) (*Model, error) {
 		return nil, err
 	}
 	m := &Model{Predictor: graph.Predictor{Shape: sig.shape, Outputs: sig.outputs, Pixels: cfg.Pixels}}
-	if m.metadata, err = readMetadata(dir); err != nil {
+	if m.metadata, err = ReadMetadata(dir); err != nil {
 		return nil, err
 	}
 	if m.metadata != nil {

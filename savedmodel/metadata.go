@@ -153,9 +153,9 @@ func hasNeed(cfg session.Config) func(Need) bool {
 	}
 }
 
-// readMetadata returns nil for a model without metadata. With metadata, it
-// checks the model's files.
-func readMetadata(dir string) (*Metadata, error) {
+// ReadMetadata returns the metadata of the SavedModel in a folder, nil for a model without metadata. With
+// metadata, it checks the model's files.
+func ReadMetadata(dir string) (*Metadata, error) {
 	path := filepath.Join(dir, filepath.FromSlash(metadataFile))
 	text, err := durable.ReadFile(path, durable.MaxText)
 	if errors.Is(err, fs.ErrNotExist) {
