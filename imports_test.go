@@ -43,7 +43,7 @@ var imports = []struct{ name, may string }{
 	{"train/metric", "labels train/votes"},
 	{"train/objective", "focal internal/usage labels train/votes"},
 	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/tfrecord internal/tfserving internal/usage labels train/objective"},
-	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/usage labels savedmodel train/checkpoint train/events train/metric train/objective"},
+	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session graph/torch internal/durable internal/kernels internal/usage labels savedmodel train/checkpoint train/events train/metric train/objective"},
 	{"explain", "data/imagefile graph graph/network graph/session"},
 	{"report/chart", ""},
 	{"report/page", ""},

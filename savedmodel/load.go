@@ -305,7 +305,7 @@ func checkVariables(dir string, meta *pb.MetaGraphDef) error {
 // dir, checked, and the columns that it predicts, nil for a third-party model. A frozen model has
 // no such weights: that is an error.
 func Variables(dir string) (prefix string, columns []string, err error) {
-	meta, err := readMetadata(dir)
+	meta, err := ReadMetadata(dir)
 	if err == nil {
 		_, err = readMetaGraph(dir)
 	}

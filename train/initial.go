@@ -13,6 +13,7 @@ import (
 	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/graph/torch"
 	"galaxy/internal/usage"
 	"galaxy/savedmodel"
 	"galaxy/train/checkpoint"
@@ -41,10 +42,12 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 		if prefix, w.columns, err = savedmodel.Variables(from); err == nil {
 			w.tensors, err = session.ReadBundle(prefix, want)
 		}
+	case strings.HasSuffix(from, torch.Extension):
+		w.tensors, err = readTorch(from, want)
 	default:
 		cfg, e := ReadConfig(from)
 		if errors.Is(e, fs.ErrNotExist) {
-			e = fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, or the prefix of a TensorFlow bundle", e)
+			e = fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, a file of weights (%s), or the prefix of a TensorFlow bundle", e, torch.Extension)
 		}
 		if e != nil {
 			return w, e
@@ -56,6 +59,26 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 		})
 	}
 	return w, err
+}
+
+// readTorch reads the weights of torchvision's and timm's networks.
+func readTorch(path string, want func(name string) bool) (_ map[string]session.Tensor, err error) {
+	f, err := torch.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	weights, err := f.Weights()
+	if err != nil {
+		return nil, err
+	}
+	tensors := map[string]session.Tensor{}
+	for _, v := range f.Variables {
+		if want(v.Name) {
+			tensors[v.Name] = session.Tensor{Shape: v.Shape, Values: weights[v.Name]}
+		}
+	}
+	return tensors, nil
 }
 
 // loadInitial sets t's variables to the initial weights of InitFrom as far as they fit, and

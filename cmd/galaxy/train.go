@@ -234,6 +234,11 @@ func (t *trainCall) configure() (cfg train.Config, err error) {
 	if err != nil {
 		return cfg, err
 	}
+	if t.run == nil {
+		if err := t.plan.Adopt(t.cache.Manifest().Bands.Channels()); err != nil {
+			return cfg, err
+		}
+	}
 	cfg, err = t.plan.Resolve(t.cache, t.devices, t.workers())
 	if err == nil && t.run == nil { // otherwise Run names what would change
 		err = cfg.Validate()
@@ -353,6 +358,9 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 	}
 	if cfg.Model.Padding == network.Symmetric {
 		more += ", symmetric padding"
+	}
+	if n := cfg.Normalise; n != "" && n != network.NormaliseByCache {
+		more += fmt.Sprintf(", normalised by %s", n)
 	}
 	if len(cfg.Sizes) > 0 {
 		more += fmt.Sprintf(", %v", cfg.Sizes)
