@@ -4,6 +4,7 @@ package parity
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -37,6 +38,22 @@ type torchAnswer struct {
 		Logits   [][]float64 `json:"logits"`
 		Logits64 [][]float64 `json:"logits64"`
 	} `json:"cases"`
+}
+
+// askTorch is ask for the environment with PyTorch, which has no Keras: each question has a process of its own.
+func askTorch(t *testing.T, question, answer any) {
+	t.Helper()
+	asked, err := json.Marshal(question)
+	must(t, err)
+	cmd, err := python("weights.py", writeFile(t, asked))
+	must(t, err)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	printed, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("weights.py: %v\n%s", err, stderr.Bytes())
+	}
+	must(t, json.Unmarshal(printed, answer))
 }
 
 // torchCases draws images of each size.
@@ -129,7 +146,7 @@ func TestTorchNetworks(t *testing.T) {
 			question := torchQuestion("draw", path, asked, cases)
 			question["half"] = c.half
 			var answer torchAnswer
-			ask(t, "weights.py", question, &answer)
+			askTorch(t, question, &answer)
 
 			f, err := torch.Open(path)
 			must(t, err)
@@ -195,7 +212,7 @@ func TestTorchExport(t *testing.T) {
 			must(t, os.WriteFile(path, out.Bytes(), 0o666))
 			cases := torchCases(t, channels, c.size)
 			var answer torchAnswer
-			ask(t, "weights.py", torchQuestion("load", path, model, cases), &answer)
+			askTorch(t, torchQuestion("load", path, model, cases), &answer)
 			if c.equal {
 				compareTorch(t, model, weights, cases, answer)
 				return
@@ -240,7 +257,7 @@ func TestTorchFiles(t *testing.T) {
 		outs[dtype] = path(dtype)
 	}
 	var answer map[string]map[string][]string
-	ask(t, "weights.py", map[string]any{"do": "convert", "path": path("ours"), "again": path("again"), "outs": outs}, &answer)
+	askTorch(t, map[string]any{"do": "convert", "path": path("ours"), "again": path("again"), "outs": outs}, &answer)
 	again, err := os.ReadFile(path("again"))
 	must(t, err)
 	if !bytes.Equal(again, out.Bytes()) {

@@ -247,10 +247,10 @@ func (f *File) compare(variables []network.Variable) (differs int, err error) {
 			differ("%.80q is none of its tensors", t.Name)
 		}
 	}
-	switch {
-	case differs == 0:
+	switch differs {
+	case 0:
 		return 0, nil
-	case differs == 1:
+	case 1:
 		return 1, errors.New(first)
 	}
 	return differs, fmt.Errorf("%d tensors differ, the first: %s", differs, first)
