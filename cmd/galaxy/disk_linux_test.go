@@ -387,6 +387,9 @@ const diskVariable = "GALAXY_TEST_DISK"
 // A disk that is full at any write ends a command with an error, the state before it is
 // there, and with more space it goes on.
 func TestFullDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it trains again and again, on disks that are full")
+	}
 	t.Parallel()
 	if os.Getenv(diskVariable) == "" {
 		unshare, err := exec.LookPath("unshare")
@@ -396,7 +399,7 @@ func TestFullDisk(t *testing.T) {
 		if raw, err := exec.Command(unshare, "-rm", "mount", "-t", "tmpfs", "none", "/mnt").CombinedOutput(); err != nil {
 			t.Skipf("no file system can be mounted here: %v: %s", err, raw)
 		}
-		args := []string{"-rm", os.Args[0], "-test.run=^TestFullDisk$", "-test.v", fmt.Sprintf("-test.short=%v", testing.Short()), fmt.Sprintf("-test.timeout=%v", flag.Lookup("test.timeout").Value), fmt.Sprintf("-disks=%d", *tortureDisks), fmt.Sprintf("-full=%v", *tortureFull)}
+		args := []string{"-rm", os.Args[0], "-test.run=^TestFullDisk$", "-test.v", fmt.Sprintf("-test.timeout=%v", flag.Lookup("test.timeout").Value), fmt.Sprintf("-disks=%d", *tortureDisks), fmt.Sprintf("-full=%v", *tortureFull)}
 		c := exec.CommandContext(t.Context(), unshare, args...)
 		c.Env = append(os.Environ(), diskVariable+"=1")
 		raw, err := c.CombinedOutput()

@@ -537,6 +537,9 @@ func (b *workbench) remove(out string) {
 // A changed byte in any file of a run is found and named, or changes nothing that is
 // computed.
 func TestFlippedBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it damages a run nine times and goes on")
+	}
 	t.Parallel()
 	b := newWorkbench(t)
 	b.galaxy(exitOK, training("uncut", 8)...)
