@@ -72,8 +72,8 @@ func allReduce(s *op.Scope, replicas int, gpu bool, values []tf.Output) []tf.Out
 	var before []*tf.Operation
 	for bucket := range buckets {
 		begin, count := end, int64(0)
-		// Leave at least two values, ConcatV2's minimum, for each later all-reduce.
-		for begin > 2*(buckets-1-bucket) && (bucket == buckets-1 || count < total/int64(buckets)) {
+		// Take at least two values, ConcatV2's minimum, and leave as many for each later all-reduce.
+		for begin > 2*(buckets-1-bucket) && (bucket == buckets-1 || end-begin < 2 || count < total/int64(buckets)) {
 			begin--
 			count += counts[begin]
 		}

@@ -157,6 +157,17 @@ func TestFrozenBits(t *testing.T) {
 	}
 }
 
+// Whatever is frozen, several devices average what is left: few values, and of very different sizes.
+func TestFrozenOnSeveralDevices(t *testing.T) {
+	for _, freeze := range []network.Freeze{"stem", "1", "2", "all"} {
+		cfg := testTrainerConfig(32, 4)
+		cfg.Freeze, cfg.Devices = freeze, cpus(2)
+		tr := newTestTrainer(t, cfg)
+		trainSteps(t, tr, cfg, 0, 1)
+		replicasAgree(t, tr)
+	}
+}
+
 // Frozen batch norm uses its moving averages: with everything frozen, the loss of a step is the loss
 // of the predictions.
 func TestFrozenNormUsesAverages(t *testing.T) {
