@@ -81,7 +81,7 @@ func importAction(c *cli.Context) (err error) {
 		Outputs   int               `json:"outputs"`
 		Padding   network.Padding   `json:"padding"`
 		Normalise network.Normalise `json:"normalise"`
-	}{cfg.Out, cfg.Model.Arch, cfg.Model.Outputs, cfg.Model.Padding, cfg.Metadata.Normalise}
+	}{cfg.Out, cfg.Model.Arch, cfg.Model.Outputs, cmp.Or(cfg.Model.Padding, network.Same), cfg.Metadata.Normalise}
 	return report(c, result, func(w io.Writer) {
 		fmt.Fprintf(w, "SavedModel %s: %s, images of %v, %s, %s padding, normalised by %s (%s)\n", cfg.Out, result.Arch, cfg.Model.Shape(), usage.Count(result.Outputs, "output"), result.Padding, result.Normalise, cmp.Or(f.Source, "--normalise"))
 	})

@@ -12,6 +12,7 @@
 package torch
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -259,10 +260,10 @@ func (f *File) compare(variables []network.Variable) (differs int, err error) {
 // statistics finds the mean and standard deviation that the weights expect: in the file's metadata, in the config.json of timm's
 // repositories, or ImageNet's.
 func (f *File) statistics(config string) error {
-	if text, ok := f.file.Metadata[keyMean]; ok {
+	if _, ok := f.file.Metadata[keyMean]; ok {
 		for key, to := range map[string]any{keyMean: &f.Model.Mean, keyStd: &f.Model.Std, keyPadding: &f.Model.Padding} {
 			if err := json.Unmarshal([]byte(f.file.Metadata[key]), to); err != nil {
-				return fmt.Errorf("metadata %s %q: %w", key, text, err)
+				return fmt.Errorf("metadata %s %q: %w", key, f.file.Metadata[key], err)
 			}
 		}
 		f.Source = "the file"
@@ -278,7 +279,10 @@ func (f *File) statistics(config string) error {
 				Std  []float64 `json:"std"`
 			} `json:"pretrained_cfg"`
 		}
-		if json.Unmarshal(raw, &timm) == nil && timm.Architecture != "" {
+		if err := json.Unmarshal(raw, &timm); err != nil {
+			return fmt.Errorf("read %s, which may say what the weights expect: %w", config, err)
+		}
+		if timm.Architecture != "" {
 			if timm.Architecture != f.Model.Arch {
 				return fmt.Errorf("%s has the architecture %q, whose layers differ from %s's; expected one of %s", config, timm.Architecture, f.Model.Arch, usage.OneOf(network.Names()))
 			}
@@ -363,7 +367,7 @@ func Write(w io.Writer, cfg network.Config, weights network.Weights) error {
 		}
 	}
 	metadata := map[string]string{"format": "pt"} // which libraries of PyTorch's world look for
-	for key, value := range map[string]any{keyMean: cfg.Mean, keyStd: cfg.Std, keyPadding: cfg.Padding} {
+	for key, value := range map[string]any{keyMean: cfg.Mean, keyStd: cfg.Std, keyPadding: cmp.Or(cfg.Padding, network.Same)} {
 		text, err := json.Marshal(value)
 		if err != nil {
 			return fmt.Errorf("encode metadata %s: %w", key, err)

@@ -2,6 +2,7 @@ package torch
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -198,7 +199,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := f.Model
-		if m.Arch != c.arch || m.Padding != c.padding || m.Outputs != 7 || f.Channels != c.channels || f.Source != "the file" || !slices.Equal(m.Mean, cfg.Mean) || !slices.Equal(m.Std, cfg.Std) {
+		if m.Arch != c.arch || m.Padding != cmp.Or(c.padding, network.Same) || m.Outputs != 7 || f.Channels != c.channels || f.Source != "the file" || !slices.Equal(m.Mean, cfg.Mean) || !slices.Equal(m.Std, cfg.Std) {
 			t.Errorf("%+v of %d channels by %s, expected %+v", m, f.Channels, f.Source, cfg)
 		}
 		weights, err := f.Weights()
@@ -262,6 +263,8 @@ func TestFilesOfOtherPrograms(t *testing.T) {
 	config := filepath.Join(filepath.Dir(path), "config.json")
 	for _, c := range []struct{ text, want string }{
 		{`{"architecture": "resnet6", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}`, ""},
+		{`{"architecture": "resn`, "config.json"},
+		{`[]`, "config.json"},
 		{`{"architecture": "resnetblur50"}`, `the architecture "resnetblur50"`},
 		{`{"architecture": "resnet6", "pretrained_cfg": {"mean": [0.5], "std": [0.25]}}`, "1 means of channels: expected 3"},
 		{`{"architecture": "resnet6", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0]}}`, "channel 2"},
