@@ -25,6 +25,7 @@ type initialWeights struct {
 	tensors map[string]session.Tensor
 	// columns are what the head predicts, in order; nil if that is not known.
 	columns []string
+	arch    string // of their network; "" if that is not known
 }
 
 // readInitial reads what Config.InitFrom names, as far as want accepts the variables' names. A
@@ -43,7 +44,7 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 			w.tensors, err = session.ReadBundle(prefix, want)
 		}
 	case strings.HasSuffix(from, torch.Extension):
-		w.tensors, err = readTorch(from, want)
+		w.tensors, w.arch, err = readTorch(from, want)
 	default:
 		cfg, e := ReadConfig(from)
 		if errors.Is(e, fs.ErrNotExist) {
@@ -52,7 +53,7 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 		if e != nil {
 			return w, e
 		}
-		w.columns = cfg.Target().Columns()
+		w.columns, w.arch = cfg.Target().Columns(), cfg.Model.Arch
 		err = WithBest(from, cfg, func(best *checkpoint.Checkpoint) (err error) {
 			w.tensors, err = session.ReadBundle(best.Prefix(), want)
 			return err
@@ -62,15 +63,15 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 }
 
 // readTorch reads the weights of torchvision's and timm's networks.
-func readTorch(path string, want func(name string) bool) (_ map[string]session.Tensor, err error) {
+func readTorch(path string, want func(name string) bool) (_ map[string]session.Tensor, arch string, err error) {
 	f, err := torch.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	weights, err := f.Weights()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	tensors := map[string]session.Tensor{}
 	for _, v := range f.Variables {
@@ -78,7 +79,7 @@ func readTorch(path string, want func(name string) bool) (_ map[string]session.T
 			tensors[v.Name] = session.Tensor{Shape: v.Shape, Values: weights[v.Name]}
 		}
 	}
-	return tensors, nil
+	return tensors, f.Model.Arch, nil
 }
 
 // loadInitial sets t's variables to the initial weights of InitFrom as far as they fit, and
@@ -103,6 +104,9 @@ func (p *setup) loadInitial(t *graph.Trainer) error {
 		return fmt.Errorf("take first weights from %s: %w", from, err)
 	}
 	p.Notice(f.table(from))
+	if arch := p.Config.Model.Arch; w.arch != "" && w.arch != arch {
+		p.Notice(fmt.Sprintf("%s is a %s, this run a %s: only of the same network all layers fit", from, w.arch, arch))
+	}
 	return nil
 }
 
