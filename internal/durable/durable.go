@@ -218,15 +218,22 @@ func changes(was, asked []byte) string {
 	if flatten(before, "", was) != nil || flatten(now, "", asked) != nil {
 		return ""
 	}
+	short := func(value string) string { // a list of names would hide the other changes
+		const most = 60
+		if r := []rune(strings.Join(strings.Fields(value), " ")); len(r) > most {
+			return string(r[:most]) + "…"
+		}
+		return value
+	}
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if before[name] != now[name] {
-			all = append(all, fmt.Sprintf("%s %s (asked for is %s)", name, before[name], cmp.Or(now[name], "none")))
+			all = append(all, fmt.Sprintf("%s %s (asked for is %s)", name, short(before[name]), cmp.Or(short(now[name]), "none")))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		if _, ok := before[name]; !ok {
-			all = append(all, fmt.Sprintf("no %s (asked for is %s)", name, now[name]))
+			all = append(all, fmt.Sprintf("no %s (asked for is %s)", name, short(now[name])))
 		}
 	}
 	const most = 3

@@ -274,6 +274,8 @@ func TestContinue(t *testing.T) {
 	refuse := func(changes string) error { return errors.New("refused: " + changes) }
 	err := Continue(other, []byte(`{"a": {"b": 1, "c": [3]}, "d": "x", "new": {"e": null}}`), silent, refuse, work)
 	wantError(t, err, "refused: a.c [2] (asked for is [3]), gone true (asked for is none), no new.e (asked for is null)")
+	err = Continue(other, []byte(`{"a": {"b": 1, "c": [2]}, "d": "`+strings.Repeat("long", 99)+`", "gone": true}`), silent, refuse, work)
+	wantError(t, err, `refused: d "x" (asked for is "`+strings.Repeat("long", 14)+"lon…)")
 	wantTree(t, PartialFolder(other), left)
 	// Work without a valid plan is started again.
 	write(t, filepath.Join(PartialFolder(other), "PLAN"), begun[:20])
