@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +54,10 @@ func TestInBrowser(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+	for _, problem := range tab.Problems() {
+		if !strings.Contains(problem, "net::ERR_") { // that the server is gone
+			t.Error(problem)
+		}
 	}
 }
