@@ -1,7 +1,6 @@
 package graph
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -115,21 +114,29 @@ func (i *Inference) Weights() (network.Weights, error) {
 }
 
 // ReadWeights returns the weights of the network that cfg describes from a bundle, which may also hold
-// other variables.
-func ReadWeights(cfg network.Config, posterior Posterior, prefix string) (_ network.Weights, err error) {
-	g, err := NewInferenceGraph(cfg, posterior, nil)
+// other variables. A variable that is missing or has another shape is an error.
+func ReadWeights(cfg network.Config, prefix string) (network.Weights, error) {
+	variables, err := cfg.Variables()
 	if err != nil {
 		return nil, err
 	}
-	i, err := g.Open(session.Config{})
+	shapes := map[string][]int64{}
+	for _, v := range variables {
+		shapes[v.Name] = v.Shape
+	}
+	tensors, err := session.ReadBundle(prefix, func(name string) bool { return shapes[name] != nil })
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, i.Close()) }()
-	if err := i.Restore(prefix); err != nil {
-		return nil, err
+	weights := network.Weights{}
+	for name, shape := range shapes {
+		t, ok := tensors[name]
+		if !ok || !slices.Equal(t.Shape, shape) {
+			return nil, fmt.Errorf("read %s: %s has the shape %v, expected %v", prefix, name, t.Shape, shape)
+		}
+		weights[name] = t.Values
 	}
-	return i.Weights()
+	return weights, nil
 }
 
 // Close ends the session. The Inference must not be used afterwards.

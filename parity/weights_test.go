@@ -204,7 +204,7 @@ func TestTorchExport(t *testing.T) {
 			const channels = 1
 			model := modelOf(c.arch, c.size, channels)
 			model.Padding = c.padding
-			weights, err := graph.ReadWeights(model, focal.Default().Posterior, seasonedOf(t, model))
+			weights, err := graph.ReadWeights(model, seasonedOf(t, model))
 			must(t, err)
 			var out bytes.Buffer
 			must(t, torch.Write(&out, model, weights))

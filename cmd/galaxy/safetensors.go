@@ -157,10 +157,6 @@ func exportSafetensors(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := objective.New(cfg.Objective, cfg.Schema())
-	if err != nil {
-		return fmt.Errorf("run %s: %w", run, err)
-	}
 	n, err := network.Named(cfg.Model.Arch)
 	if err != nil {
 		return err
@@ -169,7 +165,7 @@ func exportSafetensors(c *cli.Context) error {
 	var file bytes.Buffer
 	err = train.WithBest(run, cfg, func(best *checkpoint.Checkpoint) error {
 		step = best.State.Step
-		weights, err := graph.ReadWeights(cfg.Model, o.Posterior, best.Prefix())
+		weights, err := graph.ReadWeights(cfg.Model, best.Prefix())
 		if err != nil {
 			return err
 		}
