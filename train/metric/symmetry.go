@@ -186,29 +186,32 @@ func (v *Views) Symmetry() (*Symmetry, error) {
 	undefined := Value(math.NaN())
 	s := &Symmetry{Views: v.count, ClassMeanChange: undefined, ClassLargestChange: undefined, ClassLargestOfAll: undefined, ClassChanges: undefined,
 		FeatureCosine: undefined, FeatureCosineSmallest: undefined}
-	mean := func(of func(*moved) float64) (float64, *Interval) {
-		values := make([]float64, len(v.galaxies))
+	var values [][]float64
+	var intervals []**Interval
+	average := func(interval **Interval, of func(*moved) float64) float64 {
+		all, total := make([]float64, len(v.galaxies)), 0.0
 		for i := range v.galaxies {
-			values[i] = of(&v.galaxies[i])
+			all[i] = of(&v.galaxies[i])
+			total += all[i]
 		}
-		return meanInterval(values)
+		values, intervals = append(values, all), append(intervals, interval)
+		return total / float64(len(all))
 	}
-	defined := func(value *Value, interval **Interval, of func(*moved) float64) {
-		x, i := mean(of)
-		*value, *interval = Value(x), i
-	}
-	s.MeanChange, s.MeanChangeInterval = mean(func(m *moved) float64 { return m.mean })
-	s.LargestChange, s.LargestChangeInterval = mean(func(m *moved) float64 { return m.largest })
-	s.AnswerChanges, s.AnswerChangesInterval = mean(func(m *moved) float64 { return m.answer })
+	s.MeanChange = average(&s.MeanChangeInterval, func(m *moved) float64 { return m.mean })
+	s.LargestChange = average(&s.LargestChangeInterval, func(m *moved) float64 { return m.largest })
+	s.AnswerChanges = average(&s.AnswerChangesInterval, func(m *moved) float64 { return m.answer })
 	if len(v.as.scores) > 0 {
-		defined(&s.ClassMeanChange, &s.ClassMeanChangeInterval, func(m *moved) float64 { return m.classMean })
-		defined(&s.ClassLargestChange, &s.ClassLargestChangeInterval, func(m *moved) float64 { return m.classLargest })
-		defined(&s.ClassChanges, &s.ClassChangesInterval, func(m *moved) float64 { return m.classChange })
+		s.ClassMeanChange = Value(average(&s.ClassMeanChangeInterval, func(m *moved) float64 { return m.classMean }))
+		s.ClassLargestChange = Value(average(&s.ClassLargestChangeInterval, func(m *moved) float64 { return m.classLargest }))
+		s.ClassChanges = Value(average(&s.ClassChangesInterval, func(m *moved) float64 { return m.classChange }))
 		s.ClassLargestOfAll = 0
 	}
 	if v.hasFeatures {
-		defined(&s.FeatureCosine, &s.FeatureCosineInterval, func(m *moved) float64 { return m.cosine })
+		s.FeatureCosine = Value(average(&s.FeatureCosineInterval, func(m *moved) float64 { return m.cosine }))
 		s.FeatureCosineSmallest = 1
+	}
+	for k, interval := range meanIntervals(values) {
+		*intervals[k] = interval
 	}
 	for i := range v.galaxies {
 		m := &v.galaxies[i]
@@ -219,20 +222,25 @@ func (v *Views) Symmetry() (*Symmetry, error) {
 	return s, nil
 }
 
-// meanInterval returns the mean of one value per galaxy, and its interval.
-func meanInterval(values []float64) (float64, *Interval) {
-	n := float64(len(values))
-	total := 0.0
-	for _, x := range values {
-		total += x
+// meanIntervals returns the interval of the mean of each list, which has one value per galaxy.
+func meanIntervals(lists [][]float64) []*Interval {
+	n := len(lists[0])
+	drawn, times := make([][]float64, len(lists)), make([]int32, n)
+	for k := range drawn {
+		drawn[k] = make([]float64, resamples)
 	}
-	drawn, times := make([]float64, resamples), make([]int32, len(values))
-	for r := range drawn {
+	for r := range resamples {
 		resample(rand.New(rand.NewPCG(bootstrapSeed, uint64(r))), times)
-		for i, x := range values {
-			drawn[r] += float64(times[i]) * x
+		for k, values := range lists {
+			for i, x := range values {
+				drawn[k][r] += float64(times[i]) * x
+			}
+			drawn[k][r] /= float64(n)
 		}
-		drawn[r] /= n
 	}
-	return total / n, percentiles(drawn)
+	intervals := make([]*Interval, len(lists))
+	for k := range drawn {
+		intervals[k] = percentiles(drawn[k])
+	}
+	return intervals
 }
