@@ -41,6 +41,7 @@ var imports = []struct{ name, may string }{
 	{"train/events", "internal/durable internal/tfrecord"},
 	{"train/votes", ""},
 	{"train/metric", "labels train/votes"},
+	{"train/acquisition", "labels train/votes"},
 	{"train/objective", "focal internal/usage labels train/votes"},
 	{"savedmodel", "data/imagefile data/stretch graph graph/images graph/network graph/session internal/durable internal/kernels internal/tfrecord internal/tfserving internal/usage labels train/objective"},
 	{"train", "data data/imagefile data/stretch graph graph/images graph/network graph/session graph/torch internal/durable internal/kernels internal/usage labels savedmodel train/checkpoint train/events train/metric train/objective"},
@@ -59,7 +60,7 @@ var imports = []struct{ name, may string }{
 var programs = []string{"bench", "bench/quality", "cmd/galaxy", "internal/tfserving/descriptors", "parity", "scripts/democheck", "scripts/gpuprune", "scripts/screenshots", "scripts/submissioncheck", "scripts/testreport", "scripts/watchbench", "scripts", "."}
 
 // withoutTensorFlow are the packages that, with all they import, do without TensorFlow.
-var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/metric", "train/votes", "predict", "report/chart", "report/page"}
+var withoutTensorFlow = []string{"labels", "data/fits", "data/stretch", "data/imagefile", "data", "data/synth", "train/checkpoint", "train/events", "train/acquisition", "train/metric", "train/votes", "predict", "report/chart", "report/page"}
 
 // importsOf returns the packages that one imports, without those of its tests.
 func importsOf(t *testing.T, dir string) []string {

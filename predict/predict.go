@@ -54,6 +54,8 @@ type Config struct {
 	// MaxBroken is the largest number of broken images, whose rows get the mean
 	// prediction; with more Run fails. 0 is none.
 	MaxBroken int
+	// Write, if set, makes the file at path from the rows, in place of the table of all of them. Out may then have any name.
+	Write func(path string, rows Rows) error
 	// Settings is everything else that decides the predictions, as JSON: the model, the
 	// decoder, the views. Unfinished work with other settings is not resumed.
 	Settings any
@@ -85,6 +87,9 @@ func (c *Config) validate() error {
 	case c.Source == nil || c.Source.Len() == 0:
 		return errors.New("no images to predict")
 	}
+	if c.Write != nil {
+		return nil
+	}
 	if err := CheckFormat(c.Out); err != nil || !c.keysBeside() {
 		return err
 	}
@@ -95,6 +100,10 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// Rows calls do with every row in order, each time that it is called. do must not keep values, which are zeros for a
+// broken image.
+type Rows func(do func(row int, values []float32, broken bool) error) error
 
 // A Broken image could not be predicted. Its row has the mean prediction.
 type Broken struct {
@@ -121,7 +130,7 @@ func BrokenFile(out string) string { return out + ".broken.csv" }
 func IDsFile(out string) string { return out + ".ids.txt" }
 
 // keysBeside reports whether the table has no room for the keys of its rows.
-func (c *Config) keysBeside() bool { return extension(c.Out) == ".npy" }
+func (c *Config) keysBeside() bool { return c.Write == nil && extension(c.Out) == ".npy" }
 
 // PartialFolder returns the folder in which Run works until out is complete.
 func PartialFolder(out string) string { return durable.PartialFolder(out) }
@@ -436,12 +445,15 @@ func (r *run) finish(path string, rows rowFile) error {
 			return err
 		}
 	}
+	r.result.Rows = rows.total
+	if r.cfg.Write != nil {
+		return r.cfg.Write(path, rows.each)
+	}
 	return r.writeTable(path, rows)
 }
 
 // writeTable writes the table, in which broken images have the mean of the others.
 func (r *run) writeTable(path string, rows rowFile) error {
-	r.result.Rows = rows.total
 	mean, err := rows.mean()
 	if err != nil {
 		return err

@@ -36,26 +36,48 @@ func ValidateViews(n int) error {
 	return nil
 }
 
-// Predict implements Predictor for images, uint8 [N, Size, Size, Channels].
-func (v Views) Predict(images []byte) (logits, probabilities []float32, err error) {
+// Each gives the predictions for every view of images, uint8 [N, Size, Size, Channels], to do, the images as they are first. do may
+// keep the slices.
+func (v Views) Each(images []byte, do func(logits, probabilities []float32) error) error {
 	if err := ValidateViews(v.N); err != nil {
-		return nil, nil, err
+		return err
 	}
 	if _, err := v.Shape.Count(images); err != nil {
-		return nil, nil, fmt.Errorf("views: %w", err)
+		return fmt.Errorf("views: %w", err)
 	}
-	if logits, probabilities, err = v.Predictor.Predict(images); err != nil || v.N == 1 {
-		return logits, probabilities, err
-	}
-	turned := make([]byte, len(images))
-	for view := 1; view < v.N; view++ {
-		v.Shape.Turn(turned, images, view)
-		l, p, err := v.Predictor.Predict(turned)
+	turned := images
+	for view := range v.N {
+		if view == 1 {
+			turned = make([]byte, len(images))
+		}
+		if view > 0 {
+			v.Shape.Turn(turned, images, view)
+		}
+		logits, probabilities, err := v.Predictor.Predict(turned)
 		if err != nil {
-			return nil, nil, err
+			return err
+		}
+		if err := do(logits, probabilities); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Predict implements Predictor for images, uint8 [N, Size, Size, Channels].
+func (v Views) Predict(images []byte) (logits, probabilities []float32, err error) {
+	first := true
+	err = v.Each(images, func(l, p []float32) error {
+		if first {
+			logits, probabilities, first = l, p, false
+			return nil
 		}
 		add(logits, l)
 		add(probabilities, p)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	// A power of two: dividing by it is exact.
 	scale(logits, 1/float32(v.N))
@@ -76,29 +98,21 @@ type Turning struct {
 
 // Predict implements Predictor for images, uint8 [N, Size, Size, Channels].
 func (t Turning) Predict(images []byte) (logits, probabilities []float32, err error) {
-	if _, err := t.Shape.Count(images); err != nil {
-		return nil, nil, fmt.Errorf("views: %w", err)
-	}
 	var predictions, features [][]float32
-	turned := make([]byte, len(images))
-	for view := range MaxViews {
-		t.Shape.Turn(turned, images, view)
-		l, p, err := t.Predictor.Predict(turned)
-		if err != nil {
-			return nil, nil, err
-		}
-		if view == 0 {
+	err = Views{t.Predictor, t.Shape, MaxViews}.Each(images, func(l, p []float32) error {
+		if predictions = append(predictions, p); len(predictions) == 1 {
 			logits, probabilities = l, p
 		}
-		predictions = append(predictions, p)
-		if t.Features == nil {
-			continue
-		}
-		_, f, err := t.Features.Predict(turned)
-		if err != nil {
-			return nil, nil, err
-		}
-		features = append(features, f)
+		return nil
+	})
+	if err == nil && t.Features != nil {
+		err = Views{t.Features, t.Shape, MaxViews}.Each(images, func(_, f []float32) error {
+			features = append(features, f)
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	return logits, probabilities, t.Seen.Add(predictions, features)
 }

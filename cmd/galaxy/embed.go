@@ -13,7 +13,7 @@ func embedCommand() *cli.Command {
 	return &cli.Command{
 		Name:   "embed",
 		Usage:  "write a network's last features of images as a table, for searches, maps and classifiers of one's own",
-		Flags:  tableFlags(),
+		Flags:  tableFlags(averageFlag()),
 		Action: func(c *cli.Context) error { return tableAction(c, features) },
 	}
 }

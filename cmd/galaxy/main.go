@@ -28,7 +28,7 @@ const (
 	exitOK      = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitStopped = 3 // a stop signal; train, prepare, predict and embed can be resumed, the others leave nothing
+	exitStopped = 3 // a stop signal; train, prepare, predict, embed and ask can be resumed, the others leave nothing
 )
 
 // errStopped is the error of a command that a signal stopped and that can be resumed.
@@ -164,7 +164,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		Version:              galaxyVersion + " (TensorFlow " + session.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
-			synthCommand(), schemaCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), reportCommand(), watchCommand(), predictCommand(), embedCommand(), neighboursCommand(), serveCommand(), exportCommand(), importCommand(), doctorCommand(), healthCommand(),
+			synthCommand(), schemaCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), reportCommand(), watchCommand(), predictCommand(), embedCommand(), neighboursCommand(), askCommand(), serveCommand(), exportCommand(), importCommand(), doctorCommand(), healthCommand(),
 		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},
@@ -217,6 +217,8 @@ func addVariable(f cli.Flag, name string) {
 	case *cli.DurationFlag:
 		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Float64Flag:
+		f.EnvVars = append([]string{name}, f.EnvVars...)
+	case *cli.StringSliceFlag:
 		f.EnvVars = append([]string{name}, f.EnvVars...)
 	case *cli.Float64SliceFlag:
 		f.EnvVars = append([]string{name}, f.EnvVars...)

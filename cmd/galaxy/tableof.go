@@ -22,8 +22,8 @@ import (
 	"galaxy/train"
 )
 
-// tableFlags are the flags of the commands that write a row for each image: predict and embed.
-func tableFlags() []cli.Flag {
+// tableFlags are the flags of the commands that read images as a table does: predict, embed and ask. views is --tta.
+func tableFlags(views *cli.IntFlag) []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "model", Category: catInput, Usage: "`RUN|SAVEDMODEL` folder; a SavedModel is a program: use only models you trust"},
 		&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP|FILE`: images named <GalaxyID>.jpg, .png and so on (Kaggle's outer zip too), or one image"},
@@ -36,7 +36,7 @@ func tableFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "allow-missing", Category: catInput, Usage: "skip images that are not in the sample and its rows without an image"},
 		&cli.IntFlag{Name: "max-broken", Category: catInput, Usage: "give up to `N` broken images the mean of all other rows; more are an error"},
 		&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`FILE`.csv, .parquet or .npy to make; resumes an interrupted one"},
-		&cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and rotated"},
+		views,
 		&cli.StringFlag{Name: "precision", Category: catSpeed, Value: string(network.Auto), Usage: "precision of a run's convolutions: auto, float32, bfloat16 or float16"},
 		&cli.IntFlag{Name: "batch", Category: catSpeed, Value: train.EvalBatch, Usage: "images predicted at a time"},
 		&cli.IntFlag{Name: "workers", Category: catSpeed, Usage: "images decoded at the same time; 0 is two per core"},
@@ -45,17 +45,22 @@ func tableFlags() []cli.Flag {
 	}, externalModelFlags()...)
 }
 
+// averageFlag is the --tta of the commands that average over views.
+func averageFlag() *cli.IntFlag {
+	return &cli.IntFlag{Name: "tta", Category: catOutput, Value: 1, Usage: "average over `N` views of each image: 1, 2, 4 or 8, mirrored and rotated"}
+}
+
 // imageFlags are those of tableFlags that say how image files are found and read.
 var imageFlags = []string{"paths", "sample", "crop", "files", "max-file", "allow-missing"}
 
 // contents is what the table of a model holds.
 type contents struct {
 	columns   []string
-	predictor train.Predictor // of the columns, in place of probabilities
-	project   *labels.Schema  // whose sum rules the rows are made to satisfy, nil if they are written as they are
-	class     bool            // with a column of the class
-	exact     bool            // numbers of a CSV have all digits
-	features  int             // 0 for predictions
+	predictor predict.Predictor // of the columns, in place of probabilities
+	project   *labels.Schema    // whose sum rules the rows are made to satisfy, nil if they are written as they are
+	class     bool              // with a column of the class
+	exact     bool              // numbers of a CSV have all digits
+	features  int               // 0 for predictions
 }
 
 // tabled is the result of predict and embed.
@@ -75,7 +80,19 @@ type tabled struct {
 }
 
 // tableAction writes the table that of returns for the model.
-func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)) (err error) {
+func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)) error {
+	return withTable(c, of, func(t contents, model opened, in tableInput) error {
+		t.predictor = train.Views{Predictor: t.predictor, Shape: model.shape, N: c.Int("tta")}
+		result, err := stream(c, t, model, in, nil)
+		if err != nil {
+			return err
+		}
+		return report(c, result, func(w io.Writer) { printTabled(w, result) })
+	})
+}
+
+// withTable checks the flags, opens the model and the images, and calls do with what of returns for the model.
+func withTable(c *cli.Context, of func(*cli.Context, opened) (contents, error), do func(contents, opened, tableInput) error) (err error) {
 	session, precision, crop, other, err := checkTable(c)
 	if err != nil {
 		return err
@@ -106,16 +123,20 @@ func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)
 		return err
 	}
 	defer func() { err = errors.Join(err, in.close()) }()
+	return do(t, model, in)
+}
+
+// stream computes the rows of all images and writes the table, or what write makes of the rows (predict.Config.Write).
+func stream(c *cli.Context, t contents, model opened, in tableInput, write func(string, predict.Rows) error) (tabled, error) {
 	identity, err := model.identity()
 	if err != nil {
-		return err
+		return tabled{}, err
 	}
-
 	bar := newBar(c, c.Command.Name, "img")
 	begin := time.Now()
 	out := c.String("out")
 	done, err := predict.Run(c.Context, predict.Config{
-		Out: out, Source: in.source, Columns: t.columns, Class: t.class, Exact: t.exact, Shape: model.shape,
+		Out: out, Source: in.source, Columns: t.columns, Write: write, Class: t.class, Exact: t.exact, Shape: model.shape,
 		Batch: c.Int("batch"), Workers: c.Int("workers"), Project: t.project, MaxBroken: c.Int("max-broken"),
 		Settings: struct {
 			Model   any             `json:"model"`
@@ -126,18 +147,17 @@ func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)
 		}{identity, in.decoder, in.crop, model.stretch, c.Int("tta")},
 		Progress: bar.resume,
 		Notice:   func(sentence string) { bar.print("%s", sentence) },
-	}, train.Views{Predictor: t.predictor, Shape: model.shape, N: c.Int("tta")})
+	}, t.predictor)
 	if err := bar.close(err); errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), predict.PartialFolder(out))
+		return tabled{}, fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), predict.PartialFolder(out))
 	} else if err != nil {
-		return err
+		return tabled{}, err
 	}
-	result := tabled{
+	return tabled{
 		Out: out, Model: c.String("model"), Step: model.step, Features: t.features, Result: done, PassedOver: in.passedOver,
 		ImagesWithoutRow: in.matching.ImagesWithoutRow, RowsWithoutImage: in.matching.RowsWithoutImage,
 		Seconds: time.Since(begin).Seconds(), ImagesPerSecond: bar.rate(),
-	}
-	return report(c, result, func(w io.Writer) { printTabled(w, result) })
+	}, nil
 }
 
 // checkTable checks the flags that can be checked separately, and returns --crop, 0 if it is not set.
@@ -331,6 +351,11 @@ func printTabled(w io.Writer, r tabled) {
 	if r.IDs != "" {
 		fmt.Fprintf(w, "their ids are in %s\n", r.IDs)
 	}
+	printRest(w, r, "given the mean "+row)
+}
+
+// printRest prints what predict, embed and ask have in common. broken is what was done about a broken image.
+func printRest(w io.Writer, r tabled, broken string) {
 	if r.TakenOver > 0 {
 		fmt.Fprintf(w, "%d of them done before\n", r.TakenOver)
 	}
@@ -345,6 +370,6 @@ func printTabled(w io.Writer, r tabled) {
 			fmt.Fprintf(w, "and %d more, all in %s\n", len(r.Broken)-i, predict.BrokenFile(r.Out))
 			return
 		}
-		fmt.Fprintf(w, "given the mean %s: %v\n", row, b)
+		fmt.Fprintf(w, "%s: %v\n", broken, b)
 	}
 }

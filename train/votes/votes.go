@@ -15,7 +15,11 @@
 // have the same formula with two answers, this one and all others (beta-binomial).
 package votes
 
-import "math"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/mathext"
+)
 
 // A Distribution is that of the votes for the answers to one question.
 type Distribution struct {
@@ -47,6 +51,37 @@ func LogOrders(votes []float32) float64 {
 		sum += lgamma(float64(v) + 1)
 	}
 	return lgamma(n+1) - sum
+}
+
+// Information returns how much one vote tells about the fractions of this galaxy, in nats: the mutual information
+// between the vote and fractions ρ that are Dirichlet-distributed with concentrations α = p/s. It is the entropy of the vote
+// minus its expected entropy once ρ is known (Malinin & Gales 2018, arXiv 1802.10501, equation 18):
+//
+//	−Σ pⱼ log pⱼ − (ψ(A+1) − Σ pⱼ ψ(αⱼ+1)), A = Σ α
+//
+// It is 0 without a spread, since the fractions are known then, and at most the entropy.
+func (d Distribution) Information() float64 {
+	a := 1 / d.Spread
+	if math.IsInf(a, 1) {
+		return 0
+	}
+	known := mathext.Digamma(a + 1)
+	for _, p := range d.Fractions {
+		if p > 0 {
+			known -= p * mathext.Digamma(p*a+1)
+		}
+	}
+	return max(d.Entropy()-known, 0) // below 0 by rounding alone
+}
+
+// Entropy returns the entropy of one vote in nats, −Σ pⱼ log pⱼ.
+func (d Distribution) Entropy() (nats float64) {
+	for _, p := range d.Fractions {
+		if p > 0 {
+			nats -= p * math.Log(p)
+		}
+	}
+	return nats
 }
 
 const smallest = 0x1p-126

@@ -3,6 +3,7 @@ package votes
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -144,4 +145,69 @@ func ExampleDistribution() {
 	// Output:
 	// 0.1678
 	// 1.00
+}
+
+// With one more vote the fractions are Dirichlet-distributed again, so the information in a vote is the mean divergence of that distribution
+// from the one before. Here it is a mean over drawn fractions: H(p) − E[H(ρ)].
+func TestInformationAgainstDraws(t *testing.T) {
+	for _, alpha := range [][]float64{{1, 1}, {6, 3, 1}, {0.05, 0.05, 2}, {40, 60}} {
+		sum := 0.0
+		for _, a := range alpha {
+			sum += a
+		}
+		d := Distribution{Spread: 1 / sum}
+		for _, a := range alpha {
+			d.Fractions = append(d.Fractions, a/sum)
+		}
+		const draws = 20000
+		random, known, squares := rand.New(rand.NewPCG(1, 2)), 0.0, 0.0
+		for range draws {
+			rho := Distribution{}
+			total := 0.0
+			for _, a := range alpha {
+				x := gamma(random, a)
+				rho.Fractions, total = append(rho.Fractions, x), total+x
+			}
+			for j := range rho.Fractions {
+				rho.Fractions[j] /= total
+			}
+			h := rho.Entropy()
+			known, squares = known+h/draws, squares+h*h/draws
+		}
+		want, sigma := d.Entropy()-known, math.Sqrt((squares-known*known)/draws)
+		if got := d.Information(); math.Abs(got-want) > 5*sigma {
+			t.Errorf("α = %v: %v nats, by draws %v ± %v", alpha, got, want, sigma)
+		}
+	}
+}
+
+// gamma draws from the gamma distribution of shape a (Marsaglia & Tsang 2000, "A simple method for generating gamma variables").
+func gamma(random *rand.Rand, a float64) float64 {
+	if a < 1 {
+		return gamma(random, a+1) * math.Pow(random.Float64(), 1/a)
+	}
+	d := a - 1.0/3
+	for {
+		x := random.NormFloat64()
+		v := math.Pow(1+x/math.Sqrt(9*d), 3)
+		if v > 0 && math.Log(random.Float64()) < x*x/2+d-d*v+d*math.Log(v) {
+			return d * v
+		}
+	}
+}
+
+func TestInformationBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := draw(t, rapid.IntRange(2, 7).Draw(t, "answers"))
+		if got := d.Information(); !(got >= 0 && got <= d.Entropy()+1e-12) || d.Spread == 0 && got != 0 {
+			t.Fatalf("%+v: %v nats of %v", d, got, d.Entropy())
+		}
+	})
+	// α = 1, 1: H = log 2, and the mean of −2∫ x log x is 1/2.
+	if got, want := (Distribution{[]float64{0.5, 0.5}, 0.5}).Information(), math.Ln2-0.5; math.Abs(got-want) > 1e-15 {
+		t.Errorf("a fair coin of unknown bias: %v, want %v", got, want)
+	}
+	if got := (Distribution{[]float64{0.5, 0.5}, math.SmallestNonzeroFloat64}).Information(); got != 0 {
+		t.Errorf("hardly any spread: %v", got)
+	}
 }
