@@ -315,9 +315,9 @@ func (w *wanted) print(to io.Writer, r asking) {
 	}
 	printRest(to, r.tabled, "left out")
 	fmt.Fprintf(to, "mean score %s nats, of all galaxies %s\n\n", digits(r.MeanScore), digits(r.MeanScoreOfAll))
-	fmt.Fprintf(to, "%4s  %-20s %-9s %s\n", "rank", w.in.source.Keys().Name, "score", "answers")
+	fmt.Fprintf(to, "%4s  %-20s %-9s %s\n", "rank", w.in.source.Keys().Name, "score", "question that contributes most")
 	for k, one := range w.wants[:min(len(w.wants), asksShown)] {
-		fmt.Fprintf(to, "%4d  %-20s %-9s %s\n", k+1, one.key, digits(one.score), w.answers(one))
+		fmt.Fprintf(to, "%4d  %-20s %-9s %s %s\n", k+1, one.key, digits(one.score), w.question(one.most), w.answers(one))
 	}
 	fmt.Fprintln(to, "\ngalaxies by the question that contributes most:")
 	for _, q := range r.Questions {

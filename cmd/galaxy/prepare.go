@@ -191,12 +191,12 @@ func brokenRule(s *labels.Schema) string {
 	return "whose fractions break the question tree's sum rules"
 }
 
-// filesFlag is the flag of prepare, predict and embed for the names of image files.
+// filesFlag is the flag of prepare, predict, embed and ask for the names of image files.
 func filesFlag() cli.Flag {
 	return &cli.StringFlag{Name: "files", Category: catInput, Usage: "`PATTERN` of the images' names, such as survey_{id}_{band}; * is any text", DefaultText: "{id}, with a band of --bands as a word or a folder"}
 }
 
-// maxFileFlag is the flag of prepare, predict and embed that bounds the size of an image file.
+// maxFileFlag is the flag of prepare, predict, embed and ask that bounds the size of an image file.
 func maxFileFlag() cli.Flag {
 	return &cli.IntFlag{Name: "max-file", Category: catInput, Value: data.DefaultMaxBytes >> 20, Usage: "largest image file to read, in `MIB`; a larger one is broken"}
 }

@@ -63,7 +63,7 @@ type contents struct {
 	features  int               // 0 for predictions
 }
 
-// tabled is the result of predict and embed.
+// tabled is the result of predict and embed, and a part of that of ask.
 type tabled struct {
 	Out      string `json:"out"`
 	Model    string `json:"model"`
