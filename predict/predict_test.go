@@ -695,3 +695,47 @@ func FuzzRowFile(f *testing.F) {
 		}
 	})
 }
+
+// A file of another kind is made from the rows, also from those of a call that was interrupted.
+func TestRunWrites(t *testing.T) {
+	dir := folder(t, 9, galaxyName)
+	if err := os.Truncate(filepath.Join(dir, galaxyName(4)), 1000); err != nil {
+		t.Fatal(err)
+	}
+	images := open(t, dir)
+	cfg := config(t, images)
+	cfg.Out, cfg.Batch, cfg.MaxBroken = filepath.Join(t.TempDir(), "list.npy"), 3, 1 // .npy, but without a file of ids
+	asked := 0
+	cfg.Write = func(path string, rows Rows) error {
+		for range 2 {
+			asked = 0
+			err := rows(func(row int, values []float32, broken bool) error {
+				expected := want(t, picture(8-row), zoo, len(cfg.Columns)) // the source is backwards
+				if broken {
+					expected = make([]float32, len(cfg.Columns))
+				}
+				if row != asked || broken != (row == 4) || !slices.Equal(values, expected) {
+					t.Errorf("row %d, broken %v: %v, want %v", row, broken, values, expected)
+				}
+				asked++
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return os.WriteFile(path, []byte("made"), 0o666)
+	}
+	stop := errors.New("stop")
+	_, err := Run(t.Context(), cfg, &hashPredictor{columns: len(cfg.Columns), n: 5, at: func() error { return stop }})
+	if !errors.Is(err, stop) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	result, err := Run(t.Context(), cfg, &hashPredictor{columns: len(cfg.Columns)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Rows != 9 || result.TakenOver != 3 || len(result.Broken) != 1 || result.IDs != "" || asked != 9 || read(t, cfg.Out) != "made" {
+		t.Errorf("%+v, %d rows", result, asked)
+	}
+}
