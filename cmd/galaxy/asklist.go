@@ -125,7 +125,7 @@ func (w *wanted) look(all []want) (features []float32, err error) {
 	var file []byte
 	bytes := w.model.shape.Bytes()
 	for some := range slices.Chunk(all, w.c.Int("batch")) {
-		if err := w.c.Context.Err(); err != nil {
+		if err := w.c.Err(); err != nil {
 			return nil, err
 		}
 		pixels := make([]byte, len(some)*bytes)
@@ -221,7 +221,7 @@ func (w *wanted) writeManifest(dir string) error {
 	rows := [][]string{{"filename", key, "#priority", "#score", "#question", "#answers"}}
 	var file []byte
 	for k, one := range w.wants {
-		if err := w.c.Context.Err(); err != nil {
+		if err := w.c.Err(); err != nil {
 			return err
 		}
 		image, ending, buf, err := w.image(one.row, file)
