@@ -29,7 +29,7 @@ import (
 var underRace bool
 
 func TestMain(m *testing.M) {
-	testscript.Main(tests{m}, map[string]func(){"galaxy": main, "mistakes": mistakes})
+	testscript.Main(tests{m}, map[string]func(){"galaxy": main, "commands": commands})
 }
 
 // tests removes what the tests share when they have ended.
@@ -113,6 +113,9 @@ func TestScripts(t *testing.T) {
 		Files: scripts,
 		Setup: func(e *testscript.Env) error {
 			e.Vars = append(e.Vars, testVariables(e.WorkDir, true)...)
+			p := &process{dir: filepath.Join(e.WorkDir, ".tmp")} // as testscript's own TMPDIR
+			e.Values[ofScript{}] = p
+			e.Defer(p.end)
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
@@ -123,6 +126,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"timeless": timeless, "jsonkeys": jsonKeys, "freeports": freePorts, "follow": follow, "skies": skies, "samemetrics": sameMetrics,
+			"run": runHere, "mistakes": mistakes,
 			"galaxies": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(copyGalaxies(ts.MkAbs("."), args...)) },
 		},
 	})

@@ -39,6 +39,14 @@ var (
 	tortureDisks    = flag.Int("disks", 2, "TestFullDisk: how many are too small for training; 0 is one for every write")
 )
 
+// often returns how often a test does what a flag counts: once with -short.
+func often(flag int) int {
+	if testing.Short() {
+		return min(flag, 1)
+	}
+	return flag
+}
+
 // workbench is a folder in which galaxy is run.
 type workbench struct {
 	t     *testing.T
@@ -280,7 +288,8 @@ func TestKilledRun(t *testing.T) {
 	const every = 4 // steps between checkpoints
 	t.Parallel()
 	b := newWorkbench(t)
-	steps := 7**tortureKills + 12
+	kills := often(*tortureKills)
+	steps := 7*kills + 12
 	if b.small { // a step takes a tenth of the time
 		steps *= 6
 	}
@@ -327,7 +336,7 @@ func TestKilledRun(t *testing.T) {
 		return false
 	}
 	n := 0
-	for (n < *tortureKills || 3*phases["inside the write of a checkpoint"] < n) && !kill(n) {
+	for (n < kills || 3*phases["inside the write of a checkpoint"] < n) && !kill(n) {
 		n++
 	}
 	if n == 0 {
