@@ -99,10 +99,14 @@ func TestFreezeInGraph(t *testing.T) {
 	}
 }
 
-// After 100 steps, with weight decay, averages, micro-batches, several devices and every precision,
+// After many steps, with weight decay, averages, micro-batches, several devices and every precision,
 // frozen variables have the bits that they started with, all others have changed, and a restored
 // trainer continues bit for bit.
 func TestFrozenBits(t *testing.T) {
+	steps := int64(100)
+	if testing.Short() {
+		steps = 12
+	}
 	for _, c := range []struct {
 		freeze    network.Freeze
 		precision network.Precision
@@ -126,7 +130,7 @@ func TestFrozenBits(t *testing.T) {
 			if err := tr.LoadModel(before); err != nil {
 				t.Fatal(err)
 			}
-			trainSteps(t, tr, cfg, 0, 100)
+			trainSteps(t, tr, cfg, 0, steps)
 			replicasAgree(t, tr)
 			after := weightsOf(t, tr)
 			for _, v := range tr.Variables() {
@@ -145,8 +149,8 @@ func TestFrozenBits(t *testing.T) {
 			if err := again.Restore(prefix); err != nil {
 				t.Fatal(err)
 			}
-			trainSteps(t, tr, cfg, 100, 103)
-			trainSteps(t, again, cfg, 100, 103)
+			trainSteps(t, tr, cfg, steps, steps+3)
+			trainSteps(t, again, cfg, steps, steps+3)
 			want := weightsOf(t, tr)
 			for name, w := range weightsOf(t, again) {
 				if !slices.Equal(w, want[name]) {

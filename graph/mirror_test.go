@@ -113,10 +113,14 @@ func replicasAgree(t *testing.T, tr *Trainer) {
 }
 
 // Several devices compute what one device computes in as many micro-batches.
-// After 20 steps they differ by no more than twice the difference between two
+// After 20 steps, or 10 with -short, they differ by no more than twice the difference between two
 // runs of one side whose initial weights are one unit in the last place apart.
 func TestMirroredEqualsMicroBatches(t *testing.T) {
 	skipUnderRace(t, "it computes in one goroutine")
+	steps := int64(20)
+	if testing.Short() {
+		steps = 10
+	}
 	for _, c := range []struct {
 		devices int
 		kind    Optimizer
@@ -125,7 +129,6 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 		{4, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1}},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.devices, c.kind.Kind), func(t *testing.T) {
-			const steps = 20
 			alone := testTrainerConfig(32, 8*c.devices)
 			alone.Devices, alone.Optimizer, alone.Accumulate = cpus(1), c.kind, c.devices
 			mirrored := alone

@@ -87,15 +87,19 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// Through 34 layers, logits and loss stay near the float32 values, which the parity tests
+// Through 34 layers (6 with -short), logits and loss stay near the float32 values, which the parity tests
 // compare with float64: bfloat16 keeps 8 bits of a value, float16 11. This holds with every
 // set of kernels. Gradients are tested layer by layer (TestConvolutions): batch norm and
 // ReLU turn a rounding error in the first layer into half of the last layer's gradient, in
 // any precision.
 func TestPrecisionsAreNearFloat32(t *testing.T) {
+	arch := network.Default
+	if testing.Short() {
+		arch = small
+	}
 	compute := func(p network.Precision) (loss float64, logits []float32) {
 		cfg := testTrainerConfig(32, 8)
-		cfg.Model.Arch, cfg.Model.Precision = network.Default, p
+		cfg.Model.Arch, cfg.Model.Precision = arch, p
 		tr := newTestTrainer(t, cfg)
 		images, labels := testBatch(cfg, 5)
 		out, err := tr.Step(StepInput{Batch: Batch{Images: images, Labels: labels}, LearningRate: 1e-6})

@@ -46,6 +46,9 @@ func writeNoise(dir string, n, px int, schema *labels.Schema) error {
 
 // A report stays below its limit with the largest images and many questions, alone and of three runs. If it must, it shows less and says so.
 func TestSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it draws the largest reports there can be")
+	}
 	var questions []labels.Question
 	for q := range 40 {
 		question := labels.Question{Text: fmt.Sprintf("What about feature number %d?", q+1)}

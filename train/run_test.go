@@ -274,6 +274,9 @@ func TestResumeIsExact(t *testing.T) {
 		t.Run(name, func(t *testing.T) { resumeEquals(t, o, uncut.Dir, want, after) })
 	}
 	t.Run("bfloat16", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short: it is as in float32, but for the choice of algorithms, which TestChooseKernels has")
+		}
 		t.Setenv("XDG_CACHE_HOME", t.TempDir()) // the stored filter algorithms are there
 		o := o
 		o.Config.Model.Precision = network.BFloat16
@@ -337,6 +340,9 @@ func TestResumeIsExact(t *testing.T) {
 		}
 	})
 	t.Run("frozen, with rates by depth", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short: package graph tests that such a trainer restores what it saves")
+		}
 		o := o
 		o.Config.InitFrom, o.Config.Freeze, o.Config.Optimizer.LayerDecay, o.Config.EMA = uncut.Dir, "1", .5, .5
 		uncut := o

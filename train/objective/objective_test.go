@@ -26,6 +26,12 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "60"); err != nil {
 		panic(err)
 	}
+	flag.Parse()
+	if testing.Short() {
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(m.Run())
 }
 
