@@ -288,11 +288,12 @@ func (c *Cache) Indices(s Split) []int {
 
 // Labelled returns the examples of one split that have a label of the target,
 // ascending; not to be changed. The target is the cache's schema, which nil stands for
-// and of which every example has a label, or its classes. Of another there are none.
+// and of which every example has a label, or its classes, or labels.None, which every example
+// has too. Of another there are none.
 func (c *Cache) Labelled(s Split, target *labels.Schema) []int {
 	all := c.Indices(s)
 	switch {
-	case target == nil:
+	case target == nil, target.IsNone():
 		return all
 	case !target.Source().Equal(c.Schema()):
 		return nil

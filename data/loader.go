@@ -15,7 +15,7 @@ import (
 // LoaderConfig sets which batches a Loader returns.
 type LoaderConfig struct {
 	Split Split
-	// Target says which labels: the cache's schema, which nil stands for, or its classes.
+	// Target says which labels: the cache's schema, which nil stands for, its classes, or labels.None.
 	// Galaxies of the split that have no label are skipped.
 	Target *labels.Schema
 	Batch  int   // examples per batch, at least 1
@@ -103,7 +103,7 @@ func NewLoader(cache *Cache, config LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("load: part %d of %d of a batch of %d; expected an existing part, a batch divisible by the number of parts, and only 1 part with Once", config.Part, config.Parts, config.Batch)
 	case config.Position < 0:
 		return nil, fmt.Errorf("load: position is %d; expected 0 or more", config.Position)
-	case !config.Target.Source().Equal(cache.Schema()):
+	case !config.Target.IsNone() && !config.Target.Source().Equal(cache.Schema()):
 		return nil, fmt.Errorf("load: %s has labels of the schema %v; expected those of %v: prepare a cache of that", cache.Dir(), cache.Schema(), config.Target.Source())
 	case n == 0:
 		return nil, fmt.Errorf("load: the %v split of %s is empty: no galaxy has a label of the %v; prepare a cache with more galaxies", config.Split, cache.Dir(), config.Target)

@@ -47,12 +47,13 @@ const (
 
 // PrepareConfig holds the inputs, the output and the settings of Prepare.
 type PrepareConfig struct {
-	Labels string // table of labels, in any format of package table; "" if Images has a folder for each class
+	Labels string // table of labels, in any format of package table; "" if Images has a folder for each class, or if there are no labels
 	Images string // folder or zip of images
 	Out    string // cache folder to make; must not exist
 
 	// Schema describes the columns of Labels; nil is labels.GalaxyZoo. Of classes (Keys.Class, or no Labels) it is
-	// one of labels.Schema.WithClasses, and nil is that of the classes that there are.
+	// one of labels.Schema.WithClasses, and nil is that of the classes that there are. labels.None, without Labels,
+	// takes the images alone: their names are the ids.
 	Schema *labels.Schema
 	Keys   KeyColumns // the columns of Labels that say which galaxy a row is about
 

@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"errors"
+	"slices"
 
 	"galaxy/internal/usage"
 	"galaxy/labels"
@@ -12,11 +13,13 @@ import (
 func (c *PrepareConfig) validateLabels() (err error) {
 	c.Split.Folders = false // until there are some
 	switch columns := c.Keys; {
+	case c.Labels != "" && c.Schema.IsNone():
+		return usage.Errorf("{unlabelled} takes the images alone: leave {labels} out, or {unlabelled}")
 	case c.Labels == "" && (columns.ID != "" || columns.Path != "" || columns.Class != "" || c.Split.Column != "" || c.Split.Group != ""):
 		return usage.Errorf("{id_column}, {path_column}, {class_column}, {split_column} and {split_by_group} are about a table; give it as {labels}, or leave them out")
 	case c.Labels != "" && columns.Class == "":
 		c.Schema = cmp.Or(c.Schema, labels.GalaxyZoo())
-	case c.Schema != nil:
+	case c.Schema != nil && !c.Schema.IsNone():
 		if c.Schema, err = c.Schema.WithClasses(); err != nil {
 			return usage.Errorf("{schema}: %w", err)
 		}
@@ -28,7 +31,9 @@ func (c *PrepareConfig) validateLabels() (err error) {
 }
 
 // byPath reports whether galaxies are told apart by the paths of their images.
-func (c *PrepareConfig) byPath() bool { return c.Labels == "" || c.Keys.Path != "" }
+func (c *PrepareConfig) byPath() bool {
+	return c.Labels == "" && !c.Schema.IsNone() || c.Keys.Path != ""
+}
 
 // sources reads the labels and lists the images. It completes Schema and Split.
 func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) {
@@ -46,7 +51,10 @@ func (c *PrepareConfig) sources() (catalog *Catalog, images *Images, err error) 
 	if c.AllowMissing {
 		images.dropIncomplete()
 	}
-	if c.Labels == "" {
+	switch {
+	case c.Schema.IsNone():
+		catalog = &Catalog{Path: images.Path(), IDs: slices.Clone(images.ids), Schema: c.Schema}
+	case c.Labels == "":
 		catalog, c.Split.Folders, err = readFolders(images, c.Schema, c.AllowMissing)
 		if err == nil {
 			err = c.Split.validate(c.SplitSeed)

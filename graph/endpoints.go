@@ -23,6 +23,7 @@ const (
 	nodeStep         = "step"
 	nodeRate         = "learning_rate"
 	nodeEvalImages   = "eval_images"
+	nodeEvalKey      = "eval_seed" // of the views of nodeEvalImages
 	nodeFirst        = "row" // the first example's row in the batch
 	nodeDecay        = "average_decay"
 	nodeTrainSize    = "train_size"
@@ -73,12 +74,13 @@ var inputs = []endpoint{
 	{name: nodeHeldRows, dtype: tf.Int64, when: setup.holds, shape: func(_ setup, examples int) []int64 { return []int64{int64(examples)} }, split: true},
 	{name: nodeHeldFeatures, dtype: tf.Float, when: func(c setup) bool { return c.HoldFeatures }, shape: func(c setup, _ int) []int64 { return []int64{int64(c.Held), -1} }},
 	{name: nodeHeld, dtype: tf.Uint8, when: func(c setup) bool { return c.holds() && !c.HoldFeatures }, shape: func(c setup, _ int) []int64 { return pixels(c, c.Held) }},
-	{name: nodeLabels, dtype: tf.Float, shape: func(c setup, examples int) []int64 { return []int64{int64(examples), int64(c.Model.Outputs)} }, split: true},
+	{name: nodeLabels, dtype: tf.Float, when: func(c setup) bool { return !c.Pairs }, shape: func(c setup, examples int) []int64 { return []int64{int64(examples), int64(c.Model.Outputs)} }, split: true},
 	{name: nodeKey, dtype: tf.Int64, shape: func(setup, int) []int64 { return []int64{2} },
 		value: func(_ setup, in StepInput, _ int) any { return []int64{in.Seed, in.Step} }},
 	{name: nodeStep, dtype: tf.Int64, value: func(_ setup, in StepInput, _ int) any { return in.Step }},
 	{name: nodeRate, dtype: tf.Float, value: func(_ setup, in StepInput, _ int) any { return float32(in.LearningRate) }},
 	{name: nodeEvalImages, dtype: tf.Uint8, shape: func(c setup, _ int) []int64 { return pixels(c, -1) }},
+	{name: nodeEvalKey, dtype: tf.Int64, when: func(c setup) bool { return c.Pairs }, shape: func(setup, int) []int64 { return []int64{2} }},
 	{name: nodeDecay, dtype: tf.Float, when: setup.averages, value: func(c setup, in StepInput, _ int) any {
 		decay, _ := averageDecay(c.Average, in.Step)
 		return float32(decay)

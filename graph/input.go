@@ -16,13 +16,13 @@ import (
 type Batch struct {
 	Images []byte    // uint8 [Batch / workers, Size, Size, channels]; nil if TrainerConfig.Held is set
 	Rows   []int64   // [Batch / workers], rows of the held images, if TrainerConfig.Held is set
-	Labels []float32 // [Batch / workers, Outputs]
+	Labels []float32 // [Batch / workers, Outputs]; none with TrainerConfig.Pairs
 }
 
 // stagedBatch adds the ops that keep a batch on the device until its step, so that the
 // copy takes none of the step's time. It returns the step's images in their shape, uint8 [examples,
 // size, size, channels], or held features, float32 [examples, channels], and labels, float32
-// [examples, outputs].
+// [examples, outputs], or no labels without an Op with TrainerConfig.Pairs.
 func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output, shape ...int64) (images, labels tf.Output) {
 	fed := in[nodeImages]
 	if c.holds() {
@@ -30,12 +30,20 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output, shape ...int64) 
 	}
 	ss := s.SubScope("staged")
 	// With an empty name, all stages would be one and the same.
-	session.Group(s, nodeStage, []*tf.Operation{op.Stage(ss, []tf.Output{fed, in[nodeLabels]}, op.StageSharedName("staged"))})
-	got := op.Unstage(ss, []tf.DataType{fed.DataType(), tf.Float}, op.UnstageSharedName("staged"))
+	batch := []tf.Output{fed}
+	if !c.Pairs {
+		batch = append(batch, in[nodeLabels])
+	}
+	var types []tf.DataType
+	for _, x := range batch {
+		types = append(types, x.DataType())
+	}
+	session.Group(s, nodeStage, []*tf.Operation{op.Stage(ss, batch, op.StageSharedName("staged"))})
+	got := op.Unstage(ss, types, op.UnstageSharedName("staged"))
 	if s.Err() != nil {
 		return tf.Output{}, tf.Output{}
 	}
-	images, labels = got[0], got[1]
+	images = got[0]
 	if c.holds() {
 		hs, all := s.SubScope("held"), in[nodeHeld]
 		if c.HoldFeatures {
@@ -53,7 +61,11 @@ func stagedBatch(s *op.Scope, c setup, in map[string]tf.Output, shape ...int64) 
 		xs := ss.SubScope("shaped")
 		return op.Reshape(xs, x, tg.Const(xs.SubScope("shape"), shape))
 	}
-	return shaped(images, shape...), shaped(labels, int64(c.examples), int64(c.Model.Outputs))
+	images = shaped(images, shape...)
+	if c.Pairs {
+		return images, tf.Output{}
+	}
+	return images, shaped(got[1], int64(c.examples), int64(c.labels()))
 }
 
 // Hold copies images, uint8 [TrainerConfig.Held, Size, Size, channels], to every device,
@@ -131,8 +143,8 @@ func (t *Trainer) stage(b Batch) error {
 		return fmt.Errorf("%d bytes of images: expected %d for %d of %v", len(b.Images), images*m.Shape().Bytes(), images, m.Shape())
 	case len(b.Rows) != batch-images:
 		return fmt.Errorf("%d rows of held images: expected %d", len(b.Rows), batch-images)
-	case len(b.Labels) != batch*m.Outputs:
-		return fmt.Errorf("%d labels: expected %d", len(b.Labels), batch*m.Outputs)
+	case len(b.Labels) != batch*c.labels():
+		return fmt.Errorf("%d labels: expected %d", len(b.Labels), batch*c.labels())
 	}
 	for _, row := range b.Rows {
 		if row < 0 || row >= int64(c.Held) {
@@ -140,22 +152,27 @@ func (t *Trainer) stage(b Batch) error {
 		}
 	}
 	n := len(t.replicas) * c.examples // examples of a micro-batch on all devices
-	bytes, columns := n*m.Shape().Bytes(), n*m.Outputs
+	bytes, columns := n*m.Shape().Bytes(), n*c.labels()
 	for i := range c.accumulate {
-		var examples *tf.Tensor
-		var err1 error
+		var examples, labels *tf.Tensor
+		var err1, err2 error
 		if c.holds() {
 			examples, err1 = tf.NewTensor(b.Rows[i*n : (i+1)*n])
 		} else {
 			examples, err1 = session.Uint8Tensor(b.Images[i*bytes:(i+1)*bytes], pixels(c, n)...)
 			t.collector.Fed(bytes)
 		}
-		labels, err2 := session.Float32Tensor(b.Labels[i*columns:(i+1)*columns], int64(n), int64(m.Outputs))
+		if columns > 0 {
+			labels, err2 = session.Float32Tensor(b.Labels[i*columns:(i+1)*columns], int64(n), int64(c.labels()))
+		}
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		t.collector.Fed(4 * columns)
-		feeds := map[tf.Output]*tf.Tensor{t.inputs[fed]: examples, t.inputs[nodeLabels]: labels}
+		feeds := map[tf.Output]*tf.Tensor{t.inputs[fed]: examples}
+		if columns > 0 {
+			feeds[t.inputs[nodeLabels]] = labels
+			t.collector.Fed(4 * columns)
+		}
 		if _, err := t.sess.Run(feeds, nil, []*tf.Operation{t.targets[nodeStage]}); err != nil {
 			return err
 		}

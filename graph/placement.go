@@ -27,7 +27,7 @@ var parts = []struct {
 	{"input", inputScopes()},
 	{"staging", []string{nodeStage, "staged", nodeHold, "held"}},
 	{"variables", []string{"variable"}},
-	{"forward", []string{"train", "train_loss"}},
+	{"forward", []string{"train", "views", "train_loss"}},
 	{"gradients", []string{"backward", "filter_gradients"}},
 	{"micro-batches", []string{"accumulated", nodeAccumulateFirst, nodeAccumulateMore}},
 	{"all-reduce", []string{"all_reduce"}},

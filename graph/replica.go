@@ -7,6 +7,7 @@ import (
 	tf "github.com/galeone/tensorflow/tensorflow/go"
 	nodepb "github.com/galeone/tensorflow/tensorflow/go/core/framework/node_def_go_proto"
 	"github.com/galeone/tensorflow/tensorflow/go/op"
+	tg "github.com/galeone/tfgo"
 	"google.golang.org/protobuf/proto"
 
 	"galaxy/graph/images"
@@ -93,18 +94,36 @@ func (b *replicaBuilder) forward() (loss tf.Output) {
 	if b.HoldFeatures {
 		return b.headAlone(cfg, eval)
 	}
-	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Frozen: b.frozen, Augment: b.Augment, Size: b.in[nodeTrainSize], Stats: b.stats}
+	train := &network.Builder{Config: cfg, Params: b.trained, Training: true, Frozen: b.frozen, Augment: b.Augment, Pairs: b.Pairs, Size: b.in[nodeTrainSize], Stats: b.stats}
 	examples, labels := stagedBatch(s, b.setup, b.in, pixels(b.setup, b.examples)...)
 	draw := images.Random{Key: b.in[nodeKey], First: b.in[nodeFirst], Batch: int64(b.Batch)}
-	loss = b.Loss(s.SubScope("train_loss"), train.Logits(s.SubScope("train"), examples, draw), labels)
+	logits := train.Logits(s.SubScope("train"), examples, draw)
+	if b.Pairs {
+		logits, labels = halves(s.SubScope("views"), logits)
+	}
+	loss = b.Loss(s.SubScope("train_loss"), logits, labels)
 
 	b.evaluation(eval)
 	return loss
 }
 
+// halves returns the first half of the rows of x, and the second one.
+func halves(s *op.Scope, x tf.Output) (first, second tf.Output) {
+	parts := op.Split(s, tg.Const(s.SubScope("axis"), int32(0)), x, 2)
+	if s.Err() != nil {
+		return tf.Output{}, tf.Output{}
+	}
+	return parts[0], parts[1]
+}
+
 // evaluation adds the inference pass.
 func (b *replicaBuilder) evaluation(eval *network.Builder) {
 	s := b.s
+	if b.Pairs {
+		eval.Augment, eval.Pairs = b.Augment, true
+		session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), b.in[nodeEvalImages], images.Random{Key: b.in[nodeEvalKey]}))
+		return
+	}
 	logits := session.Named(s, nodeLogits, eval.Logits(s.SubScope("eval"), b.in[nodeEvalImages], images.Random{}))
 	session.Named(s, nodeProbabilities, b.Posterior(s.SubScope("posterior"), logits))
 }

@@ -18,7 +18,11 @@ type TrainerConfig struct {
 	// and no raw weights beside their average.
 	Freeze network.Freeze
 	// Augment varies the images of training steps; evaluation does not use it.
-	Augment   images.Augment
+	Augment images.Augment
+	// Pairs trains without labels: a step sees two views of each image, each with its own
+	// Augment, and Loss compares their logits. Batch.Labels are empty then, PredictPairs replaces
+	// Predict, and there is no Posterior.
+	Pairs     bool
 	Loss      Loss
 	Posterior Posterior
 	Optimizer Optimizer
@@ -97,6 +101,9 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 	if cfg.HoldFeatures && (cfg.Held == 0 || cfg.Freeze != network.FreezeAll || cfg.Augment != images.Augment{} || cfg.Resize) {
 		return c, errors.New("held features need held images, everything below the head frozen, no augmentation and one size")
 	}
+	if cfg.HoldFeatures && cfg.Pairs {
+		return c, errors.New("held features have no views")
+	}
 	part, err := cfg.batchPart()
 	if err != nil {
 		return c, err
@@ -119,6 +126,22 @@ func (cfg TrainerConfig) prepare() (c setup, err error) {
 		}
 	}
 	return setup{cfg, part, frozen, host, session.IsGPU(cfg.Devices[0])}, nil
+}
+
+// views returns how many views of an image a step sees.
+func (cfg TrainerConfig) views() int {
+	if cfg.Pairs {
+		return 2
+	}
+	return 1
+}
+
+// labels returns the number of labels of an example.
+func (cfg TrainerConfig) labels() int {
+	if cfg.Pairs {
+		return 0
+	}
+	return cfg.Model.Outputs
 }
 
 // frozen returns the number of layers that Freeze names.
@@ -180,6 +203,6 @@ func (cfg TrainerConfig) FilterLayers() ([]network.FilterLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	layers, err := network.FilterLayers(cfg.Model, part.examples)
+	layers, err := network.FilterLayers(cfg.Model, part.examples*cfg.views())
 	return slices.DeleteFunc(layers, func(l network.FilterLayer) bool { return n.Depth(l.Kernel) < frozen }), err
 }

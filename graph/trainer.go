@@ -96,8 +96,11 @@ func (t *Trainer) connect(g *tf.Graph, s *op.Scope, r *replica) (handles map[str
 	}
 	first := t.replicas[0]
 	t.evaluation = Predictor{
-		Images: t.inputs[nodeEvalImages], Logits: first.output(nodeLogits), Probabilities: first.output(nodeProbabilities),
+		Images: t.inputs[nodeEvalImages], Logits: first.output(nodeLogits),
 		Shape: c.Model.Shape(), Outputs: c.Model.Outputs,
+	}
+	if !c.Pairs {
+		t.evaluation.Probabilities = first.output(nodeProbabilities)
 	}
 	t.reads, handles = map[string]tf.Output{}, map[string][]tf.Output{}
 	for _, v := range t.vars {
@@ -213,11 +216,36 @@ func (t *Trainer) Broadcast() error {
 	return nil
 }
 
-// Predict runs the network in inference mode on any number of images, uint8
+// Predict runs the network in inference mode, without TrainerConfig.Pairs, on any number of images, uint8
 // [N, Size, Size, channels], and returns logits and probabilities, each float32
 // [N, Outputs] in row-major order.
 func (t *Trainer) Predict(images []byte) (logits, probabilities []float32, err error) {
 	return t.evaluation.Predict(images)
+}
+
+// PredictPairs runs the network in inference mode on two views of each of N images, uint8 [N, Size,
+// Size, channels], and returns the logits of both, each float32 [N, Outputs] in row-major order. The
+// views are a pure function of key and of an image's row. It needs TrainerConfig.Pairs.
+func (t *Trainer) PredictPairs(images []byte, key [2]int64) (first, second []float32, err error) {
+	if !t.setup.Pairs {
+		return nil, nil, errors.New("predict pairs: the trainer was built for single images")
+	}
+	n, feeds, err := t.evaluation.Feeds(images)
+	if err == nil {
+		feeds[t.inputs[nodeEvalKey]], err = tf.NewTensor(key[:])
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("predict pairs: %w", err)
+	}
+	got, err := t.sess.Run(feeds, []tf.Output{t.evaluation.Logits}, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("predict pairs: %w", err)
+	}
+	both, err := session.Floats(got[0])
+	if half := n * t.setup.Model.Outputs; err == nil && len(both) == 2*half {
+		return both[:half], both[half:], nil
+	}
+	return nil, nil, errors.Join(fmt.Errorf("predict pairs: %d logits: expected %d", len(both), 2*n*t.setup.Model.Outputs), err)
 }
 
 // Save writes every variable and slot as a TensorFlow bundle: the files

@@ -121,7 +121,7 @@ func (s *Schema) build() error {
 	case d.Values != Fractions && d.Values != Counts:
 		return fmt.Errorf("its values are %q: expected %s or %s", string(d.Values), Fractions, Counts)
 	}
-	if len(d.Questions) == 0 {
+	if len(d.Questions) == 0 && d.Name != unlabelled {
 		return errors.New("expected at least one question")
 	}
 	d.Questions, d.Classes = slices.Clone(d.Questions), append([]Class(nil), d.Classes...)

@@ -23,7 +23,7 @@ const brokenShown = 20
 func prepareCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "prepare",
-		Usage: "decode, crop and downscale labelled images into a packed cache",
+		Usage: "decode, crop and downscale images, with their labels if there are any, into a packed cache",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "labels", Category: catInput, Usage: "`TABLE` of labels: CSV, TSV, Parquet, FITS and others, compressed or not, or the zip that holds it (Kaggle's outer one too)"},
 			&cli.StringFlag{Name: "id-column", Category: catInput, Usage: "the labels' `COLUMN` of ids (default: " + data.IDColumn + ", or with --path-column the names of the files without extensions)"},
@@ -31,6 +31,7 @@ func prepareCommand() *cli.Command {
 			&cli.StringFlag{Name: "class-column", Category: catInput, Usage: "the labels' `COLUMN` with the class of each galaxy; rows with an empty cell are left out"},
 			&cli.StringFlag{Name: "images", Category: catInput, Usage: "`DIR|ZIP` of images, named <id>.jpg, .png and so on unless --path-column names them (Kaggle's outer zip too); without --labels with a folder for each class"},
 			&cli.StringFlag{Name: "schema", Category: catInput, Usage: "what the columns of the labels are: the `NAME|FILE` of a schema (galaxy schema list); by default the Galaxy Zoo challenge's"},
+			&cli.BoolFlag{Name: "unlabelled", Category: catInput, Usage: "take the images alone, for galaxy pretrain: there are no labels"},
 			&cli.StringFlag{Name: "out", Category: catOutput, Usage: "`CACHE` folder to make; resumes an interrupted one"},
 			&cli.IntFlag{Name: "size", Category: catOutput, Value: 64, Usage: "side of the stored images in `PX`; train needs 32 or more"},
 			&cli.StringFlag{Name: "crop", Category: catOutput, Usage: "the centre to keep: `PX` pixels, or a fraction of the shorter side, such as 53%", DefaultText: "224 of the challenge's 424 px, otherwise 100%"},
@@ -103,6 +104,12 @@ func prepareAction(c *cli.Context) (err error) {
 		if cfg.Schema, _, err = readSchema(name); err != nil {
 			return err
 		}
+	}
+	if c.Bool("unlabelled") {
+		if cfg.Schema != nil {
+			return usage.Error{Err: errors.New("--schema is about labels: leave it out with --unlabelled")}
+		}
+		cfg.Schema = labels.None()
 	}
 	if err := cfg.Validate(); err != nil {
 		return usage.Error{Err: err}

@@ -157,6 +157,9 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 	// with how the images are rotated.
 	h := fnv.New64a()
 	h.Write([]byte("augment")) // a hash's Write never fails
+	if r.View > 0 {
+		h.Write([]byte{r.View})
+	}
 	key := op.AddV2(s.SubScope("key"), r.Key, tg.Const(s, []int64{int64(h.Sum64()), 0}))
 	uniform := r.Uniform(s, key, images, int64(len(largest)))
 	either := op.Sub(s, op.AddV2(s.SubScope("twice"), uniform, uniform), tg.Const(s, float32(1)))

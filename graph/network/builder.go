@@ -30,6 +30,9 @@ type Builder struct {
 	Frozen int
 	// Augment varies the images of a training pass.
 	Augment images.Augment
+	// Pairs makes a pass see two views of every image, each with its own augmentation: N images have 2N
+	// logits, those of the first views and then those of the second ones. Batch norm sees all of them.
+	Pairs bool
 	// Size, int32 [], is the height and width to which the images of a training pass are
 	// resized; without an Op there is no resizing.
 	Size tf.Output
@@ -84,7 +87,7 @@ func (e epilogue) apply(s *op.Scope, cfg Config, x tf.Output) tf.Output {
 	return x
 }
 
-// Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, channels].
+// Logits returns float32 [N, Outputs] for pixels, uint8 [N, Size, Size, channels]; [2N, Outputs] with Pairs.
 // Augmentation and dropout of a training pass draw from r; other passes do not
 // use r.
 func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Output {
@@ -96,7 +99,13 @@ func (b *Builder) Logits(s *op.Scope, pixels tf.Output, r images.Random) tf.Outp
 	b.network = n
 	ns := s.SubScope("normalise")
 	in := images.Input{Mean: b.Config.Mean, Std: b.Config.Std, Align: b.Config.Align, Augment: b.Augment, Size: b.Size}
-	x := b.Config.cast(ns.SubScope("precision"), in.Normalise(ns, pixels, r))
+	x := in.Normalise(ns, pixels, r)
+	if b.Pairs && s.Err() == nil {
+		vs := s.SubScope("second_view")
+		r.View = 1
+		x = op.ConcatV2(vs.SubScope("views"), []tf.Output{x, in.Normalise(vs, pixels, r)}, tg.Const(vs.SubScope("axis"), int32(0)))
+	}
+	x = b.Config.cast(ns.SubScope("precision"), x)
 	x, channels := n.features(b, s, x)
 	return b.head(s.SubScope("head"), x, channels, r)
 }
@@ -130,6 +139,9 @@ func (b *Builder) head(s *op.Scope, x tf.Output, in int64, r images.Random) tf.O
 func (b *Builder) outputs(s *op.Scope, x tf.Output, in int64, r images.Random) tf.Output {
 	if b.Training && b.Config.Dropout > 0 {
 		x = dropout(s.SubScope("dropout"), x, b.Config.Dropout, r)
+	}
+	if b.Config.Projector.IsSet() {
+		return b.project(s, x, in)
 	}
 	outputs := int64(b.Config.Outputs)
 	kernel := b.Params.weight(Variable{

@@ -28,6 +28,9 @@ type Config struct {
 	Size int `json:"size"`
 	// Outputs is the number of logits.
 	Outputs int `json:"outputs"`
+	// Projector, if set, is the head of a network that learns without labels: the logits are then
+	// embeddings.
+	Projector Projector `json:"projector,omitzero"`
 	// Precision must not be Auto: resolve it first.
 	Precision Precision `json:"precision"`
 	// Dropout is the fraction of the pooled features set to zero in training,
@@ -77,6 +80,10 @@ func (c Config) Validate() error {
 	}
 	if c.Outputs < 1 {
 		errs = append(errs, &usage.Field{Name: "outputs", Got: c.Outputs, Expected: "1 or more"})
+	}
+	errs = append(errs, usage.In("projector", c.Projector.validate()))
+	if c.Projector.IsSet() && (c.Outputs != c.Projector.Width || c.Dropout != 0) {
+		errs = append(errs, fmt.Errorf("a projector of width %d beside %d outputs and a dropout of %v: expected outputs as its width, and no dropout", c.Projector.Width, c.Outputs, c.Dropout))
 	}
 	if !slices.Contains([]Precision{Float32, BFloat16, Float16}, c.Precision) {
 		errs = append(errs, &usage.Field{Name: "precision", Got: c.Precision, Expected: fmt.Sprintf("%s, %s or %s", Float32, BFloat16, Float16)})
