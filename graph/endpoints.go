@@ -24,7 +24,7 @@ const (
 	nodeRate         = "learning_rate"
 	nodeEvalImages   = "eval_images"
 	nodeEvalKey      = "eval_seed" // of the views of nodeEvalImages
-	nodeFirst        = "row" // the first example's row in the batch
+	nodeFirst        = "row"       // the first example's row in the batch
 	nodeDecay        = "average_decay"
 	nodeTrainSize    = "train_size"
 	nodeStop         = "stop"

@@ -79,7 +79,7 @@ func (p *setup) try(batch int) (err error) {
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
 	pixels := cfg.Model.Shape().Bytes()
-	b := graph.Batch{Images: make([]byte, batch*pixels), Labels: make([]float32, batch*cfg.Model.Outputs)}
+	b := graph.Batch{Images: make([]byte, batch*pixels), Labels: make([]float32, batch*cfg.Target().Width())}
 	if cfg.holds() {
 		b.Images, b.Rows = nil, make([]int64, batch)
 	}
@@ -94,8 +94,7 @@ func (p *setup) try(batch int) (err error) {
 			return err
 		}
 	}
-	_, _, err = trainer.Predict(make([]byte, EvalBatch*pixels))
-	return err
+	return p.predict(trainer, make([]byte, EvalBatch*pixels))
 }
 
 // explainMemory adds advice to an out-of-memory error and returns other errors

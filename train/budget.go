@@ -243,11 +243,10 @@ func (r *run) measure(ctx context.Context) (c Costs, err error) {
 		c.Start += extra
 	}
 
-	validation := len(r.Cache.Labelled(data.Validation, r.objective.Target()))
+	validation := len(r.Cache.Labelled(data.Validation, r.Config.Target()))
 	images := make([]byte, min(EvalBatch, validation)*r.Config.Model.Shape().Bytes())
 	typical, extra, err := steady(func() error {
-		_, _, err := r.trainer.Predict(images)
-		return errors.Join(err, ctx.Err())
+		return errors.Join(r.predict(r.trainer, images), ctx.Err())
 	}, 0, time.Now)
 	if err != nil {
 		return c, err

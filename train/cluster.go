@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"galaxy/graph/session"
@@ -123,25 +124,29 @@ func gather[T any](c *session.Cluster, own T) ([]T, error) {
 	return all, nil
 }
 
-// lockstep is the predictor of a cluster's evaluation: if one worker has to stop,
-// all stop in the same batch.
+// lockstep is the predictor of a run's evaluation: before is called before each batch, and its error ends the evaluation.
 type lockstep struct {
 	Predictor
-	cluster *session.Cluster
-	stop    func() bool
+	before func() error
 }
 
 func (l lockstep) Predict(images []byte) (logits, probabilities []float32, err error) {
-	all, err := gather(l.cluster, l.stop())
-	if err != nil {
+	if err := l.before(); err != nil {
 		return nil, nil, err
 	}
-	for _, stop := range all {
-		if stop {
-			return nil, nil, ErrStopped
-		}
-	}
 	return l.Predictor.Predict(images)
+}
+
+// agreeToGoOn returns ErrStopped on all workers if one of them has to stop.
+func agreeToGoOn(c *session.Cluster, stop bool) error {
+	all, err := gather(c, stop)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(all, true) {
+		return ErrStopped
+	}
+	return nil
 }
 
 // linger is how long a worker stays after its last message, which may still be in

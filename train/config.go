@@ -40,8 +40,11 @@ type Config struct {
 	// Augment sets how training images are varied; it is zero in runs of
 	// versions without augmentation.
 	Augment images.Augment `json:"augment"`
-	// Objective is the head and the loss.
+	// Objective is the head and the loss; empty with Pretrain.
 	Objective objective.Config `json:"objective"`
+	// Pretrain is the loss of a run that learns without labels, from views that Augment makes. Its
+	// network has a Model.Projector for a head, and no label is read.
+	Pretrain objective.Pairs `json:"pretrain,omitzero"`
 
 	// EMA is the decay of the moving average of the weights that is evaluated
 	// and exported; 0 is none. See graph.TrainerConfig.Average.
@@ -170,15 +173,21 @@ type CacheRef struct {
 // Schema returns the schema of the labels that the run learns.
 func (c Config) Schema() *labels.Schema { return cmp.Or(c.Cache.Schema, labels.GalaxyZoo()) }
 
-// Target returns what the run's network predicts: the columns of Schema, or its classes.
-func (c Config) Target() *labels.Schema { return c.Objective.Head.Target(c.Schema()) }
+// Target returns what the run's network predicts: the columns of Schema, or its classes, or nothing with
+// Pretrain.
+func (c Config) Target() *labels.Schema {
+	if c.Pretrain.IsSet() {
+		return labels.None()
+	}
+	return c.Objective.Head.Target(c.Schema())
+}
 
 // Validate checks every field that no constructor checks later. Its errors are usage.Fields,
 // named by their paths in config.json.
 func (c Config) Validate() error {
 	net, _ := network.Named(c.Model.Arch) // Model.Validate returns the error
 	errs := []error{
-		usage.In("model", c.Model.Validate()), usage.In("augment", c.Augment.Validate()), usage.In("objective", c.Objective.Validate(c.Schema())),
+		usage.In("model", c.Model.Validate()), usage.In("augment", c.Augment.Validate()), c.validateLearning(),
 		usage.In("optimizer", c.Optimizer.Validate()), usage.In("schedule", c.Schedule.Validate()),
 		c.Devices.Validate(), graph.ValidateAverage(c.EMA), c.Sizes.Validate(net.Stride, c.Model.Size, c.Schedule.Total),
 	}
@@ -212,6 +221,30 @@ func (c Config) Validate() error {
 	atLeast("keep", int64(c.Keep), 0)
 	atLeast("accumulate", int64(c.Accumulate), 0)
 	atLeast("threads", int64(c.Threads), 0)
+	return errors.Join(errs...)
+}
+
+// validateLearning checks the objective, or what a run without labels has instead.
+func (c Config) validateLearning() error {
+	if !c.Pretrain.IsSet() {
+		switch {
+		case c.Model.Projector.IsSet():
+			return usage.Errorf("a projector is the head of a run without labels: expected {pretrain} beside it")
+		case c.Schema().IsNone():
+			return usage.Errorf("the cache has no labels: galaxy pretrain learns from images alone, and galaxy train from labels")
+		}
+		return usage.In("objective", c.Objective.Validate(c.Schema()))
+	}
+	errs := []error{usage.In("pretrain", c.Pretrain.Validate())}
+	check := func(is bool, name string, got any, expected string) {
+		if !is {
+			errs = append(errs, &usage.Field{Name: name, Got: got, Expected: expected})
+		}
+	}
+	check(c.Model.Projector.IsSet(), "model.projector.width", c.Model.Projector.Width, "2 or more: the loss without labels reads the outputs of a projector")
+	check(reflect.DeepEqual(c.Objective, objective.Config{}), "objective.head", c.Objective.Head, "none: a run without labels has no head")
+	check(c.Freeze != network.FreezeAll, "freeze", c.Freeze, "less: with everything below the head frozen there is nothing to learn")
+	check(c.Augment.Moves(), "augment.rotate", c.Augment.Rotate, "more than 0, or {augment.flip}, {augment.shift} or {augment.zoom}: without them both views of a galaxy are the same")
 	return errors.Join(errs...)
 }
 
@@ -314,7 +347,7 @@ func fieldName(path string, f reflect.StructField) string {
 // follows maps a field to the fields it is computed from: if one of these differs, the error names
 // it instead.
 var follows = map[string][]string{
-	"model.outputs":         {"objective.head"},
+	"model.outputs":         {"objective.head", "model.projector.width"},
 	"model.size":            {"cache.checksum"},
 	"model.channel_mean":    {"normalise", "cache.checksum"},
 	"model.channel_std":     {"normalise", "cache.checksum"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"galaxy/graph"
+	"galaxy/graph/images"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/train/objective"
@@ -11,13 +12,15 @@ import (
 
 // DefaultPlan returns the default settings of a run, without Data and a length. Some defaults
 // depend on other choices, which like holds: its recipe, optimizer, schedule, head and loss,
-// whether it has a plateau, and the schema of its cache (counts have another head and loss). The
+// whether it has a plateau, whether it learns without labels (Config.Pretrain), and the schema of its cache (counts have another head and loss). The
 // zero Plan leaves these to the recipe or to their own defaults. Constants that do not apply, such
 // as AdamW's momentum, are 0.
 func DefaultPlan(like Plan) Plan {
 	chosen, c := defaults(like).Config, &like.Config
-	c.Objective.Head = cmp.Or(c.Objective.Head, chosen.Objective.Head)
-	c.Objective.Loss = cmp.Or(c.Objective.Loss, chosen.Objective.Loss)
+	if !c.Pretrain.IsSet() {
+		c.Objective.Head = cmp.Or(c.Objective.Head, chosen.Objective.Head)
+		c.Objective.Loss = cmp.Or(c.Objective.Loss, chosen.Objective.Loss)
+	}
 	c.Optimizer.Kind = cmp.Or(c.Optimizer.Kind, chosen.Optimizer.Kind)
 	c.Schedule.Kind = cmp.Or(c.Schedule.Kind, chosen.Schedule.Kind)
 	return defaults(like)
@@ -49,12 +52,24 @@ func defaults(like Plan) Plan {
 	if c.Plateau > 0 {
 		p.Config.PlateauFactor = 0.3
 	}
+	if c.Pretrain.IsSet() {
+		setPretraining(&p)
+	}
 	for _, r := range Recipes {
 		if r.Name == like.Recipe {
 			r.apply(&p, c)
 		}
 	}
 	return p
+}
+
+// setPretraining sets the defaults of a run without labels (docs/pretrain.md has the sources and measurements).
+func setPretraining(p *Plan) {
+	c := &p.Config
+	c.Objective, c.Pretrain = objective.Config{}, objective.DefaultPairs()
+	c.Model.Dropout, c.Model.Projector = 0, network.Projector{Width: 1024, Layers: 3}
+	c.Augment = images.Augment{Rotate: 180, Flip: true, Shift: 0.05, Zoom: 1.5, Brightness: 0.2, Contrast: 0.2, Color: 0.1}
+	p.Batch = 128
 }
 
 // DefaultOptimizer returns the constants of a kind of optimizer, and its peak learning rate.

@@ -14,6 +14,7 @@ import (
 	"galaxy/internal/usage"
 	"galaxy/train/checkpoint"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // loop is the training loop. An evaluation and a checkpoint due after a step are made
@@ -126,27 +127,41 @@ func (r *run) step(b staged, stop bool) (_ StepResult, stopped bool, err error) 
 	}, out.Stop, nil
 }
 
-// evaluate scores the validation split and, if the score is the best so far, saves a
-// checkpoint. In a cluster every worker evaluates. When signals ends, all workers stop
-// in the same batch.
-func (r *run) evaluate(ctx, signals context.Context) error {
-	var predictor Predictor = r.trainer
+// scoreValidation scores the validation split. Without labels the result is embedding, otherwise scores. In a cluster
+// every worker evaluates. When signals ends, all workers stop in the same batch.
+func (r *run) scoreValidation(ctx, signals context.Context) (scores metric.Scores, embedding *objective.EmbeddingScores, err error) {
+	before := func() error { return nil }
 	if r.Cluster != nil {
-		predictor = lockstep{r.trainer, r.Cluster, func() bool { return signals.Err() != nil }}
+		before = func() error { return agreeToGoOn(r.Cluster, signals.Err() != nil) }
 	}
-	scores, err := Evaluate(ctx, predictor, Evaluation{
-		Cache: r.Cache, Split: data.Validation, Target: r.Config.Target(), Loss: r.objective,
-		Progress: func(int, int) { _ = r.beat(PhaseEvaluate) },
+	progress := func(int, int) { _ = r.beat(PhaseEvaluate) }
+	if r.Config.Pretrain.IsSet() {
+		e, err := r.evaluatePairs(ctx, before, progress)
+		return scores, &e, err
+	}
+	result, err := Evaluate(ctx, lockstep{r.trainer, before}, Evaluation{
+		Cache: r.Cache, Split: data.Validation, Target: r.Config.Target(), Loss: r.objective, Progress: progress,
 	})
+	return result.Scores, nil, err
+}
+
+// evaluate scores the validation split and, if the score is the best so far, saves a
+// checkpoint.
+func (r *run) evaluate(ctx, signals context.Context) error {
+	scores, embedding, err := r.scoreValidation(ctx, signals)
 	if err != nil {
 		return fmt.Errorf("after step %d (learning rate %.3g): %w", r.state.Step, r.rate(r.state.Step-1), err)
 	}
 	session.TrimMemory()
-	best := r.state.Best == nil || scores.RMSE < r.state.Best.RMSE
+	this := checkpoint.BestEvaluation{Step: r.state.Step, RMSE: scores.RMSE}
+	if embedding != nil {
+		this.Loss = embedding.Loss
+	}
+	best := r.state.Best == nil || this.RMSE < r.state.Best.RMSE || this.Loss < r.state.Best.Loss // one of them is 0 in all evaluations of a run
 	if err := r.notify.evaluation(EvaluationResult{
 		Step: r.state.Step, Total: r.Config.Schedule.Total,
 		Epoch:     int((r.state.Position - 1) / int64(r.loader.StepsPerEpoch())),
-		TrainLoss: r.state.LossSum / float64(r.state.LossSteps), Scores: scores.Scores, Best: best, Time: time.Now(),
+		TrainLoss: r.state.LossSum / float64(r.state.LossSteps), Scores: scores, Embedding: embedding, Best: best, Time: time.Now(),
 	}); err != nil {
 		return err
 	}
@@ -159,7 +174,7 @@ func (r *run) evaluate(ctx, signals context.Context) error {
 		return nil
 	}
 	r.state.SinceBest = 0
-	r.state.Best = &checkpoint.BestEvaluation{Step: r.state.Step, RMSE: scores.RMSE}
+	r.state.Best = &this
 	return r.save()
 }
 

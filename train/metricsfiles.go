@@ -12,6 +12,7 @@ import (
 
 	"galaxy/train/events"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // field is one named number of a metrics line.
@@ -45,6 +46,16 @@ func stepFields(r StepResult) []field {
 }
 
 func evaluationFields(r EvaluationResult) []field {
+	if e := r.Embedding; e != nil {
+		return []field{
+			{"kind", "evaluation"}, {"step", r.Step}, {"epoch", r.Epoch},
+			{"train_loss", defined(metric.Value(r.TrainLoss))}, {"validation_loss", e.Loss},
+			{"validation_invariance", e.Invariance}, {"validation_variance", e.Variance}, {"validation_covariance", e.Covariance},
+			{"embedding_std", e.Std}, {"embedding_rank", e.Rank},
+			{"best", r.Best},
+			{"time", r.Time.UTC().Format(time.RFC3339Nano)},
+		}
+	}
 	classes := metric.Value(math.NaN())
 	if f := r.Scores.CleanClasses; f != nil {
 		classes = f.Accuracy
@@ -72,9 +83,13 @@ func defined(v metric.Value) any {
 
 // metricsFiles returns the metrics files of every run in three formats, with a line every
 // that many steps and a line per evaluation. Add another format of the same metrics here; any
-// other file is an Observer of Options.Observers.
-func metricsFiles(every int64) []FileObserver {
-	columns := csvColumns()
+// other file is an Observer of Options.Observers. Runs without labels have other columns.
+func metricsFiles(every int64, pretrain bool) []FileObserver {
+	var evaluation EvaluationResult
+	if pretrain {
+		evaluation.Embedding = &objective.EmbeddingScores{}
+	}
+	columns := csvColumns(evaluation)
 	return []FileObserver{
 		&textMetrics{TextFile: &TextFile{Name: "metrics.jsonl"}, every: every, line: jsonLine},
 		&textMetrics{TextFile: &TextFile{Name: "metrics.csv", Header: csvRow(columns)}, every: every, line: csvLine(columns)},
@@ -127,11 +142,12 @@ func jsonLine(fields []field) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// csvColumns returns the columns of both kinds of lines; in a line the other kind's are empty.
-func csvColumns() []string {
+// csvColumns returns the columns of both kinds of lines; in a line the other kind's are empty. evaluation is of
+// the kind that the run has.
+func csvColumns(evaluation EvaluationResult) []string {
 	var names []string
 	seen := map[string]bool{}
-	for _, f := range append(stepFields(StepResult{}), evaluationFields(EvaluationResult{})...) {
+	for _, f := range append(stepFields(StepResult{}), evaluationFields(evaluation)...) {
 		if !seen[f.name] {
 			seen[f.name] = true
 			names = append(names, f.name)

@@ -18,7 +18,7 @@ type notifier struct {
 // the observers that write a file of the run folder. Workers other than the chief have
 // no run folder, so no such observers.
 func (p *setup) observers() (all []Observer, files []FileObserver, err error) {
-	for _, f := range metricsFiles(p.Config.LogEvery) {
+	for _, f := range metricsFiles(p.Config.LogEvery, p.Config.Pretrain.IsSet()) {
 		all = append(all, f)
 	}
 	all = append(all, p.Observers...)

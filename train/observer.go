@@ -5,6 +5,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/train/metric"
+	"galaxy/train/objective"
 )
 
 // StepResult holds a step's loss, gradient norm and timings.
@@ -57,8 +58,10 @@ type EvaluationResult struct {
 	Epoch int
 	// TrainLoss is the mean loss of the steps since the previous evaluation.
 	TrainLoss float64
+	// Scores are empty in a run without labels, which has Embedding instead.
 	Scores    metric.Scores
-	// Best is true if no earlier evaluation had a lower RMSE.
+	Embedding *objective.EmbeddingScores
+	// Best is true if no earlier evaluation had a lower RMSE or, without labels, a lower loss.
 	Best bool
 	Time time.Time
 }

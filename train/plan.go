@@ -89,6 +89,9 @@ func (p Plan) Resolve(cache *data.Cache, devices []string, workers int) (Config,
 		return cfg, err
 	}
 	parts, err := graph.MicroBatch(cfg.Batch, workers*len(devices), cfg.Accumulate)
+	if err == nil && cfg.Pretrain.IsSet() && parts < leastPairs {
+		err = &usage.Field{Name: "batch", Got: p.Batch, Expected: fmt.Sprintf("at least %d examples for each device and micro-batch: the loss compares the galaxies that a device sees at a time", leastPairs)}
+	}
 	if err == nil {
 		err = graph.CheckMicroBatch(cfg.Model, parts, len(cfg.Sizes) > 0)
 	}
@@ -125,6 +128,13 @@ func (p Plan) place(cache *data.Cache, devices []string) (Config, error) {
 		return cfg, usage.Errorf("{xla} compiles for GPUs, and this run is on the CPU: leave it out ({xla=false} if the run began with it)")
 	}
 	cfg.HoldOnDevice, cfg.HoldFeatures = p.Images == OnDevice, p.Images == AsFeatures
+	if cfg.Pretrain.IsSet() {
+		cfg.Model.Outputs = cfg.Model.Projector.Width
+		return cfg, nil
+	}
+	if cfg.Schema().IsNone() {
+		return cfg, cfg.validateLearning()
+	}
 	cfg.Model.Outputs = cfg.Target().Width()
 	cfg.Objective.Weights, err = p.Weights.of(cfg.Objective.Head, cache)
 	return cfg, err

@@ -62,7 +62,7 @@ type Summary struct {
 // Run, LargestBatch and FitBudget all start with one.
 type setup struct {
 	Options
-	objective *objective.Objective
+	objective *objective.Objective // nil in a run without labels
 	devices   []string // one replica each
 	machine   string   // as Config.Machine
 }
@@ -76,16 +76,18 @@ func (p *setup) check() error {
 	if got, want := m.Checksum, p.Config.Cache.Checksum; got != want {
 		return fmt.Errorf("cache %s has the checksum %s, the run was configured for %s", p.Cache.Dir(), got, want)
 	}
-	if m.Counts.Validation == 0 {
-		return fmt.Errorf("the validation split of %s is empty: prepare a cache of more galaxies", p.Cache.Dir())
+	if m.Counts.Validation == 0 || p.Config.Pretrain.IsSet() && m.Counts.Validation < 2 {
+		return fmt.Errorf("the validation split of %s is empty, or a single galaxy: prepare a cache of more galaxies", p.Cache.Dir())
 	}
 	return nil
 }
 
 // resolve finds the objective and the devices that the configuration names.
 func (p *setup) resolve() (err error) {
-	if p.objective, err = objective.New(p.Config.Objective, p.Config.Schema()); err != nil {
-		return err
+	if !p.Config.Pretrain.IsSet() {
+		if p.objective, err = objective.New(p.Config.Objective, p.Config.Schema()); err != nil {
+			return err
+		}
 	}
 	p.machine = machine(p.Config.Threads)
 	p.devices, err = p.Config.Devices.Resolve(p.session())
@@ -109,12 +111,18 @@ func (p *setup) trainerConfig(batch int) graph.TrainerConfig {
 	if cfg.holds() {
 		held = len(p.examples())
 	}
-	return graph.TrainerConfig{
-		Model: cfg.Model, Freeze: cfg.Freeze, Augment: cfg.Augment, Loss: p.objective.Loss, Posterior: p.objective.Posterior,
+	c := graph.TrainerConfig{
+		Model: cfg.Model, Freeze: cfg.Freeze, Augment: cfg.Augment, Pairs: cfg.Pretrain.IsSet(),
 		Optimizer: cfg.Optimizer, Average: cfg.EMA, Resize: len(cfg.Sizes) > 0, Batch: batch,
 		Devices: p.devices, Accumulate: cfg.Accumulate, Held: held, HoldFeatures: cfg.HoldFeatures, FilterAlgorithms: cfg.FilterAlgorithms,
 		SkipNonFinite: cfg.OnNonFinite == SkipUpdate, Session: p.session(), Cluster: p.Cluster,
 	}
+	if c.Pairs {
+		c.Loss = cfg.Pretrain.Graph
+	} else {
+		c.Loss, c.Posterior = p.objective.Loss, p.objective.Posterior
+	}
+	return c
 }
 
 // newTrainer builds the training graph for a batch size. load sets the chief's

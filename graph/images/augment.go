@@ -102,7 +102,8 @@ func (a Augment) String() string {
 	return strings.Join(on, ", ")
 }
 
-func (a Augment) moves() bool   { return a.Rotate > 0 || a.Flip || a.Shift > 0 || a.Zoom > 1 }
+// Moves reports whether pixels move: by a rotation, a flip, a shift or a zoom.
+func (a Augment) Moves() bool   { return a.Rotate > 0 || a.Flip || a.Shift > 0 || a.Zoom > 1 }
 func (a Augment) colours() bool { return a.Brightness > 0 || a.Contrast > 0 || a.Color > 0 }
 
 // The parameters drawn for an example. Each has a fixed index whether it is in
@@ -129,7 +130,7 @@ type draws struct {
 // draw takes the parameters for images, [N, size, size, channels], from r: each is uniform
 // in ± its largest value.
 func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
-	if !a.moves() && !a.colours() || s.Err() != nil {
+	if !a.Moves() && !a.colours() || s.Err() != nil {
 		return draws{}
 	}
 	shape, err := images.Shape().ToSlice()
@@ -170,7 +171,7 @@ func (a Augment) draw(s *op.Scope, images tf.Output, r Random) draws {
 // move applies flips, rotation, zoom and shift to x, float32 [N, size, size, channels],
 // after the alignment (nil: none).
 func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
-	if !d.moves() && aligned == nil || s.Err() != nil {
+	if !d.Moves() && aligned == nil || s.Err() != nil {
 		return x
 	}
 	shape, err := x.Shape().ToSlice()
@@ -188,7 +189,7 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 	// is taken from, A · F · R(−angle) · (p − shift) / zoom, where A is the
 	// inverse of aligned.
 	var matrix [2][2]tf.Output
-	if d.moves() {
+	if d.Moves() {
 		one := tg.Const(s, float32(1))
 		// 1 + 2·⌊v⌋ is −1 for v in [−1, 0) and 1 for v in [0, 1), so also without flips.
 		sign := func(v tf.Output) tf.Output {
@@ -206,7 +207,7 @@ func (d draws) move(s *op.Scope, x tf.Output, aligned *alignment) tf.Output {
 		shrink := op.Reciprocal(s, aligned.zoom)
 		cos, sin := mul(aligned.cos, shrink), mul(aligned.sin, shrink)
 		way := [2][2]tf.Output{{cos, neg(sin)}, {sin, cos}}
-		if d.moves() {
+		if d.Moves() {
 			for i, row := range way {
 				for j := range row {
 					way[i][j] = add(mul(row[0], matrix[0][j]), mul(row[1], matrix[1][j]))

@@ -112,10 +112,12 @@ func FileAt(path string, size int64) (File, error) {
 	return File{size, digits(h.Sum64())}, nil
 }
 
-// BestEvaluation describes an evaluation: the step after which it ran and its validation RMSE.
+// BestEvaluation describes an evaluation: the step after which it ran and its validation RMSE or, of a run
+// without labels, its validation loss.
 type BestEvaluation struct {
 	Step int64   `json:"step"`
-	RMSE float64 `json:"rmse"`
+	RMSE float64 `json:"rmse,omitzero"`
+	Loss float64 `json:"loss,omitzero"`
 }
 
 // Checkpoint is a checkpoint that was read and checked.
