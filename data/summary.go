@@ -49,7 +49,9 @@ func (c *Cache) Summary() Summary {
 				sum[j] += float64(y)
 				squares[j] += float64(y) * float64(y)
 			}
-			s.Columns[labels.Largest(row)].Largest++
+			if k := labels.Largest(row); k >= 0 { // none without labels
+				s.Columns[k].Largest++
+			}
 			class := unclear
 			if k := schema.ClassOf(row); k != labels.NoClass {
 				class = &s.Classes[k]

@@ -52,6 +52,8 @@ func Curves(runs []*Run) []Curve {
 			{"over questions", func(v Validation) Number { return v.QuestionAccuracy }},
 			{"largest column", func(v Validation) Number { return v.ArgmaxAccuracy }},
 			{"classes", func(v Validation) Number { return v.ClassAccuracy }}}, true},
+		{"spread", "Standard deviation of the embeddings", false, false, nil, []evaluationCurve{{"validation", func(v Validation) Number { return v.EmbeddingStd }}}, true},
+		{"rank", "Effective rank of the embeddings", false, false, nil, []evaluationCurve{{"validation", func(v Validation) Number { return v.EmbeddingRank }}}, true},
 		{"rate", "Learning rate", false, false, func(s Step) Number { return s.LearningRate }, nil, false},
 		{"speed", "Speed, images per second", false, false, func(s Step) Number { return s.Speed }, nil, false},
 		{"norm", "Norm of the gradients", true, false, func(s Step) Number { return s.GradientNorm }, nil, false},

@@ -67,6 +67,8 @@ type Validation struct {
 	ArgmaxAccuracy   Number    `json:"validation_accuracy_argmax37"`
 	QuestionAccuracy Number    `json:"validation_question_accuracy"`
 	ClassAccuracy    Number    `json:"validation_five_class_accuracy"`
+	EmbeddingStd     Number    `json:"embedding_std"`  // of a run without labels
+	EmbeddingRank    Number    `json:"embedding_rank"` // of a run without labels
 	Best             bool      `json:"best"`
 	Time             time.Time `json:"time"`
 }
@@ -124,7 +126,7 @@ func (r *Run) AddLine(line []byte) error {
 		}
 		r.Steps = append(r.Steps, s)
 	case "evaluation":
-		v := Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan}
+		v := Validation{TrainLoss: nan, Loss: nan, RMSE: nan, ArgmaxAccuracy: nan, QuestionAccuracy: nan, ClassAccuracy: nan, EmbeddingStd: nan, EmbeddingRank: nan}
 		if err := json.Unmarshal(line, &v); err != nil {
 			return err
 		}

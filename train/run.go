@@ -63,8 +63,8 @@ type Summary struct {
 type setup struct {
 	Options
 	objective *objective.Objective // nil in a run without labels
-	devices   []string // one replica each
-	machine   string   // as Config.Machine
+	devices   []string             // one replica each
+	machine   string               // as Config.Machine
 }
 
 // check returns an error if the configuration cannot be trained on the cache.

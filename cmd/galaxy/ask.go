@@ -77,7 +77,7 @@ func askAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return withTable(c, information, func(t contents, model opened, in tableInput) error {
+	return withTable(c, openNetwork, information, func(t contents, model opened, in tableInput) error {
 		p := t.predictor.(informing)
 		w := wanted{c: c, informing: p, model: model}
 		if in, w.excepted, err = in.without(except); err != nil {

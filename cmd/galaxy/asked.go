@@ -16,9 +16,10 @@ import (
 	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/train"
+	"galaxy/train/objective"
 )
 
-// request is one call of galaxy train: the plan of the run, and how this process carries it out.
+// request is one call of galaxy train or galaxy pretrain: the plan of the run, and how this process carries it out.
 type request struct {
 	plan train.Plan
 
@@ -56,13 +57,44 @@ const (
 )
 
 // asked is what the sources say, by setting.
-type asked [onCommandLine + 1]map[string]value
+type asked struct {
+	command string
+	layers  [onCommandLine + 1]map[string]value
+}
+
+// The commands that have settings.
+const (
+	cmdTrain    = "train"
+	cmdPretrain = "pretrain"
+)
+
+// basePlan is what the defaults of a command are beside.
+func basePlan(command string) (p train.Plan) {
+	if command == cmdPretrain {
+		p.Config.Pretrain = objective.DefaultPairs()
+	}
+	return p
+}
+
+// command returns the command that runs the plan.
+func (c *request) command() string {
+	if c.plan.Config.Pretrain.IsSet() {
+		return cmdPretrain
+	}
+	return cmdTrain
+}
+
+// isOf reports whether a command has the setting.
+func (s *setting) isOf(command string) bool { return s.of == "" || s.of == command }
 
 // ask reads the command line, the environment and the file that they name.
 func ask(c *cli.Context) (asked, error) {
-	a := asked{{}, {}, {}}
+	a := asked{c.Command.Name, [...]map[string]value{{}, {}, {}}}
 	for i := range settings {
 		s := &settings[i]
+		if !s.isOf(a.command) {
+			continue
+		}
 		if c.IsSet(s.name) { // no variable makes it so
 			text := c.String(s.name)
 			switch s.field(new(request)).(type) {
@@ -71,18 +103,18 @@ func ask(c *cli.Context) (asked, error) {
 			case *[]float64:
 				text = strings.Join(c.StringSlice(s.name), ",")
 			}
-			a[onCommandLine][s.name] = value{text, onCommandLine, ""}
+			a.layers[onCommandLine][s.name] = value{text, onCommandLine, ""}
 		}
-		for _, name := range slices.Backward(s.variables()) { // the first goes before the others
+		for _, name := range slices.Backward(s.variables(a.command)) { // the first goes before the others
 			if text := os.Getenv(name); text != "" {
-				a[inEnvironment][s.name] = value{text, inEnvironment, name}
+				a.layers[inEnvironment][s.name] = value{text, inEnvironment, name}
 			}
 		}
 	}
 	for _, layer := range []int{inEnvironment, onCommandLine} {
-		if file, ok := a[layer]["config"]; ok {
+		if file, ok := a.layers[layer]["config"]; ok {
 			var err error
-			if a[inFile], err = readSettings(file.text); err != nil {
+			if a.layers[inFile], err = readSettings(file.text, a.command); err != nil {
 				return a, err
 			}
 		}
@@ -95,7 +127,7 @@ func ask(c *cli.Context) (asked, error) {
 // counts only for what may change, because a variable of a shell or a container is no request to
 // change the run.
 func (a asked) over(begun *train.Config, schema *labels.Schema) (*request, error) {
-	var like request
+	like := request{plan: basePlan(a.command)}
 	like.plan.Config.Cache.Schema = schema
 	if begun != nil {
 		like.plan = train.PlanOf(*begun)
@@ -143,20 +175,20 @@ func (a asked) set(c, like *request) error {
 // value of the setting that s is under, and none of a group from which a stronger source chooses.
 func (a asked) find(s *setting, begun bool, like *request) (value, bool) {
 	for layer := onCommandLine; layer >= 0; layer-- {
-		v, ok := a[layer][s.name]
+		v, ok := a.layers[layer][s.name]
 		switch {
 		case layer == inEnvironment && begun && !s.mayChange():
 			continue
 		case ok && s.under != "":
 			parent := settingOf(s.under)
-			if beside, ok := a[layer][s.under]; ok && parent.canonical(beside.text) != parent.text(like) {
+			if beside, ok := a.layers[layer][s.under]; ok && parent.canonical(beside.text) != parent.text(like) {
 				break
 			}
 			return v, true
 		case ok:
 			return v, true
 		}
-		if s.instead != "" && slices.ContainsFunc(settings, func(t setting) bool { _, ok := a[layer][t.name]; return ok && t.instead == s.instead }) {
+		if s.instead != "" && slices.ContainsFunc(settings, func(t setting) bool { _, ok := a.layers[layer][t.name]; return ok && t.instead == s.instead }) {
 			break
 		}
 	}

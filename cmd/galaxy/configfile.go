@@ -17,17 +17,17 @@ import (
 	"galaxy/train"
 )
 
-// readSettings reads a configuration file: TOML with settings by name, or a run's config.json.
-func readSettings(path string) (map[string]value, error) {
+// readSettings reads a configuration file of a command: TOML with settings by name, or a run's config.json.
+func readSettings(path, command string) (map[string]value, error) {
 	raw, err := durable.ReadFile(path, durable.MaxText)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	var values map[string]value
 	if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
-		values, err = jsonSettings(raw)
+		values, err = jsonSettings(raw, command)
 	} else {
-		values, err = tomlSettings(raw)
+		values, err = tomlSettings(raw, command)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration %s: %w", path, err)
@@ -40,23 +40,26 @@ func readSettings(path string) (map[string]value, error) {
 }
 
 // jsonSettings are those of a run that was configured so, in as many steps.
-func jsonSettings(raw []byte) (map[string]value, error) {
+func jsonSettings(raw []byte, command string) (map[string]value, error) {
 	cfg, err := train.ParseConfig(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w; expected the config.json of a run, or a TOML file of settings", err)
 	}
 	c := &request{plan: train.PlanOf(cfg)}
+	if c.command() != command {
+		return nil, fmt.Errorf("it is of a run of galaxy %s: expected one of galaxy %s", c.command(), command)
+	}
 	values := map[string]value{}
 	for i := range settings {
 		s := &settings[i]
-		if text := s.text(c); s.inPlan() && s.applies(c) && (s.instead == "" || s.name == "steps") {
+		if text := s.text(c); s.inPlan() && s.isOf(command) && s.applies(c) && (s.instead == "" || s.name == "steps") {
 			values[s.name] = value{text: text}
 		}
 	}
 	return values, nil
 }
 
-func tomlSettings(raw []byte) (map[string]value, error) {
+func tomlSettings(raw []byte, command string) (map[string]value, error) {
 	if err := usage.CheckNesting(string(raw)); err != nil {
 		return nil, err
 	}
@@ -68,7 +71,10 @@ func tomlSettings(raw []byte) (map[string]value, error) {
 	for key, x := range read {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == key || s.was == key && key != "" })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no setting %q: %s", key, meant(key))
+			return nil, fmt.Errorf("there is no setting %q: %s", key, meant(key, command))
+		}
+		if !settings[i].isOf(command) {
+			return nil, fmt.Errorf("%s is a setting of galaxy %s and not of galaxy %s: leave it out", key, settings[i].of, command)
 		}
 		if !settings[i].inPlan() {
 			return nil, fmt.Errorf("%s is no setting of a run but of one command: give --%[1]s", key)
@@ -112,19 +118,19 @@ func tomlText(x any) (string, error) {
 }
 
 // meant suggests a setting for a name that is none.
-func meant(name string) string {
+func meant(name, command string) string {
 	var names []string
 	for i := range settings {
-		if settings[i].inPlan() {
+		if settings[i].inPlan() && settings[i].isOf(command) {
 			names = append(names, settings[i].name)
 		}
 	}
-	return usage.DidYouMean(strings.ReplaceAll(name, "_", "-"), names, "galaxy train --print-config lists them")
+	return usage.DidYouMean(strings.ReplaceAll(name, "_", "-"), names, fmt.Sprintf("galaxy %s --print-config lists them", command))
 }
 
 // printed reports whether the setting is one that c's run has: of a length, the one that is given.
 func (s *setting) printed(c *request) bool {
-	return s.inPlan() && s.applies(c) && (s.instead == "" || s.text(c) != s.text(new(request)))
+	return s.inPlan() && s.isOf(c.command()) && s.applies(c) && (s.instead == "" || s.text(c) != s.text(new(request)))
 }
 
 // printSettings writes the settings of the run, by category, as a file that readSettings reads.

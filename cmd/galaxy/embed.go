@@ -14,7 +14,7 @@ func embedCommand() *cli.Command {
 		Name:   "embed",
 		Usage:  "write a network's last features of images as a table, for searches, maps and classifiers of one's own",
 		Flags:  tableFlags(averageFlag()),
-		Action: func(c *cli.Context) error { return tableAction(c, features) },
+		Action: func(c *cli.Context) error { return tableAction(c, openAny, features) },
 	}
 }
 

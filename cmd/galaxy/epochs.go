@@ -14,6 +14,8 @@ type epochTable struct {
 	print   func(format string, args ...any)
 	begun   bool // the header is printed
 	classes bool // and has the balanced accuracy of classes
+	// pretrain is set for a run without labels: the rows have what its evaluations have.
+	pretrain bool
 
 	// What the next row is about: the steps since the last one.
 	epoch, steps, examples int
@@ -41,6 +43,10 @@ func (t *epochTable) onStep(r train.StepResult, warm bool) {
 
 // row prints a row; scores is nil without an evaluation.
 func (t *epochTable) row(r train.EvaluationResult, scores *metric.Scores) {
+	if t.pretrain {
+		t.pretrainRow(r)
+		return
+	}
 	loss, rmse, accuracy, balanced, speed, best := "-", "-", "-", "-", "-", ""
 	classes := t.classes
 	if scores != nil {
@@ -67,6 +73,27 @@ func (t *epochTable) row(r train.EvaluationResult, scores *metric.Scores) {
 		line("epoch", "step", "train loss", "loss", "RMSE", "accuracy", "balanced", "img/s", "")
 	}
 	line(fmt.Sprint(r.Epoch+1), fmt.Sprint(r.Step), decimals(5, metric.Value(r.TrainLoss)), loss, rmse, accuracy, balanced, speed, best)
+	t.steps, t.examples, t.loss, t.elapsed = 0, 0, 0, 0
+}
+
+// pretrainRow is row of a run without labels.
+func (t *epochTable) pretrainRow(r train.EvaluationResult) {
+	loss, std, rank, speed, best := "-", "-", "-", "-", ""
+	if e := r.Embedding; e != nil {
+		loss, std, rank = decimals(4, metric.Value(e.Loss)), decimals(4, metric.Value(e.Std)), decimals(1, metric.Value(e.Rank))
+	}
+	if r.Best {
+		best = "  best"
+	}
+	if t.elapsed > 0 {
+		speed = fmt.Sprintf("%.0f", float64(t.examples)/t.elapsed.Seconds())
+	}
+	const line = "%5v  %8v  %10s  %9s  %7s  %6s  %7s%s"
+	if !t.begun {
+		t.begun = true
+		t.print(line, "epoch", "step", "train loss", "loss", "std", "rank", "img/s", "")
+	}
+	t.print(line, r.Epoch+1, r.Step, decimals(4, metric.Value(r.TrainLoss)), loss, std, rank, speed, best)
 	t.steps, t.examples, t.loss, t.elapsed = 0, 0, 0, 0
 }
 

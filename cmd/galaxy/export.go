@@ -51,6 +51,9 @@ func exportAction(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Pretrain.IsSet() {
+		return errNoHead(run, "galaxy export --safetensors writes the weights below a head")
+	}
 	asTrained := cfg
 	int8 := c.String("precision") == string(network.Int8)
 	switch {

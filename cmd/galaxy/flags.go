@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"galaxy/internal/usage"
-	"galaxy/train"
 )
 
 // documented is what all flags of the library can do.
@@ -31,11 +30,14 @@ func (f settingFlag) GetEnvVars() []string { return f.variables }
 
 func (f settingFlag) String() string { return cli.FlagStringer(f) }
 
-// trainFlags are the flags of the settings.
-func trainFlags() []cli.Flag {
+// trainFlags are the flags of a command's settings.
+func trainFlags(command string) []cli.Flag {
 	var flags []cli.Flag
 	for i := range settings {
 		s := &settings[i]
+		if !s.isOf(command) {
+			continue
+		}
 		var f documented
 		var former []string
 		if s.was != "" {
@@ -43,23 +45,23 @@ func trainFlags() []cli.Flag {
 		}
 		switch s.field(new(request)).(type) {
 		case *bool:
-			f = &cli.BoolFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usage, DefaultText: s.standard()}
+			f = &cli.BoolFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usage, DefaultText: s.standard(command)}
 		case *[]float64:
-			f = &cli.StringSliceFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+			f = &cli.StringSliceFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard(command)}
 		default:
-			f = &cli.StringFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard()}
+			f = &cli.StringFlag{Name: s.name, Aliases: former, Category: s.category, Usage: s.usageText(), DefaultText: s.standard(command)}
 		}
-		flags = append(flags, settingFlag{f, s.variables()})
+		flags = append(flags, settingFlag{f, s.variables(command)})
 	}
 	return flags
 }
 
-// variables are the environment variables of a setting.
-func (s *setting) variables() []string {
+// variables are the environment variables of a command's setting.
+func (s *setting) variables(command string) []string {
 	var names []string
 	for _, name := range []string{s.name, s.was} {
 		if name != "" {
-			names = append(names, "GALAXY_TRAIN_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
+			names = append(names, "GALAXY_"+strings.ToUpper(command+"_"+strings.ReplaceAll(name, "-", "_")))
 		}
 	}
 	if s.variable != "" {
@@ -76,13 +78,13 @@ func (s *setting) usageText() string {
 	return usage.OneOf(s.with) + ": " + s.usage
 }
 
-// standard describes the default, or those beside the values of the setting that decides.
-func (s *setting) standard() string {
+// standard describes the default of a command's setting, or those beside the values of the setting that decides.
+func (s *setting) standard(command string) string {
 	if s.unset != "" {
 		return s.unset
 	}
 	if s.under == "" {
-		return s.text(newRequest(train.Plan{}))
+		return s.text(newRequest(basePlan(command)))
 	}
 	parent := settingOf(s.under)
 	beside := s.with
@@ -94,7 +96,7 @@ func (s *setting) standard() string {
 	var texts []string
 	with := map[string][]string{}
 	for _, choice := range beside {
-		var like request
+		like := request{plan: basePlan(command)}
 		if err := parse(parent.field(&like), choice); err != nil {
 			panic(fmt.Sprintf("setting %s under %s: %v", s.name, s.under, err)) // every test meets it
 		}

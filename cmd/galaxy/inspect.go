@@ -113,7 +113,10 @@ func printInspection(w io.Writer, dir string, m data.Manifest, s data.Summary, b
 		fmt.Fprintf(w, "split by %v\n", m.Split)
 	}
 	from := m.Sources.Labels + " and " + m.Sources.Images
-	if m.Sources.Labels == "" {
+	switch {
+	case m.Schema.IsNone():
+		from = m.Sources.Images + ", without labels"
+	case m.Sources.Labels == "":
 		from = "the folders of " + m.Sources.Images
 	}
 	fmt.Fprintf(w, "made from %s\n", from)
@@ -138,6 +141,10 @@ func printLabels(w io.Writer, m data.Manifest, s data.Summary) {
 		printCounts(w, "", nil, m.Counts)
 	} else {
 		printCounts(w, "clean class", s.Classes, m.Counts)
+	}
+	if m.Schema.IsNone() {
+		fmt.Fprintln(w)
+		return
 	}
 
 	name, text := 10, 18 // as the challenge's need
@@ -185,6 +192,9 @@ func sheetRows(schema *labels.Schema) (names []string, of func(row []float32) in
 			}
 			return len(names) - 1
 		}
+	}
+	if schema.IsNone() {
+		return []string{"galaxies"}, func([]float32) int { return 0 }
 	}
 	first := schema.Questions()[0]
 	for _, a := range first.Answers {
@@ -254,6 +264,9 @@ func caption(schema *labels.Schema, row []float32) string {
 // answerOf names the largest answer to the first question and its value, as "1.1 smooth" and " 0.62", or "smooth" and " 17" for
 // counts, or the class. The largest of all questions would often be the "no" of one that tells nothing about the galaxy's shape.
 func answerOf(schema *labels.Schema, row []float32) (text, value string) {
+	if schema.IsNone() {
+		return "", ""
+	}
 	answers := schema.Questions()[0].Answers
 	largest := labels.Largest(row[:len(answers)])
 	answer := answers[largest]

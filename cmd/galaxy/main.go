@@ -164,7 +164,7 @@ func newApp(before cli.BeforeFunc) *cli.App {
 		Version:              galaxyVersion + " (TensorFlow " + session.TensorFlowVersion() + ")",
 		EnableBashCompletion: true,
 		Commands: []*cli.Command{
-			synthCommand(), schemaCommand(), prepareCommand(), inspectCommand(), trainCommand(), evalCommand(), reportCommand(), watchCommand(), predictCommand(), embedCommand(), neighboursCommand(), askCommand(), serveCommand(), exportCommand(), importCommand(), doctorCommand(), healthCommand(),
+			synthCommand(), schemaCommand(), prepareCommand(), inspectCommand(), pretrainCommand(), trainCommand(), evalCommand(), reportCommand(), watchCommand(), predictCommand(), embedCommand(), neighboursCommand(), askCommand(), serveCommand(), exportCommand(), importCommand(), doctorCommand(), healthCommand(),
 		},
 		// run prints errors and chooses the exit code.
 		ExitErrHandler: func(*cli.Context, error) {},

@@ -164,7 +164,7 @@ func openFeatures(c *cli.Context, sessionConfig session.Config, from members) (o
 		return opened{}, nil, nil, err
 	}
 	name := c.String("model")
-	model, err := openNetwork(name, sessionConfig, network.Precision(c.String("precision")), other)
+	model, err := openAny(name, sessionConfig, network.Precision(c.String("precision")), other)
 	if err != nil {
 		return opened{}, nil, nil, err
 	}

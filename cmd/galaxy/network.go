@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+	"github.com/galeone/tensorflow/tensorflow/go/op"
 	"github.com/urfave/cli/v2"
 	"github.com/zeebo/xxh3"
 
@@ -18,6 +20,7 @@ import (
 	"galaxy/graph"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
+	"galaxy/internal/usage"
 	"galaxy/labels"
 	"galaxy/savedmodel"
 	"galaxy/train"
@@ -45,7 +48,7 @@ type opened struct {
 	warning    string // message for the user about how it runs here
 	served     bool   // a SavedModel
 	noMetadata bool   // a SavedModel that does not record how it was trained
-	// trained is its training objective, a guess if noMetadata.
+	// trained is its training objective, a guess if noMetadata; nil of a run that learned without labels.
 	trained *objective.Objective
 	// loss is trained's loss; nil if it is unknown, or the model has no logits.
 	loss metric.Loss
@@ -70,10 +73,27 @@ func useNewest(c *cli.Context) error {
 	return c.Set("model", model)
 }
 
-// openNetwork opens a run folder's best checkpoint or a SavedModel. A run uses its
+// errNoHead is the error for a run that learned without labels, where predictions are needed.
+func errNoHead(dir, try string) error {
+	return usage.Error{Err: fmt.Errorf("%s learned without labels and predicts nothing: %s; galaxy train --init-from %s learns to predict from its weights", dir, try, dir)}
+}
+
+// opener is openNetwork or openAny.
+type opener func(dir string, sessionConfig session.Config, precision network.Precision, other external) (opened, error)
+
+// openNetwork opens a network that predicts, as openAny does.
+func openNetwork(dir string, sessionConfig session.Config, precision network.Precision, other external) (opened, error) {
+	n, err := openAny(dir, sessionConfig, precision, other)
+	if err == nil && n.trained == nil {
+		return opened{}, errors.Join(errNoHead(dir, "galaxy embed and galaxy neighbours use its features"), n.close())
+	}
+	return n, err
+}
+
+// openAny opens a run folder's best checkpoint or a SavedModel. A run uses its
 // training precision; with a precision given, its weights become constants and
 // batch norm is folded. other describes a SavedModel without metadata.
-func openNetwork(dir string, sessionConfig session.Config, precision network.Precision, other external) (opened, error) {
+func openAny(dir string, sessionConfig session.Config, precision network.Precision, other external) (opened, error) {
 	cfg, err := train.ReadConfig(dir)
 	switch {
 	case err == nil:
@@ -92,9 +112,14 @@ func openNetwork(dir string, sessionConfig session.Config, precision network.Pre
 }
 
 func openRun(dir string, cfg train.Config, sessionConfig session.Config, precision network.Precision) (opened, error) {
-	o, err := objective.New(cfg.Objective, cfg.Schema())
-	if err != nil {
-		return opened{}, fmt.Errorf("run %s: %w", dir, err)
+	var o *objective.Objective
+	posterior := func(_ *op.Scope, embeddings tf.Output) tf.Output { return embeddings } // nobody reads them
+	if !cfg.Pretrain.IsSet() {
+		var err error
+		if o, err = objective.New(cfg.Objective, cfg.Schema()); err != nil {
+			return opened{}, fmt.Errorf("run %s: %w", dir, err)
+		}
+		posterior = o.Posterior
 	}
 	var best *checkpoint.Checkpoint
 	restore := func(i *graph.Inference) error {
@@ -112,13 +137,13 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 		open, model.Precision = frozen, precision.Resolve(gpu)
 	}
 	model.Emulated = model.Precision.Emulated(gpu)
-	inference, err := open(model, o.Posterior, restore, sessionConfig)
+	inference, err := open(model, posterior, restore, sessionConfig)
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{
+	n := opened{
 		Predictor: inference, input: input{cfg.Model.Shape(), cfg.Cache.Bands, cfg.Cache.Crop, cfg.Cache.Stretch, cfg.Cache.Files}, splitSeed: cfg.Cache.SplitSeed, split: cfg.Cache.Split, step: best.State.Step,
-		trained: o, loss: o,
+		trained: o,
 		identity: func() (any, error) {
 			return struct {
 				Checksums map[string]string `json:"checkpoint"`
@@ -127,7 +152,11 @@ func openRun(dir string, cfg train.Config, sessionConfig session.Config, precisi
 			}{best.State.Checksums, model, cfg.Objective}, nil
 		},
 		close: inference.Close,
-	}, nil
+	}
+	if o != nil {
+		n.loss = o
+	}
+	return n, nil
 }
 
 // restored opens a network with variables, set by restore.

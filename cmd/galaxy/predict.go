@@ -17,7 +17,7 @@ func predictCommand() *cli.Command {
 		Usage: "write predictions for unlabelled images as a table, such as a Kaggle submission",
 		Flags: append(tableFlags(averageFlag()),
 			&cli.BoolFlag{Name: "raw", Category: catOutput, Usage: "write the model's own predictions, without making them satisfy the sum rules of the question tree"}),
-		Action: func(c *cli.Context) error { return tableAction(c, predictions) },
+		Action: func(c *cli.Context) error { return tableAction(c, openNetwork, predictions) },
 	}
 }
 

@@ -47,6 +47,11 @@ func reportAction(c *cli.Context) error {
 	if err := checkNew(c, "out"); err != nil {
 		return err
 	}
+	for _, run := range runs {
+		if cfg, err := train.ReadConfig(run); err == nil && cfg.Pretrain.IsSet() {
+			return errNoHead(run, "galaxy watch shows its curves")
+		}
+	}
 	bar := newBar(c, "evaluate", "img")
 	o := reportOptions(session)
 	o.Runs, o.Data, o.Progress = runs, c.String("data"), bar.set
@@ -120,16 +125,16 @@ func trainCommandOf(dir string, cfg train.Config) string {
 	return strings.Join(words, " ")
 }
 
-// commandWords returns a call of galaxy train with the plan of c, whose length is in steps: the settings that differ
+// commandWords returns a call of galaxy train or galaxy pretrain with the plan of c, whose length is in steps: the settings that differ
 // from the defaults beside them.
 func commandWords(c *request, dir, cache string) []string {
-	words := []string{"galaxy", "train", "--data", cache, "--out", dir}
+	words := []string{"galaxy", c.command(), "--data", cache, "--out", dir}
 	defaults := newRequest(c.plan)
 	for i := range settings {
 		s := &settings[i]
 		text := s.text(c)
 		switch {
-		case !s.inPlan() || !s.applies(c) || s.name == "data":
+		case !s.inPlan() || !s.isOf(c.command()) || !s.applies(c) || s.name == "data":
 		case s.instead != "" && s.name != "steps": // the length in other terms
 		case s.name == "recipe" && text == "": // the defaults are those beside it
 		case s.name != "recipe" && s.instead == "" && text == s.text(defaults):

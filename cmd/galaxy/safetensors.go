@@ -178,6 +178,9 @@ func exportSafetensors(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", out, err)
 	}
+	if cfg.Pretrain.IsSet() {
+		cfg.Model.Outputs = 0 // there is no head
+	}
 	var differs []string
 	if cfg.Model.Padding != network.Symmetric && n.PaddingMatters(cfg.Model.Size) {
 		differs = append(differs, fmt.Sprintf("its strided layers pad images as Keras does, and PyTorch's pad all sides alike: at %d px that is another margin (--padding symmetric trains with PyTorch's; at %d px both are the same)", cfg.Model.Size, (cfg.Model.Size+n.Stride/2)/n.Stride*n.Stride+1))

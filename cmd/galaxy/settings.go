@@ -13,10 +13,12 @@ import (
 	"galaxy/train/objective"
 )
 
-// setting is a row of the table of galaxy train's settings: a flag --name, a variable
-// GALAXY_TRAIN_NAME and, for those of a Plan, a key of a configuration file.
+// setting is a row of the table of the settings of galaxy train and galaxy pretrain: a flag --name, a variable
+// GALAXY_TRAIN_NAME or GALAXY_PRETRAIN_NAME and, for those of a Plan, a key of a configuration file.
 type setting struct {
 	name, category, usage string
+	// of is the command that has the setting; "" is both.
+	of string
 	// was is a former name, which still counts.
 	was string
 	// field points to what the setting sets; its type says which texts are possible.
@@ -57,7 +59,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.resume }},
 	{name: "init-from", category: catRun, usage: "take the initial weights that fit from another `RUN` (its best checkpoint), a SavedModel, torchvision's or timm's weights (.safetensors) or a TensorFlow bundle's prefix (docs/transfer.md)",
 		field: func(c *request) any { return &c.plan.Config.InitFrom }},
-	{name: "freeze", category: catRun, usage: "`LAYERS` that keep the weights of --init-from: none, stem, N (the stem and the first N blocks) or all (only the head is trained)",
+	{name: "freeze", of: cmdTrain, category: catRun, usage: "`LAYERS` that keep the weights of --init-from: none, stem, N (the stem and the first N blocks) or all (only the head is trained)",
 		field: func(c *request) any { return &c.plan.Config.Freeze }, choices: []string{"none", string(network.FreezeStem), string(network.FreezeAll)}},
 	{name: "devices", category: catRun, variable: "GALAXY_DEVICES", usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2",
 		field: func(c *request) any { return &c.plan.Config.Devices }},
@@ -80,7 +82,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Epochs }},
 	{name: "budget", category: catRecipe, usage: "length of the run as a time (10m), instead of --epochs: the speed is measured first, then the number of steps is fixed for good", unset: "none", instead: "the length of the run",
 		field: func(c *request) any { return &c.plan.Budget }},
-	{name: "recipe", category: catRecipe, usage: "`NAME` of a set of defaults: " + usage.OneOf(train.RecipeNames()) + " (docs/recipe.md)",
+	{name: "recipe", of: cmdTrain, category: catRecipe, usage: "`NAME` of a set of defaults: " + usage.OneOf(train.RecipeNames()) + " (docs/recipe.md)",
 		field: func(c *request) any { return &c.plan.Recipe }, choices: train.RecipeNames()},
 	{name: "batch", category: catRecipe, usage: "`B` examples per step, the total across all devices; auto is about as many as fit into the memory of the GPUs",
 		field: func(c *request) any { return &c.plan.Batch }},
@@ -98,9 +100,9 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Model.Padding }, choices: names(network.Paddings())},
 	{name: "normalise", category: catRecipe, usage: "`STATISTICS` of the channels: cache (of the train split), imagenet, or MEAN,…:STD,… on the scale 0 to 1", unset: "those that --init-from records, else cache",
 		field: func(c *request) any { return &c.plan.Config.Normalise }},
-	{name: "dropout", category: catRecipe, usage: "fraction of the features that training drops before the head",
+	{name: "dropout", of: cmdTrain, category: catRecipe, usage: "fraction of the features that training drops before the head",
 		field: func(c *request) any { return &c.plan.Config.Model.Dropout }},
-	{name: "patience", category: catRecipe, usage: "end the run after `N` evaluations without a better validation RMSE; 0 never ends it early",
+	{name: "patience", of: cmdTrain, category: catRecipe, usage: "end the run after `N` evaluations without a better validation RMSE; 0 never ends it early",
 		field: func(c *request) any { return &c.plan.Config.Patience }},
 	{name: "seed", category: catRecipe, variable: "GALAXY_SEED", usage: "seed of initial weights, order, augmentation and dropout",
 		field: func(c *request) any { return &c.plan.Config.Seed }},
@@ -120,14 +122,25 @@ var rows = []setting{
 	{name: "color", category: catAugment, usage: "multiply each colour channel by 1 ± up to a `FRACTION`",
 		field: func(c *request) any { return &c.plan.Config.Augment.Color }},
 
-	{name: "head", category: catObjective, usage: aboutHeads(),
+	{name: "head", of: cmdTrain, category: catObjective, usage: aboutHeads(),
 		field: func(c *request) any { return &c.plan.Config.Objective.Head }, choices: names(objective.Heads())},
-	{name: "loss", category: catObjective, usage: "loss to train with: " + usage.OneOf(names(objective.Losses())),
+	{name: "loss", of: cmdTrain, category: catObjective, usage: "loss to train with: " + usage.OneOf(names(objective.Losses())),
 		field: func(c *request) any { return &c.plan.Config.Objective.Loss }, choices: names(objective.Losses()), under: "head"},
-	{name: "class-weights", category: catObjective, usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (classes), or balanced for classes: n/(K·n of the class)",
+	{name: "class-weights", of: cmdTrain, category: catObjective, usage: "`W1,W2,…` of the columns (answers), questions (tree) or classes (classes), or balanced for classes: n/(K·n of the class)",
 		field: func(c *request) any { return &c.plan.Weights }, under: "head"},
-	{name: "label-smoothing", category: catObjective, usage: "`FRACTION` of the labels to spread evenly",
+	{name: "label-smoothing", of: cmdTrain, category: catObjective, usage: "`FRACTION` of the labels to spread evenly",
 		field: func(c *request) any { return &c.plan.Config.Objective.Smoothing }},
+
+	{name: "projector", of: cmdPretrain, category: catObjective, usage: "outputs of each layer of the projector, the part of the network that only the loss without labels reads",
+		field: func(c *request) any { return &c.plan.Config.Model.Projector.Width }},
+	{name: "projector-layers", of: cmdPretrain, category: catObjective, usage: "layers of the projector",
+		field: func(c *request) any { return &c.plan.Config.Model.Projector.Layers }},
+	{name: "invariance", of: cmdPretrain, category: catObjective, usage: "weight of the loss's term that makes two views of a galaxy alike",
+		field: func(c *request) any { return &c.plan.Config.Pretrain.Invariance }},
+	{name: "variance", of: cmdPretrain, category: catObjective, usage: "weight of the loss's term that keeps galaxies apart",
+		field: func(c *request) any { return &c.plan.Config.Pretrain.Variance }},
+	{name: "covariance", of: cmdPretrain, category: catObjective, usage: "weight of the loss's term that keeps the outputs from repeating each other",
+		field: func(c *request) any { return &c.plan.Config.Pretrain.Covariance }},
 
 	{name: "optimizer", category: catOptimizer, usage: "optimizer: adamw, or sgd with Nesterov momentum",
 		field: func(c *request) any { return &c.plan.Config.Optimizer.Kind }, choices: optimizers},
@@ -145,9 +158,9 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Schedule.Factor }, under: "schedule", with: train.SchedulesWith("factor")},
 	{name: "on-nonfinite", category: catOptimizer, usage: "what to do about gradients that are not finite: stop the run, skip the update, or rollback to the last checkpoint",
 		field: func(c *request) any { return &c.plan.Config.OnNonFinite }, choices: train.OnNonFinites()},
-	{name: "plateau", category: catOptimizer, usage: "multiply the learning rate by --plateau-factor after every `N` evaluations without a better validation RMSE; 0 never does",
+	{name: "plateau", of: cmdTrain, category: catOptimizer, usage: "multiply the learning rate by --plateau-factor after every `N` evaluations without a better validation RMSE; 0 never does",
 		field: func(c *request) any { return &c.plan.Config.Plateau }},
-	{name: "plateau-factor", category: catOptimizer, usage: "factor on the learning rate at a plateau",
+	{name: "plateau-factor", of: cmdTrain, category: catOptimizer, usage: "factor on the learning rate at a plateau",
 		field: func(c *request) any { return &c.plan.Config.PlateauFactor }, under: "plateau", with: []string{}},
 	{name: "weight-decay", category: catOptimizer, usage: "decoupled weight decay, of kernels only",
 		field: func(c *request) any { return &c.plan.Config.Optimizer.WeightDecay }, under: "optimizer"},
@@ -170,7 +183,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.CheckpointEvery }},
 	{name: "log-every", category: catOutput, usage: "steps between lines of metrics",
 		field: func(c *request) any { return &c.plan.Config.LogEvery }},
-	{name: "report", category: catOutput, usage: "write what the run has learned into its folder at the end, as report.html (galaxy report); --report=false leaves it out",
+	{name: "report", of: cmdTrain, category: catOutput, usage: "write what the run has learned into its folder at the end, as report.html (galaxy report); --report=false leaves it out",
 		field: func(c *request) any { return &c.report }},
 	{name: "live", category: catOutput, usage: "serve a page that follows the run at `ADDRESS`, such as 127.0.0.1:8600 (galaxy watch shows a run that was started without it)",
 		field: func(c *request) any { return &c.live }},
@@ -203,7 +216,7 @@ func constants() []setting {
 	var all []setting
 	for _, k := range objective.Constants() {
 		all = append(all, setting{
-			name: constantName(k), category: catObjective, usage: fmt.Sprintf("%s, %v to %v", k.Usage, k.Low, k.High),
+			name: constantName(k), of: cmdTrain, category: catObjective, usage: fmt.Sprintf("%s, %v to %v", k.Usage, k.Low, k.High),
 			field: func(c *request) any { return constant{&c.plan.Config.Objective, k.Name} }, under: "loss", with: []string{string(k.Loss)},
 		})
 	}

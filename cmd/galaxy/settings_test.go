@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -28,7 +29,11 @@ import (
 // requested returns what galaxy train is asked for by arguments, in the environment as it is.
 func requested(t testing.TB, begun *train.Config, args ...string) (r *request, err error) {
 	t.Helper()
-	command := trainCommand()
+	return requestedOf(t, trainCommand(), begun, args...)
+}
+
+func requestedOf(t testing.TB, command *cli.Command, begun *train.Config, args ...string) (r *request, err error) {
+	t.Helper()
 	command.Action = func(c *cli.Context) error {
 		a, err := ask(c)
 		if err == nil {
@@ -40,7 +45,15 @@ func requested(t testing.TB, begun *train.Config, args ...string) (r *request, e
 		return err
 	}
 	app := &cli.App{Commands: []*cli.Command{command}, Writer: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
-	return r, app.Run(append([]string{"galaxy", "train"}, args...))
+	return r, app.Run(append([]string{"galaxy", command.Name}, args...))
+}
+
+// commandOf returns a command that has the setting.
+func commandOf(s *setting) *cli.Command {
+	if s.of == cmdPretrain {
+		return pretrainCommand()
+	}
+	return trainCommand()
 }
 
 // file writes a configuration file and returns the flag that reads it.
@@ -54,7 +67,7 @@ func file(t testing.TB, lines ...string) string {
 
 // samples returns three values of a setting that are not its default.
 func (s *setting) samples() []string {
-	standard := s.text(newRequest(train.Plan{}))
+	standard := s.text(newRequest(basePlan(s.of)))
 	if s.choices != nil {
 		choices := slices.DeleteFunc(slices.Clone(s.choices), func(c string) bool { return c == standard })
 		return []string{choices[0], choices[len(choices)-1], choices[0]}
@@ -116,7 +129,7 @@ func TestSettings(t *testing.T) {
 			sample := s.samples()
 			check := func(text, source string, args ...string) {
 				t.Helper()
-				r, err := requested(t, nil, append(args, s.parents()...)...)
+				r, err := requestedOf(t, commandOf(s), nil, append(args, s.parents()...)...)
 				if err != nil {
 					t.Errorf("%s: %v", source, err)
 					return
@@ -128,7 +141,7 @@ func TestSettings(t *testing.T) {
 					t.Errorf("source %q, expected %q", got, source)
 				}
 			}
-			standard := s.text(newRequest(train.Plan{}))
+			standard := s.text(newRequest(basePlan(s.of)))
 			if s.with == nil {
 				check(standard, "default")
 			}
@@ -142,7 +155,7 @@ func TestSettings(t *testing.T) {
 			}
 			inFile := file(t, s.line(sample[2]))
 			check(sample[2], "run.toml", inFile)
-			for _, variable := range slices.Backward(s.variables()) {
+			for _, variable := range slices.Backward(s.variables(cmp.Or(s.of, cmdTrain))) {
 				t.Setenv(variable, sample[1])
 				check(sample[1], "environment: "+variable, inFile)
 			}
@@ -155,7 +168,7 @@ func TestSettings(t *testing.T) {
 func TestEveryField(t *testing.T) {
 	set := []string{
 		"model.outputs", "model.-", "objective.alpha", "objective.gamma", "objective.constants", "filter_kernels", "machine", "cache.schema", "cache.split", "cache.files", // by the head, the machine and the cache
-		"budget.costs",
+		"budget.costs", "pretrain.loss",
 	}
 	for i := range settings {
 		set = append(set, settings[i].paths()...)
@@ -203,8 +216,8 @@ func TestRefusals(t *testing.T) {
 		refused("--"+s.name, "--"+s.name, sample)
 		refused(s.name+" in run.toml", file(t, s.line(sample)))
 		t.Run(s.name, func(t *testing.T) {
-			t.Setenv(s.variables()[0], sample)
-			refused(s.variables()[0])
+			t.Setenv(s.variables(cmdTrain)[0], sample)
+			refused(s.variables(cmdTrain)[0])
 		})
 
 		with := "3"
@@ -292,17 +305,20 @@ func TestPrintedSettings(t *testing.T) {
 		}
 		for _, recipe := range recipes {
 			args := append(s.parents(), "--"+s.name+"="+s.samples()[0])
-			if s.name != "recipe" {
+			if s.of == cmdPretrain && recipe != "" {
+				continue // it has none
+			}
+			if s.name != "recipe" && recipe != "" {
 				args = append(args, "--recipe="+recipe)
 			}
-			want, err := requested(t, nil, args...)
+			want, err := requestedOf(t, commandOf(s), nil, args...)
 			if err != nil {
 				t.Errorf("%v: %v", args, err)
 				continue
 			}
 			var printed bytes.Buffer
 			want.printSettings(&printed)
-			got, err := requested(t, nil, file(t, printed.String()))
+			got, err := requestedOf(t, commandOf(s), nil, file(t, printed.String()))
 			if err != nil || !reflect.DeepEqual(got.plan, want.plan) {
 				t.Errorf("%v: %v\n%+v\nexpected %+v", args, err, got.plan, want.plan)
 			}
@@ -318,17 +334,17 @@ func TestCommandOfRun(t *testing.T) {
 			continue
 		}
 		args := append(s.parents(), "--"+s.name+"="+s.samples()[0], "--steps=50", "--recipe="+train.RecipeNames()[i%len(train.RecipeNames())])
-		if s.name == "recipe" {
+		if s.name == "recipe" || s.of == cmdPretrain {
 			args = args[:len(args)-1]
 		}
-		want, err := requested(t, nil, args...)
+		want, err := requestedOf(t, commandOf(s), nil, args...)
 		if err != nil {
 			t.Errorf("%v: %v", args, err)
 			continue
 		}
 		words := commandWords(want, "a run", want.plan.Data)
-		got, err := requested(t, nil, words[2:]...)
-		if err != nil || !reflect.DeepEqual(got.plan, want.plan) || got.out != "a run" {
+		got, err := requestedOf(t, commandOf(s), nil, words[2:]...)
+		if err != nil || words[1] != commandOf(s).Name || !reflect.DeepEqual(got.plan, want.plan) || got.out != "a run" {
 			t.Errorf("%q: %v\n%+v\nexpected %+v", words, err, got.plan, want.plan)
 		}
 	}

@@ -79,9 +79,9 @@ type tabled struct {
 	ImagesPerSecond  float64 `json:"images_per_second"`
 }
 
-// tableAction writes the table that of returns for the model.
-func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)) error {
-	return withTable(c, of, func(t contents, model opened, in tableInput) error {
+// tableAction writes the table that of returns for the model, which open opens.
+func tableAction(c *cli.Context, open opener, of func(*cli.Context, opened) (contents, error)) error {
+	return withTable(c, open, of, func(t contents, model opened, in tableInput) error {
 		t.predictor = train.Views{Predictor: t.predictor, Shape: model.shape, N: c.Int("tta")}
 		result, err := stream(c, t, model, in, nil)
 		if err != nil {
@@ -91,8 +91,8 @@ func tableAction(c *cli.Context, of func(*cli.Context, opened) (contents, error)
 	})
 }
 
-// withTable checks the flags, opens the model and the images, and calls do with what of returns for the model.
-func withTable(c *cli.Context, of func(*cli.Context, opened) (contents, error), do func(contents, opened, tableInput) error) (err error) {
+// withTable checks the flags, opens the model by open and the images, and calls do with what of returns for the model.
+func withTable(c *cli.Context, open opener, of func(*cli.Context, opened) (contents, error), do func(contents, opened, tableInput) error) (err error) {
 	session, precision, crop, other, err := checkTable(c)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func withTable(c *cli.Context, of func(*cli.Context, opened) (contents, error), 
 	if err := missingInput(c); err != nil {
 		return err
 	}
-	model, err := openNetwork(c.String("model"), session, precision, other)
+	model, err := open(c.String("model"), session, precision, other)
 	if err != nil {
 		return err
 	}

@@ -24,19 +24,29 @@ import (
 )
 
 func trainCommand() *cli.Command {
+	return settingsCommand(cmdTrain, "train a ResNet from random weights, or from another network's", "")
+}
+
+func pretrainCommand() *cli.Command {
+	return settingsCommand(cmdPretrain, "learn features of images without labels, for galaxy train --init-from",
+		"A network learns to give two views of one galaxy, which are rotated, shifted and so on at random, the same features (docs/pretrain.md).\n")
+}
+
+// settingsCommand returns a command whose flags are settings.
+func settingsCommand(name, text, about string) *cli.Command {
 	return &cli.Command{
-		Name:  "train",
-		Usage: "train a ResNet from random weights, or from another network's",
-		Description: "Durations are steps (500), epochs (2epochs) or percentages of the run (5%).\n" +
+		Name:  name,
+		Usage: text,
+		Description: about + "Durations are steps (500), epochs (2epochs) or percentages of the run (5%).\n" +
 			"A flag goes before an environment variable, that before a value of the --config file, that before the --recipe.\n" +
 			"With --resume, settings that are omitted are as the run started.",
-		Flags:        trainFlags(),
+		Flags:        trainFlags(name),
 		Action:       trainAction,
 		BashComplete: completeTrain,
 	}
 }
 
-// trainCall is a call of galaxy train under way.
+// trainCall is a call of galaxy train or galaxy pretrain under way.
 type trainCall struct {
 	*request
 	cli     *cli.Context
@@ -113,6 +123,9 @@ func (t *trainCall) openRun() error {
 	cfg, err := train.ReadConfig(t.out)
 	if err == nil {
 		t.run = &cfg
+		if began := (&request{plan: train.PlanOf(cfg)}).command(); began != t.asked.command {
+			return usage.Error{Err: fmt.Errorf("%s is a run of galaxy %s: resume it with that command", t.out, began)}
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) || exists(t.out) {
 		return err
 	}
@@ -254,7 +267,8 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	progress := newTrainProgress(newBar(t.cli, "train", "step"))
+	progress := newTrainProgress(newBar(t.cli, t.asked.command, "step"))
+	progress.table.pretrain = cfg.Pretrain.IsSet()
 	endLive, err := t.startLive(progress.print)
 	if err != nil {
 		return progress.close(err)
@@ -292,8 +306,8 @@ func (t *trainCall) train(cfg train.Config) (err error) {
 
 // writeReport writes the run's report into its folder. A failure is no reason to lose the run, so it is a warning.
 func (t *trainCall) writeReport() {
-	if !t.request.report || !t.chief() {
-		return
+	if !t.request.report || !t.chief() || t.plan.Config.Pretrain.IsSet() {
+		return // without labels there is nothing to report on
 	}
 	config, err := t.session()
 	if err == nil {
@@ -310,7 +324,7 @@ func (t *trainCall) writeReport() {
 func (t *trainCall) noticeEnvironment(cfg train.Config, notice func(string)) {
 	for i := range settings {
 		s := &settings[i]
-		v, ok := t.asked[inEnvironment][s.name]
+		v, ok := t.asked.layers[inEnvironment][s.name]
 		if !ok || s.mayChange() {
 			continue
 		}
@@ -337,6 +351,11 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 		}
 		if summary.Early {
 			fmt.Fprintf(w, "stopped early: %d evaluations without a better validation RMSE (--patience)\n", cfg.Patience)
+		}
+		if cfg.Pretrain.IsSet() {
+			fmt.Fprintf(w, "pretrained %s; best validation loss %.4f after step %d\nnext: galaxy train --init-from %s --data CACHE, with labels, or galaxy embed --model %s\n",
+				usage.Count(int(summary.Step), "step"), summary.Best.Loss, summary.Best.Step, t.out, t.out)
+			return
 		}
 		split := data.Test
 		if len(t.cache.Labelled(split, cfg.Target())) == 0 {
@@ -393,7 +412,11 @@ func describe(cfg train.Config, cluster *session.Cluster, devices []string, cach
 		where += " (there is no GPU)"
 	}
 	examples := func(s data.Split) int { return len(cache.Labelled(s, cfg.Target())) }
+	var learning any = cfg.Objective
+	if cfg.Pretrain.IsSet() {
+		learning = fmt.Sprintf("no labels, %v, projector of %d × %d", cfg.Pretrain, cfg.Model.Projector.Layers, cfg.Model.Projector.Width)
+	}
 	return fmt.Sprintf("%s, %d px, %s; %v; %d train and %d validation galaxies; %s of %d%s%s; %s, %s rate %.3g; augmentation: %v; on %s",
-		cfg.Model.Arch, cfg.Model.Size, cfg.Model.Precision, cfg.Objective, examples(data.Train), examples(data.Validation), usage.Count(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
+		cfg.Model.Arch, cfg.Model.Size, cfg.Model.Precision, learning, examples(data.Train), examples(data.Validation), usage.Count(int(cfg.Schedule.Total), "step"), cfg.Batch, shared, more,
 		cfg.Optimizer.Kind, cfg.Schedule.Kind, cfg.Schedule.Rate, cfg.Augment, where)
 }

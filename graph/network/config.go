@@ -78,7 +78,7 @@ func (c Config) Validate() error {
 	if least := max(1, n.Stride); c.Size < least || c.Size > 1024 {
 		errs = append(errs, &usage.Field{Name: "size", Got: c.Size, Expected: fmt.Sprintf("images of %d to 1024 pixels", least)})
 	}
-	if c.Outputs < 1 {
+	if c.Outputs < 1 && !c.Projector.IsSet() {
 		errs = append(errs, &usage.Field{Name: "outputs", Got: c.Outputs, Expected: "1 or more"})
 	}
 	errs = append(errs, usage.In("projector", c.Projector.validate()))

@@ -211,9 +211,9 @@ func (f *File) find() error {
 	return nearest
 }
 
-// variablesOf lists the variables of a network, without the head's if it has no outputs.
+// variablesOf lists the variables of a network, without the head's if it has no outputs or is a projector.
 func variablesOf(cfg network.Config) ([]network.Variable, error) {
-	headless := cfg.Outputs == 0
+	headless := cfg.Outputs == 0 || cfg.Projector.IsSet()
 	cfg.Outputs = max(1, cfg.Outputs)
 	variables, err := cfg.Variables()
 	if headless {
@@ -340,9 +340,9 @@ func checkFinite(name string, values []float32) error {
 	return nil
 }
 
-// Write writes the weights of the network that cfg describes to w, float32, with what cfg.Mean, cfg.Std and cfg.Padding record.
+// Write writes the weights of the network that cfg describes to w, float32, without a projector's, with what cfg.Mean, cfg.Std and cfg.Padding record.
 func Write(w io.Writer, cfg network.Config, weights network.Weights) error {
-	variables, err := cfg.Variables()
+	variables, err := variablesOf(cfg)
 	if err != nil {
 		return err
 	}

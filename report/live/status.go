@@ -54,9 +54,9 @@ func (f *follower) status(now time.Time) (template.HTML, string) {
 	}
 	if n := len(r.Evaluations); n > 0 {
 		last := r.Evaluations[n-1]
-		view.Facts = append(view.Facts, fact{"last evaluation", fmt.Sprintf("RMSE %s after step %d", number(last.RMSE), last.Step)})
+		view.Facts = append(view.Facts, fact{"last evaluation", score(last)})
 		if best := r.BestEvaluation(); best != nil {
-			view.Facts = append(view.Facts, fact{"best evaluation", fmt.Sprintf("RMSE %s after step %d", number(best.RMSE), best.Step)})
+			view.Facts = append(view.Facts, fact{"best evaluation", score(*best)})
 		}
 	}
 	if all := r.Resumes(); len(all) > 0 {
@@ -71,13 +71,25 @@ func (f *follower) status(now time.Time) (template.HTML, string) {
 		view.Facts = append(view.Facts, fact{"latest checkpoint", fmt.Sprintf("after step %d", r.State.Step)})
 	}
 	if f.config != nil {
-		view.Facts = append(view.Facts, fact{"network", r.Config.Model.Arch}, fact{"head and loss", r.Config.Objective.String()})
+		learning := fact{"head and loss", r.Config.Objective.String()}
+		if r.Config.Pretrain.IsSet() {
+			learning = fact{"loss, without labels", r.Config.Pretrain.String()}
+		}
+		view.Facts = append(view.Facts, fact{"network", r.Config.Model.Arch}, learning)
 	}
 	var b strings.Builder
 	if err := statusTemplate.Execute(&b, view); err != nil { // strings cannot fail
 		return template.HTML(template.HTMLEscapeString(err.Error())), title //nolint:gosec // escaped
 	}
 	return template.HTML(b.String()), title //nolint:gosec // by html/template
+}
+
+// score describes what decides on the best checkpoint: the RMSE, or the loss of a run without labels.
+func score(v report.Validation) string {
+	if !math.IsNaN(float64(v.EmbeddingStd)) {
+		return fmt.Sprintf("loss %s after step %d, standard deviation of the embeddings %s, effective rank %s", number(v.Loss), v.Step, number(v.EmbeddingStd), number(v.EmbeddingRank))
+	}
+	return fmt.Sprintf("RMSE %s after step %d", number(v.RMSE), v.Step)
 }
 
 // pace returns the seconds per step of the last lines, evaluations included, and the time between two lines.
