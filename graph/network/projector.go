@@ -13,7 +13,7 @@ import (
 
 // Projector describes the head of a network that learns without labels: Layers linear layers of Width
 // outputs, each but the last with batch norm and a ReLU behind it (Zbontar et al. 2021, arXiv
-// 2103.03230, §2.2; the expander of Bardes et al. 2022, arXiv 2105.04906, §4.1). The loss reads its outputs, the
+// 2103.03230, §2.2; the expander of Bardes et al. 2022, arXiv 2105.04906). The loss reads its outputs, the
 // embeddings, and no later use of the network has it. So the features before it need not give
 // up what the loss makes the embeddings forget, such as the orientation. The zero value is no projector.
 type Projector struct {

@@ -42,7 +42,7 @@ type Pairs struct {
 // pairEpsilon is added to variances (ε in eq. 1).
 const pairEpsilon = 1e-4
 
-// DefaultPairs returns VICReg with the weights of the paper (§4.2).
+// DefaultPairs returns VICReg with the weights of the paper.
 func DefaultPairs() Pairs {
 	return Pairs{Loss: VICReg, Invariance: 25, Variance: 25, Covariance: 1}
 }
