@@ -24,21 +24,21 @@ import (
 )
 
 func trainCommand() *cli.Command {
-	return settingsCommand(cmdTrain, "train a ResNet from random weights, or from another network's", "")
+	return settingsCommand(cmdTrain, "train a ResNet from random weights, or from another network's", "", ", that before the --recipe")
 }
 
 func pretrainCommand() *cli.Command {
 	return settingsCommand(cmdPretrain, "learn features of images without labels, for galaxy train --init-from",
-		"A network learns to give two views of one galaxy, which are rotated, shifted and so on at random, the same features (docs/pretrain.md).\n")
+		"A network learns to give two views of one galaxy, which are rotated, shifted and so on at random, the same features (docs/pretrain.md).\n", "")
 }
 
-// settingsCommand returns a command whose flags are settings.
-func settingsCommand(name, text, about string) *cli.Command {
+// settingsCommand returns a command whose flags are settings. last is what comes after a configuration file.
+func settingsCommand(name, text, about, last string) *cli.Command {
 	return &cli.Command{
 		Name:  name,
 		Usage: text,
 		Description: about + "Durations are steps (500), epochs (2epochs) or percentages of the run (5%).\n" +
-			"A flag goes before an environment variable, that before a value of the --config file, that before the --recipe.\n" +
+			"A flag goes before an environment variable, that before a value of the --config file" + last + ".\n" +
 			"With --resume, settings that are omitted are as the run started.",
 		Flags:        trainFlags(name),
 		Action:       trainAction,
