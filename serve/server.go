@@ -76,7 +76,7 @@ func (s *Server) Serve(ctx context.Context, rest, rpc net.Listener) error {
 	if rpc != nil {
 		remote = s.grpcServer()
 		group.Go(func() error {
-			if err := remote.Serve(rpc); err != nil {
+			if err := remote.Serve(rpc); err != nil && !errors.Is(err, grpc.ErrServerStopped) { // so it answers if ctx ended first
 				return fmt.Errorf("serve gRPC: %w", err)
 			}
 			return nil
