@@ -41,11 +41,11 @@ func Curves(runs []*Run) []Curve {
 	for _, c := range []struct {
 		id, title   string
 		log, pct    bool
-		step        func(Step) Number
+		step        func(*Step) Number
 		evaluations []evaluationCurve
 		marked      bool
 	}{
-		{"loss", "Loss", false, false, func(s Step) Number { return s.Loss },
+		{"loss", "Loss", false, false, func(s *Step) Number { return s.Loss },
 			[]evaluationCurve{{"train, mean since the last evaluation", func(v Validation) Number { return v.TrainLoss }}, {"validation", func(v Validation) Number { return v.Loss }}}, true},
 		{"rmse", "RMSE of the validation split", false, false, nil, []evaluationCurve{{"validation", func(v Validation) Number { return v.RMSE }}}, true},
 		{"accuracy", "Accuracy on the validation split", false, true, nil, []evaluationCurve{
@@ -54,9 +54,9 @@ func Curves(runs []*Run) []Curve {
 			{"classes", func(v Validation) Number { return v.ClassAccuracy }}}, true},
 		{"spread", "Standard deviation of the embeddings", false, false, nil, []evaluationCurve{{"validation", func(v Validation) Number { return v.EmbeddingStd }}}, true},
 		{"rank", "Effective rank of the embeddings", false, false, nil, []evaluationCurve{{"validation", func(v Validation) Number { return v.EmbeddingRank }}}, true},
-		{"rate", "Learning rate", false, false, func(s Step) Number { return s.LearningRate }, nil, false},
-		{"speed", "Speed, images per second", false, false, func(s Step) Number { return s.Speed }, nil, false},
-		{"norm", "Norm of the gradients", true, false, func(s Step) Number { return s.GradientNorm }, nil, false},
+		{"rate", "Learning rate", false, false, func(s *Step) Number { return s.LearningRate }, nil, false},
+		{"speed", "Speed, images per second", false, false, func(s *Step) Number { return s.Speed }, nil, false},
+		{"norm", "Norm of the gradients", true, false, func(s *Step) Number { return s.GradientNorm }, nil, false},
 	} {
 		line := chart.Lines{
 			Meta: chart.Meta{ID: "curve-" + c.id, Title: c.title},
@@ -95,7 +95,7 @@ type evaluationCurve struct {
 }
 
 // series returns the curves of a run that have a number.
-func (r *Run) series(step func(Step) Number, evaluations []evaluationCurve) []chart.Series {
+func (r *Run) series(step func(*Step) Number, evaluations []evaluationCurve) []chart.Series {
 	var all []chart.Series
 	add := func(s chart.Series) {
 		if slices.ContainsFunc(s.Y, func(y float64) bool { return !math.IsNaN(y) }) {
@@ -103,9 +103,9 @@ func (r *Run) series(step func(Step) Number, evaluations []evaluationCurve) []ch
 		}
 	}
 	if step != nil {
-		s := chart.Series{Name: "train, each step", Dash: 1}
-		for _, line := range r.Steps {
-			s.X, s.Y = append(s.X, float64(line.Step)), append(s.Y, float64(step(line)))
+		s := chart.Series{Name: "train, each step", Dash: 1, X: make([]float64, len(r.Steps)), Y: make([]float64, len(r.Steps))}
+		for i := range r.Steps {
+			s.X[i], s.Y[i] = float64(r.Steps[i].Step), float64(step(&r.Steps[i]))
 		}
 		add(s)
 	}

@@ -80,7 +80,11 @@ const maxLine = 1 << 20
 // without its end is skipped: a run is writing it. An error names the line, from 1; a line of more than 1 MiB is an
 // error.
 func EachLine(from io.Reader, use func(line []byte) error) error {
-	lines := bufio.NewReaderSize(from, maxLine)
+	room := maxLine
+	if sized, ok := from.(interface{ Size() int64 }); ok { // a few new lines do not need it all
+		room = int(min(maxLine, sized.Size()+1))
+	}
+	lines := bufio.NewReaderSize(from, room)
 	for n := 1; ; n++ {
 		line, err := lines.ReadSlice('\n')
 		if errors.Is(err, io.EOF) {

@@ -211,7 +211,7 @@ func (r *Run) Resumes() []Resume {
 	var all []Resume
 	evaluations := r.Evaluations
 	for k := 1; k < len(r.Steps); k++ {
-		before, s := r.Steps[k-1], r.Steps[k]
+		before, s := &r.Steps[k-1], &r.Steps[k]
 		if len(r.History) > 0 && s.Time.After(r.History[0].Time) {
 			break
 		}

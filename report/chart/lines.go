@@ -267,15 +267,17 @@ func (c Lines) tables(series []Series, events []Event) []Table {
 		t.Columns, t.Rows = c.pairs(series)
 	} else {
 		t.Columns = []string{c.X.Label}
+		xs, all := rowsOf(series)
 		columns := make([]map[float64]Value, len(series))
 		for i, s := range series {
 			t.Columns = append(t.Columns, s.Name)
-			columns[i] = map[float64]Value{}
+			columns[i] = make(map[float64]Value, len(xs))
 			for j, x := range s.X {
-				columns[i][x] = s.value(j)
+				if _, shown := slices.BinarySearch(xs, x); shown {
+					columns[i][x] = s.value(j)
+				}
 			}
 		}
-		xs, all := rowsOf(series)
 		if len(xs) < all {
 			t.Caption += fmt.Sprintf(" (%d of %s rows)", len(xs), grouped(strconv.Itoa(all)))
 		}
@@ -371,9 +373,9 @@ type axisData struct {
 }
 
 type seriesData struct {
-	Name string    `json:"name"`
-	X    []compact `json:"x"`
-	Y    []compact `json:"y"`
+	Name string   `json:"name"`
+	X    compacts `json:"x"`
+	Y    compacts `json:"y"`
 }
 
 type eventData struct {
@@ -385,14 +387,32 @@ type eventData struct {
 type compact float64
 
 // MarshalJSON implements json.Marshaler.
-func (c compact) MarshalJSON() ([]byte, error) {
-	if v := float64(c); math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) > 1e100 {
-		return []byte("null"), nil
+func (c compact) MarshalJSON() ([]byte, error) { return c.append(nil), nil }
+
+func (c compact) append(to []byte) []byte {
+	v := float64(c)
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0) || math.Abs(v) > 1e100:
+		return append(to, "null"...)
+	case v == math.Trunc(v) && math.Abs(v) < 1e15:
+		return strconv.AppendFloat(to, v, 'f', -1, 64)
 	}
-	if v := float64(c); v == math.Trunc(v) && math.Abs(v) < 1e15 {
-		return strconv.AppendFloat(nil, v, 'f', -1, 64), nil
+	return strconv.AppendFloat(to, v, 'g', 6, 64)
+}
+
+// compacts are numbers that are written in one piece.
+type compacts []compact
+
+// MarshalJSON implements json.Marshaler.
+func (c compacts) MarshalJSON() ([]byte, error) {
+	text := []byte{'['}
+	for i, v := range c {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = v.append(text)
 	}
-	return strconv.AppendFloat(nil, float64(c), 'g', 6, 64), nil
+	return append(text, ']'), nil
 }
 
 func (c Lines) points(fr frame, series []Series, events []Event) linesData {
@@ -402,9 +422,9 @@ func (c Lines) points(fr frame, series []Series, events []Event) linesData {
 	d := linesData{Frame: [4]compact{compact(fr.left), compact(fr.top), compact(fr.right), compact(fr.bottom)}, X: axis(fr.x), Y: axis(fr.y),
 		Series: []seriesData{}, Events: []eventData{}}
 	for _, s := range series {
-		sd := seriesData{Name: s.Name, X: []compact{}, Y: []compact{}}
+		sd := seriesData{Name: s.Name, X: make(compacts, len(s.X)), Y: make(compacts, len(s.X))}
 		for i := range s.X {
-			sd.X, sd.Y = append(sd.X, compact(s.X[i])), append(sd.Y, compact(s.Y[i]))
+			sd.X[i], sd.Y[i] = compact(s.X[i]), compact(s.Y[i])
 		}
 		d.Series = append(d.Series, sd)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // maxSteps is the number of lines about steps that are kept; beyond that, every second one.
-const maxSteps = 1 << 17
+const maxSteps = 1 << 15
 
 // follower follows the files of a run.
 type follower struct {
@@ -28,11 +28,12 @@ type follower struct {
 	offset   int64  // of the first byte of the metrics that is not read
 	last     []byte // the line before offset
 	damaged  int    // lines that are no JSON
+	changed  bool   // of run, since poll began
 }
 
-// poll reads what the files have gained or lost.
-func (f *follower) poll() {
-	f.problem = ""
+// poll reads what the files have gained or lost, and reports whether that is anything.
+func (f *follower) poll() (changed bool) {
+	f.problem, f.changed = "", false
 	if err := f.pollConfig(); err != nil {
 		f.problem = fmt.Sprintf("Waiting for the run: %v.", err)
 	}
@@ -48,6 +49,7 @@ func (f *follower) poll() {
 	case f.damaged > 0:
 		f.problem = fmt.Sprintf("Lines of %s that are damaged: %d. They are not shown.", report.MetricsName, f.damaged)
 	}
+	return f.changed
 }
 
 // pollConfig reads the configuration, which a resumed run may change.
@@ -61,7 +63,7 @@ func (f *follower) pollConfig() error {
 		f.config = nil
 		return err
 	}
-	f.run.Config, f.config = cfg, info
+	f.run.Config, f.config, f.changed = cfg, info, true
 	return nil
 }
 
@@ -69,11 +71,12 @@ func (f *follower) pollConfig() error {
 func (f *follower) pollHistory() {
 	info, err := os.Stat(filepath.Join(f.run.Dir, train.HistoryName))
 	if err != nil {
+		f.changed = f.changed || f.history != nil
 		f.run.History, f.history = nil, nil
 		return
 	}
 	if !same(info, f.history) {
-		f.history = info
+		f.history, f.changed = info, true
 		_ = f.run.ReadHistory()
 	}
 }
@@ -91,7 +94,7 @@ func (f *follower) pollState() {
 		return
 	}
 	if state, err := store.LatestState(); err == nil { // else the next poll tries again
-		f.run.State, f.pointers = &state, pointers
+		f.run.State, f.pointers, f.changed = &state, pointers, true
 	}
 }
 
@@ -117,6 +120,7 @@ func (f *follower) pollMetrics() error {
 }
 
 func (f *follower) restart() {
+	f.changed = f.changed || f.offset > 0
 	f.run.Steps, f.run.Evaluations = nil, nil
 	f.offset, f.last, f.damaged = 0, nil, 0
 }
@@ -124,7 +128,7 @@ func (f *follower) restart() {
 // read reads the complete lines up to a size. A line that is not complete yet is left for later.
 func (f *follower) read(file io.ReaderAt, size int64) error {
 	err := report.EachLine(io.NewSectionReader(file, f.offset, size-f.offset), func(line []byte) error {
-		f.offset += int64(len(line))
+		f.offset, f.changed = f.offset+int64(len(line)), true
 		f.last = append(f.last[:0], line...)
 		if f.run.AddLine(line) != nil {
 			f.damaged++

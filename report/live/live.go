@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"context"
 	_ "embed" // the script
 	"encoding/json"
@@ -21,7 +22,9 @@ import (
 var script string
 
 const (
-	interval     = 2 * time.Second  // between two looks at the files
+	interval     = 2 * time.Second  // between two looks at the files, at least
+	longest      = 30 * time.Second // between two looks, at most
+	share        = 0.002            // of the time that looking and drawing may take: the training has the rest
 	silence      = 15 * time.Second // after which a client gets a comment, so that one that has gone is noticed
 	writeTimeout = 10 * time.Second // for a client that does not read
 	maxClients   = 64               // that follow the run at one time
@@ -30,15 +33,17 @@ const (
 // Server serves the page of one run. It is an http.Handler, for any number of clients.
 type Server struct {
 	interval time.Duration
+	share    float64
 	ended    chan struct{} // closed when the server ends
 
 	mu      sync.Mutex
 	follow  follower
-	polled  time.Time
-	version int // of the parts
+	next    time.Time // of a look at the files
+	version int       // of the parts
 	state   part
 	title   string
 	curves  []part
+	news    event // the last one, for clients that have the version before
 	clients int
 }
 
@@ -51,39 +56,55 @@ type part struct {
 
 // New returns the server of the run in dir, which may be missing, empty or training.
 func New(dir string) *Server {
-	return &Server{interval: interval, ended: make(chan struct{}), follow: follower{run: report.Run{Dir: dir}}}
+	return &Server{interval: interval, share: share, ended: make(chan struct{}), follow: follower{run: report.Run{Dir: dir}}}
 }
 
-// refresh looks at the files, if that is due or must be.
-func (s *Server) refresh(now bool) {
+// refresh looks at the files, if that is due or must be, and draws what has changed. It returns the time until the next
+// look.
+func (s *Server) refresh(now bool) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !now && time.Since(s.polled) < s.interval {
-		return
+	start := time.Now()
+	if !now && start.Before(s.next) {
+		return s.next.Sub(start)
 	}
-	s.follow.poll()
-	s.polled = time.Now()
-	state, title := s.follow.status(s.polled)
-	curves := report.Curves([]*report.Run{&s.follow.run})
+	changed := s.follow.poll()
+	state, title := s.follow.status(start)
 	next := s.version + 1
-	changed := state != s.state.html || len(curves) != len(s.curves)
 	if state != s.state.html {
-		s.state = part{html: state, version: next}
+		s.state, s.version = part{html: state, version: next}, next
 	}
 	s.title = title
+	if changed {
+		s.draw(next)
+	}
+	wait := s.pause(time.Since(start))
+	s.next = time.Now().Add(wait)
+	return wait
+}
+
+// pause returns the time from a look to the next. A look takes longer the more there is to draw, the slower the disk and
+// the busier the processors are; the pause grows with it, so that the training does not slow down.
+func (s *Server) pause(took time.Duration) time.Duration {
+	return max(s.interval, min(longest, time.Duration(float64(took)/s.share)))
+}
+
+// draw draws the curves. Those that differ from before get the version.
+func (s *Server) draw(version int) {
+	curves := report.Curves([]*report.Run{&s.follow.run})
+	if len(curves) != len(s.curves) {
+		s.version = version
+	}
 	parts := make([]part, len(curves))
 	for i, c := range curves {
-		parts[i] = part{c.ID, c.HTML, next}
+		parts[i] = part{c.ID, c.HTML, version}
 		if k := slices.IndexFunc(s.curves, func(p part) bool { return p.id == c.ID && p.html == c.HTML }); k >= 0 {
 			parts[i] = s.curves[k]
 		} else {
-			changed = true
+			s.version = version
 		}
 	}
 	s.curves = parts
-	if changed {
-		s.version = next
-	}
 }
 
 // message is the data of an event.
@@ -100,15 +121,26 @@ type curve struct {
 	HTML template.HTML `json:"html"`
 }
 
-// since returns what has changed since a version for a client that has curves of these ids, and the version now; nil is
-// nothing.
-func (s *Server) since(version int, ids []string) (*message, int) {
+// An event brings a client from a version of the parts to another.
+type event struct {
+	from, to int
+	fromIDs  []string // of the client's curves
+	ids      []string // of the curves then
+	data     []byte   // a message
+}
+
+// since returns what has changed since a version for a client that has curves of these ids. The event's data is nil if
+// nothing has. Clients that ask for the same get the same event, which is written once.
+func (s *Server) since(version int, ids []string) (event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.version == version {
-		return nil, version
+		return event{from: version, to: version, ids: ids}, nil
 	}
-	m := &message{Title: s.title + " · " + s.follow.run.Name(), State: s.state.html, IDs: []string{}, Curves: []curve{}}
+	if e := s.news; e.from == version && e.to == s.version && slices.Equal(e.fromIDs, ids) {
+		return e, nil
+	}
+	m := message{Title: s.title + " · " + s.follow.run.Name(), State: s.state.html, IDs: []string{}, Curves: []curve{}}
 	for _, c := range s.curves {
 		m.IDs = append(m.IDs, c.id)
 	}
@@ -117,7 +149,14 @@ func (s *Server) since(version int, ids []string) (*message, int) {
 			m.Curves = append(m.Curves, curve{c.id, c.html})
 		}
 	}
-	return m, s.version
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // the data of an event is not in a page, and half of it is < and >
+	if err := encoder.Encode(m); err != nil {
+		return event{}, err
+	}
+	s.news = event{version, s.version, ids, m.IDs, bytes.TrimSuffix(text.Bytes(), []byte("\n"))}
+	return s.news, nil
 }
 
 // page returns the page with the state of now.
@@ -177,52 +216,55 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // of a proxy
 	control := http.NewResponseController(w)
-	send := func(text string) error {
+	send := func(texts ...[]byte) error {
 		if err := control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
-		if _, err := w.Write([]byte(text)); err != nil {
-			return err
+		for _, text := range texts {
+			if _, err := w.Write(text); err != nil {
+				return err
+			}
 		}
 		return control.Flush()
 	}
 	// The limit of a request's time would end this one.
-	if err := errors.Join(control.SetReadDeadline(time.Time{}), send("retry: 2000\n\n")); err != nil {
+	if err := errors.Join(control.SetReadDeadline(time.Time{}), send([]byte("retry: 2000\n\n"))); err != nil {
 		return
 	}
-	version, sent := 0, time.Now()
-	var ids []string
-	tick := time.NewTicker(s.interval)
-	defer tick.Stop()
+	var has event
+	sent := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for last := false; ; {
-		s.refresh(last)
-		m, now := s.since(version, ids)
-		text := ""
+		wait := s.refresh(last)
+		e, err := s.since(has.to, has.ids)
+		if err != nil {
+			return
+		}
+		has = e
+		var texts [][]byte
 		switch {
-		case m != nil:
-			data, err := json.Marshal(m)
-			if err != nil {
-				return
-			}
-			version, ids, text = now, m.IDs, fmt.Sprintf("data: %s\n\n", data)
-		case time.Since(sent) > silence:
-			text = ": nothing new\n\n"
+		case e.data != nil:
+			texts = [][]byte{[]byte("data: "), e.data, []byte("\n\n")}
+		case time.Since(sent) >= silence:
+			texts = [][]byte{[]byte(": nothing new\n\n")}
 		}
 		if last {
-			text += "event: end\ndata: {}\n\n"
+			texts = append(texts, []byte("event: end\ndata: {}\n\n"))
 		}
-		if text != "" {
-			if err := send(text); err != nil || last {
+		if texts != nil {
+			if err := send(texts...); err != nil || last {
 				return
 			}
 			sent = time.Now()
 		}
+		timer.Reset(min(wait, silence))
 		select {
 		case <-r.Context().Done():
 			return
 		case <-s.ended:
 			last = true
-		case <-tick.C:
+		case <-timer.C:
 		}
 	}
 }

@@ -33,11 +33,12 @@ func line(step, version int) string {
 		step, 1/float64(step+1), step%60, version)
 }
 
-func lines(from, to, version int) (text string) {
+func lines(from, to, version int) string {
+	var text strings.Builder
 	for i := from; i <= to; i++ {
-		text += line(i, version)
+		text.WriteString(line(i, version))
 	}
-	return text
+	return text.String()
 }
 
 // history is that of a run which was resumed after step 6.
@@ -98,7 +99,7 @@ func (r testRun) add(text string) {
 
 func (r testRun) serve() *Server {
 	s := New(r.dir)
-	s.interval = time.Millisecond
+	s.interval, s.share = time.Millisecond, 1
 	return s
 }
 
@@ -403,6 +404,48 @@ func TestManyLines(t *testing.T) {
 	}
 	if n := len(f.run.Steps); n != maxSteps/2+1 || f.run.Steps[n-1].Step != 8 {
 		t.Errorf("%d steps, the last %v", n, f.run.Steps[n-1])
+	}
+}
+
+// A page must not slow the training down: the time between two looks grows with the time that a look takes.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	s := New("run")
+	for took, want := range map[time.Duration]time.Duration{
+		time.Microsecond: interval, 4 * time.Millisecond: interval, 6 * time.Millisecond: 3 * time.Second, time.Second: longest,
+	} {
+		if got := s.pause(took); got != want {
+			t.Errorf("after a look of %v: %v, expected %v", took, got, want)
+		}
+	}
+}
+
+// What is the same is not done again: curves of which no file has changed, and a message for a second client.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	r := newRun(t)
+	r.metrics(lines(1, 3, 0))
+	s := r.serve()
+	s.refresh(true)
+	first, err := s.since(0, nil)
+	second, err2 := s.since(0, nil)
+	if err != nil || err2 != nil || len(first.data) == 0 || &first.data[0] != &second.data[0] {
+		t.Errorf("two clients get %v and %v (%v, %v)", first, second, err, err2)
+	}
+	if s.follow.poll() {
+		t.Error("nothing has changed, and curves would be drawn")
+	}
+	for _, change := range []func(){
+		func() { r.add(line(4, 0)) }, func() { r.metrics(lines(1, 2, 1)) }, func() { r.write(train.HistoryName, history) }, func() { r.metrics("") },
+	} {
+		change()
+		if !s.follow.poll() || s.follow.poll() {
+			t.Error("a change is not seen, or twice")
+		}
+	}
+	now, err := s.since(first.to, first.ids)
+	if err != nil || now.data != nil {
+		t.Errorf("a client that has everything gets %s, %v", now.data, err)
 	}
 }
 

@@ -1,8 +1,9 @@
 // Command watchbench measures what the live page costs a run: it trains one run, lets two clients follow the page for
 // every second turn of a few seconds, and compares the steps of each pair of turns: the time and, on Linux, the CPU time of the process
-// that a step takes, the page included. The CPU time hardly depends on what else the machine does.
+// that a step takes, the page included. The CPU time hardly depends on what else the machine does. With -apart the page comes from a galaxy
+// watch beside the run, whose CPU time it also prints as a fraction of the run's: that is the cost without the noise of the steps.
 //
-//	watchbench [-galaxy bin/galaxy] [-pairs 15] [-turn 6s] -- --data CACHE --out RUN --steps 100000 …
+//	watchbench [-galaxy bin/galaxy] [-pairs 15] [-turn 6s] [-apart] -- --data CACHE --out RUN --steps 100000 …
 //
 // What follows the -- are flags of galaxy train. The run is stopped after the last turn; it must not end before. Run it on an
 // idle machine.
@@ -34,7 +35,8 @@ const clients = 2
 type turn struct {
 	watched  bool
 	from, to time.Time
-	cpu      float64 // seconds of CPU time of the process between them; NaN if that is not known
+	// Seconds of CPU time between them, of the run and of what serves the page apart from it; NaN if that is not known.
+	run, page float64
 }
 
 // cpuTime returns the seconds of CPU time that a process has used (proc_pid_stat(5)), NaN on other systems than Linux.
@@ -57,23 +59,23 @@ func main() {
 	galaxy := flag.String("galaxy", "bin/galaxy", "our program")
 	pairs := flag.Int("pairs", 15, "number of pairs of turns")
 	length := flag.Duration("turn", 6*time.Second, "length of a turn")
+	apart := flag.Bool("apart", false, "serve the page by galaxy watch instead of train --live")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measure(ctx, *galaxy, flag.Args(), *pairs, *length); err != nil {
+	if err := measure(ctx, *galaxy, flag.Args(), *pairs, *length, *apart); err != nil {
 		fmt.Fprintln(os.Stderr, "watchbench:", err)
 		os.Exit(1)
 	}
 }
 
 // measure trains the run and prints the comparison.
-func measure(ctx context.Context, galaxy string, args []string, pairs int, length time.Duration) error {
+func measure(ctx context.Context, galaxy string, args []string, pairs int, length time.Duration, apart bool) error {
 	k := slices.Index(args, "--out")
 	if k < 0 || k+1 == len(args) {
 		return fmt.Errorf("expected flags of galaxy train with --out RUN after --, got %q", args)
 	}
-	train := exec.CommandContext(ctx, galaxy, append([]string{"train", "--live", "127.0.0.1:0", "--log-every", "1", "--report=false"}, args...)...)
-	train.Cancel = func() error { return train.Process.Signal(os.Interrupt) }
+	train := command(ctx, galaxy, slices.Concat([]string{"train", "--live", "127.0.0.1:0", "--log-every", "1", "--report=false"}, args))
 	stderr, err := train.StderrPipe()
 	if err != nil {
 		return err
@@ -81,9 +83,32 @@ func measure(ctx context.Context, galaxy string, args []string, pairs int, lengt
 	if err := train.Start(); err != nil {
 		return err
 	}
-	turns, watchErr := alternate(ctx, train.Process.Pid, stderr, pairs, length)
-	_ = train.Process.Signal(os.Interrupt) // it saves a checkpoint, and ends with an exit code that says so
-	_ = train.Wait()
+	turns, watchErr := func() ([]turn, error) {
+		address, err := started(stderr)
+		if err != nil {
+			return nil, err
+		}
+		pids := []int{train.Process.Pid}
+		if apart {
+			watch := command(ctx, galaxy, []string{"watch", "--listen", "127.0.0.1:0", args[k+1]})
+			stdout, err := watch.StdoutPipe()
+			if err != nil {
+				return nil, err
+			}
+			if err := watch.Start(); err != nil {
+				return nil, err
+			}
+			defer end(watch)
+			said, err := bufio.NewReader(stdout).ReadString('\n')
+			if err != nil {
+				return nil, fmt.Errorf("galaxy watch did not start: %w", err)
+			}
+			address = strings.TrimSpace(said[strings.LastIndexByte(said, ' ')+1:])
+			pids = append(pids, watch.Process.Pid)
+		}
+		return alternate(ctx, pids, address, pairs, length)
+	}()
+	end(train) // it saves a checkpoint, and ends with an exit code that says so
 	if watchErr != nil {
 		return watchErr
 	}
@@ -91,11 +116,22 @@ func measure(ctx context.Context, galaxy string, args []string, pairs int, lengt
 	if err != nil {
 		return err
 	}
-	return compare(run.Steps, turns)
+	return compare(run.Steps, turns, apart)
 }
 
-// alternate waits until the run has started, and takes the turns: without clients and with, with and without, and so on.
-func alternate(ctx context.Context, pid int, stderr io.Reader, pairs int, length time.Duration) (turns []turn, err error) {
+func command(ctx context.Context, name string, args []string) *exec.Cmd {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	return c
+}
+
+func end(c *exec.Cmd) {
+	_ = c.Process.Signal(os.Interrupt)
+	_ = c.Wait()
+}
+
+// started waits until the run has started, and returns the address of its page.
+func started(stderr io.Reader) (address string, err error) {
 	lines := bufio.NewScanner(stderr)
 	lines.Split(func(data []byte, end bool) (int, []byte, error) { // the progress bar ends its lines by \r
 		if i := strings.IndexAny(string(data), "\r\n"); i >= 0 {
@@ -103,7 +139,7 @@ func alternate(ctx context.Context, pid int, stderr io.Reader, pairs int, length
 		}
 		return bufio.ScanLines(data, end)
 	})
-	address, said := "", ""
+	said := ""
 	for lines.Scan() && !strings.Contains(lines.Text(), "step 1 of") && !strings.Contains(lines.Text(), "train: ") {
 		said += lines.Text() + "\n"
 		if _, url, ok := strings.Cut(lines.Text(), "live: "); ok {
@@ -111,9 +147,21 @@ func alternate(ctx context.Context, pid int, stderr io.Reader, pairs int, length
 		}
 	}
 	if address == "" {
-		return nil, fmt.Errorf("the run did not start:\n%s", said)
+		return "", fmt.Errorf("the run did not start:\n%s", said)
 	}
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	return address, nil
+}
+
+// alternate takes the turns: without clients and with, with and without, and so on. pids are the run's process and the page's, if that is
+// another.
+func alternate(ctx context.Context, pids []int, address string, pairs int, length time.Duration) (turns []turn, err error) {
+	used := func() (run, page float64) {
+		if len(pids) > 1 {
+			page = cpuTime(pids[1])
+		}
+		return cpuTime(pids[0]), page
+	}
 	pause(ctx, length) // the first steps are slower
 	for n := range 2 * pairs {
 		t := turn{watched: n%4 == 1 || n%4 == 2}
@@ -125,9 +173,12 @@ func alternate(ctx context.Context, pid int, stderr io.Reader, pairs int, length
 			}
 		}
 		pause(ctx, length/10)
-		t.from, t.cpu = time.Now(), -cpuTime(pid)
+		run, page := used()
+		t.from = time.Now()
 		pause(ctx, length)
-		t.to, t.cpu = time.Now(), t.cpu+cpuTime(pid)
+		t.to = time.Now()
+		t.run, t.page = used()
+		t.run, t.page = t.run-run, t.page-page
 		select {
 		case err := <-failed:
 			leave()
@@ -171,9 +222,9 @@ func follow(ctx context.Context, address string) error {
 }
 
 // compare prints by how much steps are slower in the turns with clients.
-func compare(steps []report.Step, turns []turn) error {
+func compare(steps []report.Step, turns []turn, apart bool) error {
 	var times, cpu []float64 // with clients relative to without, less 1; of each pair
-	total := 0
+	total, run, served := 0, 0.0, 0.0
 	for k := 0; k+1 < len(turns); k += 2 {
 		var seconds, used [2]float64 // of a step, without clients and with
 		for _, t := range turns[k : k+2] {
@@ -187,12 +238,18 @@ func compare(steps []report.Step, turns []turn) error {
 				return fmt.Errorf("a turn has no step: give longer turns, or more steps than the turns take")
 			}
 			with := map[bool]int{true: 1}[t.watched]
-			seconds[with], used[with] = sum/float64(n), t.cpu/float64(n)
+			seconds[with], used[with] = sum/float64(n), (t.run+t.page)/float64(n)
 			total += n
+			if t.watched {
+				run, served = run+t.run, served+t.page
+			}
 		}
 		times, cpu = append(times, seconds[1]/seconds[0]-1), append(cpu, used[1]/used[0]-1)
 	}
 	fmt.Printf("%d steps in %d pairs of turns. With %d clients a step takes\n  %s more time\n  %s more CPU time\n", total, len(times), clients, interval(times), interval(cpu))
+	if apart {
+		fmt.Printf("While they follow it, the process of the page takes %.2f s of CPU time and the run %.2f s: %.2f %%\n", served, run, 100*served/run)
+	}
 	return nil
 }
 
