@@ -6,7 +6,7 @@
 //
 // It reads what every run writes, metrics.jsonl, config.json and the state of the latest checkpoint, of a run on this
 // machine or on a mounted disk. It looks at the files every two seconds, and only while somebody looks at the page: file
-// systems of networks report no changes. Lines that are cut off, when the run is resumed or rolls back, disappear from
+// systems of networks report no changes. If a look takes long, the next one is later, so that the training loses little. Lines that are cut off, when the run is resumed or rolls back, disappear from
 // the page too.
 //
 //	GET /         the page, complete without scripts

@@ -34,12 +34,13 @@ type follower struct {
 // poll reads what the files have gained or lost, and reports whether that is anything.
 func (f *follower) poll() (changed bool) {
 	f.problem, f.changed = "", false
+	// A run writes the file first that is read last here: a line is not shown before the start that led to it.
+	err := f.pollMetrics()
+	f.pollState()
+	f.pollHistory()
 	if err := f.pollConfig(); err != nil {
 		f.problem = fmt.Sprintf("Waiting for the run: %v.", err)
 	}
-	f.pollHistory()
-	f.pollState()
-	err := f.pollMetrics()
 	switch {
 	case f.problem != "":
 	case errors.Is(err, fs.ErrNotExist) || err == nil && len(f.run.Steps)+len(f.run.Evaluations) == 0:

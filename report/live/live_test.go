@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,6 +109,7 @@ type client struct {
 	t      testing.TB
 	events *bufio.Reader
 	close  func()
+	curves map[string]string // those that its page shows, by id
 }
 
 func connect(t testing.TB, address string) client {
@@ -126,7 +128,7 @@ func connect(t testing.TB, address string) client {
 	}
 	close := func() { cancel(); answer.Body.Close() }
 	t.Cleanup(close)
-	return client{t, bufio.NewReader(answer.Body), close}
+	return client{t, bufio.NewReader(answer.Body), close, map[string]string{}}
 }
 
 // until reads events until one whose state has a text, and returns it.
@@ -144,6 +146,10 @@ func (c client) until(text string) message {
 		}
 		if err := json.Unmarshal([]byte(data), &m); err != nil {
 			c.t.Fatalf("%v: %s", err, data)
+		}
+		maps.DeleteFunc(c.curves, func(id, _ string) bool { return !slices.Contains(m.IDs, id) })
+		for _, curve := range m.Curves {
+			c.curves[curve.ID] = string(curve.HTML)
 		}
 		if strings.Contains(string(m.State), text) {
 			return m
@@ -184,7 +190,7 @@ func TestFollow(t *testing.T) {
 	r.write(train.HistoryName, history)
 	r.metrics(lines(1, 4, 0) + lines(5, 6, 0) + lines(7, 30, 1))
 	m = both("Step 30 of 100")
-	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "resumed after step 6 and a pause of") || !strings.Contains(string(m.State), "1, the last after step 6 and a pause of 1s, on &lt;b&gt;host") {
+	if loss := first.curves["curve-loss"]; !strings.Contains(loss, "resumed after step 6 and a pause of") || !strings.Contains(string(m.State), "1, the last after step 6 and a pause of 1s, on &lt;b&gt;host") {
 		t.Errorf("no mark at step 6 in %s, or no resume in %s", loss, m.State)
 	}
 	// It rolls back to a checkpoint.
@@ -192,11 +198,11 @@ func TestFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.write(train.HistoryName, history+`{"kind":"rollback","time":"2026-01-02T03:04:40Z","step":20,"from":30}`+"\n")
 	r.write("checkpoints/step-00000030/state.json", string(state))
 	r.write("checkpoints/LATEST", "step-00000030\n")
-	r.write(train.HistoryName, history+`{"kind":"rollback","time":"2026-01-02T03:04:40Z","step":20,"from":30}`+"\n")
 	m = both("after step 30")
-	if loss := curveOf(m, "curve-loss"); !strings.Contains(loss, "rolled back from step 30 to step 20") || strings.Contains(loss, "rolled back 1 times") {
+	if loss := first.curves["curve-loss"]; !strings.Contains(loss, "rolled back from step 30 to step 20") || strings.Contains(loss, "rolled back 1 times") {
 		t.Errorf("no rollback in %s", loss)
 	}
 	// Cut back, and nothing after it.
@@ -207,15 +213,6 @@ func TestFollow(t *testing.T) {
 	if !strings.Contains(string(m.State), "damaged: 1") || !strings.HasPrefix(m.Title, "done · <b>run") {
 		t.Errorf("%s: %s", m.Title, m.State)
 	}
-}
-
-func curveOf(m message, id string) string {
-	for _, c := range m.Curves {
-		if c.ID == id {
-			return string(c.HTML)
-		}
-	}
-	return ""
 }
 
 // Whatever is done to the file, the follower knows what a reader of all of it knows.
