@@ -59,8 +59,8 @@ race: tensorflow ## run the tests of make test under the race detector, of packa
 axe: ## fetch axe-core, with which the tests check the accessibility of pages in chromium (needs npm)
 	npm install --silent --no-save --no-package-lock --prefix .cache/axe axe-core@4.14.1
 
-watch-bench: build ## measure what the live page costs a run (CACHE=; 4 minutes of an idle machine)
-	go run ./scripts/watchbench -- --data $(CACHE) --out runs/watch-bench-$$(date +%s) --steps 1000000 $(ARGS)
+watch-bench: build ## measure what the live page costs a run (CACHE=; WATCH=-apart for galaxy watch; 4 minutes of an idle machine)
+	go run ./scripts/watchbench $(WATCH) -- --data $(CACHE) --out runs/watch-bench-$$(date +%s) --steps 1000000 $(ARGS)
 
 load: tensorflow ## measure how long chromium takes to load a page (PAGE=report.html; otherwise the tests' example)
 	go test ./report/page -run '^$$' -bench Load -benchtime 5x $(if $(PAGE),-args -page $(abspath $(PAGE)))
