@@ -204,8 +204,9 @@ func (c Config) Validate() error {
 	errs = append(errs, err)
 	check(frozen == 0 || c.InitFrom != "", "freeze", c.Freeze, "none without {init_from}, because frozen layers would keep random weights")
 	check(frozen < net.Head() || c.Optimizer.LayerDecay == 0 || c.Optimizer.LayerDecay == 1, "optimizer.layer_decay", c.Optimizer.LayerDecay, "none beside {freeze:all}, because only the head is trained")
-	check(!c.HoldFeatures || c.Freeze == network.FreezeAll && c.Augment == images.Augment{} && len(c.Sizes) == 0, "hold_features", AsFeatures,
-		"host or device: features are the same in every step only with {freeze=all}, without augmentation ({augment.rotate} and the like) and without {sizes}")
+	if against := c.variesFeatures(); c.HoldFeatures && against != "" {
+		errs = append(errs, &usage.Field{Name: "hold_features", Got: AsFeatures, Expected: "host or device: features are the same in every step only " + against})
+	}
 	atLeast("batch", int64(c.Batch), 1)
 	atLeast("schedule.total_steps", c.Schedule.Total, 1)
 	check(c.Budget.Seconds >= 0, "budget.seconds", c.Budget.Seconds, "0 or more")
@@ -246,6 +247,21 @@ func (c Config) validateLearning() error {
 	check(c.Freeze != network.FreezeAll, "freeze", c.Freeze, "less: with everything below the head frozen there is nothing to learn")
 	check(c.Augment.Moves(), "augment.rotate", c.Augment.Rotate, "more than 0, or {augment.flip}, {augment.shift} or {augment.zoom}: without them both views of a galaxy are the same")
 	return errors.Join(errs...)
+}
+
+// variesFeatures names the settings by which a galaxy has other features in another step; "" if there are none.
+func (c Config) variesFeatures() string {
+	var all []string
+	if c.Freeze != network.FreezeAll {
+		all = append(all, "with {freeze=all}")
+	}
+	for _, a := range differences("", "augment", reflect.ValueOf(images.Augment{}), reflect.ValueOf(c.Augment)) {
+		all = append(all, fmt.Sprintf("without {%s:%s}", a.Field, a.Now))
+	}
+	if len(c.Sizes) > 0 {
+		all = append(all, "without {sizes}")
+	}
+	return strings.Join(all, " and ")
 }
 
 // holds reports whether the devices hold the train split.
@@ -301,8 +317,12 @@ func refuseChanges(run, asked Config) error {
 		return fmt.Errorf("%s is another cache than the run was trained on: %s", asked.Cache.Path, where)
 	}
 	var free []string
+	ofFeatures := slices.ContainsFunc(changed, func(c Change) bool { return c.Field == "hold_features" })
 	for _, path := range mayChange(reflect.TypeFor[Config](), "") {
-		if path != "checkpoint_seconds" { // the same setting as checkpoint_every
+		switch {
+		case path == "checkpoint_seconds": // the same setting as checkpoint_every
+		case path == "hold_on_device" && ofFeatures: // the same setting as hold_features, which must not
+		default:
 			free = append(free, "{"+path+"}")
 		}
 	}
@@ -336,7 +356,13 @@ func list(changed []Change, whose string, own bool) error {
 // Changes lists the fields in which the requested Config differs from the run's original one,
 // except fields that may change.
 func Changes(run, asked Config) []Change {
-	return differences("resume", "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	changed := differences("resume", "", reflect.ValueOf(run), reflect.ValueOf(asked))
+	for i := range changed {
+		if c := &changed[i]; c.Field == "hold_features" { // a person chooses a place
+			c.Was, c.Now = string(PlanOf(run).Images), string(PlanOf(asked).Images)
+		}
+	}
+	return changed
 }
 
 func fieldName(path string, f reflect.StructField) string {

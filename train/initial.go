@@ -47,11 +47,8 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 		w.tensors, w.arch, err = readTorch(from, want)
 	default:
 		cfg, e := ReadConfig(from)
-		if errors.Is(e, fs.ErrNotExist) {
-			e = fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, a file of weights (%s), or the prefix of a TensorFlow bundle", e, torch.Extension)
-		}
 		if e != nil {
-			return w, e
+			return w, listForms(e)
 		}
 		w.columns, w.arch = cfg.Target().Columns(), cfg.Model.Arch
 		err = WithBest(from, cfg, func(best *checkpoint.Checkpoint) (err error) {
@@ -62,11 +59,19 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 	return w, err
 }
 
+// listForms adds to the error of a path at which there is nothing what may be there.
+func listForms(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, a file of weights (%s), or the prefix of a TensorFlow bundle", err, torch.Extension)
+	}
+	return err
+}
+
 // readTorch reads the weights of torchvision's and timm's networks.
 func readTorch(path string, want func(name string) bool) (_ map[string]session.Tensor, arch string, err error) {
 	f, err := torch.Open(path)
 	if err != nil {
-		return nil, "", err
+		return nil, "", listForms(err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	weights, err := f.Weights()

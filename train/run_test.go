@@ -655,10 +655,10 @@ func TestRefusedRunLeavesNothing(t *testing.T) {
 		}, "optimizer.layer_decay 0.5: expected none beside freeze all"},
 		{"features of trained blocks", func(o *train.Options) {
 			o.Config.InitFrom, o.Config.Freeze, o.Config.HoldFeatures = "run", "1", true
-		}, "hold_features features: expected host or device"},
+		}, "only with freeze all"},
 		{"features of augmented images", func(o *train.Options) {
 			o.Config.InitFrom, o.Config.Freeze, o.Config.HoldFeatures, o.Config.Augment.Flip = "run", "all", true, true
-		}, "hold_features features: expected host or device"},
+		}, "hold_features features: expected host or device: features are the same in every step only without augment.flip true"},
 		{"batch too large", func(o *train.Options) { o.Config.Batch = 500 }, "500"},
 		{"no validation split", func(o *train.Options) { o.Cache, o.Config = small, testConfig(small, 4) }, "the validation split of"},
 		{"another cache", func(o *train.Options) { o.Config.Cache.Checksum = "0" }, "was configured for 0"},

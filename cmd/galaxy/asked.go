@@ -163,6 +163,9 @@ func (a asked) set(c, like *request) error {
 		if !ok {
 			continue
 		}
+		if _, isText := s.field(c).(*string); isText && v.text == "" && v.layer == onCommandLine {
+			errs = append(errs, fmt.Errorf("--%s is empty: give it a value, or leave it out", s.name)) // such as that of a variable that is not set
+		}
 		if err := parse(s.field(c), v.text); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.given(v, v.text), err))
 		}

@@ -116,6 +116,9 @@ func neighboursAction(c *cli.Context) (err error) {
 		like, c.String("model"), c.String("data"), c.String("features"), searched, found, c.String("sheet"),
 	}
 	if result.Sheet != "" {
+		if !slices.ContainsFunc(found, func(s similar) bool { return s.pixels != nil }) {
+			return fmt.Errorf("--sheet: cache %s has none of the galaxies that were found in %s, so there is nothing to draw: name the cache that they are from with --data", from.cache.Dir(), from.name())
+		}
 		if err := writeNeighbours(result.Sheet, from.cache.Shape(), append([]similar{like}, found...)); err != nil {
 			return err
 		}
@@ -244,7 +247,10 @@ func (m members) nearest(ctx context.Context, query []float32, k int, progress f
 				return fmt.Errorf("%s has %d features of each galaxy, the model %d: it is of another model", m.file, len(values), len(query))
 			}
 			ids = append(ids, key)
-			return errors.Join(search.Add(values), ctx.Err())
+			if err := search.Add(values); err != nil {
+				return fmt.Errorf("%s: galaxy %s: %w", m.file, key, err)
+			}
+			return ctx.Err()
 		})
 	} else {
 		for some := range slices.Chunk(m.which, membersAtATime) {

@@ -93,7 +93,7 @@ func importConfig(c *cli.Context, f *torch.File) (cfg savedmodel.Config, err err
 	model := f.Model
 	model.Size = c.Int("size")
 	if text := c.String("normalise"); text != "" {
-		if model.Mean, model.Std, err = network.Normalise(text).Statistics(); err != nil {
+		if model.Mean, model.Std, err = network.Normalise(text).Numbers(); err != nil {
 			return cfg, usage.Error{Err: err}
 		}
 		f.Source = "--normalise"

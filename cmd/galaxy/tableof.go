@@ -167,6 +167,9 @@ func checkTable(c *cli.Context) (session session.Config, precision network.Preci
 		input = "data"
 	}
 	if err = checkArguments(c, "model", input, "out"); err != nil {
+		if c.String(input) == "" {
+			err = usage.Error{Err: fmt.Errorf("%w; --data CACHE in place of --images takes the images of a cache", err)}
+		}
 		return session, precision, crop, other, err
 	}
 	session, sessionErr := sessionOf(c)

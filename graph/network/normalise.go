@@ -48,10 +48,19 @@ func (n Normalise) Statistics() (mean, std []float64, err error) {
 	switch n {
 	case "", NormaliseByCache:
 		return nil, nil, nil
-	case NormaliseByImageNet:
+	}
+	return n.numbers(string(NormaliseByCache) + ", ")
+}
+
+// Numbers is Statistics where there are no training images: NormaliseByCache is an error.
+func (n Normalise) Numbers() (mean, std []float64, err error) { return n.numbers("") }
+
+// numbers returns the statistics of ImageNet or those that n lists. other are names that the caller takes too.
+func (n Normalise) numbers(other string) (mean, std []float64, err error) {
+	if n == NormaliseByImageNet {
 		return slices.Clone(imageNetMean), slices.Clone(imageNetStd), nil
 	}
-	wrong := &usage.Field{Name: "normalise", Got: n, Expected: fmt.Sprintf("%s, %s, or a mean for each channel, a colon and a standard deviation for each, such as 0.5,0.5:0.25,0.3", NormaliseByCache, NormaliseByImageNet)}
+	wrong := &usage.Field{Name: "normalise", Got: n, Expected: fmt.Sprintf("%s%s, or a mean for each channel, a colon and a standard deviation for each, such as 0.5,0.5:0.25,0.3", other, NormaliseByImageNet)}
 	means, stds, found := strings.Cut(string(n), ":")
 	for _, side := range []struct {
 		text string
