@@ -172,7 +172,7 @@ func (m *Images) group(n namer) error {
 			if several {
 				of = " of band " + m.bands[f.band]
 			}
-			return usage.Errorf("galaxy %s has two images%s (%s, %s); remove one, or tell images apart by their paths with {path_column} or {paths}", f.id, of, clip(before.name), clip(f.name))
+			return usage.Errorf("galaxy %s has two images%s (%s, %s); remove or rename one, or tell images apart by their paths with {path_column} or {paths}", f.id, of, clip(before.name), clip(f.name))
 		}
 	}
 	if several {

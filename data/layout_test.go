@@ -151,7 +151,7 @@ func TestOpenImagesOfBandsErrors(t *testing.T) {
 		pattern string
 		want    string
 	}{
-		{"1_g.fits g/1.fits 1_r.fits", "", "galaxy 1 has two images of band g (1_g.fits, g/1.fits); remove one"},
+		{"1_g.fits g/1.fits 1_r.fits", "", "galaxy 1 has two images of band g (1_g.fits, g/1.fits); remove or rename one"},
 		{"1_g.fits 2_g.fits", "a_{id}_{band}", "no images of these names in it, only 2 files: an image of another name (2, such as 1_g.fits)"},
 	} {
 		dir := t.TempDir()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -109,6 +110,9 @@ func checkAsk(c *cli.Context) (except map[string]bool, err error) {
 	}
 	if out := c.String("out"); out != "" && !strings.HasSuffix(out, ".csv") {
 		errs = append(errs, fmt.Errorf("--out %s: expected a name that ends with .csv", out))
+	}
+	if dir := c.String("manifest"); dir != "" && filepath.Clean(dir) == filepath.Clean(c.String("out")) {
+		errs = append(errs, fmt.Errorf("--manifest %s: expected another name than that of --out: it is a folder", dir))
 	}
 	if by := c.String("by"); by != "" && !slices.Contains([]string{byViews, byConcentrations, byBoth}, by) {
 		errs = append(errs, fmt.Errorf("--by %q: expected %s, %s or %s", by, byViews, byConcentrations, byBoth))

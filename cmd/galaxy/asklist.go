@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v2"
 
@@ -179,14 +181,17 @@ func digits(x float64) string { return strconv.FormatFloat(x, 'g', 5, 64) }
 
 func (w *wanted) question(i int) string { return w.schema.Questions()[i].Text }
 
-// byRange returns the answers to a question, those first about which the draws disagree most.
+// byRange returns the answers to a question, those first about which the draws disagree most, then the
+// likeliest, then as in the schema.
 func byRange(q acquisition.Question) []int {
 	order := make([]int, len(q.Mean))
 	for j := range order {
 		order[j] = j
 	}
+	// Both answers of a question of two have the same range, up to the last bits, which must not decide.
+	rounded := func(x float64) float64 { return math.Round(1000 * x) }
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(q.Most[b]-q.Least[b], q.Most[a]-q.Least[a]), cmp.Compare(q.Mean[b], q.Mean[a]))
+		return cmp.Or(cmp.Compare(rounded(q.Most[b]-q.Least[b]), rounded(q.Most[a]-q.Least[a])), cmp.Compare(rounded(q.Mean[b]), rounded(q.Mean[a])))
 	})
 	return order
 }
@@ -250,7 +255,7 @@ func fileName(key string, isPath bool) string {
 		key = path.Base(strings.TrimSuffix(key, path.Ext(key)))
 	}
 	key = strings.Map(func(r rune) rune {
-		if strings.ContainsRune(`/\:*?"<>|`, r) {
+		if strings.ContainsRune(`/\:*?"<>|`, r) || unicode.IsControl(r) {
 			return '_'
 		}
 		return r
@@ -312,6 +317,8 @@ func (w *wanted) print(to io.Writer, r asking) {
 	fmt.Fprintf(to, "%d of %s to ask about in %s (%.0f img/s)\n", r.Asked, usage.Count(r.Rows, "galaxy"), r.Out, r.ImagesPerSecond)
 	if r.Excepted > 0 {
 		fmt.Fprintf(to, "left out: %s of --except\n", usage.Count(r.Excepted, "galaxy"))
+	} else if w.c.IsSet("except") {
+		fmt.Fprintln(to, "left out: none, since no id in the tables of --except is among these galaxies; --id-column names another column")
 	}
 	printRest(to, r.tabled, "left out")
 	fmt.Fprintf(to, "mean score %s nats, of all galaxies %s\n\n", digits(r.MeanScore), digits(r.MeanScoreOfAll))

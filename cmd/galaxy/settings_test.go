@@ -342,6 +342,7 @@ func TestCommandOfRun(t *testing.T) {
 			t.Errorf("%v: %v", args, err)
 			continue
 		}
+		want.plan.Data = "a cache"
 		words := commandWords(want, "a run", want.plan.Data)
 		got, err := requestedOf(t, commandOf(s), nil, words[2:]...)
 		if err != nil || words[1] != commandOf(s).Name || !reflect.DeepEqual(got.plan, want.plan) || got.out != "a run" {
