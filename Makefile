@@ -50,7 +50,7 @@ test-all: tensorflow ## run all tests, and ResNet18 where depth matters, full di
 # The size of the network is TensorFlow's affair: Go's code, in which races are sought, runs alike.
 # Packages that start no goroutine run in those of the packages that use them, and so does synth.
 # The tests that are left out start none.
-race: ALONE = ^Test(Settings|PrintedSettings|ManyLines)$$
+race: ALONE = ^Test(Settings|PrintedSettings|CommandOfRun|ManyLines)$$
 race: tensorflow ## run the tests of make test under the race detector, of packages that start goroutines
 	go run ./scripts/testreport -race -vet=off -short -skip '$(ALONE)' -p 2 -parallel 2 -timeout 30m ./graph ./predict ./savedmodel \
 	  $$(grep -rlE --include='*.go' --exclude='*_test.go' '^[[:blank:]]*go [a-z]|\.Go\(' cmd data internal graph predict report serve train | \
