@@ -43,11 +43,19 @@ func (t *epochTable) onStep(r train.StepResult, warm bool) {
 
 // row prints a row; scores is nil without an evaluation.
 func (t *epochTable) row(r train.EvaluationResult, scores *metric.Scores) {
+	speed, best := "-", ""
+	if r.Best {
+		best = "  best"
+	}
+	if t.elapsed > 0 {
+		speed = fmt.Sprintf("%.0f", float64(t.examples)/t.elapsed.Seconds())
+	}
+	t.steps, t.examples, t.loss, t.elapsed = 0, 0, 0, 0
 	if t.pretrain {
-		t.pretrainRow(r)
+		t.pretrainRow(r, speed, best)
 		return
 	}
-	loss, rmse, accuracy, balanced, speed, best := "-", "-", "-", "-", "-", ""
+	loss, rmse, accuracy, balanced := "-", "-", "-", "-"
 	classes := t.classes
 	if scores != nil {
 		loss, rmse, accuracy = decimals(5, scores.Loss), decimals(4, metric.Value(scores.RMSE)), decimals(3, scores.AccuracyArgmax)
@@ -55,12 +63,6 @@ func (t *epochTable) row(r train.EvaluationResult, scores *metric.Scores) {
 		if classes = scores.AccuracyArgmax.IsZero() && f != nil; classes {
 			accuracy, balanced = decimals(3, f.Accuracy), decimals(3, f.BalancedAccuracy)
 		}
-	}
-	if r.Best {
-		best = "  best"
-	}
-	if t.elapsed > 0 {
-		speed = fmt.Sprintf("%.0f", float64(t.examples)/t.elapsed.Seconds())
 	}
 	line := func(epoch, step, trainLoss, loss, rmse, accuracy, balanced, speed, best string) {
 		if classes {
@@ -73,20 +75,13 @@ func (t *epochTable) row(r train.EvaluationResult, scores *metric.Scores) {
 		line("epoch", "step", "train loss", "loss", "RMSE", "accuracy", "balanced", "img/s", "")
 	}
 	line(fmt.Sprint(r.Epoch+1), fmt.Sprint(r.Step), decimals(5, metric.Value(r.TrainLoss)), loss, rmse, accuracy, balanced, speed, best)
-	t.steps, t.examples, t.loss, t.elapsed = 0, 0, 0, 0
 }
 
-// pretrainRow is row of a run without labels.
-func (t *epochTable) pretrainRow(r train.EvaluationResult) {
-	loss, std, rank, speed, best := "-", "-", "-", "-", ""
+// pretrainRow prints the row of a run without labels.
+func (t *epochTable) pretrainRow(r train.EvaluationResult, speed, best string) {
+	loss, std, rank := "-", "-", "-"
 	if e := r.Embedding; e != nil {
 		loss, std, rank = decimals(4, metric.Value(e.Loss)), decimals(4, metric.Value(e.Std)), decimals(1, metric.Value(e.Rank))
-	}
-	if r.Best {
-		best = "  best"
-	}
-	if t.elapsed > 0 {
-		speed = fmt.Sprintf("%.0f", float64(t.examples)/t.elapsed.Seconds())
 	}
 	const line = "%5v  %8v  %10s  %9s  %7s  %6s  %7s%s"
 	if !t.begun {
@@ -94,7 +89,6 @@ func (t *epochTable) pretrainRow(r train.EvaluationResult) {
 		t.print(line, "epoch", "step", "train loss", "loss", "std", "rank", "img/s", "")
 	}
 	t.print(line, r.Epoch+1, r.Step, decimals(4, metric.Value(r.TrainLoss)), loss, std, rank, speed, best)
-	t.steps, t.examples, t.loss, t.elapsed = 0, 0, 0, 0
 }
 
 // decimals shows a score, or - for none.

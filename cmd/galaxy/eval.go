@@ -244,7 +244,7 @@ func (n opened) fits(dir string, m data.Manifest, split data.Split, other extern
 	what := n.named(dir)
 	switch {
 	case m.Schema.IsNone():
-		return fmt.Errorf("the cache has no labels: eval compares predictions with labels, and predict needs none (galaxy predict)")
+		return errors.New("the cache has no labels: eval compares predictions with labels, and predict needs none (galaxy predict)")
 	case !n.target().Source().Equal(m.Schema):
 		trained, got := columnsOf(n.target().Source(), m.Schema)
 		return fmt.Errorf("%s was trained on labels of %s, the cache has labels of %s: prepare one with the labels and the order of the first (--schema), or use a model of the second", what, trained, got)
