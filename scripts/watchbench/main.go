@@ -1,9 +1,11 @@
 // Command watchbench measures what the live page costs a run: it trains one run, lets two clients follow the page for
-// every second turn of a few seconds, and compares the steps of each pair of turns: the time and, on Linux, the CPU time of the process
-// that a step takes, the page included. The CPU time hardly depends on what else the machine does. With -apart the page comes from a galaxy
-// watch beside the run, whose CPU time it also prints as a fraction of the run's: that is the cost without the noise of the steps.
+// every second turn of some seconds, and compares the steps of each pair of turns: the time and, on Linux, the CPU time of the process
+// that a step takes, the page included. A machine whose speed drifts hides small costs there. So it also compares the steps during which
+// the page was drawn and sent with those just before and after, of the same turn: what they take longer, over the time from one drawing to
+// the next, is what the page costs, with what the steps lose while threads wait for a core. With -apart the page comes from a galaxy
+// watch beside the run, whose CPU time it also prints as a fraction of the run's.
 //
-//	watchbench [-galaxy bin/galaxy] [-pairs 15] [-turn 6s] [-apart] -- --data CACHE --out RUN --steps 100000 …
+//	watchbench [-galaxy bin/galaxy] [-pairs 8] [-turn 15s] [-apart] -- --data CACHE --out RUN --steps 100000 …
 //
 // What follows the -- are flags of galaxy train. The run is stopped after the last turn; it must not end before. Run it on an
 // idle machine.
@@ -37,6 +39,8 @@ type turn struct {
 	from, to time.Time
 	// Seconds of CPU time between them, of the run and of what serves the page apart from it; NaN if that is not known.
 	run, page float64
+	// When the first client received something, but for what it received as it came.
+	drawn []time.Time
 }
 
 // cpuTime returns the seconds of CPU time that a process has used (proc_pid_stat(5)), NaN on other systems than Linux.
@@ -57,8 +61,8 @@ func cpuTime(pid int) float64 {
 
 func main() {
 	galaxy := flag.String("galaxy", "bin/galaxy", "our program")
-	pairs := flag.Int("pairs", 15, "number of pairs of turns")
-	length := flag.Duration("turn", 6*time.Second, "length of a turn")
+	pairs := flag.Int("pairs", 8, "number of pairs of turns")
+	length := flag.Duration("turn", 15*time.Second, "length of a turn")
 	apart := flag.Bool("apart", false, "serve the page by galaxy watch instead of train --live")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -75,7 +79,7 @@ func measure(ctx context.Context, galaxy string, args []string, pairs int, lengt
 	if k < 0 || k+1 == len(args) {
 		return fmt.Errorf("expected flags of galaxy train with --out RUN after --, got %q", args)
 	}
-	train := command(ctx, galaxy, slices.Concat([]string{"train", "--live", "127.0.0.1:0", "--log-every", "1", "--report=false"}, args))
+	train := command(ctx, galaxy, slices.Concat([]string{"train", "--live", "127.0.0.1:0", "--log-every", "1", "--eval-every", "0", "--checkpoint-every", "0", "--report=false"}, args))
 	stderr, err := train.StderrPipe()
 	if err != nil {
 		return err
@@ -167,9 +171,10 @@ func alternate(ctx context.Context, pids []int, address string, pairs int, lengt
 		t := turn{watched: n%4 == 1 || n%4 == 2}
 		following, leave := context.WithCancel(ctx)
 		failed := make(chan error, clients)
-		for range clients {
+		received := make([]arrivals, clients)
+		for k := range received {
 			if t.watched {
-				go func() { failed <- follow(following, address+"events") }()
+				go func() { failed <- follow(following, address+"events", &received[k]) }()
 			}
 		}
 		pause(ctx, length/10)
@@ -189,6 +194,12 @@ func alternate(ctx context.Context, pids []int, address string, pairs int, lengt
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if t.watched {
+			for range clients {
+				<-failed
+			}
+			t.drawn = received[0]
+		}
 		turns = append(turns, t)
 	}
 	return turns, nil
@@ -201,8 +212,18 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// arrivals are the times at which something came that did not belong to what came just before.
+type arrivals []time.Time
+
+func (a *arrivals) Write(p []byte) (int, error) {
+	if now := time.Now(); len(*a) == 0 || now.Sub((*a)[len(*a)-1]) > 500*time.Millisecond {
+		*a = append(*a, now)
+	}
+	return len(p), nil
+}
+
 // follow reads events, as a page does, until ctx ends.
-func follow(ctx context.Context, address string) error {
+func follow(ctx context.Context, address string, received *arrivals) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -215,7 +236,7 @@ func follow(ctx context.Context, address string) error {
 	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s", answer.Status)
 	}
-	if n, err := io.Copy(io.Discard, answer.Body); ctx.Err() == nil {
+	if n, err := io.Copy(received, answer.Body); ctx.Err() == nil {
 		return fmt.Errorf("the server ended after %d bytes: %w", n, err)
 	}
 	return nil
@@ -247,9 +268,52 @@ func compare(steps []report.Step, turns []turn, apart bool) error {
 		times, cpu = append(times, seconds[1]/seconds[0]-1), append(cpu, used[1]/used[0]-1)
 	}
 	fmt.Printf("%d steps in %d pairs of turns. With %d clients a step takes\n  %s more time\n  %s more CPU time\n", total, len(times), clients, interval(times), interval(cpu))
+	if err := whileDrawn(steps, turns); err != nil {
+		return err
+	}
 	if apart {
 		fmt.Printf("While they follow it, the process of the page takes %.2f s of CPU time and the run %.2f s: %.2f %%\n", served, run, 100*served/run)
 	}
+	return nil
+}
+
+// whileDrawn prints how much longer steps take while the page is drawn and sent.
+func whileDrawn(steps []report.Step, turns []turn) error {
+	const drawing = 50 * time.Millisecond // more than it takes, from reading the run to the client's last byte
+	// A step during which the page was drawn, or two, is compared with the two before and the two after.
+	const beside = 2
+	var longer []float64 // seconds
+	watched := 0.0
+	for _, t := range turns {
+		if t.watched {
+			watched += t.to.Sub(t.from).Seconds()
+		}
+		for _, at := range t.drawn {
+			if at.Before(t.from) || at.After(t.to) {
+				continue // the first drawing, for a client that has just come
+			}
+			from := slices.IndexFunc(steps, func(s report.Step) bool { return s.Time.After(at.Add(-drawing)) })
+			to := slices.IndexFunc(steps, func(s report.Step) bool { return s.Time.After(at.Add(drawing)) }) + 1
+			if from < beside || to == 0 || to+beside > len(steps) {
+				continue
+			}
+			usual, sum := 0.0, 0.0
+			for k := range beside {
+				usual += float64(steps[from-1-k].Seconds+steps[to+k].Seconds) / (2 * beside)
+			}
+			for _, s := range steps[from:to] {
+				sum += float64(s.Seconds) - usual
+			}
+			longer = append(longer, sum)
+		}
+	}
+	if len(longer) == 0 {
+		return fmt.Errorf("the page was never drawn: give longer turns")
+	}
+	for k := range longer {
+		longer[k] *= float64(len(longer)) / watched // as a fraction of the time
+	}
+	fmt.Printf("While the page is drawn and sent, %d times, steps take longer by what is\n  %s of the time\n", len(longer), interval(longer))
 	return nil
 }
 
