@@ -107,7 +107,7 @@ func TestFrozenBits(t *testing.T) {
 	if testing.Short() {
 		steps = 12
 	}
-	for _, c := range []struct {
+	all := []struct {
 		freeze    network.Freeze
 		precision network.Precision
 		optimizer Optimizer
@@ -117,7 +117,11 @@ func TestFrozenBits(t *testing.T) {
 		{"1", network.Float16, Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .5, LayerDecay: .5, ClipNorm: 1}, .9, 1},
 		{"stem", network.BFloat16, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: .5, LayerDecay: .9}, 0, 2},
 		{"all", network.Float32, Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: .5}, .9, 2},
-	} {
+	}
+	if testing.Short() {
+		all = all[:2]
+	}
+	for _, c := range all {
 		t.Run(fmt.Sprintf("%v %v", c.freeze, c.precision), func(t *testing.T) {
 			t.Parallel()
 			cfg := testTrainerConfig(32, 4*c.devices)

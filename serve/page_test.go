@@ -140,11 +140,8 @@ func TestPageAlone(t *testing.T) {
 
 // In a browser, with and without scripts, on a phone and with a pasted image.
 func TestPageInBrowser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: TestPage reads the page as text")
-	}
-	url, _ := start(t, pageModel(t), nil)
 	browser := browsertest.Start(t)
+	url, _ := start(t, pageModel(t), nil)
 	for name, o := range map[string]browsertest.Options{
 		"narrow": {Width: 345}, "dark": {Dark: true, Width: 1600}, "without scripts": {Width: 360, NoScripts: true},
 	} {

@@ -269,6 +269,9 @@ func (l left) make(dir string) error {
 // are recorded, and after each of them what had not been synced by then is taken away.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: it goes on from every state of the files; package durable has what makes them safe")
+	}
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Skip("strace is not installed")

@@ -448,6 +448,9 @@ func TestStopSignals(t *testing.T) {
 			return []string{"predict", "--model", "trained", "--images", "uncut-drawn/images_training_rev1", "--out", out}
 		}, nil},
 	}
+	if testing.Short() {
+		commands = commands[2:3] // train
+	}
 	took := make([]time.Duration, len(commands))
 	want := make([]map[string]string, len(commands))
 	for i, c := range commands {
@@ -470,7 +473,7 @@ func TestStopSignals(t *testing.T) {
 	}
 	worst := make([]time.Duration, len(commands))
 	outcomes := map[string]int{}
-	for n := range *tortureSignals {
+	for n := range often(*tortureSignals) {
 		i := n % len(commands)
 		c := commands[i]
 		p, stderr, ended := b.start(c.args(c.out)...)

@@ -37,9 +37,12 @@ const patience = 5 * time.Minute
 // Browser is a chromium without a window.
 type Browser struct{ context context.Context }
 
-// Start starts a browser that ends with the test. It skips the test if there is no chromium.
+// Start starts a browser that ends with the test. It skips the test if there is no chromium, and with -short.
 func Start(t testing.TB) *Browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: other tests read the pages as text")
+	}
 	var program string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
