@@ -1,6 +1,9 @@
 package synth
 
 import (
+	"image"
+	"image/color"
+	"image/jpeg"
 	"math"
 
 	"galaxy/data"
@@ -60,19 +63,22 @@ func (p *painter) blur(sigma float64) {
 // skyGain is the sky's noise in R, G and B.
 var skyGain = [3]float64{1.25, 1, 0.8}
 
+// storedSky is the noise of the sky before the image is stored, relative to what is left of it.
+const storedSky = 1.8
+
 // addSky adds sky and photon noise to every detector pixel.
 func (p *painter) addSky(g *galaxy, s stream) {
 	n := p.n * p.n
 	for c := range p.plane {
-		sky2 := g.sky * skyGain[c] * g.sky * skyGain[c]
+		sky := storedSky * g.sky * skyGain[c]
 		for i, v := range p.plane[c][:n] {
-			p.plane[c][i] = v + float32(noise(float64(v), sky2)*s.NormFloat64())
+			p.plane[c][i] = v + float32(noise(float64(v), sky*sky)*s.NormFloat64())
 		}
 	}
 }
 
 // develop turns light into the image: the colour-preserving asinh stretch of
-// Lupton et al. 2004 on the detector's grid, then interpolation to 424×424.
+// Lupton et al. 2004 on the detector's grid, where the image is stored, then interpolation to 424×424.
 func (p *painter) develop(black float64, s stream) {
 	const softening = 6.5
 	r, g, b := p.plane[0], p.plane[1], p.plane[2]
@@ -89,7 +95,35 @@ func (p *painter) develop(black float64, s stream) {
 		}
 		r[i], g[i], b[i] = float32(math.Max(0, k*x)), float32(math.Max(0, k*y)), float32(math.Max(0, k*z))
 	}
+	p.store()
 	p.resample(s)
+}
+
+// store makes of the planes what JPEG leaves of them. The survey's own images are JPEG files on the detector's grid, and
+// the challenge's were cut out of them: so the sky of real ones has almost no colour noise, which JPEG halves in resolution and
+// rounds away, and what is left of the noise of its light is coarse.
+func (p *painter) store() {
+	m := image.NewRGBA(image.Rect(0, 0, p.n, p.n))
+	for i := range p.n * p.n {
+		for c := range p.plane {
+			m.Pix[4*i+c] = uint8(min(255, p.plane[c][i]+0.5))
+		}
+	}
+	p.file.Reset()
+	err := jpeg.Encode(&p.file, m, &jpeg.Options{Quality: storedQuality})
+	var stored image.Image
+	if err == nil {
+		stored, err = jpeg.Decode(&p.file)
+	}
+	if err != nil {
+		panic(err) // a buffer takes all, and gives back what was encoded
+	}
+	y := stored.(*image.YCbCr) // as Decode returns all colour images that Encode makes
+	for i := range p.n * p.n {
+		light, colour := y.YOffset(i%p.n, i/p.n), y.COffset(i%p.n, i/p.n)
+		r, g, b := color.YCbCrToRGB(y.Y[light], y.Cb[colour], y.Cr[colour])
+		p.plane[0][i], p.plane[1][i], p.plane[2][i] = float32(r), float32(g), float32(b)
+	}
 }
 
 // tap is where an output pixel finds its four source pixels, and their weights.

@@ -29,7 +29,7 @@
 // The image (render.go, scenery.go, develop.go). The scene is painted on
 // the survey's detector grid (0.396 arc seconds a pixel) among neighbouring
 // stars and galaxies, blurred with the seeing, given the noise of sky and
-// photons, stretched with the colour-preserving asinh of Lupton et al. (2004)
+// photons, stretched with the colour-preserving asinh of Lupton et al. (2004), compressed
 // and enlarged so that the radius with 90 % of the light takes 50 pixels, as
 // the challenge's images are. So a galaxy of small angular size is as large as
 // any other in its image, but blurred and coarse-grained.

@@ -126,7 +126,7 @@ func newGalaxy(seed int64, i int) *galaxy {
 	g.r90 = math.Min(32, 2.6+3.8*math.Exp(s.normal(0, 0.5)))
 	g.seeing = math.Max(0.9, s.normal(1.28, 0.16))
 	g.sky = 0.026 * math.Exp(s.normal(0, 0.3))
-	g.black = 0.012 * math.Exp(s.normal(0, 0.45))
+	g.black = 0.004 * math.Exp(s.normal(0, 0.45))
 	g.faint = 2.3 * math.Exp(s.normal(0, 0.42))
 
 	b := &g.main

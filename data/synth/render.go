@@ -16,6 +16,8 @@ const (
 	r90Pixels = 50
 	// jpegQuality gives files of about the real ones' size.
 	jpegQuality = 75
+	// storedQuality is that of the survey's own images.
+	storedQuality = 75
 	// margin is a frame of detector pixels around the visible field, for
 	// the point spread and the interpolation to draw on.
 	margin = 4
