@@ -119,8 +119,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "onednn" {
+			switch name {
+			case "onednn":
 				return kernels.OneDNN(), nil
+			case "quick": // -short, but for the race detector
+				return testing.Short() && !underRace, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},

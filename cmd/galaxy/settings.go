@@ -63,7 +63,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Config.Freeze }, choices: []string{"none", string(network.FreezeStem), string(network.FreezeAll)}},
 	{name: "devices", category: catRun, variable: "GALAXY_DEVICES", usage: "`DEVICES` with a replica each: auto (all GPUs, else the CPU), cpu, cpu:N (N replicas that share the CPU), gpu (all) or gpu:0,2",
 		field: func(c *request) any { return &c.plan.Config.Devices }},
-	{name: "images-on", was: "cache", category: catRun, usage: "`WHERE` the training images are: host, which sends each batch, device, in the memory of every device, or features, which are computed once, for --freeze all without augmentation",
+	{name: "images-on", was: "cache", category: catRun, usage: "`WHERE` the training images are: host, which sends each batch, device, in the memory of every device, or features, which galaxy train computes once, for --freeze all without augmentation",
 		field: func(c *request) any { return &c.plan.Images }, choices: []string{string(train.OnHost), string(train.OnDevice), string(train.AsFeatures)}},
 	{name: "time", category: catRun, usage: "stop after this time (90m, 2h), as after a stop signal; --resume continues", unset: "none",
 		field: func(c *request) any { return &c.limit }},
