@@ -16,7 +16,7 @@ const (
 	r90Pixels = 50
 	// jpegQuality gives files of about the real ones' size.
 	jpegQuality = 75
-	// storedQuality is that of the survey's own images.
+	// storedQuality stands for that of the survey's own images. With it the sky has the real one's spectrum.
 	storedQuality = 75
 	// margin is a frame of detector pixels around the visible field, for
 	// the point spread and the interpolation to draw on.
