@@ -43,7 +43,7 @@ func (v Values) Range() string {
 }
 
 var (
-	errFraction = errors.New("a vote fraction lies from 0 to 1: correct the row or delete it")
+	errFraction = errors.New("a vote fraction lies from 0 to 1: correct the row or delete it; counts of votes need their own schema")
 	errCount    = fmt.Errorf("a count of votes is a whole number from 0 to %d: correct the row or delete it, or use columns of unweighted votes", maxCount)
 )
 
