@@ -196,7 +196,9 @@ func alternate(ctx context.Context, pids []int, address string, pairs int, lengt
 		}
 		if t.watched {
 			for range clients {
-				<-failed
+				if err := <-failed; err != nil {
+					return nil, fmt.Errorf("a client could not follow the run to the end: %w", err)
+				}
 			}
 			t.drawn = received[0]
 		}
