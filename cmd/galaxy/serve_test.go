@@ -92,6 +92,9 @@ func TestServe(t *testing.T) {
 // the same files.
 func TestServeCounts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("-short: TestServe has fractions, and package serve the rest")
+	}
 	b := &workbench{t: t, dir: t.TempDir(), small: true}
 	b.galaxy(exitOK, "synth", "--count", "12", "--schema", "desi", "--volunteers", "5-9", "--format", "fits", "--bands", "2", "--out", "data")
 	const photos = "data/images_training_rev1"
