@@ -110,7 +110,7 @@ func (p *setup) loadInitial(t *graph.Trainer) error {
 	}
 	p.Notice(f.table(from))
 	if arch := p.Config.Model.Arch; w.arch != "" && w.arch != arch {
-		p.Notice(fmt.Sprintf("%s is a %s, this run a %s, in which few of its layers fit: all do in a %s", from, w.arch, arch, w.arch))
+		p.Notice(fmt.Sprintf("%s is a %s, this run a %s, in which only some of its layers fit: all do in a %s", from, w.arch, arch, w.arch))
 	}
 	return nil
 }

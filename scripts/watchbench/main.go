@@ -39,7 +39,7 @@ type turn struct {
 	from, to time.Time
 	// Seconds of CPU time between them, of the run and of what serves the page apart from it; NaN if that is not known.
 	run, page float64
-	// When the first client received something, but for what it received as it came.
+	// When the first client received something, from before the turn on.
 	drawn []time.Time
 }
 
