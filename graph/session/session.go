@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -128,6 +129,9 @@ func (c Config) proto() (*pb.ConfigProto, error) {
 		config.DeviceCount = map[string]int32{"CPU": int32(cpus)}
 		if !gpus {
 			config.DeviceCount["GPU"] = 0 // leaves GPU memory to other processes
+			// The second pass of the graph optimiser takes as long as the first and changes nothing here.
+			config.GraphOptions = cmp.Or(config.GraphOptions, &pb.GraphOptions{})
+			config.GraphOptions.RewriteOptions = &pb.RewriterConfig{MetaOptimizerIterations: pb.RewriterConfig_ONE}
 		}
 		// Lets an op without a kernel for GPUs run on the host.
 		config.AllowSoftPlacement = gpus
