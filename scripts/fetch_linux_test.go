@@ -303,6 +303,9 @@ func TestFetchKeepsWheels(t *testing.T) {
 }
 
 func TestFetchFailures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a checkout for each failure")
+	}
 	t.Run("wrong checksum", func(t *testing.T) {
 		c := newCheckout(t)
 		b, err := os.ReadFile(c.wheel)
@@ -409,6 +412,9 @@ func tools(t *testing.T, script string) string {
 // Killed at any moment it leaves either nothing or everything, and the next run
 // ends right.
 func TestFetchKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: 16 runs of the script")
+	}
 	c := newCheckout(t)
 	rng := rand.New(rand.NewPCG(1, 0))
 	for range 15 {
@@ -432,6 +438,9 @@ func TestFetchKilled(t *testing.T) {
 
 // A polite signal ends pip as well and clears up at once.
 func TestFetchInterrupted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: pip is started and ended twice")
+	}
 	// A shell starts what runs in the background with SIGINT ignored, and children inherit that; not
 	// a handler.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
