@@ -33,6 +33,8 @@ type request struct {
 	heartbeat   string
 	live        string
 
+	synthetic, syntheticSize int
+
 	clusterHosts, listen string
 	workerIndex          int
 	workerTimeout        train.Time
@@ -151,7 +153,7 @@ func (a asked) over(begun *train.Config, schema *labels.Schema) (*request, error
 
 // newRequest returns a request in which nothing is given.
 func newRequest(like train.Plan) *request {
-	return &request{plan: train.DefaultPlan(like), report: true, gpuMemory: "all", workerTimeout: train.Time(session.DefaultTimeout), given: map[string]value{}}
+	return &request{plan: train.DefaultPlan(like), report: true, syntheticSize: 64, gpuMemory: "all", workerTimeout: train.Time(session.DefaultTimeout), given: map[string]value{}}
 }
 
 // set sets in c what was given and counts beside the settings of like.

@@ -75,7 +75,7 @@ type prepared struct {
 	ImagesPerSecond  float64        `json:"images_per_second"`
 }
 
-func prepareAction(c *cli.Context) (err error) {
+func prepareAction(c *cli.Context) error {
 	if err := checkArguments(c, "images", "out"); err != nil {
 		return err
 	}
@@ -114,19 +114,9 @@ func prepareAction(c *cli.Context) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return usage.Error{Err: err}
 	}
-	decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
-	if err != nil {
-		return usage.Error{Err: err}
-	}
-	defer func() { err = errors.Join(err, decoder.Close()) }()
-	cfg.Decoder = decoder.String()
 	bar := newBar(c, "prepare images", "img")
-	cfg.Progress = bar.resume
-	cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
-	m, err := data.Prepare(c.Context, cfg, decoder)
-	if err := bar.close(err); errors.Is(err, context.Canceled) {
-		return fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), data.PartialFolder(cfg.Out))
-	} else if err != nil {
+	m, err := prepare(c.Context, cfg, bar)
+	if err != nil {
 		return err
 	}
 	copies, blank, balance, err := lookInto(c.Context, cfg.Out)
@@ -139,6 +129,23 @@ func prepareAction(c *cli.Context) (err error) {
 		m.Split, balance, m.Checksum, copies, blank, bar.rate(),
 	}
 	return report(c, result, func(w io.Writer) { printPrepared(w, result, m.Schema) })
+}
+
+// prepare makes a cache with a valid configuration.
+func prepare(ctx context.Context, cfg data.PrepareConfig, bar *bar) (m *data.Manifest, err error) {
+	decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, decoder.Close()) }()
+	cfg.Decoder = decoder.String()
+	cfg.Progress = bar.resume
+	cfg.Notice = func(sentence string) { bar.print("%s", sentence) }
+	m, err = data.Prepare(ctx, cfg, decoder)
+	if err = bar.close(err); errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %s done, kept in %s; the same command goes on there", errStopped, usage.Count(bar.done, "image"), data.PartialFolder(cfg.Out))
+	}
+	return m, err
 }
 
 func printPrepared(w io.Writer, r prepared, s *labels.Schema) {

@@ -57,9 +57,8 @@ func synthCommand() *cli.Command {
 			if err := cfg.Validate(); err != nil {
 				return usage.Error{Err: err}
 			}
-			bar := newBar(c, "draw galaxies", "img")
-			cfg.Progress = bar.set
-			if err := bar.close(synth.Generate(c.Context, cfg)); err != nil {
+			rate, err := drawGalaxies(c, cfg)
+			if err != nil {
 				return err
 			}
 			result := struct {
@@ -67,13 +66,21 @@ func synthCommand() *cli.Command {
 				Count           int     `json:"count"`
 				Seed            int64   `json:"seed"`
 				ImagesPerSecond float64 `json:"images_per_second"`
-			}{cfg.Out, cfg.Count, cfg.Seed, bar.rate()}
+			}{cfg.Out, cfg.Count, cfg.Seed, rate}
 			return report(c, result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s in %s (%.0f img/s)\nnext: galaxy prepare%s --labels %s --images %s --out CACHE --size 64\n",
-					usage.Count(cfg.Count, "galaxy"), cfg.Out, bar.rate(), prepareFlags(cfg), filepath.Join(cfg.Out, synth.LabelsFile), filepath.Join(cfg.Out, synth.ImagesDir))
+					usage.Count(cfg.Count, "galaxy"), cfg.Out, rate, prepareFlags(cfg), filepath.Join(cfg.Out, synth.LabelsFile), filepath.Join(cfg.Out, synth.ImagesDir))
 			})
 		},
 	}
+}
+
+// drawGalaxies makes a data set and returns how many a second.
+func drawGalaxies(c *cli.Context, cfg synth.Config) (rate float64, err error) {
+	bar := newBar(c, "draw galaxies", "img")
+	cfg.Progress = bar.set
+	err = bar.close(synth.Generate(c.Context, cfg))
+	return bar.rate(), err
 }
 
 // prepareFlags returns the flags with which galaxy prepare takes a data set as it is.

@@ -74,6 +74,9 @@ func trainAction(c *cli.Context) (err error) {
 	if err := t.openRun(); err != nil {
 		return err
 	}
+	if err := t.takeSynthetic(); err != nil {
+		return err
+	}
 	if t.printConfig {
 		return t.print()
 	}
@@ -92,6 +95,9 @@ func trainAction(c *cli.Context) (err error) {
 		return err
 	}
 	if err := t.settle(); err != nil {
+		return err
+	}
+	if err := t.drawSynthetic(); err != nil {
 		return err
 	}
 	if err := t.openCache(); err != nil {
