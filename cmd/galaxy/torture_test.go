@@ -293,6 +293,9 @@ func TestKilledRun(t *testing.T) {
 	if b.small { // a step takes a tenth of the time
 		steps *= 6
 	}
+	if testing.Short() {
+		steps /= 2
+	}
 	begin := time.Now()
 	b.galaxy(exitOK, training("uncut", steps, "--checkpoint-every", "0")...)
 	uncut := time.Since(begin)
