@@ -135,7 +135,7 @@ func prepareAction(c *cli.Context) error {
 func prepare(ctx context.Context, cfg data.PrepareConfig, bar *bar) (m *data.Manifest, err error) {
 	decoder, err := images.NewDecoder(cfg.Crop, cfg.Size)
 	if err != nil {
-		return nil, err
+		return nil, usage.Error{Err: err}
 	}
 	defer func() { err = errors.Join(err, decoder.Close()) }()
 	cfg.Decoder = decoder.String()

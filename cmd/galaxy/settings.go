@@ -55,7 +55,7 @@ var rows = []setting{
 		field: func(c *request) any { return &c.plan.Data }},
 	{name: "synthetic", of: cmdTrain, category: catRun, usage: "instead of --data: draw `N` galaxies as galaxy synth does, with the Galaxy Zoo challenge's labels, and keep them in a cache beside --out (docs/pretrain.md)", unset: "none",
 		field: func(c *request) any { return &c.synthetic }},
-	{name: "synthetic-size", of: cmdTrain, category: catRun, usage: "side of their images in `PX`; 32 or more",
+	{name: "synthetic-size", of: cmdTrain, category: catRun, usage: "side of their images in `PX`",
 		field: func(c *request) any { return &c.syntheticSize }},
 	{name: "out", category: catRun, variable: "GALAXY_RUN", usage: "`RUN` folder; must not exist, except with --resume",
 		field: func(c *request) any { return &c.out }},

@@ -75,7 +75,7 @@ func synthCommand() *cli.Command {
 	}
 }
 
-// drawGalaxies makes a data set and returns how many a second.
+// drawGalaxies makes a data set and returns the galaxies drawn per second.
 func drawGalaxies(c *cli.Context, cfg synth.Config) (rate float64, err error) {
 	bar := newBar(c, "draw galaxies", "img")
 	cfg.Progress = bar.set
