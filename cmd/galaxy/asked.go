@@ -264,7 +264,7 @@ func flagNames(name, text string, _ bool) string {
 // source says where the value of a setting comes from.
 func (c *request) source(s *setting) string {
 	if v, ok := c.given[s.name]; ok {
-		return [...]string{v.where, "environment: " + v.where, "flag"}[v.layer]
+		return [...]string{v.where, "environment: " + v.where, strings.TrimSpace("flag " + v.where)}[v.layer]
 	}
 	plain := c.plan
 	plain.Recipe = ""

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,62 +12,136 @@ import (
 	"galaxy/data"
 	"galaxy/data/synth"
 	"galaxy/internal/usage"
+	"galaxy/train"
 )
 
-// syntheticGalaxies returns how the galaxies of --synthetic are drawn and prepared. The name of their cache
-// says all that they depend on, so one that is there is the right one.
-func (c *request) syntheticGalaxies() (synth.Config, data.PrepareConfig) {
-	cache := fmt.Sprintf("%s.synthetic-%d-%dpx-seed%d", filepath.Clean(c.out), c.synthetic, c.syntheticSize, c.plan.Config.Seed)
-	sky := synth.Config{Out: cache + ".images", Count: c.synthetic, Seed: c.plan.Config.Seed}
-	return sky, data.PrepareConfig{
-		Labels: filepath.Join(sky.Out, synth.LabelsFile), Images: filepath.Join(sky.Out, synth.ImagesDir),
-		Out: cache, Size: c.syntheticSize,
-	}
+// leastSynthetic is the least number of galaxies of --synthetic: all three splits have some.
+const leastSynthetic = 100
+
+// bySynthetic is where the value of --data comes from that stands for --synthetic.
+const bySynthetic = "--synthetic"
+
+// synthetics returns how the galaxies of --synthetic are drawn and prepared. The name of their cache
+// says all that they depend on.
+func (c *request) synthetics() (synth.Config, data.PrepareConfig) {
+	return synthetics(fmt.Sprintf("%s.synthetic-%d-%dpx-seed%d", filepath.Clean(c.out), c.synthetic, c.syntheticSize, c.plan.Config.Seed), c.synthetic, c.syntheticSize, c.plan.Config.Seed)
 }
 
-// takeSynthetic makes the cache of --synthetic the data of a run that starts. A run that is resumed has it.
+func synthetics(cache string, n, size int, seed int64) (synth.Config, data.PrepareConfig) {
+	sky := synth.Config{Out: cache + ".images", Count: n, Seed: seed}
+	return sky, data.PrepareConfig{Labels: filepath.Join(sky.Out, synth.LabelsFile), Images: filepath.Join(sky.Out, synth.ImagesDir), Out: cache, Size: size}
+}
+
+// takeSynthetic makes the cache of --synthetic the data of a run that starts, and refuses that of another
+// run than the one to resume.
 func (t *trainCall) takeSynthetic() error {
-	_, asked := t.given["synthetic"]
-	if size, ok := t.given["synthetic-size"]; ok && !asked {
-		return usage.Error{Err: fmt.Errorf("%s belongs to --synthetic: give both, or neither", settingOf("synthetic-size").given(size, ""))}
+	given, asked := t.given["synthetic"]
+	if size, ok := t.given["synthetic-size"]; ok && !asked && size.layer == onCommandLine {
+		return usage.Error{Err: errors.New("--synthetic-size belongs to --synthetic: give both, or neither")}
 	}
-	if !asked || t.run != nil || t.out == "" {
+	data, both := t.given["data"]
+	if !asked || both && data.layer > given.layer {
 		return nil
 	}
-	given, both := t.given["data"]
-	sky, cache := t.syntheticGalaxies()
+	if t.out == "" {
+		return checkMissing(t.cli, []string{"out"})
+	}
+	if t.run != nil { // whose seed counts
+		settled, err := t.asked.over(t.run, nil)
+		if err != nil {
+			return usage.Error{Err: err}
+		}
+		t.request = settled
+	}
+	sky, cache := t.synthetics()
 	switch err := errors.Join(sky.Validate(), cache.Validate()); {
+	case sky.Count < leastSynthetic:
+		return usage.Error{Err: fmt.Errorf("--synthetic %d: expected %d galaxies or more", sky.Count, leastSynthetic)}
 	case err != nil:
 		return usage.Error{Err: fmt.Errorf("--synthetic: %w", err)}
-	case both && given.layer != inEnvironment:
-		return usage.Error{Err: errors.New("--synthetic is instead of --data: give one of them")}
+	case both && data.layer == given.layer:
+		return usage.Error{Err: fmt.Errorf("%s is instead of %s: give one of them", settingOf("synthetic").given(given, ""), settingOf("data").given(data, ""))}
 	case t.worker != nil:
 		return usage.Error{Err: errors.New("--synthetic is for one process: give all workers one cache, made by galaxy synth and galaxy prepare, with --data")}
 	case !t.resume && exists(t.out):
 		return usage.Error{Err: fmt.Errorf("run folder %s exists: name another, or go on with its run by --resume", t.out)}
 	}
+	if t.run != nil {
+		if path, err := filepath.Abs(cache.Out); err != nil || path != t.run.Cache.Path {
+			return usage.Error{Err: errors.Join(err, fmt.Errorf("%s began on %s, which is not what --synthetic %d, --synthetic-size %d and the run's seed ask for: leave them out to go on", t.out, t.run.Cache.Path, t.synthetic, t.syntheticSize))}
+		}
+	}
 	t.plan.Data = cache.Out
-	t.asked.layers[onCommandLine]["data"] = value{text: cache.Out, layer: onCommandLine}
+	t.asked.layers[onCommandLine]["data"] = value{cache.Out, onCommandLine, bySynthetic}
 	return nil
 }
 
 // drawSynthetic draws and prepares the galaxies of --synthetic, unless they are there.
 func (t *trainCall) drawSynthetic() error {
-	if t.synthetic == 0 || t.run != nil || exists(t.plan.Data) {
+	if t.given["data"].where != bySynthetic {
 		return nil
 	}
-	sky, cache := t.syntheticGalaxies()
-	if err := cache.Validate(); err != nil { // fills in the defaults
-		return usage.Error{Err: err}
+	sky, cache := t.synthetics()
+	if exists(cache.Out) {
+		return nil
+	}
+	// A mistake in the settings is told before the galaxies are drawn: on a few, enough for a batch.
+	if few := max(leastSynthetic, 2*int(t.plan.Batch)); t.plan.Batch != train.AutoBatch && sky.Count >= 4*few && !exists(sky.Out) && t.run == nil {
+		if err := t.rehearseSynthetic(few); err != nil {
+			return err
+		}
 	}
 	if !exists(sky.Out) {
 		if _, err := drawGalaxies(t.cli, sky); err != nil {
 			return err
 		}
 	}
-	if _, err := prepare(t.cli.Context, cache, newBar(t.cli, "prepare images", "img")); err != nil {
-		return err
+	if err := cache.Validate(); err != nil { // fills in the defaults
+		return usage.Error{Err: err}
+	}
+	m, err := prepare(t.cli.Context, cache, newBar(t.cli, "prepare images", "img"))
+	if err == nil {
+		err = t.checkSynthetic(m)
+	}
+	if err != nil {
+		return t.redraw(err)
 	}
 	t.began = time.Now() // a --budget is for the training
 	return os.RemoveAll(sky.Out)
+}
+
+// checkSynthetic refuses a cache that only has the name of that of --synthetic.
+func (t *trainCall) checkSynthetic(m *data.Manifest) error {
+	if t.given["data"].where == bySynthetic && (m.Examples != t.synthetic || m.Size != t.syntheticSize) {
+		return fmt.Errorf("%s has %s of %d px, expected %d of %d px", t.plan.Data, usage.Count(m.Examples, "galaxy"), m.Size, t.synthetic, t.syntheticSize)
+	}
+	return nil
+}
+
+// redraw says how to come by the galaxies of --synthetic again after an error with those that are there.
+func (t *trainCall) redraw(err error) error {
+	if t.given["data"].where != bySynthetic || errors.Is(err, errStopped) || errors.As(err, new(usage.Error)) {
+		return err
+	}
+	return fmt.Errorf("%w; to draw the galaxies of --synthetic again, remove %s* and repeat the command", err, t.plan.Data)
+}
+
+// rehearseSynthetic finds mistakes in the settings with a few galaxies.
+func (t *trainCall) rehearseSynthetic(few int) (err error) {
+	dir, err := os.MkdirTemp("", "galaxy-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sky, cache := synthetics(filepath.Join(dir, "cache"), few, t.syntheticSize, t.plan.Config.Seed)
+	if err := errors.Join(synth.Generate(t.cli.Context, sky), cache.Validate()); err != nil {
+		return err
+	}
+	if _, err := prepare(t.cli.Context, cache, &bar{out: io.Discard}); err != nil {
+		return err
+	}
+	try := *t
+	try.asked.layers[onCommandLine] = maps.Clone(t.asked.layers[onCommandLine])
+	try.asked.layers[onCommandLine]["data"] = value{text: cache.Out, layer: onCommandLine}
+	return try.rehearse()
 }

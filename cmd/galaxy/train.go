@@ -201,8 +201,14 @@ func (t *trainCall) openCache() (err error) {
 	if _, given := t.given["data"]; errors.Is(err, fs.ErrNotExist) && t.run != nil && !given {
 		err = fmt.Errorf("%w; if the run's cache has moved, give its folder with --data", err)
 	}
+	if err == nil {
+		m := t.cache.Manifest()
+		if err = t.checkSynthetic(&m); err != nil {
+			err = errors.Join(err, t.cache.Close())
+		}
+	}
 	if err != nil {
-		return err
+		return t.redraw(err)
 	}
 	if err := t.settle(); err != nil { // again: defaults depend on the cache's schema
 		return errors.Join(err, t.cache.Close())
