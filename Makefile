@@ -41,7 +41,7 @@ demo: build ## synthesise, prepare, train, evaluate, export and evaluate again, 
 
 # Two packages at a time, and as many tests of each, whatever the number of cores: so all
 # of them take less than 3 GB of memory. Without go vet's checks, which make lint runs.
-test: tensorflow ## run the tests, with small networks (5½ minutes)
+test: tensorflow ## run the tests, with small networks (4½ minutes)
 	go run ./scripts/testreport -vet=off -short -p 2 -parallel 2 -timeout 30m ./...
 
 test-all: tensorflow ## run all tests, and ResNet18 where depth matters, full disks and damaged files (9 minutes)
