@@ -1,7 +1,6 @@
 package session
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -129,9 +128,6 @@ func (c Config) proto() (*pb.ConfigProto, error) {
 		config.DeviceCount = map[string]int32{"CPU": int32(cpus)}
 		if !gpus {
 			config.DeviceCount["GPU"] = 0 // leaves GPU memory to other processes
-			// A second pass of the graph optimiser costs ResNet34 a second at the start and changes no bit.
-			config.GraphOptions = cmp.Or(config.GraphOptions, &pb.GraphOptions{})
-			config.GraphOptions.RewriteOptions = &pb.RewriterConfig{MetaOptimizerIterations: pb.RewriterConfig_ONE}
 		}
 		// Lets an op without a kernel for GPUs run on the host.
 		config.AllowSoftPlacement = gpus

@@ -9,7 +9,6 @@ import (
 )
 
 func TestSessionOptions(t *testing.T) {
-	onePass := &pb.GraphOptions{RewriteOptions: &pb.RewriterConfig{MetaOptimizerIterations: pb.RewriterConfig_ONE}}
 	for _, c := range []struct {
 		config Config
 		want   *pb.ConfigProto
@@ -20,7 +19,7 @@ func TestSessionOptions(t *testing.T) {
 		{Config{GPUMemory: "growth"}, &pb.ConfigProto{GpuOptions: &pb.GPUOptions{AllowGrowth: true}}, ""},
 		{Config{GPUMemory: "62.5%"}, &pb.ConfigProto{GpuOptions: &pb.GPUOptions{PerProcessGpuMemoryFraction: .625}}, ""},
 		{Config{XLA: true}, &pb.ConfigProto{GraphOptions: &pb.GraphOptions{OptimizerOptions: &pb.OptimizerOptions{GlobalJitLevel: pb.OptimizerOptions_ON_1}}}, ""},
-		{Config{devices: []string{"/device:CPU:0", "/device:CPU:2"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 3, "GPU": 0}, GraphOptions: onePass}, ""},
+		{Config{devices: []string{"/device:CPU:0", "/device:CPU:2"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 3, "GPU": 0}}, ""},
 		{Config{devices: []string{"/device:GPU:1"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 1}, AllowSoftPlacement: true}, ""},
 		{Config{Threads: -1}, nil, "threads -1"},
 		{Config{GPUMemory: "60"}, nil, "gpu_memory 60: expected all, growth or a fraction"},
