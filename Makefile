@@ -104,7 +104,8 @@ serve-bench: build ## measure galaxy serve beside galaxy predict and FastAPI wit
 	go run ./bench -only serve -sizes 64 $(ARGS)
 
 # DATA=FOLDER with Kaggle's files or CACHE=any cache, MINUTES of training a run, SEEDS=1,2,3, SIZE of the
-# images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time.
+# images, OUT=FOLDER for the results; ABLATE=1 leaves out one ingredient at a time, and
+# TEACHER=RUN compares first weights from another run too.
 # REACH=0.130,0.111 measures the time to these validation RMSEs instead, with schedules
 # of the lengths MINUTES=1,2,4 and an evaluation EVERY 20 steps.
 quality: EVERY = 20
@@ -113,7 +114,7 @@ quality: OUT = runs/quality$(if $(ABLATE),-ablation)$(if $(REACH),-reach)-$(if $
 quality: build ## compare what ours and Keras learn in equal time (DATA= or CACHE=, MINUTES=, REACH=; over 2 hours)
 	scripts/python-env .venv-parity parity/requirements.txt
 	go run ./bench/quality -out $(OUT) $(if $(DATA),-data $(DATA)) $(if $(CACHE),-cache $(CACHE)) $(if $(MINUTES),-minutes $(MINUTES)) \
-	  $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SIZE),-size $(SIZE)) $(if $(ABLATE),-ablate) \
+	  $(if $(SEEDS),-seeds $(SEEDS)) $(if $(SIZE),-size $(SIZE)) $(if $(ABLATE),-ablate) $(if $(TEACHER),-teacher $(TEACHER)) \
 	  $(if $(REACH),-reach $(REACH) -eval-every $(EVERY)) $(if $(ONLY),-only $(ONLY))
 
 image-check: ## build the container's two variants without Docker and use them (root, buildah, mmdebstrap; 15 GB of disk)
@@ -128,6 +129,7 @@ dist-check: dist ## use that archive in a bare Debian of an older release (root,
 gpu-programs: build
 	go test -c -o bin/graph.test ./graph
 	go build -o bin/bench ./bench
+	go build -o bin/quality ./bench/quality
 
 # GPU_CHECK_CPU=1 rehearses it with the CPU in a GPU's place. scripts/gpu-check has the rest.
 gpu-check: ## try what needs a GPU, as much as fits into 12 minutes, into gpu-check.out/ (GPU_CHECK_CPU=1: a rehearsal without one)

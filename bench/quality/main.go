@@ -42,8 +42,9 @@ type settings struct {
 
 func main() {
 	var s settings
-	var minutes, reach, seeds, only, tuned string
+	var minutes, reach, seeds, teacher string
 	var ablate bool
+	c := choice{changes: map[string]string{}}
 	flag.StringVar(&s.galaxy, "galaxy", "bin/galaxy", "our program")
 	flag.StringVar(&s.python, "python", ".venv-parity/bin/python", "a Python with parity/requirements.txt")
 	flag.StringVar(&s.peer, "peer", "bench/quality/peer.py", "the Keras side")
@@ -57,14 +58,26 @@ func main() {
 	flag.IntVar(&s.evalEvery, "eval-every", 0, "steps between evaluations of the validation split; default is an epoch, which has more steps where a batch is smaller")
 	flag.StringVar(&seeds, "seeds", "1,2,3", "each system is trained with each")
 	flag.BoolVar(&ablate, "ablate", false, "compare the best recipe with itself without one ingredient at a time")
-	flag.StringVar(&only, "only", "", "names of the systems to train; default is all of them")
-	flag.StringVar(&tuned, "tuned", "", `changes to Keras' tuned recipe (TUNED in peer.py), like {"peak": 0.004}`)
+	flag.StringVar(&teacher, "teacher", "", "a run with the same outputs: train galaxy-taught and keras-taught too, which start from its weights")
+	flag.StringVar(&c.only, "only", "", "names of the systems to train; default is all of them")
+	flag.Func("change", `SYSTEM=CHANGE, as often as needed: flags of galaxy train, like "galaxy-best=--batch 128", or changes to Keras' tuned recipe (TUNED in peer.py), like 'keras-tuned={"peak": 0.004}'`, func(text string) error {
+		name, change, ok := strings.Cut(text, "=")
+		if !ok {
+			return errors.New("expected SYSTEM=CHANGE")
+		}
+		c.changes[name] = change
+		return nil
+	})
+	flag.BoolVar(&c.xla, "xla", false, "compile the steps of both sides, and keep galaxy's images on the device; for GPUs")
 	flag.IntVar(&s.rounds, "rounds", 3, "calibration: turns of every system")
 	flag.IntVar(&s.steps, "calibration-steps", 60, "calibration: steps of a turn, 30 or more")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "quality: %q: expected flags alone\n", flag.Args())
 		os.Exit(2)
+	}
+	if _, set := os.LookupEnv("TF_ENABLE_ONEDNN_OPTS"); !set {
+		os.Setenv("TF_ENABLE_ONEDNN_OPTS", "1") // galaxy uses these kernels anyway, and Keras should too
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -76,13 +89,20 @@ func main() {
 	if err == nil {
 		chosen, compared := comparedSystems, mainComparisons
 		switch {
+		case teacher != "" && (ablate || manifest.Schema.OfClasses()):
+			err = errors.New("-teacher is for the comparison with Keras on vote fractions")
+		case teacher != "":
+			chosen, compared = slices.Concat(chosen, taughtSystems(teacher)), slices.Concat(compared, taughtComparisons)
 		case ablate:
 			chosen, compared = ablatedSystems(), ablationComparisons()
 		case manifest.Schema.OfClasses():
 			chosen, compared = classSystems, classComparisons
 		}
 		var systems []system
-		if systems, err = choose(chosen, only, tuned); err == nil {
+		if err == nil {
+			systems, err = choose(chosen, c)
+		}
+		if err == nil {
 			err = run(ctx, os.Stdout, s, manifest, systems, compared)
 		}
 	}

@@ -163,12 +163,17 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// tunedBy chooses Keras' tuned recipe with a change.
+func tunedBy(change string) choice {
+	return choice{only: kerasTuned, changes: map[string]string{kerasTuned: change}}
+}
+
 // Systems in plan.json are not calibrated again, and keep their meaning: without
 // galaxy and Keras' program nothing can run.
 func TestPlan(t *testing.T) {
 	out := t.TempDir()
 	s := settings{out: out, minutes: 10, rounds: 1, steps: 30, galaxy: filepath.Join(out, "none"), python: filepath.Join(out, "none")}
-	systems, err := choose(comparedSystems, kerasTuned, `{"peak": 0.004, "flip": false}`)
+	systems, err := choose(comparedSystems, tunedBy(`{"peak": 0.004, "flip": false}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +195,7 @@ func TestPlan(t *testing.T) {
 		{"other evaluations", "abc", `{"peak": 0.004, "flip": false}`, 10, 20, "an evaluation every 20 steps"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			systems, err := choose(comparedSystems, kerasTuned, test.tuned)
+			systems, err := choose(comparedSystems, tunedBy(test.tuned))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -231,7 +236,7 @@ func TestChoose(t *testing.T) {
 		{"galaxy-original", []string{oursOriginal, kerasOriginal}}, // both of a pair are taken
 		{"keras-original", []string{oursOriginal, kerasOriginal}},
 	} {
-		chosen, err := choose(comparedSystems, test.only, "")
+		chosen, err := choose(comparedSystems, choice{only: test.only})
 		var names []string
 		for _, s := range chosen {
 			names = append(names, s.Name)
@@ -240,9 +245,43 @@ func TestChoose(t *testing.T) {
 			t.Errorf("-only %q: %v, %v, want %v", test.only, names, err, test.want)
 		}
 	}
-	for _, bad := range [][2]string{{"galaxy", ""}, {"", "peak=1"}} {
-		if _, err := choose(comparedSystems, bad[0], bad[1]); err == nil {
-			t.Errorf("-only %q -tuned %q: no error", bad[0], bad[1])
+	for want, bad := range map[string]choice{
+		`no system "galaxy"`:            {only: "galaxy"},
+		`no system "keras-taught"`:      {changes: map[string]string{kerasTaught: "{}"}}, // without a teacher
+		"expected a JSON object":        tunedBy("peak=1"),
+		"it is what galaxy-original is": {changes: map[string]string{kerasOriginal: "{}"}},
+	} {
+		if _, err := choose(comparedSystems, bad); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: error %v, want %q", bad, err, want)
+		}
+	}
+}
+
+// Changes of one system leave the others, and the recipes themselves, as they are.
+func TestChange(t *testing.T) {
+	systems := slices.Concat(comparedSystems, taughtSystems("runs/teacher"))
+	chosen, err := choose(systems, choice{xla: true, changes: map[string]string{
+		oursTaught: "--lr 0.001 --batch 128", kerasTaught: `{"batch": 128}`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range chosen {
+		want := systems[i]
+		switch s.Name {
+		case oursTaught:
+			want.Flags = []string{"--recipe", "best", "--init-from", "runs/teacher", "--lr", "0.0003", "--lr", "0.001", "--batch", "128"}
+		case kerasTaught:
+			want.Changes = map[string]any{"peak": 3e-4, "batch": 128}
+			if len(systems[i].Changes) != 1 {
+				t.Errorf("the recipe of %s is changed for good: %v", s.Name, systems[i].Changes)
+			}
+		}
+		if s.Keras == "" {
+			want.Flags = slices.Concat(want.Flags, []string{"--xla", "--images-on", "device"})
+		}
+		want.XLA = s.Keras != ""
+		if !same(s, want) {
+			t.Errorf("%+v, want %+v", s, want)
 		}
 	}
 }
@@ -371,7 +410,7 @@ func TestArriveByEachClock(t *testing.T) {
 }
 
 func TestReachReport(t *testing.T) {
-	systems, err := choose(comparedSystems, oursBest+","+kerasTuned, "")
+	systems, err := choose(comparedSystems, choice{only: oursBest + "," + kerasTuned})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,12 +4,13 @@
 
 SPEC: {"recipe": "same" or "tuned", "cache": folder, "seed", "steps",
 "evaluate": false where only the time of the steps is asked for, "eval_every":
-steps between evaluations, 0 for an epoch}, and
+steps between evaluations, 0 for an epoch, "xla": whether to compile the steps}, and
 
   same:  "config" (a run's config.json), "first" (checkpoint prefix of the first
          weights), "order" (file of int64 rows of the cache [steps, batch]) and
          "rates" (of every step);
-  tuned: "changes" to TUNED, for trying others.
+  tuned: "precision" (float32 or bfloat16, the faster one here), "changes" to TUNED for
+         trying others, and "first" as above, or none for random weights.
 
 RESULT: {"test", "test_views" (the mean of 8 views): {"rmse",
 "accuracy_argmax37", "macro_f1" (of classes)}, "best_step", "batch",
@@ -35,13 +36,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import keras_resnet as kr  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from scipy.special import softmax  # noqa: E402
-from sklearn.metrics import f1_score  # noqa: E402
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # Keras' names of precisions
+
 # The strongest plain recipe found; bench/README.md says what else was tried.
 TUNED = {
+    "precision": None,  # of the convolutions; None is SPEC's
     "batch": 32,
     "dropout": 0.2,
     "peak": 1e-3,  # learning rate after the warm-up; a cosine takes it to 0
@@ -141,9 +143,9 @@ class Same:
         self.batches = iter(np.fromfile(spec["order"], "<i8").reshape(spec["steps"], self.batch))
         self.rates = spec["rates"]
         model = config["model"]
-        policy = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[model["precision"]]
         self.model = kr.build(
-            model["size"], model["channel_mean"], model["channel_std"], model["outputs"], model["dropout"], policy, arch=model["arch"])
+            model["size"], model["channel_mean"], model["channel_std"], model["outputs"], model["dropout"], POLICIES[model["precision"]],
+            arch=model["arch"])
         kr.assign(self.model, kr.read_weights(spec["first"]))
         self.optimizer = kr.optimizer(config["optimizer"])
 
@@ -153,7 +155,7 @@ class Same:
         return kr.focal_loss(logits, labels, self.alpha, self.gamma)
 
     def fractions(self, logits):
-        return softmax(np.asarray(logits, np.float64), 1) if self.classes else posterior(logits, self.alpha, self.gamma)
+        return tf.nn.softmax(np.asarray(logits, np.float64)).numpy() if self.classes else posterior(logits, self.alpha, self.gamma)
 
 
 class Tuned:
@@ -173,8 +175,10 @@ class Tuned:
         self.batches = self.shuffled(cache.rows(TRAIN), spec["seed"])
         m = cache.manifest
         self.model = kr.build(
-            m["size"], m["channel_mean"], m["channel_std"], cache.columns, recipe["dropout"], dtype="mixed_bfloat16",
-            pixels="float32")
+            m["size"], m["channel_mean"], m["channel_std"], cache.columns, recipe["dropout"],
+            POLICIES[recipe["precision"] or spec["precision"]], pixels="float32")
+        if "first" in spec:
+            kr.assign(self.model, kr.read_weights(spec["first"]))
         self.optimizer = kr.keras.optimizers.Adam(
             weight_decay=recipe["weight_decay"] or None, global_clipnorm=recipe["clip_norm"] or None,
             use_ema=recipe["ema"] > 0, ema_momentum=recipe["ema"])
@@ -195,20 +199,25 @@ class Tuned:
 
 
 class Trainer:
-    def __init__(self, recipe, cache, seed):
+    def __init__(self, recipe, cache, seed, xla):
         self.recipe, self.cache, self.model = recipe, cache, recipe.model
         optimizer, model = recipe.optimizer, recipe.model
         optimizer.build(model.trainable_variables)
 
+        @tf.function(jit_compile=xla)
+        def update(images, labels):
+            with tf.GradientTape() as tape:
+                loss = recipe.loss(model(images, training=True), labels)
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+            return loss
+
+        # XLA cannot resample, so that stays outside.
         @tf.function(jit_compile=False, input_signature=[
             tf.TensorSpec([recipe.batch, *cache.shape], tf.uint8), tf.TensorSpec([recipe.batch, cache.columns]), tf.TensorSpec([], tf.int32)])
         def step(images, labels, number):
             if recipe.augment:
                 images = moved(tf.cast(images, tf.float32), tf.stack([seed, number]), recipe.augment)
-            with tf.GradientTape() as tape:
-                loss = recipe.loss(model(images, training=True), labels)
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-            return loss
+            return update(images, labels)
 
         self.step = step
         self.predict = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
@@ -228,6 +237,7 @@ class Trainer:
             "rmse": float(np.sqrt(np.mean((found - labels)**2))),
             "accuracy_argmax37": float(np.mean(found.argmax(1) == labels.argmax(1)))}
         if self.recipe.classes:
+            from sklearn.metrics import f1_score  # which other comparisons do without
             scores["macro_f1"] = float(f1_score(labels.argmax(1), found.argmax(1), average="macro"))
         return scores
 
@@ -278,7 +288,7 @@ def main():
     kr.keras.utils.set_random_seed(spec["seed"])
     cache = Cache(spec["cache"])
     recipe = {"same": Same, "tuned": Tuned}[spec["recipe"]](spec, cache)
-    kr.answer(Trainer(recipe, cache, spec["seed"]).train(spec["evaluate"], spec.get("eval_every", 0)))
+    kr.answer(Trainer(recipe, cache, spec["seed"], spec["xla"]).train(spec["evaluate"], spec.get("eval_every", 0)))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,10 @@ type system struct {
 	Keras string `json:"keras,omitempty"`
 	// Changes are changes to that recipe.
 	Changes map[string]any `json:"changes,omitempty"`
+	// Teacher is the run whose weights a system of Keras starts from, "" for random ones.
+	Teacher string `json:"teacher,omitempty"`
+	// XLA compiles the steps of a system of Keras.
+	XLA bool `json:"xla,omitempty"`
 	// Like names the system of galaxy whose recipe, initial weights and batch order
 	// this one uses. Both run as many steps as the slower one can.
 	Like string `json:"like,omitempty"`
@@ -28,6 +33,7 @@ type system struct {
 const (
 	oursOriginal, kerasOriginal = "galaxy-original", "keras-original"
 	oursBest, kerasTuned        = "galaxy-best", "keras-tuned"
+	oursTaught, kerasTaught     = "galaxy-taught", "keras-taught"
 	oursClasses, kerasClasses   = "galaxy-classes", "keras-classes"
 )
 
@@ -46,6 +52,16 @@ var (
 		{A: oursOriginal, B: kerasOriginal},
 		{A: oursBest, B: kerasTuned},
 		{A: oursBest, B: kerasTuned, Views: true},
+	}
+
+	// taughtComparisons are those that a teacher adds: all of the difference, Keras' part
+	// of it and ours.
+	taughtComparisons = []comparison{
+		{A: oursTaught, B: kerasTuned},
+		{A: kerasTaught, B: kerasTuned},
+		{A: oursTaught, B: kerasTaught},
+		{A: oursTaught, B: kerasTaught, Views: true},
+		{A: oursTaught, B: oursBest},
 	}
 
 	// classSystems are the systems trained on a cache of classes: the same network and recipe, plain enough
@@ -75,6 +91,16 @@ var (
 	}
 )
 
+// taughtSystems are the best recipe and Keras' tuned one from the weights of the run teacher, at
+// the learning rate that keeps such a start (docs/pretrain.md).
+func taughtSystems(teacher string) []system {
+	const rate = 3e-4
+	return []system{
+		{Name: kerasTaught, Keras: "tuned", Changes: map[string]any{"peak": rate}, Teacher: teacher},
+		{Name: oursTaught, Flags: slices.Concat(best.Flags, []string{"--init-from", teacher, "--lr", fmt.Sprint(rate)}), ViewFlags: best.ViewFlags},
+	}
+}
+
 func ablatedSystems() []system {
 	systems := []system{best}
 	for _, a := range ablations {
@@ -91,27 +117,26 @@ func ablationComparisons() []comparison {
 	return all
 }
 
-// choose returns the systems whose names are in only, with commas between them, and the
-// systems they depend on; all of them if only is "". tuned, JSON, changes the
-// tuned recipe of Keras.
-func choose(from []system, only, tuned string) ([]system, error) {
-	var changes map[string]any
-	if tuned != "" {
-		if err := json.Unmarshal([]byte(tuned), &changes); err != nil {
-			return nil, fmt.Errorf(`-tuned %s: expected a JSON object like {"peak": 0.004}: %w`, tuned, err)
-		}
-	}
+// choice is what the command line says about systems.
+type choice struct {
+	only    string            // names with commas between them; "" is all
+	changes map[string]string // by name: flags of galaxy, JSON for Keras' tuned recipe
+	xla     bool              // all steps are compiled
+}
+
+// choose returns the systems that c names, and those they depend on, as c changes them.
+func choose(from []system, c choice) ([]system, error) {
 	var names []string
 	for _, s := range from {
 		names = append(names, s.Name)
 	}
 	wanted := names
-	if only != "" {
-		wanted = strings.Split(only, ",")
+	if c.only != "" {
+		wanted = strings.Split(c.only, ",")
 	}
-	for _, name := range wanted {
+	for _, name := range slices.Concat(wanted, slices.Collect(maps.Keys(c.changes))) {
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("-only %s: there is no system %q; expected some of %s", only, name, strings.Join(names, ","))
+			return nil, fmt.Errorf("there is no system %q; expected some of %s", name, strings.Join(names, ","))
 		}
 	}
 	var chosen []system
@@ -119,12 +144,34 @@ func choose(from []system, only, tuned string) ([]system, error) {
 		partner := slices.ContainsFunc(from, func(t system) bool {
 			return (t.Like == s.Name || s.Like == t.Name) && slices.Contains(wanted, t.Name)
 		})
-		if s.Keras == "tuned" {
-			s.Changes = changes
+		if !partner && !slices.Contains(wanted, s.Name) {
+			continue
 		}
-		if partner || slices.Contains(wanted, s.Name) {
-			chosen = append(chosen, s)
+		if err := s.change(c); err != nil {
+			return nil, err
 		}
+		chosen = append(chosen, s)
 	}
 	return chosen, nil
+}
+
+func (s *system) change(c choice) error {
+	change, changed := c.changes[s.Name]
+	switch {
+	case s.Keras == "":
+		s.Flags = slices.Concat(s.Flags, strings.Fields(change))
+		if c.xla {
+			s.Flags = append(s.Flags, "--xla", "--images-on", "device")
+		}
+		return nil
+	case changed && s.Keras != "tuned":
+		return fmt.Errorf("-change %s: it is what %s is: change that", s.Name, s.Like)
+	case changed:
+		s.Changes = maps.Clone(s.Changes)
+		if err := json.Unmarshal([]byte(change), &s.Changes); err != nil {
+			return fmt.Errorf(`-change %s=%s: expected a JSON object like {"peak": 0.004}: %w`, s.Name, change, err)
+		}
+	}
+	s.XLA = c.xla
+	return nil
 }

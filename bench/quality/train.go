@@ -17,7 +17,9 @@ import (
 
 	"galaxy/data"
 	"galaxy/graph"
+	"galaxy/graph/network"
 	"galaxy/train"
+	"galaxy/train/checkpoint"
 	"galaxy/train/objective"
 )
 
@@ -277,7 +279,11 @@ func (t *trained) readMetrics(path string) error {
 
 func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err error) {
 	asked := map[string]any{
-		"recipe": t.Keras, "cache": s.cache, "seed": t.seed, "steps": t.steps, "evaluate": !t.calibration, "eval_every": s.evalEvery,
+		"recipe": t.Keras, "cache": s.cache, "seed": t.seed, "steps": t.steps, "evaluate": !t.calibration, "eval_every": s.evalEvery, "xla": t.XLA,
+	}
+	if t.Keras == "tuned" {
+		// What is fastest on this machine, as ours takes by itself.
+		asked["precision"] = network.Auto.Resolve(false)
 	}
 	if t.Changes != nil {
 		asked["changes"] = t.Changes
@@ -289,12 +295,26 @@ func (s settings) trainKeras(ctx context.Context, t trial) (got trained, err err
 			return got, err
 		}
 	}
-	spec := filepath.Join(t.folder(), "spec.json")
-	if err := writeJSON(spec, asked); err != nil {
+	answer := func() error {
+		spec := filepath.Join(t.folder(), "spec.json")
+		if err := writeJSON(spec, asked); err != nil {
+			return err
+		}
+		got.Begin = time.Now()
+		return ask(ctx, filepath.Join(t.folder(), "answer.json"), &got, s.python, s.peer, spec)
+	}
+	if t.Teacher == "" {
+		err = answer()
 		return got, err
 	}
-	got.Begin = time.Now()
-	err = ask(ctx, filepath.Join(t.folder(), "answer.json"), &got, s.python, s.peer, spec)
+	cfg, err := train.ReadConfig(t.Teacher)
+	if err != nil {
+		return got, err
+	}
+	err = train.WithBest(t.Teacher, cfg, func(best *checkpoint.Checkpoint) error {
+		asked["first"] = best.Prefix()
+		return answer()
+	})
 	return got, err
 }
 
