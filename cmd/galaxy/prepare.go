@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
@@ -170,7 +171,7 @@ func printPrepared(w io.Writer, r prepared, s *labels.Schema) {
 	}
 	printBlank(w, r.Blank)
 	if r.Copies.Groups > 0 {
-		fmt.Fprintf(w, "%s with the same image as another (%s, %d across splits): galaxy inspect %s names them\n", usage.Count(r.Copies.Galaxies, "galaxy"), usage.Count(r.Copies.Groups, "group"), r.Copies.Crossing, r.Out)
+		fmt.Fprintf(w, "%s with the same image as another (%s, %d across splits): galaxy inspect %s names them\n", usage.Count(r.Copies.Galaxies, "galaxy"), usage.Count(r.Copies.Groups, "group"), r.Copies.Crossing, shellescape.Quote(r.Out))
 	}
 	if r.Balance != nil {
 		fmt.Fprintln(w)

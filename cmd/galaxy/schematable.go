@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/urfave/cli/v2"
 
 	tables "galaxy/data/table"
@@ -335,7 +336,7 @@ func schemaInfer(c *cli.Context) error {
 			_, _ = w.Write(text) // into a buffer
 			return
 		}
-		fmt.Fprintf(w, "%s\nnext: correct %s, then galaxy schema check %s --labels %s\n", strings.Join(summary(found), "\n"), out, out, c.String("labels"))
+		fmt.Fprintf(w, "%s\nnext: correct %s, then galaxy schema check %s --labels %s\n", strings.Join(summary(found), "\n"), out, shellescape.Quote(out), shellescape.Quote(c.String("labels")))
 	})
 }
 

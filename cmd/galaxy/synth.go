@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data/synth"
@@ -69,7 +70,7 @@ func synthCommand() *cli.Command {
 			}{cfg.Out, cfg.Count, cfg.Seed, rate}
 			return report(c, result, func(w io.Writer) {
 				fmt.Fprintf(w, "%s in %s (%.0f img/s)\nnext: galaxy prepare%s --labels %s --images %s --out CACHE --size 64\n",
-					usage.Count(cfg.Count, "galaxy"), cfg.Out, rate, prepareFlags(cfg), filepath.Join(cfg.Out, synth.LabelsFile), filepath.Join(cfg.Out, synth.ImagesDir))
+					usage.Count(cfg.Count, "galaxy"), cfg.Out, rate, prepareFlags(cfg), shellescape.Quote(filepath.Join(cfg.Out, synth.LabelsFile)), shellescape.Quote(filepath.Join(cfg.Out, synth.ImagesDir)))
 			})
 		},
 	}
@@ -87,7 +88,7 @@ func drawGalaxies(c *cli.Context, cfg synth.Config) (rate float64, err error) {
 func prepareFlags(cfg synth.Config) string {
 	switch {
 	case !cfg.Schema.IsZero():
-		return " --schema " + filepath.Join(cfg.Out, synth.SchemaFile)
+		return " --schema " + shellescape.Quote(filepath.Join(cfg.Out, synth.SchemaFile))
 	case cfg.Format == synth.FITS: // images that the challenge's labels are not about
 		var planes []string
 		for i := range max(1, cfg.Bands) {

@@ -85,13 +85,13 @@ func (t *trainCall) drawSynthetic() error {
 	if exists(cache.Out) {
 		return nil
 	}
-	// A mistake in the settings is told before the galaxies are drawn: on a few, enough for a batch.
-	if few := max(leastSynthetic, 2*int(t.plan.Batch)); t.plan.Batch != train.AutoBatch && sky.Count >= 4*few && !exists(sky.Out) && t.run == nil {
-		if err := t.rehearseSynthetic(few); err != nil {
-			return err
-		}
-	}
 	if !exists(sky.Out) {
+		// A mistake in the settings is told before the galaxies are drawn: on a few, enough for a batch.
+		if few := max(leastSynthetic, 2*int(t.plan.Batch)); t.plan.Batch != train.AutoBatch && sky.Count >= 4*few && t.run == nil {
+			if err := t.rehearseSynthetic(few); err != nil {
+				return err
+			}
+		}
 		if _, err := drawGalaxies(t.cli, sky); err != nil {
 			return err
 		}

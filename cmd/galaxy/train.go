@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"al.essio.dev/pkg/shellescape"
 	"github.com/urfave/cli/v2"
 
 	"galaxy/data"
@@ -366,7 +367,7 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 		}
 		if cfg.Pretrain.IsSet() {
 			fmt.Fprintf(w, "pretrained %s; best validation loss %.4f after step %d\nnext: galaxy train --init-from %s --data CACHE, with labels, or galaxy embed --model %s\n",
-				usage.Count(int(summary.Step), "step"), summary.Best.Loss, summary.Best.Step, t.out, t.out)
+				usage.Count(int(summary.Step), "step"), summary.Best.Loss, summary.Best.Step, shellescape.Quote(t.out), shellescape.Quote(t.out))
 			return
 		}
 		split := data.Test
@@ -374,7 +375,7 @@ func (t *trainCall) report(cfg train.Config, summary train.Summary) error {
 			split = data.Validation
 		}
 		fmt.Fprintf(w, "trained %s; best validation RMSE %.4f after step %d\nnext: galaxy eval --model %s --data %s --split %v\n",
-			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, t.out, t.plan.Data, split)
+			usage.Count(int(summary.Step), "step"), summary.Best.RMSE, summary.Best.Step, shellescape.Quote(t.out), shellescape.Quote(t.plan.Data), split)
 		if name := filepath.Join(t.out, runreport.FileName); t.request.report && exists(name) {
 			fmt.Fprintf(w, "report: %s\n", name)
 		}
