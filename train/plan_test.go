@@ -69,7 +69,7 @@ func TestRecipes(t *testing.T) {
 				if err := errors.Join(err, cfg.Validate()); err != nil {
 					t.Errorf("recipe %q, %s, %s: %v", recipe, kind, head, err)
 				}
-				rate, decay := .001, map[string]float64{"": .05, "best": .1, "original": 0}[recipe]
+				rate, decay := .001, map[string]float64{"": .05, "best": .1, "short": .1, "original": 0}[recipe]
 				if kind == graph.SGD {
 					rate, decay = .05, 5e-4
 				}

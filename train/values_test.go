@@ -34,7 +34,7 @@ func TestValues(t *testing.T) {
 		{text: "auto", want: AutoBatch}, {text: "32", want: Batch(32)}, {"-1", "or auto", Batch(0)}, {"many", "or auto", Batch(0)},
 		{text: "device", want: OnDevice}, {"cache", "expected host, device or features; the folder made by galaxy prepare is cache.path", OnHost},
 		{text: "", want: Weights{}}, {text: "balanced", want: Weights{Balanced: true}}, {text: "1,0.5", want: Weights{Values: []float64{1, .5}}}, {"1;2", "numbers with commas", Weights{}},
-		{text: "best", want: RecipeName("best")}, {text: "", want: RecipeName("")}, {"worst", "expected original or best", RecipeName("")},
+		{text: "best", want: RecipeName("best")}, {text: "", want: RecipeName("")}, {"worst", "expected original, best or short", RecipeName("")},
 	} {
 		want, fails := c.want.(string)
 		if !fails {

@@ -297,7 +297,7 @@ func TestOverARun(t *testing.T) {
 
 // What is printed is read as it was.
 func TestPrintedSettings(t *testing.T) {
-	recipes := []string{"", "original", "best"}
+	recipes := append([]string{""}, train.RecipeNames()...)
 	for i := range settings {
 		s := &settings[i]
 		if !s.inPlan() {
