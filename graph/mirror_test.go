@@ -127,6 +127,7 @@ func TestMirroredEqualsMicroBatches(t *testing.T) {
 	}{
 		{2, Optimizer{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2}},
 		{4, Optimizer{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1}},
+		{2, Optimizer{Kind: Muon, Momentum: .9, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2}},
 	}
 	if testing.Short() {
 		all = all[:1]

@@ -24,16 +24,22 @@ const (
 	// AdamW is Adam (Kingma & Ba 2015, arXiv 1412.6980) with decoupled weight
 	// decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
 	AdamW OptimizerKind = "adamw"
+	// Muon is momentum orthogonalised by Newton-Schulz iterations (Jordan et al. 2024,
+	// https://kellerjordan.github.io/posts/muon/): every singular value of a kernel's update is
+	// about the same, so that rare directions are learned as fast as common ones. It is for the
+	// convolutions of the blocks with up to 256 channels on either side; all other variables have
+	// AdamW, with the same rate.
+	Muon OptimizerKind = "muon"
 )
 
-// Optimizer is an update rule with its constants. In both rules weight decay is
+// Optimizer is an update rule with its constants. In all rules weight decay is
 // decoupled: each update first scales kernels by 1 − rate·WeightDecay, whatever
 // the gradient, but not biases or batch norm.
 type Optimizer struct {
 	Kind OptimizerKind `json:"kind"`
-	// Momentum is μ of SGD, in [0, 1).
+	// Momentum is μ of SGD and Muon, in [0, 1).
 	Momentum float64 `json:"momentum,omitempty"`
-	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) belong to AdamW.
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) belong to AdamW, Muon's too.
 	// Epsilon is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the
 	// bias is corrected.
 	Beta1   float64 `json:"beta1,omitempty"`
@@ -63,17 +69,19 @@ func (o Optimizer) Validate() error {
 			errs = append(errs, &usage.Field{Name: name, Got: x, Expected: fmt.Sprintf("0 ≤ %s < 1", name)})
 		}
 	}
+	if o.Kind == SGD || o.Kind == Muon {
+		unit("momentum", o.Momentum)
+	}
 	switch o.Kind {
 	case SGD:
-		unit("momentum", o.Momentum)
-	case AdamW:
+	case AdamW, Muon:
 		unit("beta1", o.Beta1)
 		unit("beta2", o.Beta2)
 		if !(o.Epsilon >= minEpsilon) { // below it, an update without gradients is 0/0
 			errs = append(errs, &usage.Field{Name: "epsilon", Got: o.Epsilon, Expected: fmt.Sprintf("%.3g, the smallest normal number of float32, or more", minEpsilon)})
 		}
 	default:
-		errs = append(errs, &usage.Field{Name: "kind", Got: o.Kind, Expected: fmt.Sprintf("%s or %s", SGD, AdamW)})
+		errs = append(errs, &usage.Field{Name: "kind", Got: o.Kind, Expected: fmt.Sprintf("%s, %s or %s", SGD, AdamW, Muon)})
 	}
 	if !(o.WeightDecay >= 0) {
 		errs = append(errs, &usage.Field{Name: "weight_decay", Got: o.WeightDecay, Expected: "0 or more"})
@@ -95,23 +103,25 @@ func (o Optimizer) rateFactor(below int) float64 {
 	return math.Pow(o.LayerDecay, float64(below))
 }
 
-// slots names the state that the rule keeps for each trainable variable, as
+// slots names the state that the rule keeps for a trainable variable, orthogonalised or not, as
 // suffixes of the variable's name; all slots start at zero.
-func (o Optimizer) slots() []string {
-	if o.Kind == AdamW {
-		return []string{"/adam_m", "/adam_v"}
+func (o Optimizer) slots(orthogonalised bool) []string {
+	if o.Kind == SGD || orthogonalised {
+		return []string{"/momentum"}
 	}
-	return []string{"/momentum"}
+	return []string{"/adam_m", "/adam_v"}
 }
 
 // update holds what an optimizer needs of one trainable variable.
 type update struct {
 	variable network.Variable
-	handle   tf.Output   // resource
-	read     tf.Output   // float32, the value the gradient was taken at
-	gradient tf.Output   // float32, same shape
-	below    int         // layers below the head
-	slots    []tf.Output // resources, in the order of Optimizer.slots
+	handle   tf.Output // resource
+	read     tf.Output // float32, the value the gradient was taken at
+	gradient tf.Output // float32, same shape
+	below    int       // layers below the head
+	// orthogonalised is whether Muon orthogonalises the momentum.
+	orthogonalised bool
+	slots          []tf.Output // resources, in the order of Optimizer.slots
 }
 
 // globalNorm is the Euclidean norm of all gradients taken together, float32 [].
@@ -135,8 +145,11 @@ func (o Optimizer) apply(s *op.Scope, updates []update, rate, step, norm, finite
 		o.scaleGradients(s, updates, norm, finite, gpu)
 	}
 	rule := o.sgd(s, finite)
-	if o.Kind == AdamW {
+	if o.Kind != SGD {
 		rule = o.adamW(s, step, finite)
+	}
+	if o.Kind == Muon {
+		rule = o.muon(s.SubScope("muon"), finite, rule)
 	}
 	rates := map[int]layerRate{}
 	ops := make([]*tf.Operation, len(updates))

@@ -20,6 +20,7 @@ import (
 // papers; it skips updates whose gradients are not finite.
 type twin struct {
 	o    Optimizer
+	rows int          // of the kernel
 	w    [2][]float64 // a kernel, which decays, and a bias
 	m, v [2][]float64
 }
@@ -44,6 +45,10 @@ func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
 		if k == 0 && w.o.LayerDecay > 0 { // the kernel is two layers below the head
 			rate *= w.o.LayerDecay * w.o.LayerDecay
 		}
+		if k == 0 && w.o.Kind == Muon {
+			w.orthogonalised(g[k], scale, rate)
+			continue
+		}
 		for i := range w.w[k] {
 			x := g[k][i] * scale
 			if k == 0 {
@@ -64,6 +69,47 @@ func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
 	return norm
 }
 
+// orthogonalised is Muon's update of the kernel, with the iterations on the kernel itself.
+func (w *twin) orthogonalised(g []float64, scale, rate float64) {
+	columns := len(g) / w.rows
+	x, norm := make([]float64, len(g)), 0.0
+	for i := range g {
+		w.m[0][i] = w.o.Momentum*w.m[0][i] + g[i]*scale
+		x[i] = w.o.Momentum*w.m[0][i] + g[i]*scale
+		norm += x[i] * x[i]
+	}
+	for i := range x {
+		x[i] /= math.Sqrt(norm)
+	}
+	for range 5 {
+		once := gram(x, x, columns)
+		twice := gram(once, x, columns)
+		for i := range x {
+			x[i] = 3.4445*x[i] - 4.7750*once[i] + 2.0315*twice[i]
+		}
+	}
+	for i := range x {
+		w.w[0][i] -= rate * (w.o.WeightDecay*w.w[0][i] + .2*math.Sqrt(float64(max(w.rows, columns)))*x[i])
+	}
+}
+
+// gram returns y·xᵀ·x for matrices with so many columns.
+func gram(y, x []float64, columns int) []float64 {
+	out := make([]float64, len(y))
+	for r := 0; r < len(y); r += columns {
+		for q := 0; q < len(x); q += columns {
+			dot := 0.0
+			for i := range columns {
+				dot += y[r+i] * x[q+i]
+			}
+			for i := range columns {
+				out[r+i] += dot * x[q+i]
+			}
+		}
+	}
+	return out
+}
+
 func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 	all := []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: .1},
@@ -72,25 +118,32 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		{Kind: AdamW, Beta1: .8, Beta2: .999, Epsilon: 1e-3, ClipNorm: 2},
 		{Kind: SGD, Momentum: .9, WeightDecay: .1, LayerDecay: .6},
 		{Kind: AdamW, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3, ClipNorm: 1, LayerDecay: .6},
+		{Kind: Muon, Momentum: .9, Beta1: .9, Beta2: .99, Epsilon: 1e-7},
+		{Kind: Muon, Momentum: .5, Beta1: .9, Beta2: .99, Epsilon: 1e-7, WeightDecay: .3, ClipNorm: 1, LayerDecay: .6},
 	}
-	for n, o := range slices.Repeat(all, 4) {
-		gpu := n/len(all)%2 == 0 // the GPU graph also runs on a CPU
+	for n, o := range slices.Repeat(all, 8) {
+		round := n / len(all)
+		gpu := round%2 == 0           // the GPU graph also runs on a CPU
+		kernel := []int64{1, 3, 1, 2} // as a matrix, higher than wide
+		if round >= 4 {
+			kernel = []int64{1, 1, 2, 3}
+		}
 		s := tg.NewRoot()
-		list := []network.Variable{{Name: "kernel", Shape: []int64{3}, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
-		gradients := session.Placeholder(s, "gradients", tf.Float, 5)
+		list := []network.Variable{{Name: "kernel", Shape: kernel, Trainable: true, Decay: true}, {Name: "bias", Shape: []int64{2}, Trainable: true}}
+		gradients := session.Placeholder(s, "gradients", tf.Float, 8)
 		var updates []update
 		var assigns []*tf.Operation
 		for i, v := range list {
-			u := update{variable: v, below: 2 - 2*i}
+			u := update{variable: v, below: 2 - 2*i, orthogonalised: o.orthogonalises(v, 1)}
 			u.handle, u.read = network.NewVariable(s, v)
-			begin := []int32{int32(3 * i)}
+			begin := []int32{int32(6 * i)}
 			part := s.SubScope("gradient")
-			u.gradient = op.Slice(part, gradients, tg.Const(part, begin), tg.Const(part, []int32{int32(v.Elements())}))
-			ones := op.Fill(s.SubScope("ones"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(1)))
+			u.gradient = op.Reshape(part, op.Slice(part, gradients, tg.Const(part, begin), tg.Const(part, []int32{int32(v.Elements())})), tg.Const(part, v.Shape))
+			ones := op.Fill(s.SubScope("ones"), tg.Const(s, v.Shape), tg.Const(s, float32(1)))
 			assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), u.handle, ones))
-			for _, suffix := range o.slots() {
+			for _, suffix := range o.slots(u.orthogonalised) {
 				slot, _ := network.NewVariable(s, network.Variable{Name: v.Name + suffix, Shape: v.Shape})
-				zeros := op.Fill(s.SubScope("zeros"), tg.Const(s, []int32{int32(v.Elements())}), tg.Const(s, float32(0)))
+				zeros := op.Fill(s.SubScope("zeros"), tg.Const(s, v.Shape), tg.Const(s, float32(0)))
 				assigns = append(assigns, op.AssignVariableOp(s.SubScope("init"), slot, zeros))
 				u.slots = append(u.slots, slot)
 			}
@@ -99,7 +152,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		rate, step := session.Placeholder(s, "rate", tf.Float), session.Placeholder(s, "step", tf.Int64)
 		norm := globalNorm(s.SubScope("norm"), updates)
 		var finite tf.Output
-		if n >= 2*len(all) {
+		if round%4 >= 2 {
 			finite = op.IsFinite(s, norm)
 		}
 		train := session.Group(s, "train", o.apply(s.SubScope("optimizer"), updates, rate, step, norm, finite, gpu))
@@ -114,11 +167,12 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 		if _, err := sess.Run(nil, nil, assigns); err != nil {
 			t.Fatal(err)
 		}
-		want := twin{o: o, w: [2][]float64{{1, 1, 1}, {1, 1}}, m: [2][]float64{make([]float64, 3), make([]float64, 2)}, v: [2][]float64{make([]float64, 3), make([]float64, 2)}}
+		want := twin{o: o, w: [2][]float64{{1, 1, 1, 1, 1, 1}, {1, 1}}, m: [2][]float64{make([]float64, 6), make([]float64, 2)}, v: [2][]float64{make([]float64, 6), make([]float64, 2)}}
+		want.rows = 6 / int(kernel[3])
 		r := rand.New(rand.NewPCG(1, 1))
 		for i := range 25 {
-			values := make([]float32, 5)
-			exact := make([]float64, 5)
+			values := make([]float32, 8)
+			exact := make([]float64, 8)
 			for k := range values {
 				values[k] = float32(r.NormFloat64())
 			}
@@ -128,7 +182,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			for k, x := range values {
 				exact[k] = float64(x)
 			}
-			feed, err := session.Float32Tensor(values, 5)
+			feed, err := session.Float32Tensor(values, 8)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +193,7 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantNorm := want.update([2][]float64{exact[:3], exact[3:]}, lr, i)
+			wantNorm := want.update([2][]float64{exact[:6], exact[6:]}, lr, i)
 			if n := float64(got[0].Value().(float32)); !(math.Abs(n-wantNorm) <= 1e-5*wantNorm) && fmt.Sprint(n) != fmt.Sprint(wantNorm) {
 				t.Fatalf("%+v, step %d: norm %v, expected %v", o, i, n, wantNorm)
 			}
@@ -149,7 +203,11 @@ func TestOptimizersAgainstTheirFormulas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, x := range got[0].Value().([]float32) {
+			values, err := session.Floats(got[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, x := range values {
 				if !(math.Abs(float64(x)-want.w[k][i]) <= 1e-5) {
 					t.Errorf("%+v, %s[%d]: %v, expected %v", o, u.variable.Name, i, x, want.w[k][i])
 				}

@@ -265,7 +265,8 @@ func (b *replicaBuilder) slots(gradients []tf.Output) (updates []update) {
 	}
 	for i, v := range b.descending() {
 		u := update{variable: v, handle: b.trained.Handles[v.Name], read: b.trained.Reads[v.Name], gradient: gradients[i], below: n.Head() - n.Depth(v.Name)}
-		for _, suffix := range b.Optimizer.slots() {
+		u.orthogonalised = b.Optimizer.orthogonalises(v, n.Depth(v.Name))
+		for _, suffix := range b.Optimizer.slots(u.orthogonalised) {
 			slot := network.Variable{Name: v.Name + suffix, Shape: v.Shape}
 			handle, _ := network.NewVariable(b.s, slot)
 			u.slots, b.replica.slots = append(u.slots, handle), append(b.replica.slots, slot)

@@ -145,7 +145,7 @@ func TestTrainerRefuses(t *testing.T) {
 		{func(c *TrainerConfig) { c.Batch, c.Model.Size = 1, 8 }, "batch norm needs at least 2"},
 		{func(c *TrainerConfig) { c.Model.Size = 7 }, "size 7: expected images of 8 to 1024"},
 		{func(c *TrainerConfig) { c.Model.Arch = "vgg" }, "arch vgg: expected one of resnet18"},
-		{func(c *TrainerConfig) { c.Optimizer.Kind = "lamb" }, "kind lamb: expected sgd or adamw"},
+		{func(c *TrainerConfig) { c.Optimizer.Kind = "lamb" }, "kind lamb: expected sgd, adamw or muon"},
 		{func(c *TrainerConfig) { c.Session.Threads = -1 }, "threads -1"},
 		{func(c *TrainerConfig) {
 			c.Loss = func(s *op.Scope, logits, labels tf.Output) tf.Output { return op.MatMul(s, logits, labels) }

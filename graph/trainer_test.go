@@ -83,6 +83,7 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 	for _, o := range []Optimizer{
 		{Kind: SGD, Momentum: .9, WeightDecay: 1e-4, ClipNorm: 1},
 		{Kind: AdamW, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2},
+		{Kind: Muon, Momentum: .9, Beta1: .9, Beta2: .999, Epsilon: 1e-8, WeightDecay: 1e-2},
 	} {
 		t.Run(string(o.Kind), func(t *testing.T) {
 			arch := small
@@ -91,7 +92,7 @@ func TestTrainerLearnsAndRestores(t *testing.T) {
 			}
 			cfg := testTrainerConfig(32, 8)
 			cfg.Optimizer, cfg.Model.Arch, cfg.Model.Dropout = o, arch, .2
-			rate := map[OptimizerKind]float64{SGD: .05, AdamW: 1e-3}[o.Kind]
+			rate := map[OptimizerKind]float64{SGD: .05, AdamW: 1e-3, Muon: 1e-3}[o.Kind]
 			tr := newTestTrainer(t, cfg)
 			step := func(tr *Trainer, i int64) StepOutput {
 				images, labels := testBatch(cfg, uint64(i))

@@ -14,6 +14,7 @@ underscore of its own, hence the mapping is one to one.
 """
 
 import json
+import math
 import os
 import sys
 
@@ -138,6 +139,21 @@ def focal_loss(logits, labels, alpha, gamma):
     return tf.reduce_mean(positive + negative)
 
 
+class MuonOfKernels(keras.optimizers.Muon):
+    """Keras' Muon, which is for matrices alone, on the blocks' kernels [height, width, in, out] as
+    matrices [height * width * in, out] of which a side is 256 at most."""
+
+    def _should_use_adamw(self, variable):
+        shape = variable.shape
+        return len(shape) != 4 or "stem" in variable.path or min(math.prod(shape[:-1]), shape[-1]) > 256
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        self.assign(m, gradient + self.momentum * m)
+        ahead = tf.reshape(gradient + self.momentum * m, [-1, variable.shape[-1]])
+        step = self.lr_adjust(lr * self.zeropower_via_newtonschulz5(ahead, self.ns_steps))
+        self.assign_sub(variable, tf.reshape(step, variable.shape))
+
+
 def optimizer(spec):
     """The Keras optimizer that spec describes, with the keys of a run's config.json."""
     common = dict(
@@ -150,6 +166,10 @@ def optimizer(spec):
         # Keras' AdamW is its Adam with a decay that cannot be left out.
         made = keras.optimizers.Adam(
             beta_1=spec["beta1"], beta_2=spec["beta2"], epsilon=spec["epsilon"], **common)
+    elif spec["kind"] == "muon":
+        made = MuonOfKernels(
+            momentum=spec["momentum"], adam_beta_1=spec["beta1"], adam_beta_2=spec["beta2"], epsilon=spec["epsilon"],
+            adam_weight_decay=common["weight_decay"], **common)
     else:
         raise SystemExit("unknown optimizer " + spec["kind"])
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -36,6 +36,7 @@ func TestTraining(t *testing.T) {
 		{"sgd", network.Default, 3, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 5.6}, 2e-4},
 		{"adamw", network.Default, 3, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 5}, 2e-5},
 		{"small adamw", "resnet6", 3, graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 0.325}, 2e-5},
+		{"small muon", "resnet6", 3, graph.Optimizer{Kind: graph.Muon, Momentum: 0.9, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-7, WeightDecay: 10, ClipNorm: 0.325}, 2e-5},
 		{"small", "resnet6", 3, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
 		{"one channel", "resnet6", 1, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
 		{"five channels", "resnet6", 5, graph.Optimizer{Kind: graph.SGD, Momentum: 0.9, WeightDecay: 0.1, ClipNorm: 0.325}, 2e-4},
@@ -129,6 +130,10 @@ func testTraining(t *testing.T, arch string, channels int, optimizer graph.Optim
 		widest.L2, widest.Max, widest.Moving = max(widest.L2, pair.L2), max(widest.Max, pair.Max), max(widest.Moving, pair.Moving)
 	}
 	ours := answer.Ours[0] // against the Keras run from our very weights
+	slack := 1.0
+	if optimizer.Kind == graph.Muon {
+		slack = 3 // its iterations are rounded in another order, which the yardstick does not have
+	}
 	// Losses are compared over stretches of steps: the curves of two runs cross
 	// and one batch in ten is touchier than the rest, so that at a single step
 	// either gap can be near 0, or large, by luck.
@@ -138,9 +143,9 @@ func testTraining(t *testing.T, arch string, channels int, optimizer graph.Optim
 		for _, pair := range answer.Pairs {
 			reached = max(reached, norm(pair.Loss[from:to]))
 		}
-		limit := float64(headway)
+		limit := slack * headway
 		if from == 0 {
-			limit = firstHeadway
+			limit = slack * firstHeadway
 		}
 		t.Logf("losses of steps %d to %d: ours-Keras %.3g, widest Keras-Keras %.3g (ratio %.2f)", from+1, to, gap, reached, gap/reached)
 		if !(gap <= limit*reached) {
@@ -161,8 +166,8 @@ func testTraining(t *testing.T, arch string, channels int, optimizer graph.Optim
 		{"moving averages, Euclidean", ours.Moving, widest.Moving, answer.Travelled.Moving},
 	} {
 		t.Logf("%s: ours-Keras %.3g, widest Keras-Keras %.3g (ratio %.2f), training moved them by %.3g", c.what, c.gap, c.widest, c.gap/c.widest, c.moved)
-		if !(c.gap <= headway*c.widest) {
-			t.Errorf("%s: the gap to Keras is %.3g, expected at most %d × %.3g", c.what, c.gap, headway, c.widest)
+		if !(c.gap <= slack*headway*c.widest) {
+			t.Errorf("%s: the gap to Keras is %.3g, expected at most %v × %.3g", c.what, c.gap, slack*headway, c.widest)
 		}
 	}
 	t.Logf("losses %.6f … %.6f; clipping acted on %d of %d steps", question.Losses[0], question.Losses[steps-1], clipped, steps)

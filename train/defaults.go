@@ -77,5 +77,9 @@ func DefaultOptimizer(kind graph.OptimizerKind) (graph.Optimizer, float64) {
 	if kind == graph.SGD {
 		return graph.Optimizer{Kind: kind, Momentum: 0.9, WeightDecay: 5e-4, ClipNorm: 1}, 0.05
 	}
-	return graph.Optimizer{Kind: graph.AdamW, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.05, ClipNorm: 1}, 1e-3
+	o := graph.Optimizer{Kind: kind, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, WeightDecay: 0.05, ClipNorm: 1}
+	if kind == graph.Muon {
+		o.Momentum = 0.9
+	}
+	return o, 1e-3
 }

@@ -55,7 +55,7 @@ func TestPlanOf(t *testing.T) {
 func TestRecipes(t *testing.T) {
 	cache := testCache(t, 60)
 	for _, recipe := range append(train.RecipeNames(), "") {
-		for _, kind := range []graph.OptimizerKind{graph.AdamW, graph.SGD} {
+		for _, kind := range []graph.OptimizerKind{graph.AdamW, graph.Muon, graph.SGD} {
 			for _, head := range objective.Heads() {
 				var like train.Plan
 				like.Recipe = train.RecipeName(recipe)
@@ -76,7 +76,7 @@ func TestRecipes(t *testing.T) {
 				if cfg.Schedule.Rate != rate || cfg.Optimizer.WeightDecay != decay {
 					t.Errorf("recipe %q, %s: rate %v, decay %v", recipe, kind, cfg.Schedule.Rate, cfg.Optimizer.WeightDecay)
 				}
-				if (cfg.Optimizer.Momentum > 0) != (kind == graph.SGD) || (cfg.Optimizer.Beta1 > 0) != (kind == graph.AdamW) {
+				if (cfg.Optimizer.Momentum > 0) != (kind != graph.AdamW) || (cfg.Optimizer.Beta1 > 0) != (kind != graph.SGD) {
 					t.Errorf("recipe %q: %s has the constants %+v", recipe, kind, cfg.Optimizer)
 				}
 			}

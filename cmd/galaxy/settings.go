@@ -38,7 +38,7 @@ type setting struct {
 }
 
 var (
-	optimizers = []string{string(graph.AdamW), string(graph.SGD)}
+	optimizers = []string{string(graph.AdamW), string(graph.Muon), string(graph.SGD)}
 	precisions = []string{string(network.Auto), string(network.Float32), string(network.BFloat16), string(network.Float16)}
 )
 
@@ -146,7 +146,7 @@ var rows = []setting{
 	{name: "covariance", of: cmdPretrain, category: catObjective, usage: "weight of the loss's term that keeps the outputs from repeating each other",
 		field: func(c *request) any { return &c.plan.Config.Pretrain.Covariance }},
 
-	{name: "optimizer", category: catOptimizer, usage: "optimizer: adamw, or sgd with Nesterov momentum",
+	{name: "optimizer", category: catOptimizer, usage: "optimizer: adamw, muon (adamw with orthogonalised momentum for the convolutions), or sgd with Nesterov momentum",
 		field: func(c *request) any { return &c.plan.Config.Optimizer.Kind }, choices: optimizers},
 	{name: "lr", category: catOptimizer, usage: "peak learning `R`ate",
 		field: func(c *request) any { return &c.plan.Config.Schedule.Rate }, under: "optimizer"},
@@ -173,13 +173,13 @@ var rows = []setting{
 	{name: "clip-norm", category: catOptimizer, usage: "largest global norm of the gradients; 0 does not clip",
 		field: func(c *request) any { return &c.plan.Config.Optimizer.ClipNorm }},
 	{name: "momentum", category: catOptimizer, usage: "Nesterov momentum",
-		field: func(c *request) any { return &c.plan.Config.Optimizer.Momentum }, under: "optimizer", with: []string{string(graph.SGD)}},
+		field: func(c *request) any { return &c.plan.Config.Optimizer.Momentum }, under: "optimizer", with: []string{string(graph.Muon), string(graph.SGD)}},
 	{name: "beta1", category: catOptimizer, usage: "decay of the first moment",
-		field: func(c *request) any { return &c.plan.Config.Optimizer.Beta1 }, under: "optimizer", with: []string{string(graph.AdamW)}},
+		field: func(c *request) any { return &c.plan.Config.Optimizer.Beta1 }, under: "optimizer", with: []string{string(graph.AdamW), string(graph.Muon)}},
 	{name: "beta2", category: catOptimizer, usage: "decay of the second moment",
-		field: func(c *request) any { return &c.plan.Config.Optimizer.Beta2 }, under: "optimizer", with: []string{string(graph.AdamW)}},
+		field: func(c *request) any { return &c.plan.Config.Optimizer.Beta2 }, under: "optimizer", with: []string{string(graph.AdamW), string(graph.Muon)}},
 	{name: "epsilon", category: catOptimizer, usage: "number added to the root of the second moment",
-		field: func(c *request) any { return &c.plan.Config.Optimizer.Epsilon }, under: "optimizer", with: []string{string(graph.AdamW)}},
+		field: func(c *request) any { return &c.plan.Config.Optimizer.Epsilon }, under: "optimizer", with: []string{string(graph.AdamW), string(graph.Muon)}},
 
 	{name: "eval-every", category: catOutput, usage: "`DURATION` between evaluations of the validation split; 0 is only after the last step",
 		field: func(c *request) any { return &c.plan.EvalEvery }},
