@@ -15,9 +15,9 @@ import (
 // twentieth of a step, its last stage's of 512 another third.
 const muonWidth = 256
 
-// muonScale times √(longer side) is the length of Muon's update, so that its root mean square is that of
-// Adam's, and both take the same rate (Liu et al. 2025, arXiv 2502.16982, §2.2).
-const muonScale = 0.2
+// muonScale is the root mean square of Muon's update at rate 1. Adam's is between 0.2 and 0.4, so both take the
+// same rate; Liu et al. 2025 (arXiv 2502.16982, §2.2) have 0.2, docs/recipe.md what 0.5 is worth here.
+const muonScale = 0.5
 
 // orthogonalises returns whether the rule is Muon, and orthogonalises the momentum of variable v of the
 // given depth (0 is the stem).
@@ -35,8 +35,8 @@ func matrix(v network.Variable) (rows, columns int64) {
 	return v.Shape[0] * v.Shape[1] * v.Shape[2], v.Shape[3]
 }
 
-// muon is m ← μ·m + g, w ← w − η·0.2·√(longer side)·orthogonal(g + μ·m) for what it orthogonalises, and
-// the other rule for the rest.
+// muon is m ← μ·m + g, w ← w − η·0.5·√(longer side)·orthogonal(g + μ·m) for what it orthogonalises, and
+// the other rule for the rest. An orthogonal matrix has the root mean square 1/√(longer side).
 func (o Optimizer) muon(s *op.Scope, finite tf.Output, other updateRule) updateRule {
 	momentum := tg.Const(s.SubScope("momentum"), float32(o.Momentum))
 	keep := ifFinite(s, finite, momentum, 1) // m ← m

@@ -89,7 +89,7 @@ func (w *twin) orthogonalised(g []float64, scale, rate float64) {
 		}
 	}
 	for i := range x {
-		w.w[0][i] -= rate * (w.o.WeightDecay*w.w[0][i] + .2*math.Sqrt(float64(max(w.rows, columns)))*x[i])
+		w.w[0][i] -= rate * (w.o.WeightDecay*w.w[0][i] + .5*math.Sqrt(float64(max(w.rows, columns)))*x[i])
 	}
 }
 

@@ -169,7 +169,7 @@ def optimizer(spec):
     elif spec["kind"] == "muon":
         made = MuonOfKernels(
             momentum=spec["momentum"], adam_beta_1=spec["beta1"], adam_beta_2=spec["beta2"], epsilon=spec["epsilon"],
-            adam_weight_decay=common["weight_decay"], **common)
+            adam_weight_decay=common["weight_decay"], rms_rate=0.5, **common)
     else:
         raise SystemExit("unknown optimizer " + spec["kind"])
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

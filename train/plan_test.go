@@ -69,8 +69,11 @@ func TestRecipes(t *testing.T) {
 				if err := errors.Join(err, cfg.Validate()); err != nil {
 					t.Errorf("recipe %q, %s, %s: %v", recipe, kind, head, err)
 				}
-				rate, decay := .001, map[string]float64{"": .05, "best": .1, "short": .1, "original": 0}[recipe]
-				if kind == graph.SGD {
+				rate, decay := .001, .05
+				switch tuned := (map[string]graph.OptimizerKind{"best": graph.AdamW, "short": graph.Muon, "original": graph.AdamW}[recipe]); kind {
+				case tuned:
+					decay = map[string]float64{"best": .1, "short": .1, "original": 0}[recipe]
+				case graph.SGD:
 					rate, decay = .05, 5e-4
 				}
 				if cfg.Schedule.Rate != rate || cfg.Optimizer.WeightDecay != decay {

@@ -266,12 +266,15 @@ func (c *request) source(s *setting) string {
 	if v, ok := c.given[s.name]; ok {
 		return [...]string{v.where, "environment: " + v.where, strings.TrimSpace("flag " + v.where)}[v.layer]
 	}
-	plain := c.plan
-	plain.Recipe = ""
+	plain := *c
+	plain.plan.Recipe = ""
+	if s.choices != nil { // the recipe's choice, not the user's
+		reflect.ValueOf(s.field(&plain)).Elem().SetZero()
+	}
 	switch {
 	case c.begun && s.inPlan():
 		return "the run to resume"
-	case s.text(c) != s.text(newRequest(plain)):
+	case s.text(c) != s.text(newRequest(plain.plan)):
 		return "recipe " + string(c.plan.Recipe)
 	}
 	return "default"
