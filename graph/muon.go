@@ -50,10 +50,10 @@ func (o Optimizer) muon(s *op.Scope, finite tf.Output, other updateRule) updateR
 		as := s.SubScope("ahead")
 		ahead := op.AddV2(as, u.gradient, op.Mul(as, m, momentum))
 		x := op.Reshape(as, ahead, tg.Const(as, []int64{rows, columns}))
-		x = orthogonal(s.SubScope("orthogonal"), x, columns > rows)
 		length := tg.Const(s.SubScope("length"), float32(muonScale*math.Sqrt(float64(max(rows, columns)))))
+		x = orthogonal(s.SubScope("orthogonal"), x, columns > rows, op.Mul(s.SubScope("rate"), rate, length))
 		ds := s.SubScope("descend")
-		step := op.Reshape(ds, op.Mul(ds, x, op.Mul(ds.SubScope("rate"), rate, length)), tg.Const(ds.SubScope("kernel"), u.variable.Shape))
+		step := op.Reshape(ds, x, tg.Const(ds.SubScope("kernel"), u.variable.Shape))
 		if s.Err() != nil {
 			return nil
 		}
@@ -62,38 +62,31 @@ func (o Optimizer) muon(s *op.Scope, finite tf.Output, other updateRule) updateR
 	}
 }
 
-// orthogonal returns about U·Vᵀ of x = U·S·Vᵀ, float32 [rows, columns], wide if it has more columns: all singular values that are not
-// tiny go to between 0.7 and 1.2, by five iterations of x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x with the coefficients
-// of Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/).
-func orthogonal(s *op.Scope, x tf.Output, wide bool) tf.Output {
-	fs := s.SubScope("norm")
-	norm := op.Sqrt(fs, op.Mul(fs, op.L2Loss(fs, x), tg.Const(fs, float32(2))))
-	x = op.Div(s, x, op.AddV2(fs, norm, tg.Const(fs.SubScope("epsilon"), float32(1e-7)))) // no gradient is 0/0
-	// All five at once would multiply the rounding errors of small singular values too often.
-	for _, iterations := range []int{3, 2} {
-		x = newtonSchulz(s.SubScope("iterations"), x, wide, iterations)
-	}
-	return x
-}
-
-// newtonSchulz makes so many of orthogonal's iterations on x. Each multiplies
-// x by a polynomial of its smaller Gram matrix. All of these commute, so their product is made of small
-// matrices, and x itself is multiplied only twice.
-func newtonSchulz(s *op.Scope, x tf.Output, wide bool, iterations int) tf.Output {
-	const a, b, c = 3.4445, -4.7750, 2.0315
+// orthogonal returns about length·U·Vᵀ of x = U·S·Vᵀ, float32 [rows, columns], wide if it has more columns:
+// x/|x| after five iterations of x ← a·x + b·(x·xᵀ)·x + c·(x·xᵀ)²·x with the coefficients of Jordan et al. 2024
+// (https://kellerjordan.github.io/posts/muon/), which take all singular values that are not tiny to between 0.7 and 1.2.
+//
+// Each iteration multiplies x by a polynomial of its smaller Gram matrix. These commute, so their product
+// is made of small matrices, and x itself is multiplied once.
+func orthogonal(s *op.Scope, x tf.Output, wide bool, length tf.Output) tf.Output {
+	const iterations, a, b, c = 5, 3.4445, -4.7750, 2.0315
 	constant := func(name string, value float32) tf.Output { return tg.Const(s.SubScope(name), value) }
 	first, second, third := constant("a", a), constant("b", b), constant("c", c)
 	square := op.MatMul(s.SubScope("square"), x, x, op.MatMulTransposeA(!wide), op.MatMulTransposeB(wide))
-	var product tf.Output
+	ns := s.SubScope("norm")
+	trace := op.Sum(ns, op.MatrixDiagPart(ns, square), tg.Const(ns, int32(0)))
+	norm := op.AddV2(ns, op.Sqrt(ns, trace), constant("epsilon", 1e-7)) // no gradient is 0/0
+	square = op.Div(ns, square, op.Square(ns, norm))
+	product := op.Div(ns.SubScope("length"), length, norm)
 	for i := range iterations {
 		is := s.SubScope("iteration")
 		p := op.AddV2(is, op.Mul(is, square, second), op.Mul(is.SubScope("fourth"), op.MatMul(is, square, square), third))
 		ds := is.SubScope("diagonal")
 		p = op.MatrixSetDiag(ds, p, op.AddV2(ds, op.MatrixDiagPart(ds, p), first))
-		if i == 0 {
-			product = p
+		if ps := is.SubScope("product"); i == 0 {
+			product = op.Mul(ps, product, p)
 		} else {
-			product = op.MatMul(is.SubScope("product"), product, p)
+			product = op.MatMul(ps, product, p)
 		}
 		if i < iterations-1 {
 			square = op.MatMul(is.SubScope("left"), p, op.MatMul(is.SubScope("right"), square, p))

@@ -72,11 +72,22 @@ func (w *twin) update(g [2][]float64, rate float64, step int) (norm float64) {
 // orthogonalised is Muon's update of the kernel, with the iterations on the kernel itself.
 func (w *twin) orthogonalised(g []float64, scale, rate float64) {
 	columns := len(g) / w.rows
-	x, norm := make([]float64, len(g)), 0.0
+	x := make([]float64, len(g))
 	for i := range g {
 		w.m[0][i] = w.o.Momentum*w.m[0][i] + g[i]*scale
 		x[i] = w.o.Momentum*w.m[0][i] + g[i]*scale
-		norm += x[i] * x[i]
+	}
+	newtonSchulz(x, columns)
+	for i := range x {
+		w.w[0][i] -= rate * (w.o.WeightDecay*w.w[0][i] + .5*math.Sqrt(float64(max(w.rows, columns)))*x[i])
+	}
+}
+
+// newtonSchulz sets x to what orthogonal makes of it, one iteration after another.
+func newtonSchulz(x []float64, columns int) {
+	norm := 0.0
+	for _, v := range x {
+		norm += v * v
 	}
 	for i := range x {
 		x[i] /= math.Sqrt(norm)
@@ -87,9 +98,6 @@ func (w *twin) orthogonalised(g []float64, scale, rate float64) {
 		for i := range x {
 			x[i] = 3.4445*x[i] - 4.7750*once[i] + 2.0315*twice[i]
 		}
-	}
-	for i := range x {
-		w.w[0][i] -= rate * (w.o.WeightDecay*w.w[0][i] + .5*math.Sqrt(float64(max(w.rows, columns)))*x[i])
 	}
 }
 
@@ -108,6 +116,78 @@ func gram(y, x []float64, columns int) []float64 {
 		}
 	}
 	return out
+}
+
+// Rounding does not spoil the directions that orthogonal raises most, and nothing stays nothing.
+func TestOrthogonal(t *testing.T) {
+	const long, short = 144, 24
+	r := rand.New(rand.NewPCG(2, 1))
+	tall := make([]float32, long*short) // singular values from 1 to 10⁻⁴, roughly
+	mix := make([]float64, short*short)
+	for i := range mix {
+		mix[i] = r.NormFloat64() * math.Pow(10, -4*float64(i/short)/(short-1))
+	}
+	wide := make([]float32, len(tall))
+	for i := range long {
+		for k := range short {
+			z := r.NormFloat64()
+			for j := range short {
+				tall[i*short+j] += float32(z * mix[k*short+j])
+			}
+		}
+		for j := range short {
+			wide[j*long+i] = tall[i*short+j]
+		}
+	}
+	for _, c := range []struct {
+		rows, columns int64
+		values        []float32
+	}{{long, short, tall}, {short, long, wide}, {long, short, make([]float32, len(tall))}} {
+		s := tg.NewRoot()
+		x := session.Placeholder(s, "x", tf.Float, c.rows, c.columns)
+		y := orthogonal(s.SubScope("orthogonal"), x, c.columns > c.rows, tg.Const(s, float32(1)))
+		g, err := s.Finalize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sess, err := session.New(g, session.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		feed, err := session.Float32Tensor(c.values, c.rows, c.columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := sess.Run(map[tf.Output]*tf.Tensor{x: feed}, []tf.Output{y}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := session.Floats(out[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float64, len(c.values))
+		for i, v := range c.values {
+			want[i] = float64(v)
+		}
+		if want[0] != 0 {
+			newtonSchulz(want, int(c.columns))
+		}
+		gap, size := 0.0, 0.0
+		for i := range want {
+			gap += math.Pow(float64(got[i])-want[i], 2)
+			size += want[i] * want[i]
+		}
+		if !(math.Sqrt(gap) <= 1e-3*math.Sqrt(size)) {
+			t.Errorf("%d×%d: %v from the formula, expected at most a thousandth of its norm %v", c.rows, c.columns, math.Sqrt(gap), math.Sqrt(size))
+		}
+		if n := math.Sqrt(size / short); want[0] != 0 && !(n > .7 && n < 1.2) {
+			t.Errorf("%d×%d: the mean singular value is %v", c.rows, c.columns, n)
+		}
+		if err := sess.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestOptimizersAgainstTheirFormulas(t *testing.T) {
