@@ -12,7 +12,7 @@ import (
 
 // muonWidth is the largest shorter side of a kernel, as a matrix, that Muon orthogonalises. The work
 // grows with the cube of that side: at 64 px and batch 64, ResNet34's kernels of up to 256 channels cost a
-// twentieth of a step, its last stage's of 512 another third.
+// twentieth of a step, its last stage's of 512 another two fifths.
 const muonWidth = 256
 
 // muonScale is the root mean square of Muon's update at rate 1. Adam's is between 0.2 and 0.4, so both take the

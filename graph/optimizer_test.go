@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"galaxy/graph/graphtest"
 	"galaxy/graph/network"
 	"galaxy/graph/session"
 
@@ -122,17 +123,16 @@ func gram(y, x []float64, columns int) []float64 {
 func TestOrthogonal(t *testing.T) {
 	const long, short = 144, 24
 	r := rand.New(rand.NewPCG(2, 1))
-	tall := make([]float32, long*short) // singular values from 1 to 10⁻⁴, roughly
-	mix := make([]float64, short*short)
+	tall, wide, none := make([]float64, long*short), make([]float64, long*short), make([]float64, long*short)
+	mix := make([]float64, short*short) // rows of singular values from about 1 to 10⁻⁴
 	for i := range mix {
 		mix[i] = r.NormFloat64() * math.Pow(10, -4*float64(i/short)/(short-1))
 	}
-	wide := make([]float32, len(tall))
 	for i := range long {
 		for k := range short {
 			z := r.NormFloat64()
 			for j := range short {
-				tall[i*short+j] += float32(z * mix[k*short+j])
+				tall[i*short+j] += z * mix[k*short+j]
 			}
 		}
 		for j := range short {
@@ -141,41 +141,20 @@ func TestOrthogonal(t *testing.T) {
 	}
 	for _, c := range []struct {
 		rows, columns int64
-		values        []float32
-	}{{long, short, tall}, {short, long, wide}, {long, short, make([]float32, len(tall))}} {
+		values        []float64
+	}{{long, short, tall}, {short, long, wide}, {long, short, none}} {
 		s := tg.NewRoot()
 		x := session.Placeholder(s, "x", tf.Float, c.rows, c.columns)
 		y := orthogonal(s.SubScope("orthogonal"), x, c.columns > c.rows, tg.Const(s, float32(1)))
-		g, err := s.Finalize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sess, err := session.New(g, session.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		feed, err := session.Float32Tensor(c.values, c.rows, c.columns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := sess.Run(map[tf.Output]*tf.Tensor{x: feed}, []tf.Output{y}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := session.Floats(out[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := make([]float64, len(c.values))
-		for i, v := range c.values {
-			want[i] = float64(v)
-		}
+		feeds := graphtest.Feeds{x: graphtest.Float32(t, c.values, c.rows, c.columns)}
+		got := graphtest.Floats(t, graphtest.Run(t, graphtest.Finalize(t, s), feeds, y)[0])
+		want := slices.Clone(c.values)
 		if want[0] != 0 {
 			newtonSchulz(want, int(c.columns))
 		}
 		gap, size := 0.0, 0.0
 		for i := range want {
-			gap += math.Pow(float64(got[i])-want[i], 2)
+			gap += math.Pow(got[i]-want[i], 2)
 			size += want[i] * want[i]
 		}
 		if !(math.Sqrt(gap) <= 1e-3*math.Sqrt(size)) {
@@ -183,9 +162,6 @@ func TestOrthogonal(t *testing.T) {
 		}
 		if n := math.Sqrt(size / short); want[0] != 0 && !(n > .7 && n < 1.2) {
 			t.Errorf("%d×%d: the mean singular value is %v", c.rows, c.columns, n)
-		}
-		if err := sess.Close(); err != nil {
-			t.Fatal(err)
 		}
 	}
 }
