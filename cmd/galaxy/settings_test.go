@@ -255,6 +255,28 @@ func TestRateOfAnotherOptimizer(t *testing.T) {
 	}
 }
 
+// What a recipe chooses is the recipe's, constants of that choice are defaults, and a flag is the user's.
+func TestSourceOfChoices(t *testing.T) {
+	for _, c := range []struct{ recipe, setting, more, want string }{
+		{"short", "optimizer", "", "muon recipe short"}, {"short", "momentum", "", "0.9 default"}, {"short", "schedule", "", "cosine default"},
+		{"original", "schedule", "", "constant recipe original"}, {"best", "optimizer", "", "adamw default"},
+		{"short", "optimizer", "--optimizer=adamw", "adamw flag"}, {"short", "lr", "--optimizer=sgd", "0.05 default"},
+	} {
+		args := []string{"--recipe", c.recipe}
+		if c.more != "" {
+			args = append(args, c.more)
+		}
+		r, err := requested(t, nil, args...)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+			continue
+		}
+		if s := settingOf(c.setting); strings.Trim(s.text(r), `"`)+" "+r.source(s) != c.want {
+			t.Errorf("%v: %s is %s %s, expected %s", args, c.setting, s.text(r), r.source(s), c.want)
+		}
+	}
+}
+
 // Of a group one setting counts: two of one source are refused, and a stronger source chooses.
 func TestLengths(t *testing.T) {
 	if _, err := requested(t, nil, "--epochs", "2", "--steps", "3"); err == nil || !strings.Contains(err.Error(), "--steps and --epochs: each sets the length of the run") {
