@@ -27,8 +27,8 @@ const (
 	// Muon is momentum orthogonalised by Newton-Schulz iterations (Jordan et al. 2024,
 	// https://kellerjordan.github.io/posts/muon/): every singular value of a kernel's update is
 	// about the same, so that rare directions are learned as fast as common ones. It is for the
-	// convolutions of the blocks with up to 256 channels on either side; all other variables have
-	// AdamW, with the same rate.
+	// convolutions of the blocks that have a side of up to 256 as a matrix [height·width·in, out];
+	// all other variables have AdamW, with the same rate.
 	Muon OptimizerKind = "muon"
 )
 
@@ -39,7 +39,7 @@ type Optimizer struct {
 	Kind OptimizerKind `json:"kind"`
 	// Momentum is μ of SGD and Muon, in [0, 1).
 	Momentum float64 `json:"momentum,omitempty"`
-	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) belong to AdamW, Muon's too.
+	// Beta1, Beta2 (each in [0, 1)) and Epsilon (at least 2⁻¹²⁶) belong to AdamW, within Muon too.
 	// Epsilon is ε̂ at the end of §2 of Kingma & Ba: it is added to √v before the
 	// bias is corrected.
 	Beta1   float64 `json:"beta1,omitempty"`
