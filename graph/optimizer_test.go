@@ -154,7 +154,7 @@ func TestOrthogonal(t *testing.T) {
 		}
 		gap, size := 0.0, 0.0
 		for i := range want {
-			gap += math.Pow(got[i]-want[i], 2)
+			gap += (got[i] - want[i]) * (got[i] - want[i])
 			size += want[i] * want[i]
 		}
 		if !(math.Sqrt(gap) <= 1e-3*math.Sqrt(size)) {
