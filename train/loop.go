@@ -205,9 +205,9 @@ func (r *run) end(err error) error {
 		return err
 	}
 	if !r.chief() {
-		return fmt.Errorf("%w (the chief saves what has been done)", ErrStopped)
+		return usage.Errorf("%w; go on with {resume} (the chief saves what has been done)", ErrStopped)
 	}
-	return fmt.Errorf("%w (saved after step %d)", ErrStopped, r.state.Step)
+	return usage.Errorf("%w; go on with {resume} (saved after step %d)", ErrStopped, r.state.Step)
 }
 
 // workerLost saves a checkpoint after a worker was lost, which is safe because the

@@ -16,7 +16,7 @@ import (
 
 // ErrStopped is returned by a run whose context ended. It has saved a
 // checkpoint of its last step, and Run with Resume continues from there.
-var ErrStopped = errors.New("stopped before the last step; resume to go on")
+var ErrStopped = errors.New("stopped before the last step")
 
 // Options are what Run needs in addition to the Config.
 type Options struct {
