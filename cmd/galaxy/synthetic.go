@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	tf "github.com/galeone/tensorflow/tensorflow/go"
+
 	"galaxy/data"
 	"galaxy/data/synth"
+	"galaxy/graph/session"
 	"galaxy/internal/usage"
 	"galaxy/train"
 )
@@ -85,6 +88,9 @@ func (t *trainCall) drawSynthetic() error {
 	if exists(cache.Out) {
 		return nil
 	}
+	if err := t.startThreads(); err != nil {
+		return err
+	}
 	if !exists(sky.Out) {
 		// A mistake in the settings is told before the galaxies are drawn: on a few, enough for a batch.
 		if few := max(leastSynthetic, 2*int(t.plan.Batch)); t.plan.Batch != train.AutoBatch && sky.Count >= 4*few && t.run == nil {
@@ -124,6 +130,20 @@ func (t *trainCall) redraw(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w; to draw the galaxies of --synthetic again, remove %s* and repeat the command", err, t.plan.Data)
+}
+
+// startThreads opens and closes a session of the run's. TensorFlow's first session in a process sets the
+// number of threads inside an op for all of them, and the one that decodes images has a single thread.
+func (t *trainCall) startThreads() error {
+	config, err := t.session()
+	if err != nil {
+		return err
+	}
+	first, err := session.New(tf.NewGraph(), config)
+	if err != nil {
+		return err
+	}
+	return first.Close()
 }
 
 // rehearseSynthetic finds mistakes in the settings with a few galaxies.
