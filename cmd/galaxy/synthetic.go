@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	tf "github.com/galeone/tensorflow/tensorflow/go"
-
 	"galaxy/data"
 	"galaxy/data/synth"
 	"galaxy/graph/session"
@@ -132,18 +130,14 @@ func (t *trainCall) redraw(err error) error {
 	return fmt.Errorf("%w; to draw the galaxies of --synthetic again, remove %s* and repeat the command", err, t.plan.Data)
 }
 
-// startThreads opens and closes a session of the run's. TensorFlow's first session in a process sets the
-// number of threads inside an op for all of them, and the one that decodes images has a single thread.
+// startThreads gives the process the threads of the run: the first session has them made, and without
+// this it would be that which decodes the images, with a single one.
 func (t *trainCall) startThreads() error {
 	config, err := t.session()
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = session.FindDevices(config)
 	}
-	first, err := session.New(tf.NewGraph(), config)
-	if err != nil {
-		return err
-	}
-	return first.Close()
+	return err
 }
 
 // rehearseSynthetic finds mistakes in the settings with a few galaxies.
