@@ -221,7 +221,7 @@ func (c Config) Validate() error {
 	atLeast("log_every", c.LogEvery, 1)
 	atLeast("keep", int64(c.Keep), 0)
 	atLeast("accumulate", int64(c.Accumulate), 0)
-	atLeast("threads", int64(c.Threads), 0)
+	errs = append(errs, session.Config{Threads: c.Threads}.Validate())
 	return errors.Join(errs...)
 }
 

@@ -34,7 +34,7 @@ func IsOutOfMemory(err error) bool {
 // Config sets how a graph is run.
 type Config struct {
 	// Threads is the number of CPU threads inside one op, and of ops that run at
-	// the same time; 0 is one per core.
+	// the same time; 0 is one per core. 0 ≤ Threads ≤ 1024.
 	Threads int
 	// GPUMemory sets how much of each GPU's memory to take.
 	GPUMemory GPUMemory
@@ -53,11 +53,15 @@ func (c Config) On(devices []string, cluster *Cluster) Config {
 	return c
 }
 
+// maxThreads is more than any machine makes use of. TensorFlow makes that many at once, and ends the
+// process where the system refuses one.
+const maxThreads = 1024
+
 // Validate checks the fields; its error names what was expected and what came.
 func (c Config) Validate() error {
 	_, err := c.GPUMemory.options()
-	if c.Threads < 0 {
-		err = errors.Join(&usage.Field{Name: "threads", Got: c.Threads, Expected: "0 (one per core) or more"}, err)
+	if c.Threads < 0 || c.Threads > maxThreads {
+		err = errors.Join(&usage.Field{Name: "threads", Got: c.Threads, Expected: fmt.Sprintf("0 (one per core) to %d", maxThreads)}, err)
 	}
 	return err
 }

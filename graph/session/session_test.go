@@ -22,6 +22,7 @@ func TestSessionOptions(t *testing.T) {
 		{Config{devices: []string{"/device:CPU:0", "/device:CPU:2"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 3, "GPU": 0}}, ""},
 		{Config{devices: []string{"/device:GPU:1"}}, &pb.ConfigProto{DeviceCount: map[string]int32{"CPU": 1}, AllowSoftPlacement: true}, ""},
 		{Config{Threads: -1}, nil, "threads -1"},
+		{Config{Threads: 1025}, nil, "threads 1025: expected 0 (one per core) to 1024"},
 		{Config{GPUMemory: "60"}, nil, "gpu_memory 60: expected all, growth or a fraction"},
 		{Config{GPUMemory: "0%"}, nil, "gpu_memory 0%"},
 		{Config{GPUMemory: "101%"}, nil, "gpu_memory 101%"},
