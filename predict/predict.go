@@ -335,12 +335,13 @@ const (
 // predicts one.
 func (r *run) predict(ctx context.Context, rows rowFile) error {
 	image, first := r.cfg.Shape.Bytes(), r.done
-	batches := (rows.total - first + r.cfg.Batch - 1) / r.cfg.Batch
+	size := max(1, min(r.cfg.Batch, rows.total-first))
+	batches := (rows.total - first + size - 1) / size
 	work := ahead.Work[*batch]{
 		Blocks: batches, Workers: r.cfg.Workers,
 		Start: func(b *batch, seq int) int {
-			b.first = first + seq*r.cfg.Batch
-			b.n = min(r.cfg.Batch, rows.total-b.first)
+			b.first = first + seq*size
+			b.n = min(size, rows.total-b.first)
 			return (b.n + partImages - 1) / partImages
 		},
 		Fill: func(b *batch, part int, file []byte) []byte { return r.decode(b, part*partImages, image, file) },
@@ -358,7 +359,7 @@ func (r *run) predict(ctx context.Context, rows rowFile) error {
 		},
 	}
 	for range min(1+aheadBatches, batches) {
-		work.Buffers = append(work.Buffers, &batch{pixels: make([]byte, r.cfg.Batch*image), errs: make([]error, r.cfg.Batch)})
+		work.Buffers = append(work.Buffers, &batch{pixels: make([]byte, size*image), errs: make([]error, size)})
 	}
 	return work.Run(ctx)
 }

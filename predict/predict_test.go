@@ -191,6 +191,17 @@ func TestRunCSV(t *testing.T) {
 	}
 }
 
+// A batch need not fit into the memory if there are fewer images.
+func TestRunOfAHugeBatch(t *testing.T) {
+	for _, batch := range []int{1 << 50, math.MaxInt} {
+		cfg := config(t, open(t, folder(t, 5, galaxyName)))
+		cfg.Batch = batch
+		if got, err := Run(t.Context(), cfg, &hashPredictor{columns: zoo.Width()}); err != nil || got.Rows != 5 {
+			t.Errorf("batches of %d: %+v, %v", batch, got, err)
+		}
+	}
+}
+
 func testRunCSV(t *testing.T, schema *labels.Schema) {
 	for _, n := range []int{1, 3, 4, 13} {
 		images := open(t, folder(t, n, galaxyName))
