@@ -38,7 +38,7 @@ func expectations(from string) (padding network.Padding, normalise network.Norma
 	if strings.HasSuffix(from, torch.Extension) {
 		f, err := torch.Open(from)
 		if err != nil {
-			return "", "", listForms(err)
+			return "", "", listForms(from, err)
 		}
 		defer f.Close()
 		if f.Model.Mean != nil {

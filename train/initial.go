@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"galaxy/graph"
@@ -48,7 +49,7 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 	default:
 		cfg, e := ReadConfig(from)
 		if e != nil {
-			return w, listForms(e)
+			return w, listForms(from, e)
 		}
 		w.columns, w.arch = cfg.Target().Columns(), cfg.Model.Arch
 		err = WithBest(from, cfg, func(best *checkpoint.Checkpoint) (err error) {
@@ -59,19 +60,22 @@ func readInitial(from string, want func(name string) bool) (w initialWeights, er
 	return w, err
 }
 
-// listForms adds to the error of a path at which there is nothing what may be there.
-func listForms(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, a file of weights (%s), or the prefix of a TensorFlow bundle", err, torch.Extension)
+// listForms adds to the error of a path at which there is nothing that readInitial knows what may be there.
+func listForms(from string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOTDIR):
+		err = fmt.Errorf("%s is a file of another kind", from)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w; expected the folder of a run, the folder of a SavedModel, a file of weights (%s), or the prefix of a TensorFlow bundle", err, torch.Extension)
 }
 
 // readTorch reads the weights of torchvision's and timm's networks.
 func readTorch(path string, want func(name string) bool) (_ map[string]session.Tensor, arch string, err error) {
 	f, err := torch.Open(path)
 	if err != nil {
-		return nil, "", listForms(err)
+		return nil, "", listForms(path, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	weights, err := f.Weights()

@@ -101,7 +101,7 @@ func importConfig(c *cli.Context, f *torch.File) (cfg savedmodel.Config, err err
 	bands := map[int]imagefile.Bands{1: imagefile.Grey, 3: imagefile.RGB}[f.Channels]
 	if text := c.String("bands"); text != "" {
 		if bands, err = imagefile.ParseBands(text); err != nil {
-			return cfg, usage.Error{Err: fmt.Errorf("--bands: %w", err)}
+			return cfg, usage.Error{Err: err}
 		}
 	}
 	crop, err := imagefile.ParseCrop(c.String("crop"))
@@ -150,6 +150,9 @@ func exportSafetensors(c *cli.Context) error {
 		}
 	}
 	run, out := c.String("run"), c.String("safetensors")
+	if !strings.HasSuffix(out, torch.Extension) { // by which --init-from knows it again
+		return usage.Error{Err: fmt.Errorf("--safetensors %s: expected a name that ends in %s", out, torch.Extension)}
+	}
 	if err := checkNew(c, "safetensors"); err != nil {
 		return err
 	}

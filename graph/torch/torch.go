@@ -75,9 +75,24 @@ func Open(path string) (_ *File, err error) {
 		err = f.statistics(filepath.Join(filepath.Dir(path), "config.json"))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("weights of %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("weights of %s: %w%s", path, err, f.prefixed()), s.Close())
 	}
 	return f, nil
+}
+
+// prefixed says what to do if the names of all tensors are those of a part of another module, such as
+// "module." of DataParallel.
+func (f *File) prefixed() string {
+	for name := range f.tensors {
+		prefix, ok := strings.CutSuffix(name, "conv1.weight")
+		if !ok || !strings.HasSuffix(prefix, ".") || strings.Contains(prefix, "layer") {
+			continue
+		}
+		if _, ok := f.tensors[prefix+"bn1.running_var"]; ok {
+			return fmt.Sprintf("; its names begin with %.80q: save the tensors again without that", prefix)
+		}
+	}
+	return ""
 }
 
 // Close closes the file.

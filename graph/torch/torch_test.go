@@ -311,6 +311,12 @@ func TestOtherNetworks(t *testing.T) {
 		{shrink("fc.bias", 3), "fc.weight has the shape [7 128], expected [3 128]"},
 		{shrink("fc.bias", 7, 1), "is none of its tensors"},
 		{without("fc.bias"), "fc.weight"},
+		{func(all []safetensors.Values, _ map[string]string) []safetensors.Values {
+			for i := range all {
+				all[i].Name = "module." + all[i].Name
+			}
+			return all
+		}, `its names begin with "module.": save the tensors again without that`},
 		{func([]safetensors.Values, map[string]string) []safetensors.Values { return nil }, "is missing"},
 		{func(all []safetensors.Values, m map[string]string) []safetensors.Values { m[keyStd] = "x"; return all }, keyStd},
 		{func(all []safetensors.Values, m map[string]string) []safetensors.Values {
