@@ -11,6 +11,7 @@ import (
 
 	"galaxy/data"
 	"galaxy/data/synth"
+	"galaxy/graph/network"
 	"galaxy/graph/session"
 	"galaxy/internal/usage"
 	"galaxy/train"
@@ -40,8 +41,8 @@ func (t *trainCall) takeSynthetic() error {
 	if size, ok := t.given["synthetic-size"]; ok && !asked && size.layer == onCommandLine {
 		return usage.Error{Err: errors.New("--synthetic-size belongs to --synthetic: give both, or neither")}
 	}
-	data, both := t.given["data"]
-	if !asked || both && data.layer > given.layer {
+	cached, both := t.given["data"]
+	if !asked || both && cached.layer > given.layer {
 		return nil
 	}
 	if t.out == "" {
@@ -54,14 +55,20 @@ func (t *trainCall) takeSynthetic() error {
 		}
 		t.request = settled
 	}
+	n, err := network.Named(t.plan.Config.Model.Arch)
+	if err != nil {
+		return usage.Error{Err: err}
+	}
 	sky, cache := t.synthetics()
 	switch err := errors.Join(sky.Validate(), cache.Validate()); {
 	case sky.Count < leastSynthetic:
 		return usage.Error{Err: fmt.Errorf("--synthetic %d: expected %d galaxies or more", sky.Count, leastSynthetic)}
+	case cache.Size < n.Stride || cache.Size > data.DefaultCrop: // which prepare crops the images of to
+		return usage.Error{Err: fmt.Errorf("--synthetic-size %d: expected %d to %d", cache.Size, n.Stride, data.DefaultCrop)}
 	case err != nil:
 		return usage.Error{Err: fmt.Errorf("--synthetic: %w", err)}
-	case both && data.layer == given.layer:
-		return usage.Error{Err: fmt.Errorf("%s is instead of %s: give one of them", settingOf("synthetic").given(given, ""), settingOf("data").given(data, ""))}
+	case both && cached.layer == given.layer:
+		return usage.Error{Err: fmt.Errorf("%s is instead of %s: give one of them", settingOf("synthetic").given(given, ""), settingOf("data").given(cached, ""))}
 	case t.worker != nil:
 		return usage.Error{Err: errors.New("--synthetic is for one process: give all workers one cache, made by galaxy synth and galaxy prepare, with --data")}
 	case !t.resume && exists(t.out):
