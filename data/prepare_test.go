@@ -440,7 +440,7 @@ func TestPrepareErrors(t *testing.T) {
 	})
 	t.Run("output in a file", func(t *testing.T) {
 		_, err := Prepare(context.Background(), s.config(filepath.Join(s.labels, "cache")), hashDecoder{})
-		wantError(t, err, s.labels+" is not a folder", "choose another out")
+		wantError(t, err, s.labels+" is not a folder", "choose another place")
 	})
 	t.Run("no train galaxy", func(t *testing.T) {
 		id := int64(1)

@@ -494,7 +494,7 @@ func TestExportRefuses(t *testing.T) {
 		}
 		cfg := good
 		cfg.Out = filepath.Join(file, "out")
-		if err := savedmodel.Export(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), file+" is not a folder; choose another out") {
+		if err := savedmodel.Export(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), file+" is not a folder; choose another place") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -715,6 +715,11 @@ func TestLoadErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, `"../../secret" leads out of the model`},
+		{"an empty graph", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
+			if err := os.Truncate(filepath.Join(dir, "saved_model.pb"), 0); err != nil {
+				t.Fatal(err)
+			}
+		}, "has no graph: it is damaged or no SavedModel"},
 		{"another tag", frozen, savedmodel.LoadConfig{}, func(t *testing.T, dir string) {
 			edit(t, dir, func(m *pb.SavedModel) { m.MetaGraphs[0].MetaInfoDef.Tags = []string{"serve", "tpu"} })
 		}, "no meta graph tagged [serve], only [serve, tpu]"},

@@ -55,7 +55,7 @@ func Vacant(path string) error {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil && !info.IsDir():
-			return usage.Errorf("%s cannot be made, since %s is not a folder; choose another {out}", path, dir)
+			return usage.Errorf("%s cannot be made, since %s is not a folder; choose another place", path, dir)
 		case err == nil:
 			if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 				return unwritable(path, dir, err)
@@ -65,7 +65,7 @@ func Vacant(path string) error {
 			}
 			return nil
 		case isLink(dir):
-			return usage.Errorf("%s cannot be made, since %s is a link to nowhere; choose another {out} or fix the link", path, dir)
+			return usage.Errorf("%s cannot be made, since %s is a link to nowhere; choose another place or fix the link", path, dir)
 		}
 	}
 	return unwritable(path, filepath.Dir(path), missing)
@@ -78,7 +78,7 @@ func isLink(path string) bool {
 
 // unwritable adds advice to the reason why path cannot be made in dir.
 func unwritable(path, dir string, err error) error {
-	return usage.Errorf("%s cannot be made: %w; choose another {out} or make %s writable", path, err, dir)
+	return usage.Errorf("%s cannot be made: %w; choose another place or make %s writable", path, err, dir)
 }
 
 // Folder makes the folder out, and the folders above it, with the files that fill writes

@@ -80,9 +80,9 @@ func refused(t *testing.T, check func(out string) error) {
 		{"a folder", folder, []string{folder + " exists already"}},
 		{"a folder with a slash", folder + "/", []string{folder + " exists already"}},
 		{"a dangling link", link, []string{link + " exists already"}},
-		{"below a file", filepath.Join(file, "out"), []string{file + " is not a folder", "another out"}},
-		{"deep below a file", filepath.Join(file, "a", "b", "out"), []string{file + " is not a folder", "another out"}},
-		{"below a dangling link", filepath.Join(link, "out"), []string{link + " is a link to nowhere", "another out"}},
+		{"below a file", filepath.Join(file, "out"), []string{file + " is not a folder", "another place"}},
+		{"deep below a file", filepath.Join(file, "a", "b", "out"), []string{file + " is not a folder", "another place"}},
+		{"below a dangling link", filepath.Join(link, "out"), []string{link + " is a link to nowhere", "another place"}},
 		{"the working folder", ".", []string{". exists already"}},
 	} {
 		t.Run(c.name, func(t *testing.T) { wantError(t, check(c.out), c.want...) })
@@ -95,8 +95,8 @@ func refused(t *testing.T, check func(out string) error) {
 		if err := os.Mkdir(closed, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		wantError(t, check(filepath.Join(closed, "out")), "permission denied", "another out or make "+closed+" writable")
-		wantError(t, check(filepath.Join(closed, "a", "out")), "permission denied", "another out or make "+closed+" writable")
+		wantError(t, check(filepath.Join(closed, "out")), "permission denied", "another place or make "+closed+" writable")
+		wantError(t, check(filepath.Join(closed, "a", "out")), "permission denied", "another place or make "+closed+" writable")
 	})
 	wantTree(t, dir, before)
 }
