@@ -278,6 +278,9 @@ func readMetaGraph(dir string) (*pb.MetaGraphDef, error) {
 		}
 		found = append(found, "["+strings.Join(tags, ", ")+"]")
 	}
+	if len(found) == 0 { // an empty file too is a message without fields
+		return nil, fmt.Errorf("file %s has no graph: it is damaged or no SavedModel; export the model again", path)
+	}
 	return nil, fmt.Errorf("file %s has no meta graph tagged [%s], only %s", path, Tag, strings.Join(found, ", "))
 }
 
