@@ -165,7 +165,7 @@ func MicroBatch(batch, devices, accumulate int) (int, error) {
 		if accumulate > 1 {
 			in = fmt.Sprintf(" in %d micro-batches each", accumulate)
 		}
-		return 0, &usage.Field{Name: "batch", Got: batch, Expected: fmt.Sprintf("a multiple of %d on %d devices%s", parts, devices, in)}
+		return 0, &usage.Field{Name: "batch", Got: batch, Expected: fmt.Sprintf("a multiple of %d on %s%s", parts, usage.Count(devices, "device"), in)}
 	}
 	return batch / parts, nil
 }
