@@ -80,16 +80,13 @@ func Open(path string) (_ *File, err error) {
 	return f, nil
 }
 
-// prefixed says what to do if the names of all tensors are those of a part of another module, such as
-// "module." of DataParallel.
+// prefixed says what to do if the network is part of another module, such as "module." of DataParallel.
 func (f *File) prefixed() string {
-	for name := range f.tensors {
-		prefix, ok := strings.CutSuffix(name, "conv1.weight")
-		if !ok || !strings.HasSuffix(prefix, ".") || strings.Contains(prefix, "layer") {
-			continue
-		}
-		if _, ok := f.tensors[prefix+"bn1.running_var"]; ok {
-			return fmt.Sprintf("; its names begin with %.80q: save the tensors again without that", prefix)
+	for _, t := range f.file.Tensors { // in an order that does not change
+		prefix, ok := strings.CutSuffix(t.Name, "conv1.weight")
+		_, has := f.tensors[prefix+"layer1.0.conv1.weight"]
+		if ok && has && prefix != "" {
+			return fmt.Sprintf("; the names of a network's tensors begin with %.80q: save them again without that", prefix)
 		}
 	}
 	return ""

@@ -316,7 +316,7 @@ func TestOtherNetworks(t *testing.T) {
 				all[i].Name = "module." + all[i].Name
 			}
 			return all
-		}, `its names begin with "module.": save the tensors again without that`},
+		}, `the names of a network's tensors begin with "module.": save them again without that`},
 		{func([]safetensors.Values, map[string]string) []safetensors.Values { return nil }, "is missing"},
 		{func(all []safetensors.Values, m map[string]string) []safetensors.Values { m[keyStd] = "x"; return all }, keyStd},
 		{func(all []safetensors.Values, m map[string]string) []safetensors.Values {
