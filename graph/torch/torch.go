@@ -326,13 +326,13 @@ func (f *File) checkStatistics(where string) error {
 	return nil
 }
 
-// Weights reads the values of all Variables. One that is not finite is an error.
+// Weights reads the values of all Variables. One that is not finite is an error, and so is a negative variance.
 func (f *File) Weights() (network.Weights, error) {
 	weights := network.Weights{}
 	for _, v := range f.Variables {
 		values, err := f.file.Floats(f.tensors[nameOf(v.Name)])
 		if err == nil {
-			err = checkFinite(nameOf(v.Name), values)
+			err = checkValues(v, nameOf(v.Name), values)
 		}
 		if err != nil {
 			return nil, err
@@ -343,10 +343,15 @@ func (f *File) Weights() (network.Weights, error) {
 	return weights, nil
 }
 
-func checkFinite(name string, values []float32) error {
+// checkValues checks the values of v, which messages call by name.
+func checkValues(v network.Variable, name string, values []float32) error {
+	variance := strings.HasSuffix(v.Name, "/moving_variance")
 	for _, x := range values {
-		if x-x != 0 {
+		switch {
+		case x-x != 0:
 			return fmt.Errorf("tensor %s holds %v: expected finite numbers", name, x)
+		case variance && x < 0:
+			return fmt.Errorf("tensor %s holds %v: a variance is 0 or more", name, x)
 		}
 	}
 	return nil
@@ -364,7 +369,7 @@ func Write(w io.Writer, cfg network.Config, weights network.Weights) error {
 		if len(values) != v.Elements() {
 			return fmt.Errorf("weights of %s: expected %d values, found %d", v.Name, v.Elements(), len(values))
 		}
-		if err := checkFinite(v.Name, values); err != nil {
+		if err := checkValues(v, v.Name, values); err != nil {
 			return err
 		}
 		to := order(len(v.Shape))

@@ -36,7 +36,11 @@ func randomWeights(t *testing.T, cfg network.Config) network.Weights {
 	weights := network.Weights{}
 	for _, v := range variables {
 		for range v.Elements() {
-			weights[v.Name] = append(weights[v.Name], float32(r.NormFloat64()))
+			x := r.NormFloat64()
+			if strings.HasSuffix(v.Name, "/moving_variance") {
+				x = math.Abs(x)
+			}
+			weights[v.Name] = append(weights[v.Name], float32(x))
 		}
 	}
 	return weights
@@ -219,13 +223,40 @@ func TestRoundTrip(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	weights := randomWeights(t, small("resnet6", 3, 7))
-	weights["head/bias"][1] = float32(math.Inf(1))
-	if err := Write(new(bytes.Buffer), small("resnet6", 3, 7), weights); err == nil || !strings.Contains(err.Error(), "head/bias holds +Inf") {
-		t.Error(err)
-	}
 	if err := Write(new(bytes.Buffer), small("resnet6", 3, 7), network.Weights{}); err == nil || !strings.Contains(err.Error(), "expected 9408 values, found 0") {
 		t.Error(err)
+	}
+}
+
+func TestWrongValues(t *testing.T) {
+	cfg := small("resnet6", 3, 7)
+	for _, c := range []struct {
+		ours, theirs string
+		value        float32
+		want         string
+	}{
+		{"head/bias", "fc.bias", float32(math.Inf(1)), "holds +Inf: expected finite numbers"},
+		{"stem/bn/moving_variance", "bn1.running_var", -0.5, "holds -0.5: a variance is 0 or more"},
+	} {
+		weights := randomWeights(t, cfg)
+		weights[c.ours][1] = c.value
+		if err := Write(new(bytes.Buffer), cfg, weights); err == nil || !strings.Contains(err.Error(), c.ours+" "+c.want) {
+			t.Errorf("written: %v, expected %q", err, c.want)
+		}
+		f, err := Open(write(t, cfg, func(all []safetensors.Values, _ map[string]string) []safetensors.Values {
+			at := slices.IndexFunc(all, func(v safetensors.Values) bool { return v.Name == c.theirs })
+			all[at].Values[1] = c.value
+			return all
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Weights(); err == nil || !strings.Contains(err.Error(), c.theirs+" "+c.want) {
+			t.Errorf("read: %v, expected %q", err, c.want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
