@@ -319,7 +319,7 @@ func (r *run) takeOver(ctx context.Context, rows rowFile) error {
 type batch struct {
 	first  int // row
 	n      int
-	pixels []byte  // room for Batch images
+	pixels []byte  // room for the largest batch
 	errs   []error // of each image, nil for a good one
 }
 
